@@ -1,0 +1,80 @@
+# Two commands on a fresh machine: `make book` and `make test`. Each makes what it needs first.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
+LESSONS := $(wildcard notebooks/[0-9]*.ipynb)
+SITE := _build/html
+
+.DEFAULT_GOAL := help
+.PHONY: help setup book serve test lint lab bench lesson lessons exercises check-links clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/python.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit("costlab needs Python 3.11 or newer, this is " + sys.version if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/book.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
+	$(PIP) --editable '.[book]'
+	@touch $@
+
+$(VENV)/test.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
+	$(PIP) torch==2.13.0
+	$(PIP) --editable '.[test]'
+	@touch $@ $(VENV)/book.stamp
+
+$(VENV)/bare.stamp: pyproject.toml constraints.txt
+	@mkdir -p $(VENV)
+	$(PYTHON) -m venv $(VENV)/bare
+	$(VENV)/bare/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt --editable . pytest hypothesis
+	@touch $@
+
+setup: $(VENV)/test.stamp  ## Make the whole environment in .venv
+
+book: $(VENV)/book.stamp  ## Build the site from the stored outputs and check every page
+	rm -rf _build
+	$(BIN)/jupyter-book build . --all --warningiserror --nitpick --keep-going --quiet
+	$(BIN)/python tools/check_site.py $(SITE)
+	@echo "the site: $(SITE)/index.html"
+
+serve: book  ## Build the site and serve it on http://localhost:8000
+	$(BIN)/python -m http.server --directory $(SITE) --bind localhost 8000
+
+lint: $(VENV)/test.stamp  ## Style, types, architecture, workflows, notebook rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/python -m costlab.lessons.lint $(LESSONS)
+
+test: lint book $(VENV)/bare.stamp  ## Everything that CI checks
+	COSTLAB_SITE=$(SITE) $(BIN)/pytest
+	$(BIN)/pytest --nbval -p no:warnings $(LESSONS) notebooks/solutions/*.ipynb
+	COSTLAB_BARE=1 $(VENV)/bare/bin/pytest -q -p no:cacheprovider -m 'not browser' tests
+
+lab: $(VENV)/python.stamp  ## Open the lessons in JupyterLab
+	$(PIP) --editable '.[lab]'
+	$(BIN)/jupyter lab --notebook-dir notebooks
+
+bench: $(VENV)/test.stamp  ## Speed of the core, as ratios to floors
+	$(BIN)/python benchmarks/core.py
+
+lesson: $(VENV)/test.stamp  ## Start a lesson: make lesson NAME=02_quantization
+	$(BIN)/python -m tools.notebooks new $(NAME)
+
+lessons: $(VENV)/test.stamp  ## Run the lessons and store their outputs
+	$(BIN)/python -m tools.notebooks run $(LESSONS) notebooks/solutions/*.ipynb
+
+exercises: $(VENV)/test.stamp  ## Make the self-checks from the solution notebooks
+	$(BIN)/python -m tools.exercises
+
+check-links: $(VENV)/book.stamp  ## Ask every external link whether it is still there (needs the network)
+	$(BIN)/jupyter-book build . --builder linkcheck
+
+clean:  ## Remove what was built, the environment too
+	rm -rf _build build dist $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,34 @@
+"""What GPUs are and what they cost, as dated rows with a source.
+
+Rows live in TOML files beside this module. Prices are appended, never overwritten; a look-up takes `as_of` to see
+the catalogue as it stood on a day. A name or a price that is not there raises: nothing is guessed and nothing is zero.
+"""
+
+from costlab.catalog.gpus import PRECISIONS, GpuSpec, gpu, gpus
+from costlab.catalog.prices import (
+    KINDS,
+    PRICINGS,
+    SNAPSHOTS,
+    GpuPrice,
+    current_gpu_prices,
+    gpu_price,
+    gpu_prices,
+    parse_day,
+    stale_gpu_prices,
+)
+
+__all__ = [
+    "KINDS",
+    "PRECISIONS",
+    "PRICINGS",
+    "SNAPSHOTS",
+    "GpuPrice",
+    "GpuSpec",
+    "current_gpu_prices",
+    "gpu",
+    "gpu_price",
+    "gpu_prices",
+    "gpus",
+    "parse_day",
+    "stale_gpu_prices",
+]

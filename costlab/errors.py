@@ -1,0 +1,100 @@
+"""The exceptions that costlab raises.
+
+All derive from :class:`CostlabError` and from the built-in that fits, so ``except ValueError`` works as expected
+and ``except CostlabError`` catches them all.
+"""
+
+from collections.abc import Iterable, Mapping
+from difflib import SequenceMatcher
+
+__all__ = [
+    "AmbiguousPriceError",
+    "CostlabError",
+    "InvalidValueError",
+    "MissingExtraError",
+    "PriceNotFoundError",
+    "RecordingError",
+    "UnknownNameError",
+    "near_names",
+]
+
+
+class CostlabError(Exception):
+    """Base of every exception that costlab raises on purpose."""
+
+
+class InvalidValueError(CostlabError, ValueError):
+    """An argument is outside its domain: ``gpus must be a whole number >= 1, got 0``."""
+
+    def __init__(self, name: str, requirement: str, value: object) -> None:
+        super().__init__(f"{name} must be {requirement}, got {value!r}")
+        self.name = name
+        self.value = value
+
+
+class UnknownNameError(CostlabError, LookupError):
+    """A name is not in a catalogue: ``unknown GPU 'A10'; did you mean 'A10G'?``."""
+
+    def __init__(self, kind: str, name: object, known: Mapping[str, str] | Iterable[str]) -> None:
+        names = dict(known) if isinstance(known, Mapping) else {k: k for k in known}
+        suggestions = near_names(str(name), names)
+        if suggestions:
+            hint = f"did you mean {' or '.join(repr(s) for s in suggestions)}?"
+        else:
+            hint = f"known: {', '.join(dict.fromkeys(names.values()))}"
+        super().__init__(f"unknown {kind} {name!r}; {hint}")
+        self.name = name
+        self.suggestions = suggestions
+
+
+class PriceNotFoundError(CostlabError, LookupError):
+    """The catalogue holds no price for this combination. A missing price is never taken as zero."""
+
+
+class AmbiguousPriceError(CostlabError, LookupError):
+    """Several prices fit, and costlab does not choose between providers or regions for its caller."""
+
+
+class MissingExtraError(CostlabError, ImportError):
+    """An optional dependency is absent; the message holds the ``pip install`` line that mends it."""
+
+    def __init__(self, module: str, extra: str) -> None:
+        super().__init__(f"{module} is not installed; run: pip install 'costlab[{extra}]'")
+        self.extra = extra
+
+
+class RecordingError(CostlabError, ValueError):
+    """A file of recorded measurements cannot be trusted: it is torn, foreign or incomplete."""
+
+
+def near_names(name: str, known: Mapping[str, str], cutoff: float = 0.5) -> tuple[str, ...]:
+    """Names that a typing mistake away from `name` would have meant, the best ones only.
+
+    Parameters
+    ----------
+    name : str
+        What was asked for.
+    known : mapping of str to str
+        Each spelling that is accepted, and the name to suggest for it.
+    cutoff : float
+        Least similarity, in 0..1 (`difflib.SequenceMatcher.ratio`, and 0.1 more when `name` begins the other).
+
+    Returns
+    -------
+    tuple of str
+        At most three, none further than 0.02 from the best; empty when nothing comes near.
+
+    Examples
+    --------
+    >>> near_names("A10", {"A10G": "A10G", "A100 80GB": "A100 80GB"})
+    ('A10G',)
+    """
+    wanted = name.casefold()
+    scored: dict[str, float] = {}
+    for spelling, suggestion in known.items():
+        other = spelling.casefold()
+        score = SequenceMatcher(None, wanted, other).ratio() + 0.1 * (wanted != "" and other.startswith(wanted))
+        scored[suggestion] = max(score, scored.get(suggestion, 0.0))
+    best = max(scored.values(), default=0.0)
+    near = [s for s, score in scored.items() if score >= cutoff and score >= best - 0.02]
+    return tuple(near[:3])

@@ -1,0 +1,115 @@
+"""Results as pandas DataFrames."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING
+
+from costlab import checks
+from costlab.catalog import PRECISIONS, PRICINGS, current_gpu_prices, gpu, gpus
+from costlab.extras import require
+from costlab.units import SECONDS_PER_HOUR
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+__all__ = ["gpu_price_table", "gpu_spec_table", "unit_price_table"]
+
+
+def gpu_price_table(
+    snapshot: str | None = None, gpu_names: list[str] | None = None, as_of: date | str | None = None
+) -> DataFrame:
+    """Current prices in USD per GPU-hour, a row per GPU and place, a column per way to buy.
+
+    Parameters
+    ----------
+    snapshot : {'lesson', 'list'}, optional
+        Only this table's rows.
+    gpu_names : list of str, optional
+        Only these GPUs, by name or alias.
+    as_of : datetime.date or ISO date string, optional
+        See the catalogue as it stood on that day.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by ``gpu``, ``place`` and ``instance``; columns ``on_demand``, ``spot``, ``reserved_1y`` and
+        ``reserved_3y`` as far as there are such prices (NaN where this place has none), then ``kind`` and
+        ``checked``, the day of the oldest price in the row.
+
+    Raises
+    ------
+    MissingExtraError
+        If pandas is not installed.
+    UnknownNameError
+        If a name is unknown.
+    """
+    pandas = require("pandas", "plots")
+    wanted = None if gpu_names is None else {gpu(name).name for name in gpu_names}
+    prices = [p for p in current_gpu_prices(snapshot, as_of) if wanted is None or p.gpu in wanted]
+    rows: dict[tuple[str, str, str, str], dict[str, object]] = {}
+    for price in prices:
+        key = (price.gpu, price.place, price.instance, price.kind)
+        row = rows.setdefault(key, {"gpu": price.gpu, "place": price.place, "instance": price.instance})
+        row[price.pricing] = price.usd_per_hour
+        row["kind"] = price.kind
+        row["checked"] = min(str(price.checked), str(row.get("checked", price.checked)))
+    columns = [p for p in PRICINGS if any(p in row for row in rows.values())]
+    order = {spec.name: position for position, spec in enumerate(gpus())}
+    listed = sorted(rows.values(), key=lambda row: order[str(row["gpu"])])
+    table: DataFrame = pandas.DataFrame(listed, columns=["gpu", "place", "instance", *columns, "kind", "checked"])
+    return table.set_index(["gpu", "place", "instance"])
+
+
+def gpu_spec_table() -> DataFrame:
+    """Data-sheet figures, a row per GPU: GB of memory, GB/s, watts, dense peak rates in TFLOP/s or TOP/s."""
+    pandas = require("pandas", "plots")
+    rows = []
+    for spec in gpus():
+        row: dict[str, object] = {"gpu": spec.name, "memory_gb": spec.memory_gb}
+        row |= {"bandwidth_gb_per_s": spec.bandwidth_gb_per_s, "board_power_w": spec.board_power_w}
+        row |= {p: getattr(spec, f"{p}_{'tops' if p.startswith('int') else 'tflops'}") for p in PRECISIONS}
+        rows.append(row)
+    table: DataFrame = pandas.DataFrame(rows).set_index("gpu")
+    return table
+
+
+def unit_price_table(usd_per_hour: dict[str, float], precision: str = "fp16") -> DataFrame:
+    """What a unit of memory, bandwidth and arithmetic costs per hour, from data-sheet figures.
+
+    Parameters
+    ----------
+    usd_per_hour : dict of str to float
+        Price of a GPU-hour in USD for each GPU, by name or alias.
+    precision : str
+        Number format of the arithmetic; see :data:`costlab.catalog.PRECISIONS`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by ``gpu``: ``usd_per_hour``; ``usd_per_gb_hour`` of memory; ``usd_per_pb_read``, the price of reading
+        1e15 bytes at peak bandwidth; ``usd_per_eflop``, the price of 1e18 operations at the dense peak rate.
+
+    Raises
+    ------
+    MissingExtraError
+        If pandas is not installed.
+    UnknownNameError, InvalidValueError
+        If a GPU or precision is unknown, a price is not > 0, or a data sheet states no such rate.
+    """
+    pandas = require("pandas", "plots")
+    rows = []
+    for name, price in usd_per_hour.items():
+        spec = gpu(name)
+        usd_per_s = checks.positive(f"usd_per_hour[{name!r}]", price) / SECONDS_PER_HOUR
+        rows.append(
+            {
+                "gpu": spec.name,
+                "usd_per_hour": price,
+                "usd_per_gb_hour": price / spec.memory_gb,
+                "usd_per_pb_read": usd_per_s / spec.bandwidth_gb_per_s * 1e6,
+                "usd_per_eflop": usd_per_s / spec.dense_tflops(precision) * 1e6,
+            }
+        )
+    table: DataFrame = pandas.DataFrame(rows).set_index("gpu")
+    return table

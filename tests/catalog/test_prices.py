@@ -1,0 +1,132 @@
+from dataclasses import replace
+from datetime import date, datetime
+
+import pytest
+
+from costlab.catalog import PRICINGS, GpuPrice, current_gpu_prices, gpu, gpu_price, gpu_prices, stale_gpu_prices
+from costlab.catalog.prices import _newest
+from costlab.errors import AmbiguousPriceError, InvalidValueError, PriceNotFoundError, UnknownNameError
+
+ROW = GpuPrice(
+    snapshot="list", gpu="A10G", pricing="on_demand", usd_per_hour=1.0, provider="aws", region="us-east-1",
+    checked=date(2025, 1, 1), kind="list_price", source_url="https://example.org/prices",
+)  # fmt: skip
+
+# Table S1 of the source lesson, in the order of PRICINGS.
+S1 = {
+    "T4": (0.53, 0.16, 0.33, 0.22),
+    "A10G": (1.01, 0.30, 0.63, 0.42),
+    "L4": (0.81, 0.24, 0.51, 0.34),
+    "A100_40": (3.67, 1.10, 2.29, 1.53),
+    "A100_80": (4.90, 1.47, 3.06, 2.04),
+    "H100": (8.80, 2.64, 5.50, 3.67),
+}
+
+
+def test_lesson_snapshot_is_the_lesson_table() -> None:
+    assert len(gpu_prices("lesson")) == len(S1) * len(PRICINGS)
+    for name, row in S1.items():
+        assert tuple(gpu_price(name, pricing).usd_per_hour for pricing in PRICINGS) == row
+
+
+@pytest.mark.parametrize("price", gpu_prices(), ids=lambda p: f"{p.snapshot}-{p.gpu}-{p.pricing}-{p.place}")
+def test_rows_are_plausible_and_sourced(price: GpuPrice) -> None:
+    assert 0.05 < price.usd_per_hour < 25
+    assert date(2023, 1, 1) < price.checked < date(2100, 1, 1)
+    assert (price.kind == "lesson") == (price.snapshot == "lesson")
+    if price.snapshot == "list":
+        assert price.source_url.startswith("https://")
+        assert price.instance
+    if price.instance_usd_per_hour is not None:
+        assert price.usd_per_hour == pytest.approx(price.instance_usd_per_hour / price.instance_gpus, rel=1e-9)
+
+
+def test_cheaper_ways_to_buy_are_cheaper() -> None:
+    # Spot may cost as much as on-demand where it is scarce, but not more.
+    current = current_gpu_prices()
+    for price in current:
+        for other in current:
+            same = (price.snapshot, price.gpu, price.provider, price.region, price.instance)
+            if same == (other.snapshot, other.gpu, other.provider, other.region, other.instance):
+                if (price.pricing, other.pricing) == ("on_demand", "spot"):
+                    assert other.usd_per_hour <= price.usd_per_hour
+                if (price.pricing, other.pricing) == ("reserved_1y", "reserved_3y"):
+                    assert other.usd_per_hour < price.usd_per_hour
+
+
+def test_every_series_has_one_row_a_day() -> None:
+    keys = [(*price.series, price.checked) for price in gpu_prices()]
+    assert len(set(keys)) == len(keys)
+
+
+def test_newest_row_wins_and_as_of_looks_back() -> None:
+    newer = replace(ROW, usd_per_hour=2.0, checked=date(2026, 1, 1))
+    elsewhere = replace(ROW, region="eu-west-1")
+    rows = [newer, ROW, elsewhere]
+    assert _newest(rows, None) == (newer, elsewhere)
+    assert _newest(rows, date(2025, 12, 31)) == (ROW, elsewhere)
+    assert _newest(rows, date(2026, 1, 1)) == (newer, elsewhere)
+    assert _newest(rows, date(2024, 12, 31)) == ()
+
+
+def test_as_of_before_the_first_row_finds_nothing() -> None:
+    assert gpu_price("A10G", as_of="2026-01-01").usd_per_hour == 1.01
+    assert gpu_price("A10G", as_of=datetime(2026, 1, 1, 12)).usd_per_hour == 1.01
+    with pytest.raises(PriceNotFoundError, match="as_of='2025-12-31'"):
+        gpu_price("A10G", as_of=date(2025, 12, 31))
+    with pytest.raises(InvalidValueError, match="as_of must be a date such as 2026-01-31, got 'yesterday'"):
+        gpu_price("A10G", as_of="yesterday")
+
+
+def test_a_choice_of_providers_is_the_callers() -> None:
+    with pytest.raises(AmbiguousPriceError, match="name the provider"):
+        gpu_price("A100 40GB", snapshot="list")
+    aws = gpu_price("A100 40GB", snapshot="list", provider="aws")
+    gcp = gpu_price("A100 40GB", snapshot="list", provider="gcp")
+    assert aws.usd_per_hour < gcp.usd_per_hour
+    assert aws.instance == "p4d.24xlarge"
+
+
+def test_missing_prices_say_what_there_is() -> None:
+    with pytest.raises(PriceNotFoundError, match=r"no price for \('H100', 'on_demand', .*provider='azur'.*there is"):
+        gpu_price("H100", snapshot="list", provider="azur")
+    with pytest.raises(PriceNotFoundError, match="there is on_demand from lesson/unstated"):
+        gpu_price("T4", region="us-east-1")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"usd_per_hour": 0.0}, "usd_per_hour must be a number > 0"),
+        ({"usd_per_hour": float("nan")}, "usd_per_hour must be a number > 0"),
+        ({"kind": "list_prize"}, "unknown kind 'list_prize'; did you mean 'list_price'"),
+        ({"pricing": "spott"}, "did you mean 'spot'"),
+        ({"snapshot": "lists"}, "did you mean 'list'"),
+        ({"gpu": "A100_40"}, "gpu must be the canonical name 'A100 40GB'"),
+        ({"source_url": ""}, "source_url must be an https address for kind 'list_price'"),
+        ({"kind": "estimate"}, "note must be given for kind 'estimate'"),
+        ({"region": ""}, "provider and region must be given"),
+        ({"instance_gpus": 0}, "instance_gpus must be a whole number >= 1"),
+    ],
+)
+def test_a_row_without_evidence_is_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises((InvalidValueError, UnknownNameError)) as caught:
+        replace(ROW, **change)  # type: ignore[arg-type]
+    assert message in str(caught.value)
+
+
+def test_stale_prices_depend_on_the_day_given() -> None:
+    listed = current_gpu_prices("list")
+    newest = max(price.checked for price in listed)
+    oldest = min(price.checked for price in listed)
+    assert stale_gpu_prices(0, newest.replace(year=newest.year + 1)) != ()
+    assert stale_gpu_prices(0, oldest) == ()
+    stale = stale_gpu_prices(0, newest)
+    assert [price.checked for price in stale] == sorted(price.checked for price in stale)
+    assert all(price.checked < newest and price.kind != "lesson" for price in stale)
+    with pytest.raises(InvalidValueError, match="days must be a whole number >= 0, got -1"):
+        stale_gpu_prices(-1, newest)
+
+
+def test_specs_exist_for_every_priced_gpu() -> None:
+    assert all(gpu(price.gpu).name == price.gpu for price in gpu_prices())

@@ -1,0 +1,128 @@
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from costlab import __version__
+from costlab.catalog import current_gpu_prices
+from costlab.cli import main
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        out, err = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, out, err
+
+    return call
+
+
+def test_gpu_shows_every_price_with_kind_and_date(run: Run) -> None:
+    status, out, err = run("gpu", "A10G", "--count", "8")
+    assert (status, err) == (0, "")
+    for text in (
+        "5,817.60",
+        "1,728.00",
+        "70.3%",
+        "3,628.80",
+        "37.6%",
+        "lesson, 2026-01-01",
+        "list_price",
+        "5,760 GPU-hours",
+    ):
+        assert text in out
+
+
+def test_gpu_json_is_one_object_with_the_source(run: Run) -> None:
+    status, out, err = run("gpu", "A10G", "--count", "8", "--snapshot", "lesson", "--pricing", "on_demand", "--json")
+    assert (status, err) == (0, "")
+    (bill,) = json.loads(out)["bills"]
+    assert bill["usd"] == 5817.60
+    assert bill["gpu_hours"] == 5760
+    assert bill["price"]["kind"] == "lesson"
+    assert bill["price"]["checked"] == "2026-01-01"
+
+
+def test_prices_lists_the_whole_catalogue(run: Run) -> None:
+    status, out, err = run("prices", "--json")
+    assert (status, err) == (0, "")
+    assert len(json.loads(out)["prices"]) == len(current_gpu_prices())
+    assert run("prices", "--gpu", "A100_40")[0] == 0
+
+
+def test_stale_prices_exit_1_and_fresh_ones_0(run: Run) -> None:
+    status, out, _ = run("prices", "--stale", "180", "--as-of", "2099-01-01", "--json")
+    listed = json.loads(out)["prices"]
+    assert status == 1
+    assert len(listed) == len(current_gpu_prices("list"))
+    assert {price["snapshot"] for price in listed} == {"list"}
+    status, out, _ = run("prices", "--stale", "180", "--as-of", "2023-01-01")
+    assert status == 0
+    assert "0 prices were checked more than 180 days ago" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("gpu", "A10"), "unknown GPU 'A10'; did you mean 'A10G'?"),
+        (("gpu", ""), "unknown GPU ''; known: T4"),
+        (("gpu", "A10G", "--count", "0"), "gpus must be a whole number >= 1, got 0"),
+        (("gpu", "A10G", "--count", "-8"), "gpus must be a whole number >= 1, got -8"),
+        (("gpu", "A10G", "--count", "eight"), "Invalid value for '--count': must be a whole number, got 'eight'"),
+        (("gpu", "A10G", "--hours", "all"), "Invalid value for '--hours': must be a number, got 'all'"),
+        (("gpu", "A10G", "--hours", "25"), "hours_per_day must be a number > 0 and <= 24, got 25.0"),
+        (("gpu", "A10G", "--hours", "nan"), "hours_per_day must be a number > 0 and <= 24, got nan"),
+        (("gpu", "A10G", "--days", "inf"), "days_per_month must be a number > 0 and <= 31, got inf"),
+        (("gpu", "A10G", "--pricing", "spots"), "unknown pricing 'spots'; did you mean 'spot'?"),
+        (("gpu", "A10G", "--snapshot", "lists"), "unknown snapshot 'lists'; did you mean 'list'?"),
+        (("gpu", "A10G", "--provider", "azure"), "no price for 'A10G', provider='azure'"),
+        (("gpu", "A10G", "--as-of", "soon"), "as_of must be a date such as 2026-01-31, got 'soon'"),
+        (("gpu",), "Missing argument"),
+        (("gpu", "A10G", "--cuont", "8"), "No such option: --cuont"),
+        (("prices", "--stale", "-1"), "days must be a whole number >= 0, got -1"),
+        (("prices", "--gpu", "B20"), "unknown GPU 'B20'; did you mean 'B200'?"),
+        (("gpus",), "No such command 'gpus'"),
+        (("bench", "device", "--device", "tpu"), "unknown device 'tpu'"),
+        (("bench", "device", "--repeats", "1"), "repeats must be a whole number >= 5, got 1"),
+    ],
+)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_errors_are_one_line_and_status_2(run: Run, arguments: tuple[str, ...], message: str, as_json: bool) -> None:
+    if as_json and len(arguments) > 1:
+        arguments = (*arguments, "--json")
+    status, out, err = run(*arguments)
+    assert status == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_installed_command_runs_without_traceback() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "costlab", "gpu", "H1000"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == "error: unknown GPU 'H1000'; did you mean 'H100'?\n"
+
+
+def test_version_and_help(run: Run) -> None:
+    assert run("--version")[1] == f"costlab {__version__}\n"
+    status, out, _ = run("--help")
+    assert status == 0
+    for command in ("gpu", "prices", "bench"):
+        assert command in out
+
+
+def test_closed_pipe_is_no_error(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m costlab prices | head -n 1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,80 @@
+"""Lessons as a reader meets them: from the wheel, in an empty folder; and as an author starts one."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from costlab.lessons.lint import lint_notebook
+from tests import needs
+
+ROOT = Path(__file__).parents[1]
+LESSONS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    needs.extra("build", "test")
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def test_wheel_holds_data_and_no_solutions(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    tracked = {
+        str(path.relative_to(ROOT)) for path in (ROOT / "costlab").rglob("*") if path.suffix in (".toml", ".json")
+    }
+    assert tracked <= set(names)
+    assert "costlab/py.typed" in names
+    assert not [name for name in names if "solution" in name or name.endswith(".ipynb") or name.startswith("tests")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.name)
+def test_lesson_gives_its_stored_outputs_from_the_wheel(wheel: Path, lesson: Path, tmp_path: Path) -> None:
+    """As in Colab: nothing of the repository is at hand, only the wheel and what it needs."""
+    needs.extra("nbval", "test")
+    installed, empty = tmp_path / "installed", tmp_path / "empty"
+    zipfile.ZipFile(wheel).extractall(installed)
+    empty.mkdir()
+    (empty / lesson.name).write_bytes(lesson.read_bytes())
+    where = "import costlab, sys; sys.exit(not costlab.__file__.startswith(sys.argv[1]))"
+    # PYTHONPATH comes before the editable install, so that the wheel's files are the ones imported.
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    subprocess.run([sys.executable, "-c", where, str(installed)], check=True, cwd=empty, env=environment)
+    command = [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", lesson.name]
+    done = subprocess.run(command, cwd=empty, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
+def test_skeleton_makes_a_lesson_that_runs(tmp_path: Path) -> None:
+    needs.extra("nbclient", "test")
+    from tools.notebooks import new, run
+
+    path = new("02_quantization", tmp_path)
+    with pytest.raises(SystemExit, match=r"02_quantization\.ipynb exists"):
+        new("02_quantization", tmp_path)
+    run(path)
+    problems = lint_notebook(path)
+    # What is left to do is to write the lesson: more cells and exercises. No rule about form is broken.
+    assert all("code cells; a lesson has" in line or "exercises with a check" in line for line in problems), problems
+
+
+@pytest.mark.parametrize("name", ["quantization", "2_quantization", "02-quantization", "02_", "../02_x"])
+def test_lesson_names_are_checked(tmp_path: Path, name: str) -> None:
+    needs.extra("nbclient", "test")
+    from tools.notebooks import new
+
+    with pytest.raises(SystemExit, match="NAME must be like 02_quantization"):
+        new(name, tmp_path)
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.name)
+def test_every_lesson_has_solutions(path: Path) -> None:
+    assert (path.parent / "solutions" / path.name).exists()

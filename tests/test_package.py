@@ -1,0 +1,95 @@
+"""Promises of the package as a whole: quiet imports, extras that are optional, names that are public."""
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import costlab
+from costlab.errors import CostlabError, MissingExtraError
+from costlab.extras import require
+
+ROOT = Path(__file__).parents[1]
+HEAVY = ("torch", "transformers", "pandas", "matplotlib", "redis", "prometheus_client")
+CORE = ("costlab", "costlab.catalog", "costlab.calculator", "costlab.errors", "costlab.units")
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    return done.stdout
+
+
+@pytest.mark.parametrize("module", [*CORE, "costlab.cli", "costlab.lessons", "costlab.plotting", "costlab.tables"])
+def test_imports_are_silent_and_light(module: str) -> None:
+    printed = run(f"import sys, {module}; print([name for name in {HEAVY} if name in sys.modules])")
+    assert printed.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_core_needs_only_the_standard_library(module: str) -> None:
+    code = f"import sys; before = set(sys.modules); import {module}; print(*sorted(set(sys.modules) - before))"
+    loaded = {name.split(".")[0] for name in run(code).split()}
+    assert loaded - {"costlab"} <= set(sys.stdlib_module_names) | {"costlab"}
+
+
+def test_import_stays_under_100_ms() -> None:
+    code = "import time; start = time.process_time(); import costlab; print(time.process_time() - start)"
+    assert min(float(run(code)) for _ in range(5)) < 0.1
+
+
+def modules() -> list[str]:
+    return [info.name for info in pkgutil.walk_packages(costlab.__path__, "costlab.")]
+
+
+@pytest.mark.parametrize("name", modules())
+def test_public_names_exist_and_are_documented(name: str) -> None:
+    module = importlib.import_module(name)
+    assert module.__doc__
+    for public in getattr(module, "__all__", ()):
+        value = getattr(module, public)
+        if callable(value):
+            assert value.__doc__, f"{name}.{public} has no docstring"
+
+
+def test_missing_extra_names_the_install_line() -> None:
+    with pytest.raises(
+        MissingExtraError, match=r"no_such_module is not installed; run: pip install 'costlab\[plots\]'"
+    ) as e:
+        require("no_such_module.inside", "plots")
+    assert isinstance(e.value, ImportError)
+    assert isinstance(e.value, CostlabError)
+
+
+def test_a_broken_dependency_is_not_called_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "half_installed.py").write_text("import a_module_that_it_needs\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="a_module_that_it_needs") as caught:
+        require("half_installed", "plots")
+    assert not isinstance(caught.value, MissingExtraError)
+
+
+def test_version_is_written_once() -> None:
+    assert version("costlab") == costlab.__version__
+
+
+def test_constraints_pin_torch_and_every_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pins = dict(
+        line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#"
+    )
+    assert pins["torch"] == "2.13.0"
+    assert pins["jupyter-book"] == "1.0.4.post1"
+    wanted = [*project["dependencies"], *(d for group in project["optional-dependencies"].values() for d in group)]
+    names = {dependency.split("[")[0].split(">")[0].split("=")[0].lower() for dependency in wanted} - {"costlab"}
+    assert names <= pins.keys()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "costlab").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_modules_stay_readable(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 300

@@ -1,0 +1,1 @@
+"""What the maintainers of the book run; nothing of it is in the wheel."""
