@@ -191,7 +191,7 @@ def bench_device(
             spread = f"{row['least']:.4g} to {row['greatest']:.4g}"
             typer.echo(f"{row['quantity']:<12} {row['median']:>10.4g} {row['unit']:<8} ({spread})")
     if record:
-        path = recordings.save(result, folder or recordings.FOLDER)
+        path = recordings.save(result, folder)
         typer.echo(f"recorded in {path.name}", err=True)
 
 

@@ -1,6 +1,6 @@
 """Recordings as the notebooks show them."""
 
-from costlab.recordings import FOLDER, available, find_recording
+from costlab.recordings import available, find_recording
 
 __all__ = ["recorded"]
 
@@ -17,7 +17,7 @@ def recorded(experiment: str, device: str) -> None:
     """
     recording = find_recording(experiment, device)
     if recording is None:
-        others = ", ".join(available(experiment, FOLDER)) or "none"
+        others = ", ".join(available(experiment)) or "none"
         print(f"{experiment} on {device}: not recorded yet (recorded devices: {others})")
         print(f"to record it there: costlab bench {experiment} --record")
         return

@@ -17,6 +17,8 @@ from costlab.errors import RecordingError
 __all__ = ["FOLDER", "Recording", "available", "find_recording", "load", "save"]
 
 #: Where recordings are stored: in the package, so that they travel with it.
+#:
+#: :meta hide-value:
 FOLDER = Path(__file__).parent
 
 
@@ -64,12 +66,14 @@ class Recording:
             raise RecordingError(f"recorded_on must be an ISO date, got {self.recorded_on!r}") from None
 
 
-def available(experiment: str, folder: Path = FOLDER) -> tuple[str, ...]:
+def available(experiment: str, folder: Path | None = None) -> tuple[str, ...]:
     """Short names of the devices on which `experiment` was recorded."""
-    return tuple(sorted(path.stem.removeprefix(f"{experiment}-") for path in folder.glob(f"{experiment}-*.json")))
+    return tuple(
+        sorted(path.stem.removeprefix(f"{experiment}-") for path in (folder or FOLDER).glob(f"{experiment}-*.json"))
+    )
 
 
-def find_recording(experiment: str, device: str, folder: Path = FOLDER) -> Recording | None:
+def find_recording(experiment: str, device: str, folder: Path | None = None) -> Recording | None:
     """The recording of `experiment` on `device`, or None where none was made yet.
 
     Raises
@@ -77,7 +81,7 @@ def find_recording(experiment: str, device: str, folder: Path = FOLDER) -> Recor
     RecordingError
         If the file is there but cannot be trusted.
     """
-    path = folder / f"{experiment}-{device}.json"
+    path = (folder or FOLDER) / f"{experiment}-{device}.json"
     return load(path) if path.exists() else None
 
 
@@ -96,8 +100,9 @@ def load(path: Path) -> Recording:
         raise RecordingError(f"{path.name} is no recording: {error}") from error
 
 
-def save(recording: Recording, folder: Path = FOLDER) -> Path:
+def save(recording: Recording, folder: Path | None = None) -> Path:
     """Write a recording to its file, whole or not at all; an older one is replaced."""
+    folder = folder or FOLDER
     path = folder / f"{recording.experiment}-{recording.device}.json"
     text = json.dumps(asdict(recording), indent=1, allow_nan=False) + "\n"
     descriptor, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +57,8 @@ def test_every_catalogue_price_bills_in_proportion() -> None:
 
 def test_numpy_numbers_are_numbers() -> None:
     assert monthly_cost("A10G", gpus=int(np.int64(8)), hours_per_day=float(np.float64(24))).usd == 5817.60
-    assert usd_per_useful_hour(np.float32(4.0), np.float64(0.5))  # type: ignore[arg-type] == 8.0
+    price: Any = np.float32(4.0)
+    assert usd_per_useful_hour(price, np.float64(0.5)) == 8.0
 
 
 @pytest.mark.parametrize(

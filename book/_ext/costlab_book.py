@@ -1,0 +1,175 @@
+"""What the book computes while it is built: formulas as MathML, and tables and figures from the package's own data."""
+
+from __future__ import annotations
+
+import html
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from latex2mathml.converter import convert
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from costlab.calculator import MonthlyCost, monthly_cost, saving_fraction
+from costlab.catalog import PRICINGS, current_gpu_prices
+from costlab.lessons.claims import claims
+from costlab.lessons.lint import IGNORED
+
+VERDICT_CLASS = {"holds": "good", "too narrow": "mixed", "depends": "mixed", "wrong": "bad"}
+
+
+def mathml(latex: str, display: str) -> str:
+    """A formula as MathML; several lines or alignment marks make it an aligned block."""
+    latex = latex.strip()
+    if display == "block" and ("&" in latex or r"\\" in latex) and r"\begin" not in latex:
+        latex = rf"\begin{{align*}}{latex}\end{{align*}}"
+    # Chromium and Firefox know tfrac only as an ordinary fraction in text style.
+    return convert(latex.replace(r"\tfrac", r"\frac"), display=display)
+
+
+def _visit_math(self: Any, node: nodes.math) -> None:
+    self.body.append(mathml(node.astext(), "inline"))
+    raise nodes.SkipNode
+
+
+def _visit_displaymath(self: Any, node: nodes.math_block) -> None:
+    self.body.append(f'<div class="math-block" tabindex="0">{mathml(node.astext(), "block")}</div>')
+    raise nodes.SkipNode
+
+
+def course(source: Path) -> dict[str, Any]:
+    """The course's lessons and the titles of the source lesson's sections."""
+    return tomllib.loads((source / "book" / "course.toml").read_text(encoding="utf-8"))
+
+
+def course_map_markdown(source: Path) -> list[str]:
+    """A card per lesson: a link where the notebook exists, otherwise 'in preparation'."""
+    lines = ["::::{grid} 1 2 2 2", ":gutter: 3", ""]
+    for number, lesson in enumerate(course(source)["lesson"], 1):
+        path = f"notebooks/{lesson['file']}"
+        there = (source / f"{path}.ipynb").exists()
+        lines += [":::{grid-item-card}" + f" {number} · {lesson['title']}"]
+        lines += [f":link: /{path}", ":link-type: doc"] if there else []
+        lines += [f":class-card: {'lesson-ready' if there else 'lesson-planned'}", ""]
+        lines += [lesson["question"], "", "*Open the lesson*" if there else "*In preparation*", ":::", ""]
+    return [*lines, "::::"]
+
+
+def claims_markdown(source: Path) -> list[str]:
+    """A table per section of the source lesson."""
+    titles = course(source)["sections"]
+    files = {lesson["file"][:2]: lesson["file"] for lesson in course(source)["lesson"]}
+    lines: list[str] = []
+    for section in sorted({entry.section for entry in claims()}, key=lambda name: int(name[1:])):
+        lines += [f"## {section} · {titles[section]}", ""]
+        lines += ["| claim | as claimed | verdict | what we found | why |", "|---|---|---|---|---|"]
+        for entry in claims():
+            if entry.section == section:
+                badge = f'<span class="verdict {VERDICT_CLASS[entry.verdict]}">{entry.verdict}</span>'
+                proof = []
+                if entry.values:
+                    proof.append(f"[lesson {int(entry.lesson)}](/notebooks/{files[entry.lesson]}.ipynb)")
+                if entry.source_url:
+                    proof.append(f"[source]({entry.source_url})")
+                found = f"{entry.found_text} ({', '.join(proof)})"
+                lines.append(f"| {entry.text} | {entry.claimed} | {badge} | {found} | {entry.why} |")
+        lines.append("")
+    return lines
+
+
+def status_markdown(source: Path) -> list[str]:
+    """How much of each lesson the tests compare when they run it again."""
+    lines = ["| lesson | code cells | with output | compared | exempt |", "|---|---|---|---|---|"]
+    for path in sorted((source / "notebooks").glob("[0-9]*.ipynb")):
+        cells = [c for c in json.loads(path.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "code"]
+        printing = [c for c in cells if c["outputs"]]
+        exempt = [c for c in printing if IGNORED in c["metadata"].get("tags", [])]
+        link = f"[{path.stem}](/notebooks/{path.name})"
+        lines.append(f"| {link} | {len(cells)} | {len(printing)} | {len(printing) - len(exempt)} | {len(exempt)} |")
+    return lines
+
+
+def bill_html() -> str:
+    """The landing page's figure: one month of eight A10G at every price known, as bars that scale with the page."""
+    bills = [monthly_cost("A10G", gpus=8, pricing=way) for way in PRICINGS]
+    rows = [(f"source lesson, {_words(bill)}", bill) for bill in bills]
+    listed = [
+        monthly_cost("A10G", 8, p.pricing, snapshot="list", provider=p.provider, region=p.region, zone=p.zone)
+        for p in current_gpu_prices("list")
+        if p.gpu == "A10G"
+    ]
+    spot = sorted((b for b in listed if b.price.pricing == "spot"), key=lambda b: b.usd)
+    rows += [(f"AWS list price, {_words(b)}", b) for b in listed if b.price.pricing == "on_demand"]
+    rows += [("AWS spot, dearest zone", spot[-1]), ("AWS spot, cheapest zone", spot[0])]
+    dearest = max(bill.usd for _, bill in rows)
+    bars = ""
+    for label, bill in rows:
+        saved = saving_fraction(dearest, bill.usd)
+        share = f" <span>({saved:.0%} less)</span>" if saved >= 0.005 else ""
+        kind = "lesson" if bill.price.kind == "lesson" else "list"
+        bars += (
+            f'<li class="{kind}"><span class="what">{html.escape(label)}</span>'
+            f'<span class="bar" style="--share:{bill.usd / dearest:.4f}"></span>'
+            f'<span class="usd">${bill.usd:,.0f}{share}</span></li>'
+        )
+    caption = (
+        "One month (720 hours) of eight A10G GPUs: the same machines, bought in seven ways. "
+        f"Claimed by the source lesson, and listed by AWS in us-east-1 (catalogue rows of {listed[0].price.checked})."
+    )
+    return f'<figure class="bills"><ul>{bars}</ul><figcaption>{caption}</figcaption></figure>'
+
+
+def _words(bill: MonthlyCost) -> str:
+    names = {"reserved_1y": "reserved for 1 year", "reserved_3y": "reserved for 3 years", "on_demand": "on demand"}
+    return names.get(bill.price.pricing, bill.price.pricing)
+
+
+class Generated(SphinxDirective):
+    """A piece of the book that is computed while it is built."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the nodes of the piece that the directive's name asks for."""
+        source = Path(self.env.srcdir)
+        if self.name == "bill-figure":
+            return [nodes.raw("", bill_html(), format="html")]
+        make = {
+            "course-map": course_map_markdown,
+            "claims-ledger": claims_markdown,
+            "execution-status": status_markdown,
+        }
+        container = nodes.container(classes=[self.name])
+        container.document = self.state.document
+        lines = StringList(make[self.name](source), source=f"<{self.name}>")
+        self.state.nested_parse(lines, self.content_offset, container, match_titles=1)
+        return container.children
+
+
+def _mend_page(_app: Sphinx, _page: str, _template: str, context: dict[str, Any], _tree: Any) -> None:
+    """Mend what the theme's parts get wrong, as the browser and the accessibility tests found it."""
+    if "body" in context:
+        body = context["body"].replace(
+            "<pre>", '<pre tabindex="0">'
+        )  # code scrolls sideways: let the keyboard reach it
+        # Its children are entries with links before them, which a list may not have.
+        context["body"] = body.replace('role="list" class="citation-list"', 'class="citation-list"')
+    # Thebe (live code on the page) is not used, and its scripts, put in twice, fail on declaring a constant again.
+    context["script_files"] = [s for s in context.get("script_files", ()) if "thebe" not in _text(s).lower()]
+
+
+def _text(script: Any) -> str:
+    return f"{getattr(script, 'filename', script)} {getattr(script, 'attributes', '')}"
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the formulas and the generated pieces."""
+    app.add_html_math_renderer(
+        "mathml", inline_renderers=(_visit_math, None), block_renderers=(_visit_displaymath, None)
+    )
+    for name in ("bill-figure", "course-map", "claims-ledger", "execution-status"):
+        app.add_directive(name, Generated)
+    app.connect("html-page-context", _mend_page, priority=900)
+    return {"version": "1", "parallel_read_safe": True}

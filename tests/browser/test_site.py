@@ -1,0 +1,162 @@
+"""The built site in a real browser: headless Chromium, light and dark, wide and narrow."""
+
+import functools
+import http.server
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import needs
+
+needs.extra("playwright", "test")
+needs.extra("axe_playwright_python", "test")
+
+from axe_playwright_python.sync_playwright import Axe  # noqa: E402 - after the checks for optional packages
+from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402
+
+from tools.check_site import pages  # noqa: E402
+
+pytestmark = pytest.mark.browser
+ROOT = Path(__file__).parents[2]
+PAGES = [*pages(ROOT / "_toc.yml"), "search"]
+LESSON = "notebooks/01_gpu_cost_modeling"
+VIEWS = [(width, scheme) for width in (390, 1400) for scheme in ("light", "dark")]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(site: Path) -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=site)) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = needs.program("chromium", "google-chrome", install="apt-get install chromium")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+class Visit:
+    """A browser window that takes down what goes wrong in it."""
+
+    def __init__(self, browser: Browser, address: str, width: int = 1400, scheme: str = "light") -> None:
+        self.address = address
+        self.context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+        self.page: Page = self.context.new_page()
+        self.wrong: list[str] = []
+        self.page.on("console", lambda m: self.wrong.append(f"console: {m.text}") if m.type == "error" else None)
+        self.page.on("pageerror", lambda e: self.wrong.append(f"script: {e}"))
+        self.page.on("requestfailed", lambda r: self.wrong.append(f"failed: {r.url}"))
+        self.page.on("response", lambda r: self.wrong.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
+        self.page.on("request", lambda r: None if self._own(r.url) else self.wrong.append(f"third party: {r.url}"))
+
+    def _own(self, url: str) -> bool:
+        return url.startswith((self.address, "data:", "blob:"))
+
+    def open(self, name: str) -> Page:
+        self.page.goto(f"{self.address}/{name}.html", wait_until="load")
+        self.page.wait_for_timeout(100)
+        return self.page
+
+
+@pytest.fixture
+def visit(browser: Browser, address: str) -> Iterator[Visit]:
+    window = Visit(browser, address)
+    yield window
+    window.context.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_loads_without_errors_or_third_parties(visit: Visit, name: str) -> None:
+    visit.open(name)
+    assert visit.wrong == []
+
+
+def test_the_recorder_sees_what_goes_wrong(visit: Visit) -> None:
+    page = visit.open("book/intro")
+    page.evaluate("console.error('planted'); fetch('/no-such-page'); new Image().src = 'http://localhost:9/x.png'")
+    page.wait_for_timeout(500)
+    seen = "\n".join(visit.wrong)
+    assert "planted" in seen
+    assert "404" in seen
+    assert "third party: http://localhost:9/x.png" in seen
+
+
+def test_search_finds_spot(visit: Visit) -> None:
+    page = visit.open("search")
+    page.goto(f"{visit.address}/search.html?q=spot")
+    page.wait_for_selector("#search-results li", timeout=10_000)
+    links = page.eval_on_selector_all("#search-results li a", "links => links.map(link => link.href)")
+    assert any(LESSON in link for link in links)
+    assert visit.wrong == []
+
+
+def test_colab_link_of_lesson_1_opens_a_notebook(visit: Visit) -> None:
+    page = visit.open(LESSON)
+    links = page.eval_on_selector_all("a[href*='colab.research.google.com']", "links => links.map(link => link.href)")
+    assert links
+    for link in links:
+        match = re.fullmatch(r"https://colab\.research\.google\.com/github/costlab/costlab/blob/main/(.*\.ipynb)", link)
+        assert match, link
+        assert (ROOT / match[1]).exists()
+
+
+@pytest.mark.parametrize(("width", "scheme"), VIEWS)
+def test_layout_holds(browser: Browser, address: str, width: int, scheme: str) -> None:
+    window = Visit(browser, address, width, scheme)
+    for name in PAGES:
+        page = window.open(name)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{name} is wider than {width} px"
+        assert page.evaluate("document.documentElement.dataset.theme") == scheme, name
+        box = page.locator("h1:visible").first.bounding_box()
+        assert box is not None, name
+        assert 0 <= box["x"] < width, name
+        assert box["y"] < 900, f"{name} begins below the first screen"
+    assert window.wrong == []
+    window.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_no_serious_accessibility_violation(browser: Browser, address: str, name: str, scheme: str) -> None:
+    window = Visit(browser, address, scheme=scheme)
+    results = Axe().run(window.open(name))
+    window.context.close()
+    serious = [
+        f"{violation['id']}: {node['target']} {node.get('failureSummary', '')}"
+        for violation in results.response["violations"]
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+    ]
+    assert serious == []
+    assert results.response["passes"], "axe looked at nothing"
+
+
+def test_figures_of_the_lesson_say_what_they_show(visit: Visit) -> None:
+    page = visit.open(LESSON)
+    texts = page.eval_on_selector_all(".cell_output img", "images => images.map(image => image.alt)")
+    assert len(texts) >= 5
+    assert all(len(text) > 40 for text in texts), texts
+
+
+def test_formulas_are_drawn_by_the_browser(visit: Visit) -> None:
+    page = visit.open(LESSON)
+    boxes = page.eval_on_selector_all("math", "all => all.map(one => one.getBoundingClientRect().width)")
+    assert len(boxes) >= 4
+    assert min(boxes) > 0

@@ -1,0 +1,34 @@
+"""The built site, once for all tests that look at it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import needs
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the built site: the one named by COSTLAB_SITE, or built now."""
+    needs.extra("jupyter_book", "book")
+    if "COSTLAB_SITE" in os.environ:
+        return ROOT / os.environ["COSTLAB_SITE"]
+    built = tmp_path_factory.mktemp("site")
+    command = [
+        sys.executable,
+        "-m",
+        "jupyter_book.cli.main",
+        "build",
+        str(ROOT),
+        "--path-output",
+        str(built),
+        "--quiet",
+    ]
+    done = subprocess.run([*command, "--warningiserror", "--keep-going"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return built / "_build" / "html"

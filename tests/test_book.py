@@ -1,0 +1,166 @@
+"""The book: what is built at build time, and the check that all of it was built."""
+
+import importlib.util
+import json
+import re
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from costlab.calculator import monthly_cost
+from costlab.lessons import claims
+from tests import needs
+
+needs.extra("jupyter_book", "book")
+needs.extra("yaml", "test")
+
+from tools.check_site import main, pages, problems  # noqa: E402 - after the checks for optional packages
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def extension() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("costlab_book", ROOT / "book" / "_ext" / "costlab_book.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_jupyter_book_is_1() -> None:
+    from importlib.metadata import version
+
+    assert version("jupyter-book") == "1.0.4.post1", "2.x exits 0 with these files, having built nothing"
+
+
+@pytest.fixture
+def small_site(tmp_path: Path) -> tuple[Path, Path]:
+    (tmp_path / "_toc.yml").write_text(
+        "format: jb-book\nroot: intro\nparts:\n- caption: A\n  chapters:\n"
+        "  - file: sub/one\n    sections:\n    - file: two\n"
+    )
+    site = tmp_path / "html"
+    (site / "sub").mkdir(parents=True)
+    text = "text " * 100
+    page = f"<html><body><nav>menu</nav><article><section><h1>Title</h1><p>{text}</p></section></article></body></html>"
+    for name in ("intro", "sub/one", "two", "index"):
+        (site / f"{name}.html").write_text(page)
+    return site, tmp_path / "_toc.yml"
+
+
+def test_toc_is_read_to_the_bottom(small_site: tuple[Path, Path]) -> None:
+    assert pages(small_site[1]) == ["intro", "sub/one", "two"]
+    assert problems(*small_site) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (None, "two.html was not built"),
+        ("", "two.html has no title"),
+        ("<nav><h1>Menu</h1></nav><article><p>" + "x" * 500 + "</p></article>", "two.html has no title"),
+        ("<article><h1>Title</h1></article><footer>" + "x" * 500 + "</footer>", "two.html has 5 characters of text"),
+    ],
+)
+def test_missing_and_empty_pages_are_found(small_site: tuple[Path, Path], text: str | None, problem: str) -> None:
+    page = small_site[0] / "two.html"
+    if text is None:
+        page.unlink()
+    else:
+        page.write_text(text)
+    assert any(line.startswith(problem) for line in problems(*small_site))
+
+
+def test_a_site_of_which_nothing_was_built_fails(tmp_path: Path) -> None:
+    assert main([str(tmp_path)]) == 1
+
+
+def test_every_page_is_in_the_built_site(site: Path) -> None:
+    assert problems(site) == []
+    assert main([str(site)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("latex", "parts"),
+    [
+        (r"\frac{a}{b}", ["<mfrac>"]),
+        (r"\sqrt{2 \delta M}", ["<msqrt>", "&#x003B4;"]),
+        (r"p \sum_t \max(0,\ d_t - k)", ["&#x02211;", "max"]),
+        (r"\tau &= a \\ b &= c", ["<mtable", "<mtr>"]),
+        (r"\tfrac13 x", ["<mfrac>"]),
+        (r"n = \lceil W/\tau \rceil", ["&#x02308;"]),
+    ],
+)
+def test_formulas_become_mathml(extension: ModuleType, latex: str, parts: list[str]) -> None:
+    made = extension.mathml(latex, "block")
+    assert made.startswith("<math")
+    assert 'display="block"' in made
+    for part in parts:
+        assert part in made
+
+
+def test_no_formula_is_left_as_text(site: Path) -> None:
+    for name in pages(ROOT / "_toc.yml"):
+        text = (site / f"{name}.html").read_text()
+        assert not re.search(
+            r"\\(frac|sqrt|text|tau|delta|begin)\b", re.sub(r"<script.*?</script>", "", text, flags=re.S)
+        ), name
+
+
+def test_claims_page_shows_every_claim_and_its_verdict(site: Path) -> None:
+    page = re.sub(r"\s+", " ", (site / "book" / "claims.html").read_text())
+    for entry in claims():
+        assert entry.text.split(",")[0] in page
+        assert entry.why.split(",")[0].split("'")[0] in page
+    assert page.count('class="verdict ') == len(claims()) + 4
+
+
+def test_landing_figure_is_computed(site: Path, extension: ModuleType) -> None:
+    page = (site / "book" / "intro.html").read_text()
+    assert f"${monthly_cost('A10G', gpus=8).usd:,.0f}" in page
+    assert extension.bill_html().count("<li ") == 7
+
+
+def test_lessons_to_come_are_said_to_be_in_preparation(extension: ModuleType) -> None:
+    text = "\n".join(extension.course_map_markdown(ROOT))
+    written = len(list((ROOT / "notebooks").glob("[0-9]*.ipynb")))
+    assert text.count("*Open the lesson*") == text.count(":link:") == written
+    assert text.count("*In preparation*") == 10 - written
+
+
+def test_every_written_lesson_is_in_the_table_of_contents() -> None:
+    assert {f"notebooks/{path.stem}" for path in (ROOT / "notebooks").glob("[0-9]*.ipynb")} <= set(
+        pages(ROOT / "_toc.yml")
+    )
+
+
+def test_status_page_counts_what_is_compared(extension: ModuleType) -> None:
+    row = extension.status_markdown(ROOT)[2]
+    total, printing, compared, exempt = (int(cell) for cell in re.findall(r"\| (\d+) ", row + " "))
+    cells = json.loads((ROOT / "notebooks" / "01_gpu_cost_modeling.ipynb").read_text())["cells"]
+    assert total == sum(cell["cell_type"] == "code" for cell in cells)
+    assert printing == compared + exempt
+
+
+def test_solutions_are_not_on_the_site(site: Path) -> None:
+    assert not [path for path in site.rglob("*") if "solution" in path.name.lower()]
+
+
+def test_no_machine_path_is_on_the_site(site: Path) -> None:
+    for path in site.rglob("*.html"):
+        assert str(ROOT) not in path.read_text(encoding="utf-8"), path
+
+
+def test_glossary_terms_of_the_course_are_defined(site: Path) -> None:
+    page = (site / "book" / "glossary.html").read_text()
+    for term in ("spot", "utilization", "MTBF", "TTFT", "showback", "false hit", "savings plan"):
+        assert f'id="term-{term.replace(" ", "-")}"' in page
+
+
+def test_repository_address_in_the_config_is_the_one() -> None:
+    address = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
+    assert f"url: {address}\n" in (ROOT / "_config.yml").read_text()

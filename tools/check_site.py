@@ -1,0 +1,97 @@
+"""Check a built site against the table of contents: ``python tools/check_site.py [HTML_FOLDER]``.
+
+Jupyter Book 2 accepts the files of Jupyter Book 1 and exits with 0, having built nothing. So success is not believed:
+every page of ``_toc.yml`` must be there, with a title and with text.
+"""
+
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+LEAST_TEXT = 200
+
+
+class _Article(HTMLParser):
+    """Collects the title and the text of a page's main article."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.depth = 0
+        self.in_title = False
+        self.title = ""
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "article" or (self.depth and tag == "section"):
+            self.depth += 1
+        self.in_title = self.in_title or (tag == "h1" and self.depth > 0)
+
+    def handle_endtag(self, tag: str) -> None:
+        if self.depth and tag in ("article", "section"):
+            self.depth -= 1
+        if tag == "h1":
+            self.in_title = False
+
+    def handle_data(self, data: str) -> None:
+        if self.depth:
+            self.text += data.strip()
+        if self.in_title:
+            self.title += data.strip()
+
+
+def pages(toc: Path) -> list[str]:
+    """Every page of a table of contents, without suffix, the root first."""
+
+    def walk(node: Any) -> Iterator[str]:
+        if isinstance(node, dict):
+            for key, value in node.items():
+                if key in ("root", "file"):
+                    yield str(value)
+                else:
+                    yield from walk(value)
+        elif isinstance(node, list):
+            for item in node:
+                yield from walk(item)
+
+    return list(walk(yaml.safe_load(toc.read_text(encoding="utf-8"))))
+
+
+def problems(site: Path, toc: Path = ROOT / "_toc.yml") -> list[str]:
+    """What is wrong with the site, a line each; empty when every page is there and says something."""
+    found = []
+    names = pages(toc)
+    if not names:
+        found.append(f"{toc.name} lists no pages")
+    for name in names:
+        path = site / f"{name}.html"
+        if not path.exists():
+            found.append(f"{name}.html was not built")
+            continue
+        article = _Article()
+        article.feed(path.read_text(encoding="utf-8"))
+        if not article.title:
+            found.append(f"{name}.html has no title")
+        if len(article.text) < LEAST_TEXT:
+            found.append(f"{name}.html has {len(article.text)} characters of text; at least {LEAST_TEXT}")
+    if not (site / "index.html").exists():
+        found.append("index.html was not built")
+    return found
+
+
+def main(arguments: list[str]) -> int:
+    """Print the problems of the site in the folder named; the exit status is 1 if there are any."""
+    site = Path(arguments[0]) if arguments else ROOT / "_build" / "html"
+    found = problems(site)
+    for problem in found:
+        print(f"site: {problem}", file=sys.stderr)
+    print(f"site: {len(pages(ROOT / '_toc.yml'))} pages, {len(found)} problems")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
