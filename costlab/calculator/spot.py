@@ -20,7 +20,7 @@ def checkpoint_interval_s(checkpoint_s: float, mtbf_s: float, method: str = "dal
     .. math::
         \tau_\text{Young} &= \sqrt{2 \delta M} \\
         \tau_\text{Daly} &= \sqrt{2 \delta M}
-            \left[1 + \tfrac13 \sqrt{\tfrac{\delta}{2M}} + \tfrac19 \tfrac{\delta}{2M}\right] - \delta
+            \left[1 + \frac{1}{3} \sqrt{\frac{\delta}{2M}} + \frac{1}{9} \frac{\delta}{2M}\right] - \delta
             \quad (\delta < 2M, \text{ otherwise } M)
 
     Parameters
