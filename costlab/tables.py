@@ -82,7 +82,7 @@ def unit_price_table(usd_per_hour: dict[str, float], precision: str = "fp16") ->
     usd_per_hour : dict of str to float
         Price of a GPU-hour in USD for each GPU, by name or alias.
     precision : str
-        Number format of the arithmetic; see :data:`costlab.catalog.PRECISIONS`.
+        Number format of the arithmetic; see ``costlab.catalog.PRECISIONS``.
 
     Returns
     -------

@@ -12,7 +12,7 @@ DAYS_PER_YEAR: Final = 365
 #: A year of 8,760 hours in twelve equal parts. Clouds bill by the hour, so this is the month of a bill.
 HOURS_PER_MONTH: Final = 730
 
-#: The month of the source lesson, 720 hours: 1.4 % shorter than :data:`HOURS_PER_MONTH`.
+#: The month of the source lesson; its 720 hours are 1.4 % fewer than :data:`HOURS_PER_MONTH`.
 LESSON_DAYS_PER_MONTH: Final = 30
 
 BYTES_PER_GB: Final = 10**9

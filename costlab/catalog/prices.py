@@ -104,7 +104,7 @@ class GpuPrice:
 
     @property
     def place(self) -> str:
-        """Provider, region and zone in one word: ``aws/us-east-1/us-east-1a``."""
+        """Provider, region and zone in one word, such as ``aws/us-east-1/use1-az1``."""
         return "/".join(part for part in (self.provider, self.region, self.zone) if part)
 
 

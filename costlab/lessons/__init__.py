@@ -1,9 +1,20 @@
 """What the notebooks need beside the library: device banner, guesses, self-checks, claims, recordings."""
 
 from costlab.lessons.banner import banner
-from costlab.lessons.claims import claim, claims, claims_table
-from costlab.lessons.exercises import check
+from costlab.lessons.claims import Claim, ClaimContradictedError, claim, claims, claims_table
+from costlab.lessons.exercises import Checked, check
 from costlab.lessons.guesses import reveal
 from costlab.lessons.recorded import recorded
 
-__all__ = ["banner", "check", "claim", "claims", "claims_table", "recorded", "reveal"]
+__all__ = [
+    "Checked",
+    "Claim",
+    "ClaimContradictedError",
+    "banner",
+    "check",
+    "claim",
+    "claims",
+    "claims_table",
+    "recorded",
+    "reveal",
+]

@@ -72,7 +72,7 @@ class Claim:
 
     @property
     def section(self) -> str:
-        """Section of the source lesson: ``S2``."""
+        """Section of the source lesson, such as ``S2``."""
         return self.id.split(".")[0]
 
     @property

@@ -16,7 +16,7 @@ from costlab.errors import RecordingError
 
 __all__ = ["FOLDER", "Recording", "available", "find_recording", "load", "save"]
 
-#: Where recordings are stored: in the package, so that they travel with it.
+#: The folder of the recordings; inside the package, so that they travel with it.
 #:
 #: :meta hide-value:
 FOLDER = Path(__file__).parent
