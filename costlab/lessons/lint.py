@@ -116,7 +116,7 @@ def _outputs(code: Sequence[Cell]) -> Iterator[str]:
         if any(output.get("name") == "stderr" for output in cell["outputs"]):
             yield f"{_named(cell)}: holds text on stderr"
         if not cell["outputs"] and _should_print(_source(cell)):
-            yield f"{_named(cell)}: its stored output is missing (end a silent expression with ;)"
+            yield f"{_named(cell)}: its stored output is missing (assign the value of a silent one)"
         image = any("image/png" in output.get("data", {}) for output in cell["outputs"])
         if _draws(_source(cell)) and not image:
             yield f"{_named(cell)}: its stored figure is missing"
@@ -126,11 +126,11 @@ def _outputs(code: Sequence[Cell]) -> Iterator[str]:
 
 
 def _draws(source: str) -> bool:
-    return re.search(r"^(?:plotting\.)?plot_\w+\(|^plt\.show\(", source, re.M) is not None
+    return re.search(r"^(?:\w+ = )?(?:plotting\.)?plot_\w+\(|^plt\.show\(", source, re.M) is not None
 
 
 def _should_print(source: str) -> bool:
-    """Whether a cell leaves an output: it ends in an expression without a semicolon, or prints at its top level."""
+    """Whether a cell leaves an output: it ends in an expression, or prints at its top level."""
     lines = [line for line in source.splitlines() if not line.lstrip().startswith(("%", "!"))]
     try:
         body = ast.parse("\n".join(lines)).body
@@ -138,7 +138,7 @@ def _should_print(source: str) -> bool:
         return False
     if not body:
         return False
-    ends_open = isinstance(body[-1], ast.Expr) and not source.rstrip().endswith(";")
+    ends_open = isinstance(body[-1], ast.Expr)
     calls = [node.value for node in body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
     says = {"print", "display", "reveal", "claim", "banner", "recorded"}
     return ends_open or any(isinstance(call.func, ast.Name) and call.func.id in says for call in calls)

@@ -1,0 +1,85 @@
+"""Figures: they return their axes, draw on the axes given, name their units, and show the numbers they were given."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from costlab.calculator import best_commitment, spot_job
+from costlab.catalog import current_gpu_prices
+from tests import needs
+
+needs.extra("matplotlib", "plots")
+
+import matplotlib as mpl  # noqa: E402
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt  # noqa: E402
+
+from costlab import plotting  # noqa: E402
+
+DEMAND = [4] * 12 + [10] * 12
+JOB: dict[str, float] = {
+    "work_hours": 10, "spot_usd_per_hour": 1, "on_demand_usd_per_hour": 3, "checkpoint_s": 60, "restart_s": 300,
+}  # fmt: skip
+H100 = [price for price in current_gpu_prices("list") if price.instance == "p5.48xlarge"]
+
+FIGURES: dict[str, tuple[Callable[..., Any], str]] = {
+    "price_comparison": (
+        lambda **k: plotting.plot_price_comparison({"a": {"T4": 1}, "b": {"T4": 2, "L4": 3}}, **k),
+        "USD",
+    ),
+    "price_spread": (lambda **k: plotting.plot_price_spread(H100, **k), "USD per H100 GPU-hour"),
+    "useful_hour": (lambda **k: plotting.plot_useful_hour(2.0, marks={"half": 0.5}, **k), "USD per useful GPU-hour"),
+    "demand": (lambda **k: plotting.plot_demand(DEMAND, best_commitment(DEMAND, 1.0, 0.6), **k), "GPUs"),
+    "commitment": (lambda **k: plotting.plot_commitment(DEMAND, 1.0, 0.6, **k), "USD per 24 hours"),
+    "interval": (lambda **k: plotting.plot_interval({60: 11, 600: 10.5}, 10, {"Young": 300}, **k), "%"),
+    "spot": (lambda **k: plotting.plot_spot(JOB, {1.0: 12.0}, **k), "USD"),
+}
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_draws_on_the_axes_given_and_names_its_units(name: str) -> None:
+    draw, unit = FIGURES[name]
+    ax: Any = plt.subplots()[1]
+    before = plt.get_fignums()
+    settings = dict(mpl.rcParams)
+    assert draw(ax=ax) is ax
+    assert plt.get_fignums() == before
+    assert dict(mpl.rcParams) == settings
+    assert unit in ax.get_xlabel() + ax.get_ylabel()
+    assert ax.has_data()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_makes_its_own_axes_on_white(name: str) -> None:
+    ax: Any = FIGURES[name][0]()
+    assert len(plt.get_fignums()) == 1
+    assert ax.figure.get_facecolor() == (1.0, 1.0, 1.0, 1.0)  # stays legible on a dark page
+
+
+def test_bars_show_the_prices_given() -> None:
+    ax: Any = plotting.plot_price_comparison({"a": {"T4": 1.0, "L4": 2.0}, "b": {"L4": 3.0}})
+    assert sorted(bar.get_height() for bar in ax.patches) == [1.0, 2.0, 3.0]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
+
+
+def test_best_level_is_marked() -> None:
+    ax: Any = plotting.plot_commitment(DEMAND, 1.0, 0.6)
+    assert any("best: 4 GPUs" in text.get_text() for text in ax.texts)
+
+
+def test_break_even_of_spot_is_marked_where_the_formula_puts_it() -> None:
+    ax: Any = plotting.plot_spot(JOB)
+    limit = spot_job(mtbf_hours=1, **JOB).break_even_mtbf_hours
+    assert any(text.get_text() == f"break-even\n{limit:.2g} h" for text in ax.texts)
+
+
+def test_colours_are_told_apart_by_name() -> None:
+    assert len(set(plotting.COLORS.values())) == len(plotting.COLORS) >= 5
