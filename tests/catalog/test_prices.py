@@ -130,3 +130,11 @@ def test_stale_prices_depend_on_the_day_given() -> None:
 
 def test_specs_exist_for_every_priced_gpu() -> None:
     assert all(gpu(price.gpu).name == price.gpu for price in gpu_prices())
+
+
+def test_rows_are_appended_never_changed() -> None:
+    from tools.price_rows import line, recorded
+
+    current = [line(price) for price in gpu_prices()]
+    assert [entry for entry in recorded() if entry not in current] == [], "append a row instead of changing one"
+    assert [entry for entry in current if entry not in recorded()] == [], "run python -m tools.price_rows"
