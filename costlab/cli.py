@@ -4,6 +4,7 @@ With ``--json`` each command prints one JSON object and nothing else. Errors tak
 """
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from datetime import date
@@ -21,7 +22,12 @@ from costlab.units import HOURS_PER_DAY, LESSON_DAYS_PER_MONTH
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="What an AI system costs, and why.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # an error that nobody foresaw is for a bug report: plain, complete, copyable
+    help="What an AI system costs, and why.",
+)
 bench = typer.Typer(no_args_is_help=True, help="Measure on this machine; --record keeps the result for the lessons.")
 app.add_typer(bench, name="bench")
 
@@ -100,7 +106,7 @@ def gpu(
     for heading in ("table", "pricing", "from"):
         table.add_column(heading, overflow="fold")
     for heading in ("usd per GPU-hour", "usd per month", "saved"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", overflow="fold")
     table.add_column("kind, checked", overflow="fold")
     for bill in bills:
         p = bill.price
@@ -209,6 +215,12 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(" ".join(error.format_message().split()))
     except typer.Abort:
         sys.exit(130)
+    except BrokenPipeError:
+        # The reader has seen enough (`costlab prices | head`); the interpreter must not try to flush again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        _fail(str(error))
     else:
         sys.exit(status if isinstance(status, int) else 0)
 

@@ -139,12 +139,12 @@ def measure_device(
     """
     checks.whole("repeats", repeats, at_least=5)
     device = find_device(kind)
-    torch = require("torch", "models")
-    if device.kind == "cuda" and not torch.cuda.is_available():
-        raise InvalidValueError("device", "one that this torch can use (it was built without CUDA)", "cuda")
     on_gpu = device.kind == "cuda"
     copy_bytes = checks.whole("copy_mib", _default(copy_mib, 4096 if on_gpu else 256), at_least=1) * 2**20
     n = checks.whole("size", _default(size, 8192 if on_gpu else 1024), at_least=1)
+    torch = require("torch", "models")
+    if on_gpu and not torch.cuda.is_available():
+        raise InvalidValueError("device", "one that this torch can use (it was built without CUDA)", "cuda")
     torch.set_float32_matmul_precision("highest")
     generator = torch.Generator(device=device.kind).manual_seed(0)
 

@@ -9,6 +9,7 @@ import pytest
 from costlab import __version__
 from costlab.catalog import current_gpu_prices
 from costlab.cli import main
+from tests import needs
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -91,6 +92,9 @@ def test_stale_prices_exit_1_and_fresh_ones_0(run: Run) -> None:
         (("prices", "--gpu", "B20"), "unknown GPU 'B20'; did you mean 'B200'?"),
         (("gpus",), "No such command 'gpus'"),
         (("bench", "device", "--device", "tpu"), "unknown device 'tpu'"),
+        (("prices", "--gpu", ""), "unknown GPU ''; known: T4"),
+        (("bench", "device", "--size", "0"), "size must be a whole number >= 1, got 0"),
+        (("bench", "device", "--copy-mib", "-1"), "copy_mib must be a whole number >= 1, got -1"),
         (("bench", "device", "--repeats", "1"), "repeats must be a whole number >= 5, got 1"),
     ],
 )
@@ -122,7 +126,29 @@ def test_version_and_help(run: Run) -> None:
         assert command in out
 
 
-def test_closed_pipe_is_no_error(tmp_path: Path) -> None:
-    command = f"{sys.executable} -m costlab prices | head -n 1"
-    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
-    assert "Traceback" not in done.stderr
+def test_absurd_but_valid_numbers_are_answered_in_full(run: Run) -> None:
+    status, out, _ = run("prices", "--stale", "100000000000")
+    assert status == 0
+    assert "0 prices were checked more than 100000000000 days ago" in out
+    status, out, _ = run("gpu", "T4", "--count", str(10**20), "--snapshot", "list")
+    assert status == 0
+    assert "…" not in out  # a bill is never cut short
+
+
+def test_closed_pipe_is_no_error() -> None:
+    command = f"{sys.executable} -m costlab prices | head -n 1 >/dev/null"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+
+
+def test_folder_that_is_not_there(run: Run, tmp_path: Path) -> None:
+    needs.extra("torch", "models")
+    small = ("--device", "cpu", "--repeats", "5", "--copy-mib", "1", "--size", "8", "--json", "--record")
+    status, out, err = run("bench", "device", *small, "--folder", str(tmp_path))
+    assert status == 0
+    assert json.loads(out)["experiment"] == "device"
+    assert err == "recorded in device-cpu.json\n"
+    status, _, err = run("bench", "device", *small, "--folder", str(tmp_path / "absent"))
+    assert status == 2
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1

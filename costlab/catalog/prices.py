@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import cache
 from importlib.resources import files
 from typing import Final
@@ -257,8 +257,8 @@ def stale_gpu_prices(days: int, today: date) -> tuple[GpuPrice, ...]:
     today : datetime.date
         The day to count from. A parameter, so that the answer does not depend on when it is asked.
     """
-    oldest = today - timedelta(days=checks.whole("days", days))
-    rows = [price for price in current_gpu_prices("list") if price.checked < oldest]
+    checks.whole("days", days)
+    rows = [price for price in current_gpu_prices("list") if (today - price.checked).days > days]
     return tuple(sorted(rows, key=lambda price: (price.checked, price.series)))
 
 
