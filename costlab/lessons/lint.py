@@ -120,9 +120,13 @@ def _outputs(code: Sequence[Cell]) -> Iterator[str]:
         image = any("image/png" in output.get("data", {}) for output in cell["outputs"])
         if _draws(_source(cell)) and not image:
             yield f"{_named(cell)}: its stored figure is missing"
-        alt = cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "")
-        if image and len(alt) < 20:
+        if image and len(_alt(cell)) < 20:
             yield f"{_named(cell)}: its figure has no alt text (cell metadata mystnb.image.alt)"
+
+
+def _alt(cell: Cell) -> str:
+    alt: str = cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "")
+    return alt
 
 
 def _draws(source: str) -> bool:
@@ -145,7 +149,7 @@ def _should_print(source: str) -> bool:
 
 
 def _prose(cells: Sequence[Cell], lesson: str) -> Iterator[str]:
-    """Numbers in prose that stand in no cell, no output and no row of the ledger."""
+    """Numbers in prose and in alt texts that stand in no cell, no output and no row of the ledger."""
     shown = "\n".join(_source(cell) for cell in cells if cell["cell_type"] == "code")
     for cell in cells:
         for output in cell.get("outputs", ()):
@@ -157,15 +161,14 @@ def _prose(cells: Sequence[Cell], lesson: str) -> Iterator[str]:
     titles = "\n".join(_source(cell) for cell in cells if cell["cell_type"] == "markdown")
     known |= {_decimal(number) for number in re.findall(r"^#+ (\d+\.\d+) ", titles, re.M)}  # section 1.6 is a reference
     for cell in cells:
-        if cell["cell_type"] != "markdown":
-            continue
+        prose = _source(cell) if cell["cell_type"] == "markdown" else _alt(cell)
         allowed = {_decimal(number) for number in cell["metadata"].get("costlab", {}).get("numbers", {})}
-        for number in _NUMBER.findall(_NOT_PROSE.sub(" ", _source(cell))):
+        for number in _NUMBER.findall(_NOT_PROSE.sub(" ", prose)):
             value = _decimal(number)
             if value in allowed or value in known or (value == int(value) and (value <= 12 or 1900 < value < 2100)):
                 continue
             if not any(near.quantize(value) == value for near in known if near < 10**15):
-                yield f"the number {number} stands in no output, code or ledger row: {_source(cell)[:60]!r}"
+                yield f"the number {number} stands in no output, code or ledger row: {prose[:60]!r}"
 
 
 def _decimal(number: str) -> Decimal:

@@ -86,6 +86,10 @@ def rename_heading(cells: list[Cell]) -> None:
             "the first code cell is not the setup cell",
         ),
         (lambda cells: cells[0].update(source="It costs 4711.5 dollars."), "the number 4711.5 stands in no output"),
+        (
+            lambda cells: figure(cells)["metadata"]["mystnb"]["image"].update(alt="Bars that reach 4711.5 dollars."),
+            "the number 4711.5 stands in no output",
+        ),
         (lambda cells: cells.extend([code(cells)[-1]] * 40), "code cells; a lesson has 20 to 35"),
         (lambda cells: cells.extend([code(cells)[-1]] * 3), "the third code cell in a row"),
         (lambda cells: cells.__setitem__(slice(None), cells[:20]), "exercises with a check; at least 3"),
