@@ -46,7 +46,7 @@ def plot_price_comparison(prices: Mapping[str, Mapping[str, float]], *, ax: Axes
                 ax.bar_label(bar, fmt="%.2f", fontsize=7.5, padding=1)
     handles = [require("matplotlib.patches", "plots").Patch(color=c) for c in list(COLORS.values())[: len(prices)]]
     ax.legend(handles, prices, frameon=False)
-    ax.set_xticks(range(len(gpus)), gpus)
+    ax.set_xticks(range(len(gpus)), [gpu.replace(" ", "\n") for gpu in gpus])
     ax.set_ylabel("USD per GPU-hour")
     return ax
 
