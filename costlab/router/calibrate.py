@@ -1,0 +1,283 @@
+"""Thresholds fitted on labelled queries, with a promise about queries not seen yet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from costlab import checks
+from costlab.errors import InvalidValueError
+from costlab.router.evaluate import cost_quality_curve
+from costlab.router.outcomes import Outcomes, Played, play
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Calibrated", "Report", "binomial_bounds", "calibrate", "report"]
+
+
+def binomial_bounds(right: int, queries: int, level: float = 0.95) -> tuple[float, float]:
+    """Clopper and Pearson's exact interval for a share, from a count.
+
+    Parameters
+    ----------
+    right, queries : int
+        How many of how many; ``0 <= right <= queries``, `queries` >= 1.
+    level : float
+        Coverage of the two-sided interval, in (0, 1).
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper bound.
+
+    Raises
+    ------
+    InvalidValueError
+        If a number is outside its domain.
+
+    References
+    ----------
+    Clopper and Pearson (1934), Biometrika 26(4), https://doi.org/10.1093/biomet/26.4.404
+
+    Examples
+    --------
+    90 of 100 answers were right. Where does the share of right answers lie, with 95 % confidence?
+
+    >>> low, high = binomial_bounds(90, 100)
+    >>> round(low, 3), round(high, 3)
+    (0.824, 0.951)
+    """
+    checks.whole("queries", queries, at_least=1)
+    checks.whole("right", right)
+    if right > queries:
+        raise InvalidValueError("right", f"at most {queries}", right)
+    tail = (1.0 - checks.fraction("level", level, zero=False, one=False)) / 2
+    low = 0.0 if right == 0 else _solve(lambda p: 1.0 - _at_most(right - 1, queries, p), tail)
+    high = 1.0 if right == queries else 1.0 - _solve(lambda q: 1.0 - _at_most(queries - right - 1, queries, q), tail)
+    return low, high
+
+
+def _at_most(count: int, queries: int, share: float) -> float:
+    """P(X <= count) for a binomial X."""
+    if share <= 0.0:
+        return 1.0
+    if share >= 1.0:
+        return 1.0 if count >= queries else 0.0
+    logs = np.arange(count + 1)
+    choose = math.lgamma(queries + 1) - _LGAMMA(logs + 1) - _LGAMMA(queries - logs + 1)
+    terms = choose + logs * math.log(share) + (queries - logs) * math.log1p(-share)
+    return float(min(1.0, np.exp(terms).sum()))
+
+
+_LGAMMA = np.vectorize(math.lgamma, otypes=[np.float64])
+
+
+def _solve(rising: object, target: float) -> float:
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if rising(middle) < target else (low, middle)  # type: ignore[operator]
+    return (low + high) / 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibrated:
+    """Thresholds, the tiers that are worth having, and what was promised.
+
+    Attributes
+    ----------
+    found : bool
+        False when no cascade keeps the promise at the chosen confidence; then `tiers` is the last tier alone.
+    tiers : tuple of str
+        The tiers to use, cheapest first.
+    thresholds : tuple of float
+        One per tier but the last.
+    quality_floor_fraction : float
+        What was promised: the share of right answers is at least this.
+    confidence_level : float
+        With which confidence.
+    usd_per_request, quality_fraction : float
+        On the queries of the fit.
+    tested : int
+        Candidates tested before one failed.
+    """
+
+    found: bool
+    tiers: tuple[str, ...]
+    thresholds: tuple[float, ...]
+    quality_floor_fraction: float
+    confidence_level: float
+    usd_per_request: float
+    quality_fraction: float
+    tested: int
+
+
+def calibrate(
+    outcomes: Outcomes,
+    quality_floor_fraction: float,
+    confidence_level: float = 0.95,
+    seed: int = 0,
+    steps: int = 25,
+) -> Calibrated:
+    r"""The cheapest cascade whose share of right answers is at least a floor, with confidence.
+
+    Picking the cheapest of many candidates that look good enough picks those that were lucky. So the queries are split.
+    On a third of them the candidates (subsets of the tiers, and thresholds) are found and put in order, the safest
+    first; on the others they are tested in that order, each against
+
+    .. math:: H: \text{quality} < \text{floor}, \qquad p = P(X \ge \text{right answers} \mid \text{floor})
+
+    until the first that cannot be rejected at level :math:`\alpha = 1 - \text{confidence}`. Because the order was
+    fixed beforehand, the chance that any accepted candidate breaks the promise is at most :math:`\alpha`
+    (fixed-sequence testing). The cheapest of the accepted is returned.
+
+    Parameters
+    ----------
+    outcomes : Outcomes
+        Labelled queries, at least 50, drawn like the traffic for which the promise is made. Answers are right or wrong.
+    quality_floor_fraction : float
+        Least share of right answers, in (0, 1).
+    confidence_level : float
+        In (0, 1).
+    seed : int
+        Seed of the split.
+    steps : int
+        Thresholds tried per tier; see :func:`cost_quality_curve`.
+
+    Returns
+    -------
+    Calibrated
+
+    Raises
+    ------
+    InvalidValueError
+        If an argument is outside its domain, there are fewer than 50 queries, or answers are graded.
+
+    Notes
+    -----
+    The promise holds for traffic like the labelled queries. When the traffic gets harder it is void.
+
+    References
+    ----------
+    Angelopoulos et al. (2021), Learn then Test: calibrating predictive algorithms to achieve risk control,
+    https://arxiv.org/abs/2110.01052
+    """
+    checks.fraction("quality_floor_fraction", quality_floor_fraction, zero=False, one=False)
+    alpha = 1.0 - checks.fraction("confidence_level", confidence_level, zero=False, one=False)
+    if len(outcomes) < 50:
+        raise InvalidValueError("outcomes", "at least 50 queries", len(outcomes))
+    if not np.isin(outcomes.correct, (0.0, 1.0)).all():
+        raise InvalidValueError("outcomes", "answers that are right or wrong", "graded ones")
+    shuffled = np.random.default_rng(checks.whole("seed", seed)).permutation(len(outcomes))
+    part = len(outcomes) // 3
+    finding, testing = outcomes.rows(shuffled[:part]), outcomes.rows(shuffled[part:])
+    accepted: list[tuple[float, tuple[str, ...], tuple[float, ...]]] = []
+    tested = 0
+    for tiers, thresholds in _candidates(finding, quality_floor_fraction, steps):
+        tested += 1
+        played = play(testing.only(tiers), thresholds)
+        right = round(float(played.correct.sum()))
+        if 1.0 - _at_most(right - 1, len(testing), quality_floor_fraction) > alpha:
+            break
+        accepted.append((played.usd_per_request, tiers, thresholds))
+    last = (outcomes.tiers[-1],)
+    _, tiers, thresholds = min(accepted, default=(0.0, last, ()))
+    whole = play(outcomes.only(tiers), thresholds)
+    return Calibrated(
+        found=bool(accepted),
+        tiers=tiers,
+        thresholds=thresholds,
+        quality_floor_fraction=quality_floor_fraction,
+        confidence_level=confidence_level,
+        usd_per_request=whole.usd_per_request,
+        quality_fraction=whole.quality_fraction,
+        tested=tested,
+    )
+
+
+def _candidates(outcomes: Outcomes, floor: float, steps: int) -> list[tuple[tuple[str, ...], tuple[float, ...]]]:
+    """Candidates in the order of testing: falling quality where they are found, each cheaper than all before it."""
+    found: list[tuple[float, float, tuple[str, ...], tuple[float, ...]]] = []
+    names = outcomes.tiers
+    for size in range(1, len(names) + 1):
+        for tiers in combinations(names, size):
+            part = outcomes.only(tiers)
+            if size == 1:
+                played = play(part, ())
+                found.append((played.quality_fraction, played.usd_per_request, tiers, ()))
+                continue
+            per_tier = max(3, round(steps ** (1 / (size - 1)))) if size > 3 else steps
+            found += [
+                (point.quality_fraction, point.usd_per_request, tiers, point.thresholds)
+                for point in cost_quality_curve(part, per_tier)
+            ]
+    # Only what is not dominated can be the answer; and far below the floor nothing will pass.
+    found.sort(key=lambda one: (-one[0], one[1]))
+    kept, cheapest = [], math.inf
+    for quality, usd, tiers, thresholds in found:
+        if usd < cheapest and quality > floor - 0.05:
+            cheapest = usd
+            kept.append((tiers, thresholds))
+    return kept
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A policy on queries that it was not fitted on.
+
+    Attributes
+    ----------
+    queries : int
+        How many.
+    quality_fraction, quality_low, quality_high : float
+        Share of right answers, with Clopper and Pearson's interval.
+    usd_per_request, usd_error : float
+        Mean cost, with its standard error.
+    served_fraction : tuple of float
+        Share of the queries that each tier answered.
+    """
+
+    queries: int
+    quality_fraction: float
+    quality_low: float
+    quality_high: float
+    usd_per_request: float
+    usd_error: float
+    served_fraction: tuple[float, ...]
+
+
+def report(outcomes: Outcomes, calibrated: Calibrated, level: float = 0.95) -> Report:
+    """What calibrated thresholds do on another part of the labelled queries.
+
+    Parameters
+    ----------
+    outcomes : Outcomes
+        Queries held out from the fit, with at least the tiers that the fit uses.
+    calibrated : Calibrated
+        The fit.
+    level : float
+        Coverage of the interval.
+    """
+    part = outcomes.only(calibrated.tiers)
+    return _report(play(part, calibrated.thresholds), len(part.tiers), level)
+
+
+def _report(played: Played, tiers: int, level: float) -> Report:
+    queries = len(played.correct)
+    low, high = binomial_bounds(round(float(played.correct.sum())), queries, level)
+    served: NDArray[np.float64] = np.bincount(played.tier, minlength=tiers) / queries
+    error = float(played.usd.std(ddof=1) / math.sqrt(queries)) if queries > 1 else math.nan
+    shares = tuple(float(share) for share in served)
+    return Report(queries, played.quality_fraction, low, high, played.usd_per_request, error, shares)
+
+
+def thresholds_text(tiers: Sequence[str], thresholds: Sequence[float]) -> str:
+    """Thresholds in words: ``tfidf above 0.83, else minilm``."""
+    kept = [f"{tier} above {limit:.3g}" for tier, limit in zip(tiers, thresholds, strict=False)]
+    return ", else ".join([*kept, tiers[-1]])

@@ -1,0 +1,190 @@
+"""Whether a model is as sure as it should be, and how to make it so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from costlab import checks
+from costlab.errors import InvalidValueError
+from costlab.extras import require
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = [
+    "IsotonicScaling",
+    "ReliabilityBin",
+    "TemperatureScaling",
+    "expected_calibration_error",
+    "reliability",
+]
+
+#: Confidences are kept this far from 0 and 1, where their logarithm has no end.
+EDGE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """Answers of similar confidence.
+
+    Attributes
+    ----------
+    low, high : float
+        Confidences in the bin: above `low`, up to `high`.
+    queries : int
+        How many answers.
+    confidence : float
+        Their mean confidence.
+    accuracy : float
+        Share of them that is right.
+    """
+
+    low: float
+    high: float
+    queries: int
+    confidence: float
+    accuracy: float
+
+
+def _pairs(confidence: Any, correct: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    sure, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.float64)
+    if sure.shape != right.shape or sure.ndim != 1 or not sure.size:
+        raise InvalidValueError("confidence", f"as many numbers as there are answers ({right.shape})", sure.shape)
+    if not ((sure >= 0) & (sure <= 1)).all() or not ((right >= 0) & (right <= 1)).all():
+        raise InvalidValueError("confidence and correct", "numbers in 0..1", "a value that is not")
+    return sure, right
+
+
+def reliability(confidence: Any, correct: Any, bins: int = 10) -> tuple[ReliabilityBin, ...]:
+    """The points of a reliability diagram: mean confidence and accuracy in bins of equal width.
+
+    Parameters
+    ----------
+    confidence : array-like of float, shape (queries,)
+        In 0..1.
+    correct : array-like, shape (queries,)
+        Whether each answer is right.
+    bins : int
+        How many, >= 1. Empty ones are left out.
+
+    Raises
+    ------
+    InvalidValueError
+        If the shapes differ or a value is outside its domain.
+    """
+    sure, right = _pairs(confidence, correct)
+    edges = np.linspace(0.0, 1.0, checks.whole("bins", bins, at_least=1) + 1)
+    place = np.clip(np.searchsorted(edges, sure, side="left") - 1, 0, bins - 1)
+    found = []
+    for index in np.unique(place):
+        inside = place == index
+        found.append(
+            ReliabilityBin(
+                float(edges[index]),
+                float(edges[index + 1]),
+                int(inside.sum()),
+                float(sure[inside].mean()),
+                float(right[inside].mean()),
+            )
+        )
+    return tuple(found)
+
+
+def expected_calibration_error(confidence: Any, correct: Any, bins: int = 10) -> float:
+    r"""ECE: the mean distance between confidence and accuracy, bins weighted by their answers.
+
+    .. math:: \text{ECE} = \sum_b \frac{n_b}{n} \left|\text{accuracy}_b - \text{confidence}_b\right|
+
+    Parameters and errors as for :func:`reliability`.
+
+    References
+    ----------
+    Naeini, Cooper and Hauskrecht (2015), Obtaining well calibrated probabilities using Bayesian binning, AAAI-15,
+    https://doi.org/10.1609/aaai.v29i1.9602
+
+    Examples
+    --------
+    A model is 90 % sure of every answer and right in half of them. How far off is it?
+
+    >>> round(expected_calibration_error([0.9] * 10, [0, 1] * 5), 2)
+    0.4
+    """
+    found = reliability(confidence, correct, bins)
+    total = sum(one.queries for one in found)
+    return sum(one.queries * abs(one.accuracy - one.confidence) for one in found) / total
+
+
+class TemperatureScaling:
+    r"""Confidence with its log-odds divided by a temperature: above 1 a model becomes less sure, below 1 surer.
+
+    .. math:: \text{confidence}' = \sigma\!\left(\frac{\text{logit}(\text{confidence})}{T}\right)
+
+    :math:`T` is the one that makes the labelled answers most likely. The order of the answers is kept, so that the
+    same queries escalate at a suitable threshold; what changes is what a threshold means.
+
+    References
+    ----------
+    Guo et al. (2017), On calibration of modern neural networks, ICML, https://arxiv.org/abs/1706.04599
+    """
+
+    def __init__(self) -> None:
+        self.temperature = 1.0
+
+    def fit(self, confidence: Any, correct: Any) -> TemperatureScaling:
+        """Find the temperature, between 0.05 and 20, on labelled answers."""
+        sure, right = _pairs(confidence, correct)
+        odds = _logit(sure)
+
+        def loss(temperature: float) -> float:
+            scaled = odds / temperature
+            return float((np.logaddexp(0.0, scaled) - right * scaled).mean())
+
+        # Golden-section search in the logarithm: the loss has one minimum there.
+        low, high, golden = np.log(0.05), np.log(20.0), (np.sqrt(5) - 1) / 2
+        for _ in range(60):
+            left, mid = high - golden * (high - low), low + golden * (high - low)
+            low, high = (low, mid) if loss(float(np.exp(left))) < loss(float(np.exp(mid))) else (left, high)
+        self.temperature = float(np.exp((low + high) / 2))
+        return self
+
+    def transform(self, confidence: Any) -> NDArray[np.float64]:
+        """Calibrated confidences."""
+        scaled: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-_logit(np.asarray(confidence)) / self.temperature))
+        return scaled
+
+
+def _logit(confidence: NDArray[np.float64]) -> NDArray[np.float64]:
+    inner = np.clip(confidence.astype(np.float64), EDGE, 1.0 - EDGE)
+    odds: NDArray[np.float64] = np.log(inner) - np.log1p(-inner)
+    return odds
+
+
+class IsotonicScaling:
+    """Confidence mapped to accuracy by the best rising step function; needs more labelled answers than a temperature.
+
+    Raises
+    ------
+    MissingExtraError
+        If scikit-learn is not installed.
+
+    References
+    ----------
+    Zadrozny and Elkan (2002), Transforming classifier scores into accurate multiclass probability estimates, KDD,
+    https://doi.org/10.1145/775047.775151
+    """
+
+    def __init__(self) -> None:
+        self._steps = require("sklearn.isotonic", "router").IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
+
+    def fit(self, confidence: Any, correct: Any) -> IsotonicScaling:
+        """Find the steps on labelled answers."""
+        self._steps.fit(*_pairs(confidence, correct))
+        return self
+
+    def transform(self, confidence: Any) -> NDArray[np.float64]:
+        """Calibrated confidences."""
+        mapped: NDArray[np.float64] = self._steps.predict(np.asarray(confidence, dtype=np.float64))
+        return mapped

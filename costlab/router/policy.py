@@ -1,0 +1,223 @@
+"""What a cascade costs on average, from the shares of requests that reach each of its stages."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from costlab import checks
+from costlab.errors import InvalidValueError
+
+__all__ = ["Expectation", "Stage", "StageShare", "WorkedExample", "expected", "worked_example"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of a cascade: a cache, or a model.
+
+    Parameters
+    ----------
+    name : str
+        What to call it.
+    usd_per_request : float
+        What trying it costs, whether its answer is used or not, in USD, >= 0.
+    pass_fraction : float
+        Share of the requests tried here that go on to the next stage, in 0..1: a cache's misses, a model's
+        answers that are not trusted. 0 for the last stage.
+    skip_fraction : float
+        Share of the requests arriving that a gate sends past this stage untried, in 0..1.
+    gate_usd_per_request : float
+        What asking the gate costs for every request that arrives, in USD, >= 0.
+    latency_s : float
+        Seconds that trying it takes, >= 0.
+    quality_fraction : float
+        Share of the answers given here that are right, in 0..1.
+
+    Raises
+    ------
+    InvalidValueError
+        If a number is outside its domain.
+    """
+
+    name: str
+    usd_per_request: float
+    pass_fraction: float = 0.0
+    skip_fraction: float = 0.0
+    gate_usd_per_request: float = 0.0
+    latency_s: float = 0.0
+    quality_fraction: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("usd_per_request", "gate_usd_per_request", "latency_s"):
+            checks.non_negative(name, getattr(self, name))
+        for name in ("pass_fraction", "skip_fraction", "quality_fraction"):
+            checks.fraction(name, getattr(self, name))
+
+
+@dataclass(frozen=True, slots=True)
+class StageShare:
+    """What one stage does with the requests, as shares of all of them.
+
+    Attributes
+    ----------
+    name : str
+        The stage's.
+    arrived_fraction : float
+        Requests that come to it.
+    tried_fraction : float
+        Those that it is tried on: all but the ones that its gate sends past it.
+    served_fraction : float
+        Those that it answers.
+    usd_per_request : float
+        What it adds to the mean cost of a request, its gate included.
+    """
+
+    name: str
+    arrived_fraction: float
+    tried_fraction: float
+    served_fraction: float
+    usd_per_request: float
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """A cascade on average.
+
+    Attributes
+    ----------
+    usd_per_request : float
+        Mean cost of a request: every stage tried is paid for.
+    latency_s : float
+        Mean time to the answer, one stage after the other.
+    quality_fraction : float
+        Share of the answers that are right.
+    served_only_usd_per_request : float
+        The mean cost if only the stage that answers were paid for: the source lesson's account, too low whenever
+        anything is passed on.
+    stages : tuple of StageShare
+        The terms.
+    """
+
+    usd_per_request: float
+    latency_s: float
+    quality_fraction: float
+    served_only_usd_per_request: float
+    stages: tuple[StageShare, ...]
+
+
+def expected(stages: Sequence[Stage]) -> Expectation:
+    r"""The mean cost, time and quality of a cascade.
+
+    With :math:`a_i` the share of requests that arrive at stage :math:`i`, of which a gate sends :math:`s_i` past it and
+    the stage itself passes on :math:`p_i`,
+
+    .. math:: a_1 = 1, \quad t_i = a_i (1 - s_i), \quad a_{i+1} = a_i s_i + t_i p_i, \quad
+              \text{usd} = \sum_i \left(a_i g_i + t_i c_i\right)
+
+    Parameters
+    ----------
+    stages : sequence of Stage
+        In the order in which they are tried; the last passes nothing on and skips nothing.
+
+    Returns
+    -------
+    Expectation
+
+    Raises
+    ------
+    InvalidValueError
+        If there are no stages, or the last one lets requests go unanswered.
+
+    Notes
+    -----
+    The shares are inputs, measured on one's own traffic. A stage that answers easy requests leaves the hard ones to
+    the next, so a later stage's quality is that on what reaches it, not its quality alone.
+
+    Examples
+    --------
+    A cache that answers 30 % at 0.001 cents, and a model at 3 cents for the rest. What does a request cost?
+
+    >>> round(expected([Stage("cache", 0.00001, pass_fraction=0.7), Stage("model", 0.03)]).usd_per_request, 5)
+    0.02101
+    """
+    if not stages:
+        raise InvalidValueError("stages", "at least one", stages)
+    last = stages[-1]
+    if last.pass_fraction or last.skip_fraction:
+        left = last.pass_fraction or last.skip_fraction
+        raise InvalidValueError(f"{last.name}: pass_fraction and skip_fraction", "0 at the last stage", left)
+    arrived, shares = 1.0, []
+    usd = latency = quality = served_only = 0.0
+    for stage in stages:
+        tried = arrived * (1.0 - stage.skip_fraction)
+        served = tried * (1.0 - stage.pass_fraction)
+        cost = arrived * stage.gate_usd_per_request + tried * stage.usd_per_request
+        shares.append(StageShare(stage.name, arrived, tried, served, cost))
+        usd += cost
+        latency += tried * stage.latency_s
+        quality += served * stage.quality_fraction
+        served_only += served * stage.usd_per_request
+        arrived = arrived * stage.skip_fraction + tried * stage.pass_fraction
+    return Expectation(usd, latency, quality, served_only, tuple(shares))
+
+
+@dataclass(frozen=True, slots=True)
+class WorkedExample:
+    """The source lesson's day of a million requests, its account and ours.
+
+    Attributes
+    ----------
+    requests_per_day : int
+        A million.
+    all_large_usd_per_day : float
+        Every request at the large tier: the baseline.
+    lesson_usd_per_day : float
+        Each request charged for the tier that served it.
+    low, high : Expectation
+        Each request charged for every tier tried: with a gate that sends to the small tier only what that will answer,
+        and with one that sends it everything.
+    low_usd_per_day, high_usd_per_day : float
+        The same in USD a day.
+    """
+
+    requests_per_day: int
+    all_large_usd_per_day: float
+    lesson_usd_per_day: float
+    low: Expectation
+    high: Expectation
+    low_usd_per_day: float
+    high_usd_per_day: float
+
+
+def worked_example() -> WorkedExample:
+    """The source lesson's four tiers at its own prices and shares: 30, 40, 20 and 10 % of a million requests.
+
+    It charges an escalated request for the last tier alone, and nothing for a look-up that misses. What every tier
+    tried costs depends on one thing that it does not say: how many requests reach the small tier without being
+    answered there. The two ends are computed.
+
+    Returns
+    -------
+    WorkedExample
+
+    Examples
+    --------
+    >>> day = worked_example()
+    >>> round(day.lesson_usd_per_day), round(day.low_usd_per_day), round(day.high_usd_per_day)
+    (3803, 4110, 4260)
+    """
+    requests = 1_000_000
+    large = Stage("large", 0.03, latency_s=0.5)
+    medium = Stage("medium", 0.003, pass_fraction=1 / 3, latency_s=0.05)  # 300,000 tried, 200,000 answered
+    cache = Stage("cache", 0.00001, pass_fraction=0.7, latency_s=0.002)
+    # 700,000 requests arrive, 400,000 are answered here: the others are sent past it, or tried in vain.
+    perfect = Stage("small", 0.0005, skip_fraction=3 / 7, latency_s=0.01)
+    useless = Stage("small", 0.0005, pass_fraction=3 / 7, latency_s=0.01)
+    low, high = (expected([cache, small, medium, large]) for small in (perfect, useless))
+    return WorkedExample(
+        requests_per_day=requests,
+        all_large_usd_per_day=requests * large.usd_per_request,
+        lesson_usd_per_day=requests * low.served_only_usd_per_request,
+        low=low,
+        high=high,
+        low_usd_per_day=requests * low.usd_per_request,
+        high_usd_per_day=requests * high.usd_per_request,
+    )

@@ -1,0 +1,127 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from costlab.errors import InvalidValueError
+from costlab.router.calibrate import binomial_bounds, calibrate, report
+from costlab.router.confidence import (
+    IsotonicScaling,
+    TemperatureScaling,
+    expected_calibration_error,
+    reliability,
+)
+from costlab.router.outcomes import Outcomes, play
+from tests import needs
+from tests.router.test_evaluate import table
+
+
+@pytest.mark.parametrize(
+    ("right", "queries", "low", "high"),
+    # Tabulated: Clopper and Pearson's 95 % limits, as in R's binom.test.
+    [(90, 100, 0.8237774, 0.9509953), (0, 10, 0.0, 0.3084971), (10, 10, 0.6915029, 1.0), (7, 10, 0.3475471, 0.9332605)],
+)
+def test_binomial_limits(right: int, queries: int, low: float, high: float) -> None:
+    assert binomial_bounds(right, queries) == pytest.approx((low, high), abs=1e-6)
+
+
+@given(st.integers(1, 400), st.data())
+def test_binomial_limits_hold_the_share(queries: int, data: st.DataObject) -> None:
+    right = data.draw(st.integers(0, queries))
+    low, high = binomial_bounds(right, queries)
+    assert 0 <= low <= right / queries <= high <= 1
+    wider = binomial_bounds(right, queries, 0.99)
+    assert wider[0] <= low
+    assert wider[1] >= high
+
+
+@pytest.mark.slow
+def test_the_promise_holds_for_traffic_not_seen() -> None:
+    """100 fits on 900 queries, judged on 20,000: at 95 % confidence 5 may fail; 10 would be no accident."""
+    broken = found = cheaper = 0
+    for seed in range(100):
+        fit = calibrate(table(seed, 900), 0.84, seed=seed, steps=12)
+        held_out = table(10_000 + seed, 20_000)
+        played = play(held_out.only(fit.tiers), fit.thresholds)
+        found += fit.found
+        broken += fit.found and played.quality_fraction < 0.84
+        cheaper += fit.found and played.usd_per_request < 0.9 * 100
+    assert found > 90
+    assert broken <= 9
+    assert cheaper > 80
+
+
+def test_a_promise_that_cannot_be_kept_is_not_made() -> None:
+    fit = calibrate(table(0, 300), 0.99)
+    assert not fit.found
+    assert fit.tiers == ("t2",)
+    assert fit.thresholds == ()
+
+
+def test_the_best_tier_alone_can_be_the_answer() -> None:
+    """A first tier that is sure and wrong is left out."""
+    rng = np.random.default_rng(0)
+    right = np.stack([np.zeros(400), (rng.random(400) < 0.95)], axis=1)
+    sure = np.ones((400, 2))
+    fit = calibrate(Outcomes.of_prices(("liar", "large"), right, sure, [1.0, 10.0]), 0.85)
+    assert fit.found
+    assert fit.tiers == ("large",)
+
+
+def test_the_report_has_intervals() -> None:
+    fit = calibrate(table(3, 900), 0.8)
+    found = report(table(4, 600), fit)
+    assert found.queries == 600
+    assert found.quality_low < found.quality_fraction < found.quality_high
+    assert math.isclose(sum(found.served_fraction), 1.0)
+    assert found.usd_error > 0
+
+
+def test_bad_input_is_named() -> None:
+    with pytest.raises(InvalidValueError, match="outcomes must be at least 50 queries, got 40"):
+        calibrate(table(0, 40), 0.8)
+    with pytest.raises(InvalidValueError, match="quality_floor_fraction must be a fraction > 0 and < 1, got 80"):
+        calibrate(table(0), 80)
+    graded = Outcomes.of_prices(("a", "b"), np.full((60, 2), 0.5), np.full((60, 2), 0.5), [1.0, 2.0])
+    with pytest.raises(InvalidValueError, match="answers that are right or wrong"):
+        calibrate(graded, 0.5)
+    with pytest.raises(InvalidValueError, match="right must be at most 10, got 11"):
+        binomial_bounds(11, 10)
+
+
+def overconfident(queries: int = 5000) -> tuple[np.ndarray, np.ndarray]:
+    """Answers that are right with the logistic of their log-odds, told with twice those log-odds."""
+    rng = np.random.default_rng(1)
+    odds = rng.normal(1, 1.5, queries)
+    return 1 / (1 + np.exp(-2 * odds)), rng.random(queries) < 1 / (1 + np.exp(-odds))
+
+
+def test_temperature_finds_how_much_too_sure_a_model_is() -> None:
+    sure, right = overconfident()
+    scaling = TemperatureScaling().fit(sure, right)
+    assert scaling.temperature == pytest.approx(2.0, rel=0.08)
+    assert expected_calibration_error(scaling.transform(sure), right) < 0.02 < expected_calibration_error(sure, right)
+    assert (np.diff(scaling.transform(np.sort(sure))) >= 0).all()  # the order is kept
+
+
+def test_isotonic_steps_do_as_well() -> None:
+    needs.extra("sklearn", "router")
+    sure, right = overconfident()
+    mapped = IsotonicScaling().fit(sure[:2500], right[:2500]).transform(sure[2500:])
+    assert expected_calibration_error(mapped, right[2500:]) < 0.04
+    assert mapped.min() >= 0
+    assert mapped.max() <= 1
+
+
+def test_reliability_by_hand() -> None:
+    bins = reliability([0.05, 0.15, 0.18, 1.0], [0, 0, 1, 1])
+    assert [(b.queries, round(b.confidence, 3), b.accuracy) for b in bins] == [(1, 0.05, 0), (2, 0.165, 0.5), (1, 1, 1)]
+    assert expected_calibration_error([0.05, 0.15, 0.18, 1.0], [0, 0, 1, 1]) == pytest.approx((0.05 + 2 * 0.335) / 4)
+
+
+@pytest.mark.parametrize(("sure", "right"), [([], []), ([0.5], [0.5, 1]), ([1.5], [1]), ([math.nan], [1])])
+def test_confidences_are_checked(sure: list[float], right: list[float]) -> None:
+    with pytest.raises(InvalidValueError):
+        reliability(sure, right)

@@ -1,0 +1,92 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from costlab.errors import InvalidValueError
+from costlab.router.policy import Stage, expected, worked_example
+from costlab.router.simulate import simulate
+
+SHARE = st.floats(0, 1)
+USD = st.floats(0, 1)
+STAGES = st.lists(st.builds(Stage, st.just("s"), USD, SHARE, SHARE, USD, USD, SHARE), max_size=4).map(
+    lambda inner: [*inner, Stage("last", 0.03, latency_s=0.5, quality_fraction=0.9)]
+)
+
+
+def test_the_lessons_day_and_what_it_really_costs() -> None:
+    """Fact check 9: 3 + 200 + 600 + 3,000; with every tier tried 10 + 200 to 350 + 900 + 3,000."""
+    day = worked_example()
+    assert day.all_large_usd_per_day == 30_000
+    assert math.isclose(day.lesson_usd_per_day, 3 + 200 + 600 + 3_000)
+    assert math.isclose(day.low_usd_per_day, 10 + 200 + 900 + 3_000)
+    assert math.isclose(day.high_usd_per_day, 10 + 350 + 900 + 3_000)
+    for way in (day.low, day.high):
+        served = [round(stage.served_fraction, 9) for stage in way.stages]
+        assert served == [0.3, 0.4, 0.2, 0.1]
+
+
+@given(STAGES)
+def test_every_request_is_served_once_and_paid_for_at_every_stage_tried(stages: list[Stage]) -> None:
+    found = expected(stages)
+    assert math.isclose(sum(stage.served_fraction for stage in found.stages), 1.0, rel_tol=1e-9)
+    assert math.isclose(sum(s.usd_per_request for s in found.stages), found.usd_per_request, abs_tol=1e-12)
+    assert found.served_only_usd_per_request <= found.usd_per_request + 1e-12
+    assert -1e-12 <= found.quality_fraction <= 1 + 1e-9
+
+
+@given(STAGES)
+def test_with_escalation_0_the_first_stage_is_paid_and_with_1_all(stages: list[Stage]) -> None:
+    def all_pass(fraction: float) -> float:
+        inner = [Stage(s.name, s.usd_per_request, fraction) for s in stages[:-1]]
+        return expected([*inner, stages[-1]]).usd_per_request
+
+    assert math.isclose(all_pass(0.0), stages[0].usd_per_request, abs_tol=1e-12)
+    assert math.isclose(all_pass(1.0), sum(s.usd_per_request for s in stages), abs_tol=1e-12)
+
+
+@given(USD.filter(lambda u: u > 1e-6), st.floats(0.01, 1))
+def test_the_lessons_account_is_lower_whenever_something_is_passed_on(usd: float, passed: float) -> None:
+    found = expected([Stage("small", usd, passed), Stage("large", 0.03)])
+    assert found.served_only_usd_per_request < found.usd_per_request
+
+
+@given(STAGES, st.integers(0, 100))
+def test_simulation_agrees_with_the_formula(stages: list[Stage], seed: int) -> None:
+    found, played = expected(stages), simulate(stages, 1_000_000, seed)
+    assert played.requests == sum(played.served) == 1_000_000
+    slack = 6 * played.usd_per_request_error + 1e-9
+    assert abs(played.usd_per_request - found.usd_per_request) <= slack
+    for stage, tried, served in zip(found.stages, played.tried, played.served, strict=True):
+        assert abs(tried / 1e6 - stage.tried_fraction) < 0.004
+        assert abs(served / 1e6 - stage.served_fraction) < 0.004
+
+
+def test_the_same_seed_gives_the_same_requests() -> None:
+    day = [Stage("cache", 0.00001, 0.7), Stage("model", 0.03)]
+    assert simulate(day, 10_000, 3) == simulate(day, 10_000, 3)
+    assert simulate(day, 10_000, 3) != simulate(day, 10_000, 4)
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        ([], "stages must be at least one"),
+        ([Stage("x", 1, pass_fraction=0.1)], "x: pass_fraction and skip_fraction must be 0 at the last stage, got 0.1"),
+        ([Stage("x", 1, skip_fraction=0.1)], "must be 0 at the last stage, got 0.1"),
+    ],
+)
+def test_a_cascade_must_answer(stages: list[Stage], message: str) -> None:
+    with pytest.raises(InvalidValueError) as caught:
+        expected(stages)
+    assert message in str(caught.value)
+
+
+def test_bad_numbers_are_named() -> None:
+    with pytest.raises(InvalidValueError, match="usd_per_request must be a number >= 0, got -1"):
+        Stage("x", -1)
+    with pytest.raises(InvalidValueError, match="pass_fraction must be a fraction >= 0 and <= 1, got 30"):
+        Stage("x", 1, pass_fraction=30)
+    with pytest.raises(InvalidValueError, match="requests must be a whole number >= 1, got 0"):
+        simulate([Stage("x", 1)], 0)
