@@ -35,7 +35,7 @@ def table(seed: int, queries: int = 200, tiers: int = 3) -> Outcomes:
     skill = np.linspace(1.0, 0.2, tiers)
     correct = rng.random((queries, tiers)) < 1 - hard[:, None] * skill
     confidence = np.clip(1 - hard[:, None] * skill + rng.normal(0, 0.1, (queries, tiers)), 0, 1)
-    return Outcomes.of_prices([f"t{i}" for i in range(tiers)], correct, confidence, 10.0 ** np.arange(tiers))
+    return Outcomes.of_prices([f"t{i}" for i in range(tiers)], correct, confidence, [10.0**i for i in range(tiers)])
 
 
 SEEDS = st.integers(0, 10_000)
