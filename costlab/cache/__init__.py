@@ -1,0 +1,1 @@
+"""Response caching: the same question asked twice is paid for once."""
