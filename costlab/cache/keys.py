@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from math import isfinite
 from typing import Any, Final
 
 from costlab.errors import InvalidValueError
 
-__all__ = ["IGNORED_PARAMETERS", "KEY_VERSION", "Request", "canonical", "request_key"]
+__all__ = ["IGNORED_PARAMETERS", "KEY_VERSION", "Request", "as_request", "canonical", "is_sampled", "request_key"]
 
-#: Enters every key. It changes with the canonical form, so that an older costlab's entries are misses and not mix-ups.
+#: Enters every key. It changes with the canonical form, so that what an older costlab stored is missed, never mixed up.
 KEY_VERSION: Final = 1
 
 #: Parameters that say how an answer travels or is filed, and leave the answer as it is; they enter no key.
-#: Any other parameter does, known to costlab or not.
+#: Every other parameter does, known to costlab or not.
 IGNORED_PARAMETERS: Final = frozenset(
     {
         "extra_headers", "metadata", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier",
         "store", "stream", "stream_options", "timeout", "user",
     }
 )  # fmt: skip
+
+#: Below it every whole number is exact as a float; above, 2.0**53 could stand for two whole numbers.
+_EXACT_BELOW: Final = 2.0**53
+_FIELDS: Final = frozenset({"model", "messages", "namespace", "version"})
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, sort_keys=True,
+                           separators=(",", ":")).encode  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,18 +40,31 @@ class Request:
     Attributes
     ----------
     model : str
-        The model's name, with its version if it has one: an alias that moves makes old answers look current.
+        The model's name, with its version if it has one: behind an alias that moves, old answers look current.
     messages : str or sequence of mapping
         The conversation, oldest first, each message as chat APIs take it (``role``, ``content``, ...). A string is
         short for one user message.
     parameters : mapping of str to Any
         Everything else that changes the answer: ``temperature``, ``seed``, ``max_tokens``, ``tools``,
-        ``response_format``. Those of :data:`IGNORED_PARAMETERS` are left out of the key.
+        ``response_format``. Those of :data:`IGNORED_PARAMETERS` do not count.
     namespace : str
         The tenant. Requests of two namespaces never share an answer.
     version : str
-        What else the answer depends on: edition of the prompt template, date of the documents. Raise it, and every
-        older answer is a miss.
+        What else the answer depends on: edition of the prompt, date of the documents. Change it, and every older
+        answer is a miss.
+
+    Examples
+    --------
+    Do two ways of writing the same request share a key? And with another seed?
+
+    >>> one = Request(model="small", messages="Where are my files?", parameters={"seed": 1, "temperature": 0})
+    >>> two = Request(
+    ...     model="small",
+    ...     messages=[{"content": "Where are my files?", "role": "user"}],
+    ...     parameters={"temperature": 0.0, "seed": 1, "stream": True},
+    ... )
+    >>> request_key(one) == request_key(two), request_key(one) == request_key(replace(two, parameters={"seed": 2}))
+    (True, False)
     """
 
     model: str
@@ -55,15 +74,181 @@ class Request:
     version: str = ""
 
     def within(self, namespace: str) -> Request:
-        """The same request inside an outer `namespace`: a tenant of this application, not of another one."""
-        return replace(self, namespace=json.dumps([namespace, self.namespace]))
+        """The same request inside an outer `namespace`: that application's tenant, not another's of the same name."""
+        return replace(self, namespace=_encode([namespace, self.namespace]))
 
     @property
     def text(self) -> str:
-        """What the last message says, if it is the user's; otherwise the empty string."""
-        raise NotImplementedError
+        """What the last message says, if it is the user's and nothing but text; otherwise the empty string."""
+        if isinstance(self.messages, str):
+            return self.messages
+        last = self.messages[-1] if self.messages else {}
+        content = last.get("content") if last.get("role") == "user" else None
+        return content if isinstance(content, str) else ""
 
     @property
     def scope(self) -> str:
-        """Digest of all but :attr:`text`. Only requests of one scope can share an answer because they mean the same."""
-        raise NotImplementedError
+        """Digest of all but :attr:`text`: requests that mean the same share an answer only within one scope."""
+        text = self.text
+        if text:
+            messages = [{"role": "user"}] if isinstance(self.messages, str) else [*self.messages]
+            messages[-1] = {name: value for name, value in messages[-1].items() if name != "content"}
+            return request_key(replace(self, messages=messages), "scope")
+        return request_key(self, "scope of a request without text")
+
+
+def request_key(request: Request, namespace: str = "") -> str:
+    """The key of a request: the hash of its canonical form.
+
+    Parameters
+    ----------
+    request : Request
+        What is asked.
+    namespace : str
+        The application's part of a shared store; the request's own namespace is a part of that part.
+
+    Returns
+    -------
+    str
+        256 bits of BLAKE2b, in 64 hexadecimal digits. The query itself stands in no key, so neither keys nor a
+        listing of them tell what was asked, and no text, however long or strange, makes a key that a store refuses.
+
+    Raises
+    ------
+    InvalidValueError
+        If the request holds what JSON cannot: bytes, NaN, objects, keys that are not text.
+    """
+    return blake2b(canonical(request, namespace).encode("utf-8", "surrogatepass"), digest_size=32).hexdigest()
+
+
+def canonical(request: Request, namespace: str = "") -> str:
+    """One text for all ways to write the same request: JSON with everything in a fixed order.
+
+    Parameters
+    ----------
+    request : Request
+        What is asked.
+    namespace : str
+        As in :func:`request_key`.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    InvalidValueError
+        If the request holds what JSON cannot: bytes, NaN, objects, keys that are not text.
+
+    Notes
+    -----
+    Equal, because no model could answer them differently: dictionaries whose keys come in another order; tuples and
+    lists; ``1`` and ``1.0``, ``0.0`` and ``-0.0``; texts that Unicode calls canonically equivalent (é as one code
+    point or as e with an accent: NFC). Different, although often meant alike: ``True`` and ``1``, a parameter left
+    out and the same one at its default, upper and lower case, blanks, and what only NFKC would unite (``x²`` and
+    ``x2``), since a model answers these differently. Finding what is meant alike is the semantic layer's work.
+
+    Nothing is cut off and nothing joined by a separator that a text may contain, so two requests that differ have
+    two canonical forms.
+
+    Examples
+    --------
+    >>> canonical(Request(model="small", messages="Hi", parameters={"top_p": 1.0}, namespace="acme"), "desk")
+    '[1,"desk","acme","small","",[{"content":"Hi","role":"user"}],{"top_p":1}]'
+    """
+    messages = request.messages
+    if isinstance(messages, str):
+        plain: list[Any] = [{"role": "user", "content": messages}]
+    else:
+        plain = [_plain_message(message) for message in messages]
+    if not plain:
+        raise InvalidValueError("messages", "a text or at least one message", messages)
+    names = (namespace, request.namespace, request.model, request.version)
+    for name in names:
+        if not isinstance(name, str):
+            raise InvalidValueError("model, namespace and version", "texts", name)
+    parameters = {
+        name: value if type(value) is int or type(value) is str else _plain("parameters", value)
+        for name, value in request.parameters.items()
+        if name not in IGNORED_PARAMETERS
+    }
+    _check_names("parameters", parameters)
+    text = _encode([KEY_VERSION, *names, plain, parameters])
+    # A quotation mark composes with nothing, so that normalising the whole is normalising each text in it.
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def as_request(request: Request | Mapping[str, Any]) -> Request:
+    """`request` itself, or the one that a chat API's payload describes.
+
+    Parameters
+    ----------
+    request : Request or mapping
+        A mapping has ``model`` and ``messages``, may have ``namespace`` and ``version``; all else is a parameter.
+
+    Raises
+    ------
+    InvalidValueError
+        If it is neither, or `model` or `messages` is missing.
+
+    Examples
+    --------
+    >>> as_request({"model": "small", "messages": "Hi", "temperature": 0}).parameters
+    {'temperature': 0}
+    """
+    if isinstance(request, Request):
+        return request
+    if not isinstance(request, Mapping) or not {"model", "messages"} <= request.keys():
+        raise InvalidValueError("request", "a Request or a mapping with model and messages", request)
+    parameters = {name: value for name, value in request.items() if name not in _FIELDS}
+    return Request(parameters=parameters, **{name: request[name] for name in _FIELDS & request.keys()})
+
+
+def is_sampled(request: Request) -> bool:
+    """Whether the request asks for a random answer: a temperature above 0, and no seed to repeat it by.
+
+    A request without a temperature counts as not sampled, although most APIs then sample: what its model does is
+    known to the caller only, who says so by giving the temperature.
+    """
+    temperature = request.parameters.get("temperature")
+    sampled = isinstance(temperature, int | float) and temperature > 0
+    return sampled and request.parameters.get("seed") is None
+
+
+def _plain_message(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The message itself where it consists of texts, as most do: walking through it would cost more than the hash."""
+    if type(message) is dict:
+        for name, value in message.items():
+            if type(value) is not str or type(name) is not str:
+                break
+        else:
+            return message
+    if not isinstance(message, Mapping):
+        raise InvalidValueError("messages", "a text or mappings with role and content", message)
+    plain: dict[str, Any] = _plain("messages", message)
+    return plain
+
+
+def _plain(where: str, value: Any, depth: int = 0) -> Any:
+    """`value` made of what JSON knows, whole floats as whole numbers."""
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, float):
+        if not isfinite(value):
+            raise InvalidValueError(where, "free of NaN and infinities", value)
+        return int(value) if value.is_integer() and abs(value) < _EXACT_BELOW else float(value)
+    if depth > 64:
+        raise InvalidValueError(where, "nested at most 64 deep, without cycles", "something deeper")
+    if isinstance(value, Mapping):
+        _check_names(where, value)
+        return {name: _plain(where, item, depth + 1) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(where, item, depth + 1) for item in value]
+    raise InvalidValueError(where, "made of texts, numbers, lists and mappings", value)
+
+
+def _check_names(where: str, mapping: Mapping[str, Any]) -> None:
+    """JSON would write the key 1 as "1", so that two different requests would share a key."""
+    for name in mapping:
+        if not isinstance(name, str):
+            raise InvalidValueError(f"a key in {where}", "a text", name)
