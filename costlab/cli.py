@@ -3,7 +3,6 @@
 With ``--json`` each command prints one JSON object and nothing else. Errors take one line on stderr, exit status 2.
 """
 
-import json
 import os
 import sys
 from dataclasses import asdict
@@ -15,8 +14,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from costlab import __version__, catalog, checks
+from costlab import __version__, catalog, checks, cli_cache
 from costlab.calculator import MonthlyCost, monthly_cost, saving_fraction
+from costlab.cli_options import AsOf, JsonFlag, number, print_json, whole
 from costlab.errors import CostlabError, PriceNotFoundError
 from costlab.units import HOURS_PER_DAY, LESSON_DAYS_PER_MONTH
 
@@ -30,27 +30,12 @@ app = typer.Typer(
 )
 bench = typer.Typer(no_args_is_help=True, help="Measure on this machine; --record keeps the result for the lessons.")
 app.add_typer(bench, name="bench")
+app.add_typer(cli_cache.app, name="cache")
 
 #: Wrong options and arguments. Newer releases of typer carry their own copy of click, so click's class is not named.
 UsageError: Any = typer.BadParameter.__bases__[0]
 
 
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise typer.BadParameter(f"must be a whole number, got {text!r}") from None
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise typer.BadParameter(f"must be a number, got {text!r}") from None
-
-
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-AsOf = Annotated[str | None, typer.Option(metavar="DATE", help="The catalogue as it stood on this ISO date.")]
 Snapshot = Annotated[str | None, typer.Option(help="Only the rows of this table: lesson or list.")]
 
 
@@ -66,10 +51,10 @@ def _root(
 @app.command()
 def gpu(
     name: Annotated[str, typer.Argument(help="GPU name or alias: A10G, 'A100 80GB', H100 ...")],
-    count: Annotated[int, typer.Option(parser=_whole, metavar="N", help="Number of GPUs.")] = 1,
-    hours: Annotated[float, typer.Option(parser=_number, metavar="H", help="Hours per day.")] = HOURS_PER_DAY,
+    count: Annotated[int, typer.Option(parser=whole, metavar="N", help="Number of GPUs.")] = 1,
+    hours: Annotated[float, typer.Option(parser=number, metavar="H", help="Hours per day.")] = HOURS_PER_DAY,
     days: Annotated[
-        float, typer.Option(parser=_number, metavar="D", help="Days per month; the lesson has 30.")
+        float, typer.Option(parser=number, metavar="D", help="Days per month; the lesson has 30.")
     ] = LESSON_DAYS_PER_MONTH,
     pricing: Annotated[str | None, typer.Option(help="on_demand, spot, reserved_1y or reserved_3y.")] = None,
     snapshot: Snapshot = None,
@@ -99,7 +84,7 @@ def gpu(
         for p in prices
     ]
     if as_json:
-        _print_json({"gpu": asdict(spec), "bills": [_bill_json(bill) for bill in bills]})
+        print_json({"gpu": asdict(spec), "bills": [_bill_json(bill) for bill in bills]})
         return
     month = f"{bills[0].gpu_hours:,.10g} GPU-hours ({hours:g} h a day, {days:g} days a month)"
     table = Table(title=f"{count} x {spec.name}: {month}", title_justify="left")
@@ -134,7 +119,7 @@ def _bill_json(bill: MonthlyCost) -> dict[str, Any]:
 @app.command()
 def prices(
     stale: Annotated[
-        int | None, typer.Option(parser=_whole, metavar="DAYS", help="Only rows older than this; exit status 1 if any.")
+        int | None, typer.Option(parser=whole, metavar="DAYS", help="Only rows older than this; exit status 1 if any.")
     ] = None,
     gpu_name: Annotated[str | None, typer.Option("--gpu", help="Only this GPU.")] = None,
     snapshot: Snapshot = None,
@@ -152,7 +137,7 @@ def prices(
         rows = tuple(p for p in catalog.stale_gpu_prices(stale, today) if snapshot in (None, p.snapshot))
     rows = tuple(price for price in rows if wanted in (None, price.gpu))
     if as_json:
-        _print_json({"stale_days": stale, "prices": [asdict(price) for price in rows]})
+        print_json({"stale_days": stale, "prices": [asdict(price) for price in rows]})
     else:
         _print_prices(rows)
         if stale is not None:
@@ -177,9 +162,9 @@ def _print_prices(rows: tuple[catalog.GpuPrice, ...]) -> None:
 @bench.command("device")
 def bench_device(
     device: Annotated[str | None, typer.Option(help="cuda or cpu; by default the GPU if there is one.")] = None,
-    repeats: Annotated[int, typer.Option(parser=_whole, metavar="N", help="Timed repetitions, at least 5.")] = 9,
-    copy_mib: Annotated[int | None, typer.Option(parser=_whole, metavar="MIB", help="MiB copied.")] = None,
-    size: Annotated[int | None, typer.Option(parser=_whole, metavar="ROWS", help="Rows of the matrices.")] = None,
+    repeats: Annotated[int, typer.Option(parser=whole, metavar="N", help="Timed repetitions, at least 5.")] = 9,
+    copy_mib: Annotated[int | None, typer.Option(parser=whole, metavar="MIB", help="MiB copied.")] = None,
+    size: Annotated[int | None, typer.Option(parser=whole, metavar="ROWS", help="Rows of the matrices.")] = None,
     record: Annotated[bool, typer.Option("--record", help="Keep the result as a recording.")] = False,
     folder: Annotated[Path | None, typer.Option(help="Where to; by default the package's recordings.")] = None,
     as_json: JsonFlag = False,
@@ -190,7 +175,7 @@ def bench_device(
 
     result = measure_device(device, repeats=repeats, copy_mib=copy_mib, size=size)
     if as_json:
-        _print_json(asdict(result))
+        print_json(asdict(result))
     else:
         typer.echo(f"{result.device_name} ({result.recorded_on}, median of {repeats})")
         for row in result.rows:
@@ -199,10 +184,6 @@ def bench_device(
     if record:
         path = recordings.save(result, folder)
         typer.echo(f"recorded in {path.name}", err=True)
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    typer.echo(json.dumps(value, default=str, allow_nan=False))
 
 
 def main(arguments: list[str] | None = None) -> None:

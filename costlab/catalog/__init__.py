@@ -1,4 +1,4 @@
-"""What GPUs are and what they cost, as dated rows with a source.
+"""What GPUs are and what they and managed stores cost, as dated rows with a source.
 
 Rows live in TOML files beside this module. Prices are appended, never overwritten; a look-up takes `as_of` to see
 the catalogue as it stood on a day. A name or a price that is not there raises: nothing is guessed and nothing is zero.
@@ -16,19 +16,25 @@ from costlab.catalog.prices import (
     parse_day,
     stale_gpu_prices,
 )
+from costlab.catalog.stores import STORE_UNITS, StorePrice, current_store_prices, store_price, store_prices
 
 __all__ = [
     "KINDS",
     "PRECISIONS",
     "PRICINGS",
     "SNAPSHOTS",
+    "STORE_UNITS",
     "GpuPrice",
     "GpuSpec",
+    "StorePrice",
     "current_gpu_prices",
+    "current_store_prices",
     "gpu",
     "gpu_price",
     "gpu_prices",
     "gpus",
     "parse_day",
     "stale_gpu_prices",
+    "store_price",
+    "store_prices",
 ]
