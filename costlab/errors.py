@@ -9,11 +9,14 @@ from difflib import SequenceMatcher
 
 __all__ = [
     "AmbiguousPriceError",
+    "CorruptedEntryError",
     "CostlabError",
+    "EntryTooLargeError",
     "InvalidValueError",
     "MissingExtraError",
     "PriceNotFoundError",
     "RecordingError",
+    "StoreError",
     "UnknownNameError",
     "near_names",
 ]
@@ -65,6 +68,23 @@ class MissingExtraError(CostlabError, ImportError):
 
 class RecordingError(CostlabError, ValueError):
     """A file of recorded measurements cannot be trusted: it is torn, foreign or incomplete."""
+
+
+class StoreError(CostlabError, OSError):
+    """A cache store could not be asked: it is down, too slow, full or not what its address promised."""
+
+
+class EntryTooLargeError(CostlabError, ValueError):
+    """A value is above the size that its cache store accepts. The store itself is well."""
+
+    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(f"an entry must be at most {limit_bytes:,} bytes, got {size_bytes:,}")
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
+
+
+class CorruptedEntryError(CostlabError, ValueError):
+    """What a cache store returned is torn, foreign, of another version, or was stored under another key."""
 
 
 def near_names(name: str, known: Mapping[str, str], cutoff: float = 0.5) -> tuple[str, ...]:

@@ -1,0 +1,192 @@
+"""What a response cache did, in numbers that add up."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from costlab.cache.answers import CachedAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from costlab.cache.answers import Source
+    from costlab.cache.flight import Landing
+
+__all__ = ["CacheStatistics", "LatencySummary", "Recorder", "summarise"]
+
+#: Latencies kept for each source of answers: enough for a 99th percentile, in 32 kB.
+KEPT: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class LatencySummary:
+    """Percentiles of the latest latencies, each one that was really measured (nearest rank).
+
+    Attributes
+    ----------
+    count : int
+        Number of latencies behind them, at most 4,096.
+    p50_s, p90_s, p99_s : float
+        In seconds; NaN where there are none.
+    """
+
+    count: int
+    p50_s: float
+    p90_s: float
+    p99_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheStatistics:
+    """What a response cache did since it was made.
+
+    ``requests = exact_hits + semantic_hits + model_answers + errors + cancelled + under way``.
+
+    Attributes
+    ----------
+    requests : int
+        Requests that came in.
+    exact_hits, semantic_hits : int
+        Answered without a call of their own: by the answer to the same request, or to one that means the same.
+    shared : int
+        How many of these hits waited for a request that was under way already, and took its answer.
+    model_answers : int
+        Answered by a call: the misses.
+    errors, cancelled : int
+        Ended by an exception of the call, also one shared with others; given up by who asked.
+    calls : int
+        Calls begun, whatever became of them.
+    bypassed : int
+        How many of the requests went past the cache because they ask for a random answer.
+    store_failures : int
+        Times that the store raised: down, slow, full.
+    store_skips : int
+        Times that the store was not asked because it had failed shortly before.
+    corrupted_entries : int
+        Entries that were torn, foreign, of another version or key: each a miss.
+    empty_answers, too_large_answers, unfit_answers : int
+        Answers of the model that were not kept: empty, above the store's size limit, not made of what JSON knows.
+    semantic_failures : int
+        Times that the semantic layer raised, or named an answer that was not for this request's scope.
+    hook_failures : int
+        Times that `on_answer` or `keep` raised.
+    judged_hits, false_hits : int
+        Hits for which feedback was given, and those called wrong.
+    saved_usd : float
+        Original cost of what the hits did not ask again, as far as known. Gross: false hits are in it, and what the
+        cache itself costs is not.
+    unpriced_hits : int
+        Hits whose original cost nobody stated; nothing was added for them.
+    spent_usd : float
+        Cost of the calls, as far as known.
+    unpriced_answers : int
+        Answers of the model without a stated cost.
+    exact_latency, semantic_latency, model_latency : LatencySummary
+        From the request to its answer, by source.
+    """
+
+    requests: int = 0
+    exact_hits: int = 0
+    semantic_hits: int = 0
+    shared: int = 0
+    model_answers: int = 0
+    errors: int = 0
+    cancelled: int = 0
+    calls: int = 0
+    bypassed: int = 0
+    store_failures: int = 0
+    store_skips: int = 0
+    corrupted_entries: int = 0
+    empty_answers: int = 0
+    too_large_answers: int = 0
+    unfit_answers: int = 0
+    semantic_failures: int = 0
+    hook_failures: int = 0
+    judged_hits: int = 0
+    false_hits: int = 0
+    saved_usd: float = 0.0
+    unpriced_hits: int = 0
+    spent_usd: float = 0.0
+    unpriced_answers: int = 0
+    exact_latency: LatencySummary
+    semantic_latency: LatencySummary
+    model_latency: LatencySummary
+
+    @property
+    def hits(self) -> int:
+        """Exact and semantic hits together."""
+        return self.exact_hits + self.semantic_hits
+
+    @property
+    def hit_rate_fraction(self) -> float:
+        """Hits over answers given; NaN before the first."""
+        answers = self.hits + self.model_answers
+        return self.hits / answers if answers else math.nan
+
+    @property
+    def false_hit_fraction(self) -> float:
+        """False hits over judged hits; NaN before the first was judged."""
+        return self.false_hits / self.judged_hits if self.judged_hits else math.nan
+
+
+class Recorder:
+    """Counts what happens, in memory that does not grow."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.saved_usd = 0.0
+        self.spent_usd = 0.0
+        self.latencies: dict[str, deque[float]] = {
+            source: deque(maxlen=KEPT) for source in ("exact", "semantic", "model")
+        }
+
+    def book(self, key: str, landing: Landing, shared: bool, latency_s: float) -> CachedAnswer:
+        """The answer to one request, counted: `shared` with the request that it waited for, or its own."""
+        source: Source = "exact" if shared and landing.source == "model" else landing.source
+        self.latencies[source].append(latency_s)
+        usd, counts = landing.usd, self.counts
+        if source == "model":
+            counts["model_answers"] += 1
+            if usd is None:
+                counts["unpriced_answers"] += 1
+            else:
+                self.spent_usd += usd
+            return CachedAnswer(landing.value, source, key, key, None, usd, 0.0, False, latency_s)
+        counts["exact_hits" if source == "exact" else "semantic_hits"] += 1
+        if shared:
+            counts["shared"] += 1
+        if usd is None:
+            counts["unpriced_hits"] += 1
+        else:
+            self.saved_usd += usd
+        similarity = 1.0 if landing.similarity is None else landing.similarity
+        return CachedAnswer(landing.value, source, key, landing.entry_key, similarity, 0.0, usd, shared, latency_s)
+
+    def snapshot(self) -> CacheStatistics:
+        """The numbers as they stand."""
+        return CacheStatistics(
+            **self.counts,
+            saved_usd=self.saved_usd,
+            spent_usd=self.spent_usd,
+            exact_latency=summarise(self.latencies["exact"]),
+            semantic_latency=summarise(self.latencies["semantic"]),
+            model_latency=summarise(self.latencies["model"]),
+        )
+
+
+def summarise(latencies_s: Iterable[float]) -> LatencySummary:
+    """Percentiles of latencies, by nearest rank.
+
+    Examples
+    --------
+    >>> summarise([0.3, 0.1, 0.2])
+    LatencySummary(count=3, p50_s=0.2, p90_s=0.3, p99_s=0.3)
+    """
+    values = sorted(latencies_s)
+    if not values:
+        return LatencySummary(0, math.nan, math.nan, math.nan)
+    p50, p90, p99 = (values[math.ceil(share * len(values)) - 1] for share in (0.5, 0.9, 0.99))
+    return LatencySummary(len(values), p50, p90, p99)
