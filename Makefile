@@ -60,8 +60,9 @@ lab: $(VENV)/python.stamp  ## Open the lessons in JupyterLab
 	$(PIP) --editable '.[lab]'
 	$(BIN)/jupyter lab --notebook-dir notebooks
 
-bench: $(VENV)/test.stamp  ## Speed of the core, as ratios to floors
+bench: $(VENV)/test.stamp  ## Speed of core and cache, as ratios to floors
 	$(BIN)/python benchmarks/core.py
+	$(BIN)/python benchmarks/cache.py
 
 lesson: $(VENV)/test.stamp  ## Start a lesson: make lesson NAME=02_quantization
 	$(BIN)/python -m tools.notebooks new $(NAME)

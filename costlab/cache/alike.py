@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from costlab.cache.guard import SILENCE
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from costlab.cache.guard import Found, GuardedStore
+    from costlab.cache.envelope import Entry
+    from costlab.cache.guard import GuardedStore
     from costlab.cache.keys import Request
     from costlab.cache.protocols import SemanticHit, SemanticLayer
     from costlab.cache.statistics import Recorder
@@ -26,7 +29,7 @@ class GuardedLayer:
         self._counts = recorder.counts
         self._namespace = namespace
 
-    async def find(self, key: str, asked: Request) -> tuple[SemanticHit, Found] | None:
+    async def find(self, key: str, asked: Request) -> tuple[SemanticHit, Entry] | None:
         """A request that means the same with its answer, if the layer knows one and the store still has it.
 
         An entry says for which scope it was made. A layer that names another scope's entry, another tenant's say, made
@@ -37,15 +40,16 @@ class GuardedLayer:
         hit = await self._guarded(self._layer.lookup(asked.within(self._namespace)))
         if hit is None or hit.key == key:
             return None
-        found = await self._store.read(hit.key)
-        if found.entry is None:
-            if found.answered:
-                await self.forget(hit.key)
+        entry = await self._store.read(hit.key)
+        if entry is None:
+            await self.forget(hit.key)
             return None
-        if found.entry.scope != asked.scope:
+        if entry is SILENCE:
+            return None
+        if entry.scope != asked.scope:
             self._counts["semantic_failures"] += 1
             return None
-        return hit, found
+        return hit, entry
 
     async def remember(self, key: str, asked: Request) -> None:
         """Note that the answer to this request is in the store."""

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from costlab.cache.answers import Source
+from typing import Any
 
 __all__ = ["Flight", "Landing"]
 
@@ -18,28 +15,25 @@ class Landing:
 
     Attributes
     ----------
-    source : {'exact', 'semantic', 'model'}
-        Where the answer came from.
+    called : bool
+        Whether the answer came from a call, and not out of the store.
     entry_key : str
         The key that it is stored under.
     similarity : float or None
-        Of a semantic hit.
+        Of a semantic hit; None otherwise.
     usd : float or None
         What the model's call cost, now or when the answer was stored.
     value : Any
         The answer.
-    packed : bytes or None
-        The answer as it is stored; None where it cannot be.
     error : Exception or None
         What was raised instead of an answer.
     """
 
-    source: Source = "model"
+    called: bool = False
     entry_key: str = ""
     similarity: float | None = None
     usd: float | None = None
     value: Any = None
-    packed: bytes | None = None
     error: Exception | None = None
 
 

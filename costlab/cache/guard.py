@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from costlab.cache.breaker import CircuitBreaker
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from costlab.cache.protocols import CacheStore
     from costlab.cache.statistics import Recorder
 
-__all__ = ["Found", "GuardedStore"]
+__all__ = ["SILENCE", "GuardedStore"]
 
 T = TypeVar("T")
 
@@ -25,27 +24,8 @@ T = TypeVar("T")
 SLOWEST_POLL: Final = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a look into the store brought.
-
-    Attributes
-    ----------
-    entry : Entry or None
-        The entry; None where there is none, or none that can be trusted.
-    packed : bytes or None
-        Its bytes.
-    answered : bool
-        Whether the store answered at all.
-    """
-
-    entry: Entry | None
-    packed: bytes | None
-    answered: bool
-
-
-MISSING: Final = Found(None, None, True)
-SILENT: Final = Found(None, None, False)
+#: What a store that did not answer brings: not even that there is no entry.
+SILENCE: Final = Entry(None, "", None)
 
 
 class GuardedStore:
@@ -64,31 +44,32 @@ class GuardedStore:
         clock: Callable[[], float],
     ) -> None:
         self._store = store
+        self._get = store.get
         self._counts = recorder.counts
         self._secret = secret
         self._reads = CircuitBreaker(first_s, longest_s, clock=clock)
         self._writes = CircuitBreaker(first_s, longest_s, clock=clock)
 
-    async def read(self, key: str) -> Found:
-        """The entry under `key`, if the store answers and the entry is whole."""
+    async def read(self, key: str) -> Entry | None:
+        """The entry under `key`; None where there is none that can be trusted; :data:`SILENCE` where nobody knows."""
         ticket = self._reads.ticket()
         if ticket is None:
             self._counts["store_skips"] += 1
-            return SILENT
+            return SILENCE
         try:
-            packed = await self._store.get(key)
+            packed = await self._get(key)
         except Exception:
             self._counts["store_failures"] += 1
             self._reads.failed(ticket)
-            return SILENT
+            return SILENCE
         self._reads.succeeded(ticket)
         if packed is None:
-            return MISSING
+            return None
         try:
-            return Found(unpack(key, packed, self._secret), packed, True)
+            return unpack(key, packed, self._secret)
         except CorruptedEntryError:
             self._counts["corrupted_entries"] += 1
-            return MISSING
+            return None
 
     async def put(self, key: str, packed: bytes, ttl_s: float | None) -> bool:
         """Store an entry; whether that worked."""
@@ -106,15 +87,15 @@ class GuardedStore:
         with suppress(StoreError):
             await self._write(self._store.delete, key)
 
-    async def lock(self, key: str, ttl_s: float, poll_s: float) -> tuple[str | None, Found]:
+    async def lock(self, key: str, ttl_s: float, poll_s: float) -> tuple[str | None, Entry | None]:
         """The right to call for `key`, or what somebody else's call stored meanwhile.
 
         Returns
         -------
         token : str or None
             To be given to :meth:`unlock`; None where nobody can be asked, or the other one took longer than `ttl_s`.
-        found : Found
-            An entry, where there is one by now: then nobody needs to call.
+        entry : Entry or None
+            As :meth:`read` returns it. Where there is one, nobody needs to call.
         """
         loop = asyncio.get_running_loop()
         ends, pause_s = loop.time() + ttl_s, poll_s
@@ -122,11 +103,11 @@ class GuardedStore:
             try:
                 token = await self._write(self._store.acquire, key, ttl_s)
             except StoreError:
-                return None, SILENT
+                return None, SILENCE
             # Between our first look and the lock, another process may have stored its answer and gone.
-            found = await self.read(key)
-            if token is not None or found.entry is not None or loop.time() >= ends:
-                return token, found
+            entry = await self.read(key)
+            if token is not None or (entry is not None and entry is not SILENCE) or loop.time() >= ends:
+                return token, entry
             await asyncio.sleep(min(pause_s, max(0.0, ends - loop.time())))
             pause_s = min(2 * pause_s, SLOWEST_POLL * poll_s)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b
+from hashlib import sha256
 from math import isfinite
 from typing import Any, Final
+from unicodedata import normalize
+
+import msgpack
 
 from costlab.errors import InvalidValueError
 
@@ -29,8 +31,9 @@ IGNORED_PARAMETERS: Final = frozenset(
 #: Below it every whole number is exact as a float; above, 2.0**53 could stand for two whole numbers.
 _EXACT_BELOW: Final = 2.0**53
 _FIELDS: Final = frozenset({"model", "messages", "namespace", "version"})
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, sort_keys=True,
-                           separators=(",", ":")).encode  # fmt: skip
+#: What the messages of most requests consist of.
+_USUAL: Final = frozenset({"content", "role"})
+_pack = msgpack.packb
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +78,7 @@ class Request:
 
     def within(self, namespace: str) -> Request:
         """The same request inside an outer `namespace`: that application's tenant, not another's of the same name."""
-        return replace(self, namespace=_encode([namespace, self.namespace]))
+        return replace(self, namespace=json.dumps([namespace, self.namespace]))
 
     @property
     def text(self) -> str:
@@ -110,7 +113,7 @@ def request_key(request: Request, namespace: str = "") -> str:
     Returns
     -------
     str
-        256 bits of BLAKE2b, in 64 hexadecimal digits. The query itself stands in no key, so neither keys nor a
+        SHA-256, in 64 hexadecimal digits. The query itself stands in no key, so neither keys nor a
         listing of them tell what was asked, and no text, however long or strange, makes a key that a store refuses.
 
     Raises
@@ -118,11 +121,11 @@ def request_key(request: Request, namespace: str = "") -> str:
     InvalidValueError
         If the request holds what JSON cannot: bytes, NaN, objects, keys that are not text.
     """
-    return blake2b(canonical(request, namespace).encode("utf-8", "surrogatepass"), digest_size=32).hexdigest()
+    return sha256(canonical(request, namespace)).hexdigest()
 
 
-def canonical(request: Request, namespace: str = "") -> str:
-    """One text for all ways to write the same request: JSON with everything in a fixed order.
+def canonical(request: Request, namespace: str = "") -> bytes:
+    """One sequence of bytes for all ways to write the same request: MessagePack, with everything in a fixed order.
 
     Parameters
     ----------
@@ -133,7 +136,8 @@ def canonical(request: Request, namespace: str = "") -> str:
 
     Returns
     -------
-    str
+    bytes
+        ``[KEY_VERSION, namespace, request.namespace, model, version, messages, parameters]``, names of mappings sorted.
 
     Raises
     ------
@@ -142,40 +146,42 @@ def canonical(request: Request, namespace: str = "") -> str:
 
     Notes
     -----
-    Equal, because no model could answer them differently: dictionaries whose keys come in another order; tuples and
+    Equal, because no model could answer them differently: mappings whose names come in another order; tuples and
     lists; ``1`` and ``1.0``, ``0.0`` and ``-0.0``; texts that Unicode calls canonically equivalent (é as one code
     point or as e with an accent: NFC). Different, although often meant alike: ``True`` and ``1``, a parameter left
     out and the same one at its default, upper and lower case, blanks, and what only NFKC would unite (``x²`` and
     ``x2``), since a model answers these differently. Finding what is meant alike is the semantic layer's work.
 
-    Nothing is cut off and nothing joined by a separator that a text may contain, so two requests that differ have
-    two canonical forms.
+    Every text stands there with its length, so that no two different requests run into the same bytes. JSON would do
+    as well; MessagePack takes half the time.
 
     Examples
     --------
-    >>> canonical(Request(model="small", messages="Hi", parameters={"top_p": 1.0}, namespace="acme"), "desk")
-    '[1,"desk","acme","small","",[{"content":"Hi","role":"user"}],{"top_p":1}]'
+    What enters the key of a short request?
+
+    >>> request = Request(model="small", messages="Hi", parameters={"top_p": 1.0}, version="2")
+    >>> msgpack.unpackb(canonical(request, "desk"))
+    [1, 'desk', '', 'small', '2', [{'content': 'Hi', 'role': 'user'}], {'top_p': 1}]
     """
-    messages = request.messages
-    if isinstance(messages, str):
-        plain: list[Any] = [{"role": "user", "content": messages}]
-    else:
-        plain = [_plain_message(message) for message in messages]
+    model, tenant, version, messages = request.model, request.namespace, request.version, request.messages
+    if not (type(namespace) is type(tenant) is type(model) is type(version) is str):
+        raise InvalidValueError("model, namespace and version", "texts", (model, tenant, version, namespace))
+    said = ({"role": "user", "content": messages},) if isinstance(messages, str) else messages
+    plain = [_plain_message(message) for message in said]
     if not plain:
         raise InvalidValueError("messages", "a text or at least one message", messages)
-    names = (namespace, request.namespace, request.model, request.version)
-    for name in names:
-        if not isinstance(name, str):
-            raise InvalidValueError("model, namespace and version", "texts", name)
     parameters = {
-        name: value if type(value) is int or type(value) is str else _plain("parameters", value)
-        for name, value in request.parameters.items()
+        name: _plain("parameters", request.parameters[name])
+        for name in _sorted("parameters", request.parameters)
         if name not in IGNORED_PARAMETERS
     }
-    _check_names("parameters", parameters)
-    text = _encode([KEY_VERSION, *names, plain, parameters])
-    # A quotation mark composes with nothing, so that normalising the whole is normalising each text in it.
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
+    # Names are compared as they are: the same tenant in two notations is two tenants, which leaks nothing.
+    everything = [KEY_VERSION, namespace, tenant, model, version, plain, parameters]
+    try:
+        packed: bytes = _pack(everything, unicode_errors="surrogatepass")
+    except OverflowError:
+        raise InvalidValueError("parameters", "free of whole numbers beyond 64 bits", request.parameters) from None
+    return packed
 
 
 def as_request(request: Request | Mapping[str, Any]) -> Request:
@@ -215,14 +221,14 @@ def is_sampled(request: Request) -> bool:
     return sampled and request.parameters.get("seed") is None
 
 
-def _plain_message(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The message itself where it consists of texts, as most do: walking through it would cost more than the hash."""
-    if type(message) is dict:
-        for name, value in message.items():
-            if type(value) is not str or type(name) is not str:
-                break
-        else:
-            return message
+def _plain_message(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message made of what MessagePack knows; a shorter way for those that consist of a role and a text."""
+    if type(message) is dict and message.keys() == _USUAL:
+        role, content = message["role"], message["content"]
+        if type(role) is type(content) is str:
+            if not content.isascii():
+                content = normalize("NFC", content)
+            return {"content": content, "role": role}
     if not isinstance(message, Mapping):
         raise InvalidValueError("messages", "a text or mappings with role and content", message)
     plain: dict[str, Any] = _plain("messages", message)
@@ -230,8 +236,10 @@ def _plain_message(message: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _plain(where: str, value: Any, depth: int = 0) -> Any:
-    """`value` made of what JSON knows, whole floats as whole numbers."""
-    if value is None or isinstance(value, str | int):
+    """`value` made of what MessagePack knows: texts normalised, names sorted, whole floats as whole numbers."""
+    if isinstance(value, str):
+        return value if value.isascii() else normalize("NFC", value)
+    if value is None or isinstance(value, int):
         return value
     if isinstance(value, float):
         if not isfinite(value):
@@ -240,15 +248,15 @@ def _plain(where: str, value: Any, depth: int = 0) -> Any:
     if depth > 64:
         raise InvalidValueError(where, "nested at most 64 deep, without cycles", "something deeper")
     if isinstance(value, Mapping):
-        _check_names(where, value)
-        return {name: _plain(where, item, depth + 1) for name, item in value.items()}
+        return {name: _plain(where, value[name], depth + 1) for name in _sorted(where, value)}
     if isinstance(value, list | tuple):
         return [_plain(where, item, depth + 1) for item in value]
     raise InvalidValueError(where, "made of texts, numbers, lists and mappings", value)
 
 
-def _check_names(where: str, mapping: Mapping[str, Any]) -> None:
-    """JSON would write the key 1 as "1", so that two different requests would share a key."""
+def _sorted(where: str, mapping: Mapping[str, Any]) -> list[str]:
+    """The names of a mapping in order. The name 1 is not the name "1", although JSON would write both alike."""
     for name in mapping:
         if not isinstance(name, str):
-            raise InvalidValueError(f"a key in {where}", "a text", name)
+            raise InvalidValueError(f"a name in {where}", "a text", name)
+    return sorted(mapping)

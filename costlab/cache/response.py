@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
+from copy import deepcopy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from cachetools import LRUCache
-
 from costlab import checks
 from costlab.cache.alike import GuardedLayer
-from costlab.cache.answers import Answer, CachedAnswer, Source, not_empty
-from costlab.cache.envelope import Entry, pack, unpack
+from costlab.cache.answers import Answer, CachedAnswer, not_empty
+from costlab.cache.envelope import Entry, pack
 from costlab.cache.flight import Flight, Landing
-from costlab.cache.guard import Found, GuardedStore
+from costlab.cache.guard import SILENCE, GuardedStore
 from costlab.cache.keys import Request, as_request, is_sampled, request_key
 from costlab.cache.statistics import CacheStatistics, Recorder
 
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from costlab.cache.protocols import CacheStore, SemanticLayer
+
+    Call = Callable[[Any], Awaitable[Any]]
 
 __all__ = ["ResponseCache"]
 
@@ -121,14 +122,12 @@ class ResponseCache:
         self._secret = secret
         self._on_answer = on_answer
         self._flights: dict[str, Flight] = {}
-        self._refused: LRUCache[tuple[str, str], bool] = LRUCache(REFUSALS_KEPT)
+        self._refused: dict[tuple[str, str], None] = {}
         self._recorder = Recorder()
         self._guarded = GuardedStore(store, self._recorder, secret, retry_first_s, retry_longest_s, clock)
         self._semantic = None if semantic is None else GuardedLayer(semantic, self._guarded, self._recorder, namespace)
 
-    async def get_or_call(
-        self, request: Request | Mapping[str, Any], call: Callable[[Any], Awaitable[Any]]
-    ) -> CachedAnswer:
+    async def get_or_call(self, request: Request | Mapping[str, Any], call: Call) -> CachedAnswer:
         """The answer to `request`: from the store, or else from ``await call(request)``.
 
         Parameters
@@ -151,33 +150,31 @@ class ResponseCache:
             What `call` raises; nothing else.
         """
         started = self._clock()
-        asked = as_request(request)
+        asked = request if isinstance(request, Request) else as_request(request)
         key = request_key(asked, self._namespace)
         counts = self._recorder.counts
         counts["requests"] += 1
+        shared = False
         try:
             if self._bypasses and is_sampled(asked):
                 counts["bypassed"] += 1
-                landing, shared = await self._ask(key, "", request, call), False
-            elif self._single_flight:
-                landing, shared = await self._fly(key, asked, request, call)
+                landing, _ = await self._ask(key, "", request, call)
             else:
-                landing, shared = await self._lead(key, asked, request, call, Flight()), False
+                entry = await self._guarded.read(key)
+                if entry is not None and entry is not SILENCE and (key, key) not in self._refused:
+                    hit = self._recorder.hit(key, key, entry.value, entry.cost_usd, None, self._clock() - started)
+                    return hit if self._on_answer is None else self._announced(request, hit)
+                if self._single_flight:
+                    landing, shared = await self._fly(key, asked, request, call, entry is not SILENCE)
+                else:
+                    landing = await self._lead(key, asked, request, call, entry is not SILENCE, Flight())
         except Exception:
             counts["errors"] += 1
             raise
         except BaseException:
             counts["cancelled"] += 1
             raise
-        if shared and landing.packed is not None:  # a copy of its own: what one caller changes, no other sees
-            landing = replace(landing, value=unpack(landing.entry_key, landing.packed, self._secret).value)
-        answer = self._recorder.book(key, landing, shared, self._clock() - started)
-        if self._on_answer is not None:
-            try:
-                self._on_answer(request, answer)
-            except Exception:
-                counts["hook_failures"] += 1
-        return answer
+        return self._announced(request, self._booked(key, landing, shared, self._clock() - started))
 
     async def feedback(self, answer: CachedAnswer, *, correct: bool) -> None:
         """Tell the cache whether an answer was right: a wrong one is not given again.
@@ -199,7 +196,10 @@ class ResponseCache:
             self._recorder.counts["false_hits"] += not correct
         if correct:
             return
-        self._refused[answer.key, answer.entry_key] = True  # also holds where the store cannot be reached now
+        # This holds at once, and where the store cannot be reached now.
+        self._refused[answer.key, answer.entry_key] = None
+        if len(self._refused) > REFUSALS_KEPT:
+            del self._refused[next(iter(self._refused))]
         if answer.source == "semantic":
             return
         await self._guarded.delete(answer.key)
@@ -211,7 +211,7 @@ class ResponseCache:
         return self._recorder.snapshot()
 
     async def _fly(
-        self, key: str, asked: Request, request: Any, call: Callable[[Any], Awaitable[Any]]
+        self, key: str, asked: Request, request: Any, call: Call, store_answers: bool
     ) -> tuple[Landing, bool]:
         """The outcome of this request, or of the equal one that is under way; and whether it is the latter's."""
         while (flight := self._flights.get(key)) is not None:
@@ -222,47 +222,61 @@ class ResponseCache:
                 return landing, True
         flight = self._flights[key] = Flight()
         try:
-            return await self._lead(key, asked, request, call, flight), False
+            return await self._lead(key, asked, request, call, store_answers, flight), False
         except Exception as error:
             flight.land(Landing(error=error))
             raise
         finally:
-            # Those who wait are told after the next of them can see that the place is free.
+            # Those who wait wake up after this, and find the place free if they have to lead themselves.
             del self._flights[key]
             flight.abandon()
 
     async def _lead(
-        self, key: str, asked: Request, request: Any, call: Callable[[Any], Awaitable[Any]], flight: Flight
+        self, key: str, asked: Request, request: Any, call: Call, store_answers: bool, flight: Flight
     ) -> Landing:
-        found = await self._guarded.read(key)
-        landing = self._landing(key, key, found)
-        if landing is None and self._semantic is not None:
+        """The outcome of a request that the store has no answer to: from one that means the same, or from a call."""
+        landing = token = None
+        if self._semantic is not None and store_answers:
             alike = await self._semantic.find(key, asked)
-            landing = alike and self._landing(key, alike[0].key, alike[1], alike[0].similarity)
-        token = None
+            if alike is not None and (key, alike[0].key) not in self._refused:
+                near, entry = alike
+                landing = Landing(False, near.key, near.similarity, entry.cost_usd, entry.value)
         try:
-            if landing is None and found.answered and self._single_flight:
-                token, now_found = await self._guarded.lock(key, self._flight_ttl_s, self._poll_s)
-                landing = self._landing(key, key, now_found)
+            if landing is None and store_answers and self._single_flight:
+                token, now = await self._guarded.lock(key, self._flight_ttl_s, self._poll_s)
+                if now is not None and now is not SILENCE and (key, key) not in self._refused:
+                    landing = Landing(False, key, None, now.cost_usd, now.value)
             if landing is None:
-                landing = await self._ask(key, asked.scope if self._semantic else "", request, call)
+                scope = "" if self._semantic is None else asked.scope
+                landing, packed = await self._ask(key, scope, request, call)
                 flight.land(landing)
                 # A store that did not answer when asked is not made to answer now: once a request is enough.
-                if found.answered and landing.packed is not None:
-                    await self._put(key, asked, landing.packed)
+                if store_answers and packed is not None:
+                    await self._put(key, asked, packed)
             flight.land(landing)
         finally:
             if token is not None:
                 await self._guarded.unlock(key, token)
         return landing
 
-    def _landing(self, key: str, entry_key: str, found: Found, similarity: float | None = None) -> Landing | None:
-        """What was found as an outcome, unless it was called wrong for this request."""
-        entry = found.entry
-        if entry is None or (self._refused and (key, entry_key) in self._refused):
-            return None
-        source: Source = "exact" if similarity is None else "semantic"
-        return Landing(source, entry_key, similarity, entry.cost_usd, entry.value, found.packed)
+    def _booked(self, key: str, landing: Landing, shared: bool, latency_s: float) -> CachedAnswer:
+        if landing.called and not shared:
+            return self._recorder.call(key, landing.value, landing.usd, latency_s)
+        value = landing.value
+        if shared:
+            self._recorder.counts["shared"] += 1
+            if isinstance(value, list | dict):  # a copy of its own: what one caller changes, no other sees
+                value = deepcopy(value)
+        answer = self._recorder.hit(key, landing.entry_key, value, landing.usd, landing.similarity, latency_s)
+        return replace(answer, shared=True) if shared else answer
+
+    def _announced(self, request: Any, answer: CachedAnswer) -> CachedAnswer:
+        if self._on_answer is not None:
+            try:
+                self._on_answer(request, answer)
+            except Exception:
+                self._recorder.counts["hook_failures"] += 1
+        return answer
 
     async def _put(self, key: str, asked: Request, packed: bytes) -> None:
         if await self._guarded.put(key, packed, self._ttl_s):
@@ -270,12 +284,13 @@ class ResponseCache:
             if self._semantic is not None:
                 await self._semantic.remember(key, asked)
 
-    async def _ask(self, key: str, scope: str, request: Any, call: Callable[[Any], Awaitable[Any]]) -> Landing:
+    async def _ask(self, key: str, scope: str, request: Any, call: Call) -> tuple[Landing, bytes | None]:
+        """The answer of a call, and its bytes where it is to be kept."""
         counts = self._recorder.counts
         counts["calls"] += 1
         result = await call(request)
         value, usd = (result.value, float(result.cost_usd)) if isinstance(result, Answer) else (result, None)
-        return Landing("model", key, None, usd, value, self._packed(key, Entry(usd, scope, value)))
+        return Landing(True, key, None, usd, value), self._packed(key, Entry(usd, scope, value))
 
     def _packed(self, key: str, entry: Entry) -> bytes | None:
         """The entry as it is stored, or None where it is not worth keeping or cannot be kept."""

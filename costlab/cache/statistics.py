@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from collections import deque
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Final, get_args
 
-from costlab.cache.answers import CachedAnswer
+from costlab.cache.answers import CachedAnswer, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from costlab.cache.answers import Source
-    from costlab.cache.flight import Landing
 
 __all__ = ["CacheStatistics", "LatencySummary", "Recorder", "summarise"]
 
@@ -136,34 +133,39 @@ class Recorder:
     """Counts what happens, in memory that does not grow."""
 
     def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
+        counted = [field.name for field in fields(CacheStatistics) if field.type == "int"]
+        self.counts: dict[str, int] = dict.fromkeys(counted, 0)
         self.saved_usd = 0.0
         self.spent_usd = 0.0
-        self.latencies: dict[str, deque[float]] = {
-            source: deque(maxlen=KEPT) for source in ("exact", "semantic", "model")
-        }
+        self.latencies: dict[Source, deque[float]] = {source: deque(maxlen=KEPT) for source in get_args(Source)}
 
-    def book(self, key: str, landing: Landing, shared: bool, latency_s: float) -> CachedAnswer:
-        """The answer to one request, counted: `shared` with the request that it waited for, or its own."""
-        source: Source = "exact" if shared and landing.source == "model" else landing.source
-        self.latencies[source].append(latency_s)
-        usd, counts = landing.usd, self.counts
-        if source == "model":
-            counts["model_answers"] += 1
-            if usd is None:
-                counts["unpriced_answers"] += 1
-            else:
-                self.spent_usd += usd
-            return CachedAnswer(landing.value, source, key, key, None, usd, 0.0, False, latency_s)
-        counts["exact_hits" if source == "exact" else "semantic_hits"] += 1
-        if shared:
-            counts["shared"] += 1
+    def call(self, key: str, value: Any, usd: float | None, latency_s: float) -> CachedAnswer:
+        """The answer of a call that was made for this request, booked."""
+        self.latencies["model"].append(latency_s)
+        self.counts["model_answers"] += 1
         if usd is None:
-            counts["unpriced_hits"] += 1
+            self.counts["unpriced_answers"] += 1
+        else:
+            self.spent_usd += usd
+        return CachedAnswer(value, "model", key, key, None, usd, 0.0, False, latency_s)
+
+    def hit(
+        self, key: str, entry_key: str, value: Any, usd: float | None, similarity: float | None, latency_s: float
+    ) -> CachedAnswer:
+        """The answer of an earlier call, booked; without a `similarity` it is the same request's."""
+        source: Source
+        if similarity is None:
+            source, similarity = "exact", 1.0
+            self.counts["exact_hits"] += 1
+        else:
+            source = "semantic"
+            self.counts["semantic_hits"] += 1
+        self.latencies[source].append(latency_s)
+        if usd is None:
+            self.counts["unpriced_hits"] += 1
         else:
             self.saved_usd += usd
-        similarity = 1.0 if landing.similarity is None else landing.similarity
-        return CachedAnswer(landing.value, source, key, landing.entry_key, similarity, 0.0, usd, shared, latency_s)
+        return CachedAnswer(value, source, key, entry_key, similarity, 0.0, usd, False, latency_s)
 
     def snapshot(self) -> CacheStatistics:
         """The numbers as they stand."""

@@ -60,8 +60,10 @@ class MemoryStore:
 
     async def get(self, key: str) -> bytes | None:
         """The bytes under `key`, or None where there are none or they expired."""
-        entry = self._entries.get(key)
-        return None if entry is None else entry[0]
+        try:
+            return self._entries[key][0]
+        except KeyError:
+            return None
 
     async def set(self, key: str, value: bytes, ttl_s: float | None = None) -> None:
         """Put `value` under `key` for `ttl_s` seconds, or until evicted.

@@ -6,9 +6,9 @@ import asyncio
 import math
 import secrets
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from costlab import checks
+from costlab.cache.stores.connections import ClusterWay, SingleWay
 from costlab.cache.stores.limits import MAX_VALUE_BYTES, check_entry
 from costlab.errors import InvalidValueError, StoreError
 from costlab.extras import require
@@ -55,9 +55,8 @@ class RedisStore:
     the default, a full server refuses every write. One event loop at a time uses a store; a later one begins with new
     connections.
 
-    A call is tried twice when the connection broke, because a server that was restarted leaves a pool of dead
-    connections behind; it is not repeated after a time-out. A call that was given up closes its connection: the answer
-    that comes late would be read as the next call's.
+    A call that is given up closes its connection: the reply that comes late would be read as the next call's [1]_.
+    Were it read all the same, the checksum of the cache's entries would tell, as the key is part of it.
 
     References
     ----------
@@ -75,7 +74,6 @@ class RedisStore:
         max_value_bytes: int = MAX_VALUE_BYTES,
         **options: Any,
     ) -> None:
-        self._redis = require("redis.asyncio", "redis")
         errors = require("redis.exceptions", "redis")
         self._failures = (errors.RedisError, OSError)  # a TimeoutError is an OSError
         scheme = url.partition("://")[0]
@@ -89,7 +87,7 @@ class RedisStore:
         self._max_value_bytes = checks.whole("max_value_bytes", max_value_bytes, at_least=1)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._slots = asyncio.Semaphore(self._max_connections)
-        self._client: Any = self._connect()
+        self._way = self._connect()
 
     async def get(self, key: str) -> bytes | None:
         """The bytes under `key`, or None where there are none or they expired."""
@@ -124,7 +122,7 @@ class RedisStore:
         self._enter_loop(loop)
         try:
             async with asyncio.timeout(self._timeout_s) as limit, self._slots:
-                async for key in self._client.scan_iter(match=pattern, count=1000):
+                async for key in self._way.keys(pattern):
                     found.add(key)
                     limit.reschedule(loop.time() + self._timeout_s)
         except self._failures as error:
@@ -134,7 +132,8 @@ class RedisStore:
     async def acquire(self, key: str, ttl_s: float) -> str | None:
         """A token for the lock `key`, or None while somebody holds it; it expires after `ttl_s` seconds."""
         token = secrets.token_hex(16)
-        got = await self._run("SET", self._lock + key, token, "NX", "PX", _milliseconds(ttl_s))
+        # Not repeated: had the first attempt reached the server, the second would find our own lock and wait for it.
+        got = await self._run("SET", self._lock + key, token, "NX", "PX", _milliseconds(ttl_s), repeat=False)
         return token if got else None
 
     async def release(self, key: str, token: str) -> bool:
@@ -143,37 +142,26 @@ class RedisStore:
 
     async def aclose(self) -> None:
         """Close the connections. The entries stay on the server; a later call connects again."""
-        client, self._client, self._loop = self._client, self._connect(), None
-        await client.aclose()
+        way, self._way, self._loop = self._way, self._connect(), None
+        await way.aclose()
 
-    def _connect(self) -> Any:
-        """A client that has not connected yet."""
-        backoff = require("redis.backoff", "redis").NoBackoff()
-        broken_only = (require("redis.exceptions", "redis").ConnectionError,)
-        options: dict[str, Any] = {
-            "socket_timeout": None,  # the limit for the whole call covers it, and two timers a call cost 25 us
+    def _connect(self) -> SingleWay | ClusterWay:
+        """A way to the server that has not opened a connection yet."""
+        never = require("redis.asyncio.retry", "redis").Retry(require("redis.backoff", "redis").NoBackoff(), 0)
+        options = {
+            "socket_timeout": None,  # the limit of the whole call covers it, and every timer costs microseconds
             "socket_connect_timeout": self._timeout_s,
             "max_connections": self._max_connections,
-            "retry": require("redis.asyncio.retry", "redis").Retry(backoff, 1, supported_errors=broken_only),
+            "retry": never,
             **self._options,
         }
-        if not self._scheme.endswith("+cluster"):
-            return self._redis.Redis.from_url(self._url, **options)
-        cluster = require("redis.asyncio.cluster", "redis")
-        parts = urlsplit(self._url)
-        user, at, hosts = parts.netloc.rpartition("@")
-        first, *others = hosts.split(",")
-        nodes = [cluster.ClusterNode(other.rpartition(":")[0], int(other.rpartition(":")[2])) for other in others]
-        url = parts._replace(scheme=self._scheme.removesuffix("+cluster"), netloc=user + at + first).geturl()
-        return cluster.RedisCluster.from_url(
-            url, startup_nodes=nodes or None, cluster_error_retry_attempts=1, **options
-        )
+        return (ClusterWay if self._scheme.endswith("+cluster") else SingleWay)(self._url, options)
 
-    async def _run(self, *command: Any) -> Any:
+    async def _run(self, *command: Any, repeat: bool = True) -> Any:
         self._enter_loop(asyncio.get_running_loop())
         try:
             async with asyncio.timeout(self._timeout_s), self._slots:
-                return await self._client.execute_command(*command)
+                return await self._way.execute(*command, repeat=repeat)
         except self._failures as error:
             raise self._failed(error) from error
 
@@ -181,7 +169,7 @@ class RedisStore:
         """Begin anew where the event loop is another than before: connections belong to the loop that opened them."""
         if loop is not self._loop:
             if self._loop is not None:
-                self._client = self._connect()
+                self._way = self._connect()
             self._loop, self._slots = loop, asyncio.Semaphore(self._max_connections)
 
     def _failed(self, error: Exception) -> StoreError:
