@@ -186,6 +186,31 @@ def bench_device(
         typer.echo(f"recorded in {path.name}", err=True)
 
 
+@bench.command("traffic")
+def bench_traffic(
+    record: Annotated[bool, typer.Option("--record", help="Keep the result as a recording.")] = False,
+    folder: Annotated[Path | None, typer.Option(help="Where to; by default the package's recordings.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """What the Azure traces say of real traffic: rate, bursts, lengths (from COSTLAB_DATA_DIR, or fetched)."""
+    from costlab import recordings
+    from costlab.traces import measure_traffic
+
+    result = measure_traffic()
+    if as_json:
+        print_json(asdict(result))
+    else:
+        typer.echo(result.device_name)
+        for row in result.rows:
+            middle = row["levels"].index(0.5)
+            tokens = f"{row['context_tokens'][middle]:g} and {row['generated_tokens'][middle]:g} tokens in the median"
+            rate = f"{row['requests_per_s']:.2f} requests/s, gaps vary by {row['cv']:.2f} of their mean"
+            typer.echo(f"{row['kind']:<13} {row['requests']:>7,} requests, {rate}, {tokens}")
+    if record:
+        path = recordings.save(result, folder)
+        typer.echo(f"recorded in {path.name}", err=True)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; an error costlab foresaw is one line on stderr and exit status 2."""
     try:
