@@ -73,8 +73,8 @@ class EmbeddedServer:
         self._program = program or find_server()
         self._options = tuple(options)
         self._start_timeout_s = checks.positive("start_timeout_s", start_timeout_s)
-        self._own_folder = None if folder is not None else tempfile.TemporaryDirectory(prefix="costlab-server-")
-        self._folder = Path(folder if folder is not None else self._own_folder.name)  # type: ignore[union-attr]
+        self._folder = None if folder is None else Path(folder)
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         #: The port, the same after a restart.
         self.port = free_port()
@@ -99,9 +99,12 @@ class EmbeddedServer:
         """
         if self._process is not None:
             return self
-        log = self._folder / "server.log"
+        if self._folder is None and self._temporary is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="costlab-server-")
+        folder = self._folder or Path(self._temporary.name if self._temporary else "")
+        log = folder / "server.log"
         command = [
-            self._program, "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self._folder), "--save", "",
+            self._program, "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(folder), "--save", "",
             *self._options,
         ]  # fmt: skip
         with log.open("ab") as output:
@@ -110,18 +113,22 @@ class EmbeddedServer:
         ends = time.monotonic() + self._start_timeout_s
         while not answers(self.port):
             if self._process.poll() is not None or time.monotonic() > ends:
-                self.kill()
-                raise StoreError(f"{self._program} did not start: ...{log.read_text(errors='replace')[-500:]}")
+                said = log.read_text(errors="replace")[-500:]
+                self.stop()
+                raise StoreError(f"{self._program} did not start: ...{said}")
             time.sleep(0.005)
         return self
 
     def stop(self) -> None:
-        """End the server as its manual asks, within five seconds or else by force; nothing, if none runs."""
+        """End the server as its manual asks, within five seconds or else by force, and remove its temporary folder."""
         if self._process is not None:
             self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(5)
         self.kill()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+            self._temporary = None
 
     def kill(self) -> None:
         """End the server at once, as a crash would (SIGKILL); what it held in memory is gone."""
@@ -138,8 +145,6 @@ class EmbeddedServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-        if self._own_folder is not None:
-            self._own_folder.cleanup()
 
 
 def free_port() -> int:

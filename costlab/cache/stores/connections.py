@@ -89,9 +89,9 @@ class ClusterWay:
         first, *others = hosts.split(",")
         nodes = [cluster.ClusterNode(other.rpartition(":")[0], int(other.rpartition(":")[2])) for other in others]
         one = parts._replace(scheme=parts.scheme.removesuffix("+cluster"), netloc=user + at + first).geturl()
-        self._client = cluster.RedisCluster.from_url(
-            one, startup_nodes=nodes or None, cluster_error_retry_attempts=1, **options
-        )
+        # One repeat, because a call may have to follow a slot that moved.
+        once = require("redis.asyncio.retry", "redis").Retry(require("redis.backoff", "redis").NoBackoff(), 1)
+        self._client = cluster.RedisCluster.from_url(one, startup_nodes=nodes or None, **(options | {"retry": once}))
 
     async def execute(self, *command: Any, repeat: bool = True) -> Any:
         """The reply of the server that is responsible; redis-py decides about repeats."""

@@ -25,16 +25,15 @@ T = TypeVar("T")
 APPLICATION_ID: Final = 0x636C6162
 SCHEMA_VERSION: Final = 1
 
-#: rowid grows with every write, so the least rowid is the entry that was stored longest ago.
-SCHEMA: Final = f"""
-    CREATE TABLE IF NOT EXISTS entries (
-        stored INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, value BLOB NOT NULL, expires_at REAL
-    );
-    CREATE INDEX IF NOT EXISTS entries_expire ON entries (expires_at) WHERE expires_at IS NOT NULL;
-    CREATE TABLE IF NOT EXISTS locks (key TEXT PRIMARY KEY, token TEXT NOT NULL, expires_at REAL NOT NULL);
-    PRAGMA application_id = {APPLICATION_ID};
-    PRAGMA user_version = {SCHEMA_VERSION};
-"""
+#: `stored` grows with every write, so that its least is the entry that was stored longest ago.
+SCHEMA: Final = (
+    "CREATE TABLE entries "
+    "(stored INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, value BLOB NOT NULL, expires_at REAL)",
+    "CREATE INDEX entries_expire ON entries (expires_at) WHERE expires_at IS NOT NULL",
+    "CREATE TABLE locks (key TEXT PRIMARY KEY, token TEXT NOT NULL, expires_at REAL NOT NULL)",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+)
 LOCK: Final = """
     INSERT INTO locks (key, token, expires_at) VALUES (?, ?, ?)
     ON CONFLICT (key) DO UPDATE SET token = excluded.token, expires_at = excluded.expires_at
@@ -166,23 +165,41 @@ class DiskStore:
 
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(self._path, timeout=self._timeout_s, isolation_level=None, check_same_thread=False)
+        # SQLite gives up a little before the caller does, so that nothing is written after an error was reported.
+        wait_s = 0.8 * self._timeout_s
+        database = sqlite3.connect(self._path, timeout=wait_s, isolation_level=None, check_same_thread=False)
         try:
-            (application,) = database.execute("PRAGMA application_id").fetchone()
-            (version,) = database.execute("PRAGMA user_version").fetchone()
-            (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            if tables and (application, version) != (APPLICATION_ID, SCHEMA_VERSION):
-                raise StoreError(
-                    f"{self._path} is a database, but not a cache of this version of costlab; name another"
-                )
-            database.execute("PRAGMA journal_mode = WAL")
+            with database:
+                database.execute("BEGIN IMMEDIATE")
+                self._make_tables(database)
+            self._switch_to_wal(database, time.monotonic() + wait_s)
             database.execute("PRAGMA synchronous = NORMAL")
-            database.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
             database.execute("DELETE FROM entries WHERE expires_at <= ?", (self._clock(),))
         except BaseException:
             database.close()
             raise
         return database
+
+    def _make_tables(self, database: sqlite3.Connection) -> None:
+        application, version = (
+            database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+        )
+        (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if tables == 0:
+            for statement in SCHEMA:
+                database.execute(statement)
+        elif (application, version) != (APPLICATION_ID, SCHEMA_VERSION):
+            raise StoreError(f"{self._path} is a database, but not a cache of this version of costlab; name another")
+
+    def _switch_to_wal(self, database: sqlite3.Connection, ends: float) -> None:
+        """Once for the life of the file. SQLite does not wait by itself where two processes do this at once."""
+        while database.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+            try:
+                database.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError:
+                if time.monotonic() > ends:
+                    raise
+                time.sleep(0.01)
 
     def _close(self) -> None:
         if self._database is not None:
