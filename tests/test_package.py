@@ -25,7 +25,9 @@ def run(code: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("module", [*CORE, "costlab.cli", "costlab.lessons", "costlab.plotting", "costlab.tables"])
+@pytest.mark.parametrize(
+    "module", [*CORE, "costlab.cache", "costlab.cli", "costlab.lessons", "costlab.plotting", "costlab.tables"]
+)
 def test_imports_are_silent_and_light(module: str) -> None:
     printed = run(f"import sys, {module}; print([name for name in {HEAVY} if name in sys.modules])")
     assert printed.strip() == "[]"

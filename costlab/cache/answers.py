@@ -8,8 +8,9 @@ from typing import Any, Final, Literal
 
 from costlab import checks
 
-__all__ = ["Answer", "CachedAnswer", "Source", "not_empty"]
+__all__ = ["Answer", "CachedAnswer", "not_empty"]
 
+#: Where an answer came from.
 Source = Literal["exact", "semantic", "model"]
 
 

@@ -58,18 +58,16 @@ class GuardedStore:
             return SILENCE
         try:
             packed = await self._get(key)
+            entry = None if packed is None else unpack(key, packed, self._secret)
+        except CorruptedEntryError:  # the store answered, with something else
+            self._counts["corrupted_entries"] += 1
+            entry = None
         except Exception:
             self._counts["store_failures"] += 1
             self._reads.failed(ticket)
             return SILENCE
         self._reads.succeeded(ticket)
-        if packed is None:
-            return None
-        try:
-            return unpack(key, packed, self._secret)
-        except CorruptedEntryError:
-            self._counts["corrupted_entries"] += 1
-            return None
+        return entry
 
     async def put(self, key: str, packed: bytes, ttl_s: float | None) -> bool:
         """Store an entry; whether that worked."""

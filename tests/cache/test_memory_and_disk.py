@@ -76,7 +76,7 @@ def test_bytes_are_bounded_too() -> None:
 @pytest.mark.parametrize("name", ["max_entries", "max_bytes", "max_value_bytes"])
 def test_bounds_are_whole_numbers(name: str) -> None:
     with pytest.raises(InvalidValueError, match=f"{name} must be a whole number >= 1, got 0"):
-        MemoryStore(**{name: 0})
+        MemoryStore(**{name: 0})  # type: ignore[arg-type]
 
 
 def test_disk_entries_survive_kill_9(tmp_path: Path) -> None:

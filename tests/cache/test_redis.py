@@ -37,7 +37,8 @@ def round_trip(url: str, **options: Any) -> None:
     """Store, read, lock and count once, through `url`."""
 
     async def scenario() -> None:
-        store = RedisStore(url, **({"timeout_s": 5.0, "prefix": f"trip-{time.monotonic_ns()}:"} | options))
+        settings: dict[str, Any] = {"timeout_s": 5.0, "prefix": f"trip-{time.monotonic_ns()}:"}
+        store = RedisStore(url, **(settings | options))
         await store.set("k", b"x", ttl_s=60)
         assert await store.get("k") == b"x"
         token = await store.acquire("k", 60)
@@ -54,7 +55,7 @@ def failure(url: str, **options: Any) -> str:
     """What the store says when it cannot be reached through `url`."""
 
     async def scenario() -> str:
-        store = RedisStore(url, **({"timeout_s": 5.0} | options))
+        store = RedisStore(url, timeout_s=5.0, **options)
         with pytest.raises(StoreError) as caught:
             await store.get("k")
         await store.aclose()

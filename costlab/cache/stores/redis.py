@@ -10,7 +10,7 @@ from typing import Any, Final
 from costlab import checks
 from costlab.cache.stores.connections import ClusterWay, SingleWay
 from costlab.cache.stores.limits import MAX_VALUE_BYTES, check_entry
-from costlab.errors import InvalidValueError, StoreError
+from costlab.errors import CorruptedEntryError, InvalidValueError, StoreError
 from costlab.extras import require
 
 __all__ = ["RedisStore"]
@@ -90,8 +90,21 @@ class RedisStore:
         self._way = self._connect()
 
     async def get(self, key: str) -> bytes | None:
-        """The bytes under `key`, or None where there are none or they expired."""
-        value: bytes | None = await self._run("GET", self._entry + key)
+        """The bytes under `key`, or None where there are none or they expired.
+
+        Raises
+        ------
+        CorruptedEntryError
+            If what is there is not bytes.
+        StoreError
+            If the server does not answer in time.
+        """
+        try:
+            value: bytes | None = await self._run("GET", self._entry + key)
+        except StoreError as error:
+            if str(error.__cause__).startswith("WRONGTYPE"):  # the server is well: somebody put a list there, say
+                raise CorruptedEntryError(f"no bytes under {key!r}") from error
+            raise
         return value
 
     async def set(self, key: str, value: bytes, ttl_s: float | None = None) -> None:
