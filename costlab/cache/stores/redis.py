@@ -55,13 +55,14 @@ class RedisStore:
     the default, a full server refuses every write. One event loop at a time uses a store; a later one begins with new
     connections.
 
-    A call that is given up closes its connection: the reply that comes late would be read as the next call's [1]_.
-    Were it read all the same, the checksum of the cache's entries would tell, as the key is part of it.
+    A call that is given up closes its connection: the reply that comes late would be read as the next call's, and be
+    another tenant's. Were it read all the same, the checksum of the cache's entries would tell, as the key is part of
+    it.
 
     References
     ----------
-    .. [1] OpenAI (2023), "March 20 ChatGPT outage": answers of other users after cancelled requests on pooled
-       connections of redis-py. https://openai.com/index/march-20-chatgpt-outage/
+    redis-py, issue 2665 (2023), replies that reached the wrong request after one was cancelled:
+    https://github.com/redis/redis-py/issues/2665
     """
 
     def __init__(
