@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -217,6 +218,23 @@ def test_calls_given_up_at_any_moment_mix_up_nothing(valkey: EmbeddedServer) -> 
         await store.aclose()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the first loop's sockets stay open
+def test_a_later_event_loop_begins_with_new_connections(valkey: EmbeddedServer) -> None:
+    store = RedisStore(valkey.url, prefix="loops:", timeout_s=5.0)
+
+    async def scenario() -> bytes | None:
+        await store.set("k", b"x")
+        return await store.get("k")
+
+    async def last() -> bytes | None:
+        found = await scenario()
+        await store.aclose()
+        return found
+
+    assert [asyncio.run(scenario()), asyncio.run(last())] == [b"x", b"x"]
+    gc.collect()
 
 
 def test_a_restarted_server_is_reached_by_the_next_call() -> None:
