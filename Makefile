@@ -67,6 +67,7 @@ lab: $(VENV)/python.stamp  ## Open the lessons in JupyterLab
 bench: $(VENV)/test.stamp  ## Speed of core and cache, as ratios to floors
 	$(BIN)/python benchmarks/core.py
 	$(BIN)/python benchmarks/cache.py
+	$(BIN)/python benchmarks/semantic.py
 
 lesson: $(VENV)/test.stamp  ## Start a lesson: make lesson NAME=02_quantization
 	$(BIN)/python -m tools.notebooks new $(NAME)

@@ -31,6 +31,7 @@ app = typer.Typer(
 bench = typer.Typer(no_args_is_help=True, help="Measure on this machine; --record keeps the result for the lessons.")
 app.add_typer(bench, name="bench")
 app.add_typer(cli_cache.app, name="cache")
+bench.command("semantic")(cli_cache.bench_semantic)
 
 #: Wrong options and arguments. Newer releases of typer carry their own copy of click, so click's class is not named.
 UsageError: Any = typer.BadParameter.__bases__[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +17,7 @@ from costlab.cache.economics import CacheCosts, CacheSize, ZipfTraffic, best_cac
 from costlab.cli_options import AsOf, JsonFlag, number, print_json, whole
 from costlab.units import HOURS_PER_DAY, LESSON_DAYS_PER_MONTH
 
-__all__ = ["app"]
+__all__ = ["app", "bench_semantic"]
 
 app = typer.Typer(no_args_is_help=True, help="What a response cache saves, net of what it costs.")
 
@@ -110,6 +111,34 @@ def _print(prices: tuple[catalog.StorePrice, ...], best: list[CacheSize], title:
             f"{price.kind}, {price.checked}",
         )
     Console(width=None if sys.stdout.isatty() else 140).print(table)
+
+
+def bench_semantic(
+    splits: Annotated[int, typer.Option(parser=whole, metavar="N", help="Random divisions of each set.")] = 200,
+    seed: Annotated[int, typer.Option(parser=whole, metavar="SEED", help="Of everything random.")] = 4,
+    published: Annotated[bool, typer.Option(help="CLINC150 and BANKING77 too.")] = True,
+    record: Annotated[bool, typer.Option("--record", help="Keep the result as a recording.")] = False,
+    folder: Annotated[Path | None, typer.Option(help="Where to; by default the package's recordings.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Semantic hits: right and wrong ones, and whether a fitted threshold keeps its promise (needs the model)."""
+    from costlab import recordings
+    from costlab.semantic_study import measure_semantic
+
+    result = measure_semantic(splits=splits, seed=seed, published=published)
+    if as_json:
+        print_json(asdict(result))
+    else:
+        for row in result.rows:
+            if row["what"] == "promise":
+                hits = "no threshold" if row["found"] == 0 else f"hit rate {row['hit_rate_fraction']:.1%}"
+                typer.echo(
+                    f"{row['data']:<22} guards {row['guards']:<8} at most {row['max_error_fraction']:.0%} wrong: found "
+                    f"in {row['found']} of {row['splits']}, promise broken in {row['broken']}, {hits}"
+                )
+    if record:
+        path = recordings.save(result, folder)
+        typer.echo(f"recorded in {path.name}", err=True)
 
 
 def _finite(found: dict[str, Any]) -> dict[str, Any]:
