@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GUARD_SETS", "guard_rows", "intent_lookups", "measure_semantic", "support_lookups"]
 
-#: Guards to compare: none, those that cost few right hits, and all.
+#: Guards to compare, from none over those that cost few right hits to all.
 GUARD_SETS: Final[dict[str, tuple[Guard, ...]]] = {"none": (), "default": DEFAULT_GUARDS, "strict": STRICT_GUARDS}
 
 LIMITS: Final = (0.02, 0.05, 0.10)

@@ -31,7 +31,7 @@ __all__ = [
     "swapped_words",
 ]
 
-#: Compares two texts: the reason why they must not share an answer, or None.
+#: Compares two texts and gives the reason why they must not share an answer, or None.
 Guard: TypeAlias = "Callable[[str, str], str | None]"
 
 _WORD: Final = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:'[^\W\d_]+)?|[$€£%]")

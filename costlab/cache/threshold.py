@@ -24,7 +24,7 @@ __all__ = [
     "fit_threshold",
 ]
 
-#: Thresholds that a fit tries, the strictest first. They are fixed beforehand: the promise depends on that. A finer
+#: Thresholds that a fit tries, the strictest first. They are fixed beforehand, as the promise depends on that. A finer
 #: grid would cost more than it brings, as the chance of a mistake is shared among its thresholds.
 GRID: Final = tuple(k / 50 for k in range(49, 24, -1))
 

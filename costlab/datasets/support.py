@@ -81,7 +81,7 @@ class SupportIntent:
     Attributes
     ----------
     name, title : str
-        As in :attr:`SupportQuery.intent`, and for people.
+        The same as the ``intent`` of its queries, and a line for people.
     family : str
         Intents of one family share their vocabulary and are easily confused.
     answer : str
