@@ -17,7 +17,7 @@ from costlab.serving import batch_run, capacity, memory_fit, replicas_needed, ro
 from costlab.vectorized import break_even_per_day, price_rows_usd
 
 ROUNDS, CALLS, ROWS = 9, 5000, 1_000_000
-ON = roofline("Llama-3.1-8B", "L4")
+ON, LARGE = roofline("Llama-3.1-8B", "L4"), roofline("Llama-3.1-8B", "B200")
 PRICE = api_price("gpt-4o-mini")
 
 
@@ -39,6 +39,7 @@ TARGETS: dict[str, tuple[Callable[[], object], float]] = {
     "batch_run": (lambda: batch_run(ON, 60, 128, 2048), 15.0),
     "capacity, one limit": (lambda: capacity(ON, 400.0, 200.0, max_inter_token_s=0.1), 15.0),
     "capacity, two limits": (lambda: capacity(ON, 400.0, 200.0, 1.0, 0.1), 15.0),
+    "capacity, B200": (lambda: capacity(LARGE, 400.0, 200.0, 1.0, 0.1), 15.0),
     "price of a request": (lambda: PRICE.usd(1500, 250, 450), 1.0),
 }
 

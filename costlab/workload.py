@@ -8,7 +8,7 @@ from costlab import checks
 from costlab.errors import InvalidValueError
 from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, SECONDS_PER_HOUR
 
-__all__ = ["Workload"]
+__all__ = ["MAX_DAILY_PEAK", "Workload"]
 
 #: The peak-to-mean ratio up to which :meth:`Workload.hourly_requests_per_s` draws a day. Above it, one hour would hold
 #: most of the day's traffic, and a curve by the hour no longer says anything.

@@ -48,7 +48,7 @@ def print_json(value: dict[str, Any]) -> None:
 
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
-        return {str(key): _finite(one) for key, one in value.items()}
+        return {str(key): _finite(one) for key, one in value.items() if not str(key).startswith("_")}
     if isinstance(value, list | tuple):
         return [_finite(one) for one in value]
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
