@@ -64,8 +64,9 @@ lab: $(VENV)/python.stamp  ## Open the lessons in JupyterLab
 	$(PIP) $(MODELS)
 	$(BIN)/jupyter lab --notebook-dir notebooks
 
-bench: $(VENV)/test.stamp  ## Speed of core and cache, as ratios to floors
+bench: $(VENV)/test.stamp  ## Speed of core, build or buy and cache, as ratios to floors
 	$(BIN)/python benchmarks/core.py
+	$(BIN)/python benchmarks/build_vs_buy.py
 	$(BIN)/python benchmarks/cache.py
 	$(BIN)/python benchmarks/semantic.py
 

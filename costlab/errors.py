@@ -24,6 +24,10 @@ __all__ = [
 ]
 
 
+#: Names that an error lists at the most.
+MOST_LISTED = 12
+
+
 class CostlabError(Exception):
     """Base of every exception that costlab raises on purpose."""
 
@@ -46,7 +50,9 @@ class UnknownNameError(CostlabError, LookupError):
         if suggestions:
             hint = f"did you mean {' or '.join(repr(s) for s in suggestions)}?"
         else:
-            hint = f"known: {', '.join(dict.fromkeys(names.values()))}"
+            listed = list(dict.fromkeys(names.values()))
+            more = f" and {len(listed) - MOST_LISTED} more" if len(listed) > MOST_LISTED else ""
+            hint = f"known: {', '.join(listed[:MOST_LISTED])}{more}"
         super().__init__(f"unknown {kind} {name!r}; {hint}")
         self.name = name
         self.suggestions = suggestions

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from costlab.cli import main
 from tests import needs
 
 Run = Callable[..., tuple[int, str, str]]
+EXAMPLE = str(files("costlab.compare") / "example.toml")
 
 
 @pytest.fixture
@@ -96,6 +98,13 @@ def test_stale_prices_exit_1_and_fresh_ones_0(run: Run) -> None:
         (("bench", "device", "--size", "0"), "size must be a whole number >= 1, got 0"),
         (("bench", "device", "--copy-mib", "-1"), "copy_mib must be a whole number >= 1, got -1"),
         (("bench", "device", "--repeats", "1"), "repeats must be a whole number >= 5, got 1"),
+        (("compare",), "no workload file given; --example prints one to begin with"),
+        (("compare", ""), "no workload file given; --example prints one to begin with"),
+        (("compare", "no-such-file.toml"), "No such file or directory: 'no-such-file.toml'"),
+        (("compare", "README.md"), "README.md is not TOML"),
+        (("compare", EXAMPLE, "--gpu", "H1000"), "unknown GPU 'H1000'; did you mean 'H100'?"),
+        (("compare", EXAMPLE, "--api", "gpt4oo"), "unknown model 'gpt4oo'; did you mean 'gpt-4o'?"),
+        (("compare", EXAMPLE, "--as-of", "soon"), "as_of must be a date such as 2026-01-31, got 'soon'"),
     ],
 )
 @pytest.mark.parametrize("as_json", [False, True])
@@ -122,7 +131,7 @@ def test_version_and_help(run: Run) -> None:
     assert run("--version")[1] == f"costlab {__version__}\n"
     status, out, _ = run("--help")
     assert status == 0
-    for command in ("gpu", "prices", "bench"):
+    for command in ("gpu", "prices", "bench", "cache", "compare"):
         assert command in out
 
 
@@ -133,6 +142,76 @@ def test_absurd_but_valid_numbers_are_answered_in_full(run: Run) -> None:
     status, out, _ = run("gpu", "T4", "--count", str(10**20), "--snapshot", "list")
     assert status == 0
     assert "…" not in out  # a bill is never cut short
+
+
+def test_compare_prints_bills_break_even_range_decision_and_sources(run: Run) -> None:
+    status, out, err = run("compare", EXAMPLE)
+    assert (status, err) == (0, "")
+    for text in (
+        "60,000 requests a day of 1,500 tokens in (30% of them cached) and 250 out, peak 2.5 x mean",
+        "gpt-4.1-mini at openai",
+        "Llama-3.1-8B fp8 on L4",
+        "break-even: 419,988 requests a day",
+        "90 % of the draws",
+        "100,000 draws, seed 0",
+        "recommendation: api",
+        "0.4 USD/Mtok in, 1.6 out, on 2026-11-09 (genai-prices 0.2.3",
+        "0.8048 USD per GPU-hour (aws/us-east-1, list_price, 2025-11-01",
+        "estimated by the roofline, batch 36, limited by inter-token latency",
+    ):
+        assert text in out
+
+
+def test_compare_json_is_one_object_that_says_the_same(run: Run) -> None:
+    status, out, err = run("compare", EXAMPLE, "--json")
+    assert (status, err) == (0, "")
+    found = json.loads(out)
+    assert round(found["break_even"]["requests_per_day"]) == 419_988
+    assert found["recommendation"]["choice"] == "api"
+    assert found["saving"]["seed"] == 0
+    assert found["apis"][0]["cost"]["price"]["as_of"] == "2026-11-09"
+    # What is infinite is null: a break-even that does not exist is no number.
+    _, out, _ = run("compare", EXAMPLE, "--api", "gpt-4o-mini", "--json")
+    assert json.loads(out)["break_even"]["requests_per_day"] is None
+
+
+def test_the_example_that_is_printed_can_be_compared(run: Run, tmp_path: Path) -> None:
+    status, text, _ = run("compare", "--example")
+    assert status == 0
+    (tmp_path / "mine.toml").write_text(text)
+    assert run("compare", str(tmp_path / "mine.toml"))[1] == run("compare", EXAMPLE)[1]
+    status, out, _ = run("compare", EXAMPLE, "--gpu", "T4", "--gpu", "a100_80")
+    assert status == 0
+    assert "Llama-3.1-8B fp8 on T4" in out
+    assert "Llama-3.1-8B fp8 on A100 80GB" in out
+
+
+def test_compare_says_what_a_price_leaves_out(run: Run) -> None:
+    _, out, _ = run("compare", EXAMPLE, "--api", "sonar", "--api", "claude-haiku-4-5")
+    assert "sonar at perplexity: 1 USD/Mtok in, 1 out, on 2026-11-09, 0.012 a request" in out
+    assert "claude-haiku-4-5 at anthropic: not counted: cache_write" in out
+    assert "MBU 0.7, MFU 0.67; measure it" in out
+
+
+def test_compare_prints_names_as_they_are(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "odd.toml"
+    text = (files("costlab.compare") / "example.toml").read_text().replace("Llama-3.1-8B", "my [/model]")
+    path.write_text(text.replace("max_ttft_s = 1.5", "requests_per_s = 2.0\nmax_ttft_s = 1.5"))
+    status, out, err = run("compare", str(path))
+    assert (status, err) == (0, "")
+    assert "my [/model] fp8 on L4" in out
+
+
+def test_compare_json_has_no_private_fields(run: Run) -> None:
+    assert '"_rates"' not in run("compare", EXAMPLE, "--json")[1]
+
+
+def test_compare_says_what_does_not_fit(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "big.toml"
+    path.write_text((files("costlab.compare") / "example.toml").read_text().replace("Llama-3.1-8B", "Llama-3.1-70B"))
+    status, out, _ = run("compare", str(path))
+    assert status == 0
+    assert "not served: Llama-3.1-70B fp8 on L4: the weights take 70.6 GB, and 21.6 of 24 GB may be filled" in out
 
 
 def test_closed_pipe_is_no_error() -> None:

@@ -15,8 +15,26 @@ from costlab.errors import CostlabError, MissingExtraError
 from costlab.extras import require
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("torch", "transformers", "pandas", "matplotlib", "redis", "prometheus_client")
-CORE = ("costlab", "costlab.catalog", "costlab.calculator", "costlab.errors", "costlab.units")
+HEAVY = (
+    "torch",
+    "transformers",
+    "pandas",
+    "matplotlib",
+    "redis",
+    "prometheus_client",
+    "genai_prices",
+    "pydantic",
+)
+CORE = (
+    "costlab",
+    "costlab.catalog",
+    "costlab.calculator",
+    "costlab.errors",
+    "costlab.units",
+    "costlab.workload",
+    "costlab.serving",
+    "costlab.build_vs_buy",
+)
 
 
 def run(code: str) -> str:

@@ -1,12 +1,16 @@
 """Figures: they return their axes, draw on the axes given, name their units, and show the numbers they were given."""
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from costlab.build_vs_buy import Endpoint, cost_curve, migration_plan
 from costlab.calculator import best_commitment, spot_job
 from costlab.catalog import current_gpu_prices
+from costlab.sensitivity import Range, tornado
+from costlab.serving import roofline
 from tests import needs
 
 needs.extra("matplotlib", "plots")
@@ -17,11 +21,14 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402
 
 from costlab import plotting  # noqa: E402
+from costlab.plotting.style import short  # noqa: E402
 
 DEMAND = [4] * 12 + [10] * 12
 JOB: dict[str, float] = {
     "work_hours": 10, "spot_usd_per_hour": 1, "on_demand_usd_per_hour": 3, "checkpoint_s": 60, "restart_s": 300,
 }  # fmt: skip
+CURVE = cost_curve(0.005, 10, 1, [1000.0 * i for i in range(200)])
+SEARCH = Endpoint("search", 2_000_000, 0.0002, 0.02)
 H100 = [price for price in current_gpu_prices("list") if price.instance == "p5.48xlarge"]
 
 FIGURES: dict[str, tuple[Callable[..., Any], str]] = {
@@ -35,6 +42,22 @@ FIGURES: dict[str, tuple[Callable[..., Any], str]] = {
     "commitment": (lambda **k: plotting.plot_commitment(DEMAND, 1.0, 0.6, **k), "USD per 24 hours"),
     "interval": (lambda **k: plotting.plot_interval({60: 11, 600: 10.5}, 10, {"Young": 300}, **k), "%"),
     "spot": (lambda **k: plotting.plot_spot(JOB, {1.0: 12.0}, **k), "USD"),
+    "cost_curve": (lambda **k: plotting.plot_cost_curve(CURVE, **k), "USD a month"),
+    "break_even_map": (
+        lambda **k: plotting.plot_break_even_map(
+            [[1e3, 1e6], [math.inf, 5e4]], ["a", "b"], ["c", "d"], row_label="USD", column_label="tokens", **k
+        ),
+        "USD",
+    ),
+    "tornado": (lambda **k: plotting.plot_tornado(tornado(lambda x: x - 1, {"x": Range(0, 1, 3)}), **k), "USD a month"),
+    "payback": (lambda **k: plotting.plot_payback(100, {"one": 10.0, "two": 5.0}, **k), "USD"),
+    "migration": (lambda **k: plotting.plot_migration(migration_plan([SEARCH], 1.0), **k), "USD a month"),
+    "predictions": (lambda **k: plotting.plot_predictions({"a": [(100, 110), (9, 12)]}, **k), "tokens per second"),
+    "capacity": (
+        lambda **k: plotting.plot_capacity({"L4": roofline("Llama-3.1-8B", "L4")}, 400, 200, [50, 100, 150], **k),
+        "ms",
+    ),
+    "ranges": (lambda **k: plotting.plot_ranges({"a": (-5, 1, 20)}, {"a": 3}, **k), "USD a month"),
 }
 
 
@@ -79,6 +102,21 @@ def test_break_even_of_spot_is_marked_where_the_formula_puts_it() -> None:
     ax: Any = plotting.plot_spot(JOB)
     limit = spot_job(mtbf_hours=1, **JOB).break_even_mtbf_hours
     assert any(text.get_text() == f"break-even\n{limit:.2g} h" for text in ax.texts)
+
+
+def test_shaded_volumes_are_those_where_self_hosting_wins() -> None:
+    ax: Any = plotting.plot_cost_curve(CURVE)
+    shaded = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in ax.patches]
+    assert shaded == [pytest.approx((one.low, one.high)) for one in CURVE.self_hosting_wins]
+
+
+def test_a_cell_without_a_break_even_says_never() -> None:
+    ax: Any = FIGURES["break_even_map"][0]()
+    assert [text.get_text() for text in ax.texts] == ["1K", "1M", "never", "50K"]
+
+
+def test_numbers_are_short() -> None:
+    assert [short(v) for v in (0.25, 999.6, 1500, 2.5e6, 3e9, -20_000)] == ["0.25", "1K", "1.5K", "2.5M", "3B", "-20K"]
 
 
 def test_colours_are_told_apart_by_name() -> None:

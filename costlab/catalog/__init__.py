@@ -1,9 +1,12 @@
-"""What GPUs are and what they and managed stores cost, as dated rows with a source.
+"""What GPUs are and what they, model APIs and managed stores cost, as dated rows with a source.
 
 Rows live in TOML files beside this module. Prices are appended, never overwritten; a look-up takes `as_of` to see
 the catalogue as it stood on a day. A name or a price that is not there raises: nothing is guessed and nothing is zero.
 """
 
+from costlab.catalog.api_costs import ApiCost, ImagePrice, api_cost, image_price
+from costlab.catalog.api_lookup import api_models, api_price, api_snapshot
+from costlab.catalog.api_prices import ApiPrice, ApiSnapshot, ApiTier
 from costlab.catalog.gpus import PRECISIONS, GpuSpec, gpu, gpus
 from costlab.catalog.prices import (
     KINDS,
@@ -16,7 +19,13 @@ from costlab.catalog.prices import (
     parse_day,
     stale_gpu_prices,
 )
-from costlab.catalog.stores import STORE_UNITS, StorePrice, current_store_prices, store_price, store_prices
+from costlab.catalog.stores import (
+    STORE_UNITS,
+    StorePrice,
+    current_store_prices,
+    store_price,
+    store_prices,
+)
 
 __all__ = [
     "KINDS",
@@ -24,15 +33,25 @@ __all__ = [
     "PRICINGS",
     "SNAPSHOTS",
     "STORE_UNITS",
+    "ApiCost",
+    "ApiPrice",
+    "ApiSnapshot",
+    "ApiTier",
     "GpuPrice",
     "GpuSpec",
+    "ImagePrice",
     "StorePrice",
+    "api_cost",
+    "api_models",
+    "api_price",
+    "api_snapshot",
     "current_gpu_prices",
     "current_store_prices",
     "gpu",
     "gpu_price",
     "gpu_prices",
     "gpus",
+    "image_price",
     "parse_day",
     "stale_gpu_prices",
     "store_price",

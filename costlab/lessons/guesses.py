@@ -17,7 +17,7 @@ def reveal(guess: float | None, actual: float, unit: str) -> None:
     unit : str
         Printed after both.
     """
-    shown = f"{checks.finite('actual', actual):,.4g} {unit}".strip()
+    shown = f"{_plain(checks.finite('actual', actual))} {unit}".strip()
     if guess is None:
         print(f"computed: {shown} (you did not guess; the next surprise is worth a try)")
         return
@@ -26,7 +26,13 @@ def reveal(guess: float | None, actual: float, unit: str) -> None:
     except ValueError:
         print(f"computed: {shown} (your guess was not a number: {guess!r})")
         return
-    print(f"computed: {shown}; your guess: {guessed:,.4g} {unit} ({_distance(guessed, actual)})")
+    print(f"computed: {shown}; your guess: {_plain(guessed)} {unit} ({_distance(guessed, actual)})")
+
+
+def _plain(number: float) -> str:
+    """Four significant digits, never as a power of ten up to a billion: 133,800 rather than 1.338e+05."""
+    rounded = float(f"{number:.4g}")
+    return f"{rounded:,.0f}" if 1e4 <= abs(rounded) < 1e9 else f"{rounded:,.4g}"
 
 
 def _distance(guess: float, actual: float) -> str:

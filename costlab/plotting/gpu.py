@@ -1,22 +1,19 @@
-"""The lessons' figures: ``plot_x(result, *, ax=None) -> Axes``, with units on the axes, safe for colour-blind readers.
-
-Nothing here calls ``show()`` or changes global settings; the caller owns the figure.
-"""
+"""Figures of GPU prices, commitments and spot jobs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from costlab.calculator import Commitment, best_commitment, spot_job, usd_per_useful_hour
 from costlab.catalog import GpuPrice
 from costlab.extras import require
+from costlab.plotting.style import COLORS, SMALL, new_axes, plain_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
-    "COLORS",
     "plot_commitment",
     "plot_demand",
     "plot_interval",
@@ -25,26 +22,6 @@ __all__ = [
     "plot_spot",
     "plot_useful_hour",
 ]
-
-#: Okabe and Ito's palette, told apart with any common form of colour blindness.
-COLORS: Final = {"blue": "#0072B2", "orange": "#D55E00", "green": "#009E73", "sky": "#56B4E9", "grey": "#6B6B6B"}
-
-
-def _axes(ax: Axes | None, width: float = 6.4, height: float = 3.8) -> Axes:
-    if ax is None:
-        pyplot = require("matplotlib.pyplot", "plots")
-        _, ax = pyplot.subplots(figsize=(width, height), layout="constrained", facecolor="white")
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(axis="y", alpha=0.25)
-    ax.set_axisbelow(True)
-    return ax
-
-
-def _plain_numbers(ax: Axes) -> None:
-    """Label a logarithmic axis 0.1, 1, 10 instead of with powers of ten."""
-    ticker = require("matplotlib.ticker", "plots")
-    ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.xaxis.set_minor_formatter(ticker.NullFormatter())
 
 
 def plot_price_comparison(prices: Mapping[str, Mapping[str, float]], *, ax: Axes | None = None) -> Axes:
@@ -57,7 +34,7 @@ def plot_price_comparison(prices: Mapping[str, Mapping[str, float]], *, ax: Axes
     ax : matplotlib Axes, optional
         Where to draw; by default on a new figure.
     """
-    ax = _axes(ax)
+    ax = new_axes(ax)
     gpus = list(dict.fromkeys(gpu for listed in prices.values() for gpu in listed))
     width = 0.8 / len(prices)
     for position, (name, listed) in enumerate(prices.items()):
@@ -69,7 +46,7 @@ def plot_price_comparison(prices: Mapping[str, Mapping[str, float]], *, ax: Axes
                 ax.bar_label(bar, fmt="%.2f", fontsize=7.5, padding=1)
     handles = [require("matplotlib.patches", "plots").Patch(color=c) for c in list(COLORS.values())[: len(prices)]]
     ax.legend(handles, prices, frameon=False)
-    ax.set_xticks(range(len(gpus)), gpus)
+    ax.set_xticks(range(len(gpus)), [gpu.replace(" ", "\n") for gpu in gpus])
     ax.set_ylabel("USD per GPU-hour")
     return ax
 
@@ -84,16 +61,16 @@ def plot_price_spread(prices: Sequence[GpuPrice], *, ax: Axes | None = None) -> 
     ax : matplotlib Axes, optional
         Where to draw; by default on a new figure.
     """
-    ax = _axes(ax, height=0.9 + 0.27 * len(prices))
+    ax = new_axes(ax, height=0.9 + 0.27 * len(prices))
     ordered = sorted(prices, key=lambda price: (price.usd_per_hour, price.place))
     for row, price in enumerate(ordered):
         color = COLORS["orange"] if price.pricing == "on_demand" else COLORS["blue"]
         ax.plot(price.usd_per_hour, row, "s" if price.pricing == "on_demand" else "o", color=color, markersize=7)
         ax.annotate(
-            f"{price.usd_per_hour:.2f}", (price.usd_per_hour, row), (8, -3), textcoords="offset points", fontsize=8
+            f"{price.usd_per_hour:.2f}", (price.usd_per_hour, row), (8, -3), textcoords="offset points", fontsize=SMALL
         )
     ax.set_yticks(
-        range(len(ordered)), [f"{p.pricing.replace('_', '-')} {p.zone or p.region}" for p in ordered], fontsize=8
+        range(len(ordered)), [f"{p.pricing.replace('_', '-')} {p.zone or p.region}" for p in ordered], fontsize=SMALL
     )
     ax.set_xlim(0, 1.15 * ordered[-1].usd_per_hour)
     ax.grid(axis="x", alpha=0.25)
@@ -113,15 +90,15 @@ def plot_useful_hour(usd_per_hour: float, *, marks: Mapping[str, float] | None =
     ax : matplotlib Axes, optional
         Where to draw; by default on a new figure.
     """
-    ax = _axes(ax)
+    ax = new_axes(ax)
     shares = [share / 200 for share in range(20, 201)]
     ax.plot([100 * s for s in shares], [usd_per_useful_hour(usd_per_hour, s) for s in shares], color=COLORS["blue"])
     ax.axhline(usd_per_hour, color=COLORS["grey"], linestyle="--", linewidth=1)
-    ax.annotate("the price on the list", (12, usd_per_hour), (0, -11), textcoords="offset points", fontsize=8)
+    ax.annotate("the price on the list", (12, usd_per_hour), (0, -11), textcoords="offset points", fontsize=SMALL)
     for name, share in (marks or {}).items():
         usd = usd_per_useful_hour(usd_per_hour, share)
         ax.plot(100 * share, usd, "o", color=COLORS["orange"])
-        ax.annotate(f"{name}: {usd:.2f}", (100 * share, usd), (7, 7), textcoords="offset points", fontsize=9)
+        ax.annotate(f"{name}: {usd:.2f}", (100 * share, usd), (7, 7), textcoords="offset points", fontsize=SMALL)
     ax.set_xlabel("utilization (% of paid hours)")
     ax.set_ylabel("USD per useful GPU-hour")
     ax.set_ylim(0)
@@ -141,7 +118,7 @@ def plot_demand(demand_gpus: Sequence[float], commitment: Commitment | None = No
     ax : matplotlib Axes, optional
         Where to draw; by default on a new figure.
     """
-    ax = _axes(ax)
+    ax = new_axes(ax)
     edges = range(len(demand_gpus) + 1)
     ax.stairs(demand_gpus, edges, color=COLORS["blue"], linewidth=2, label="demand")
     if commitment is not None:
@@ -163,7 +140,7 @@ def plot_demand(demand_gpus: Sequence[float], commitment: Commitment | None = No
     ax.set_xlabel("hour")
     ax.set_ylabel("GPUs")
     ax.set_ylim(0, 1.3 * max(demand_gpus))
-    ax.legend(frameon=False, ncols=3, loc="upper left", fontsize=8)
+    ax.legend(frameon=False, ncols=3, loc="upper left", fontsize=SMALL)
     return ax
 
 
@@ -185,7 +162,7 @@ def plot_commitment(
     ax : matplotlib Axes, optional
         Where to draw; by default on a new figure.
     """
-    ax = _axes(ax)
+    ax = new_axes(ax)
     levels = range(int(max(demand_gpus)) + 2)
     prices = (on_demand_usd_per_hour, committed_usd_per_hour)
     ax.plot(
@@ -199,11 +176,16 @@ def plot_commitment(
         (0, -16),
         textcoords="offset points",
         ha="center",
-        fontsize=9,
+        fontsize=SMALL,
     )
     ax.axhline(best.on_demand_usd, color=COLORS["grey"], linestyle="--", linewidth=1)
     ax.annotate(
-        "all on demand", (levels[-1], best.on_demand_usd), (0, 4), textcoords="offset points", ha="right", fontsize=8
+        "all on demand",
+        (levels[-1], best.on_demand_usd),
+        (0, 4),
+        textcoords="offset points",
+        ha="right",
+        fontsize=SMALL,
     )
     ax.set_xlabel("committed GPUs")
     ax.set_ylabel(f"USD per {len(demand_gpus)} hours")
@@ -227,17 +209,17 @@ def plot_interval(
     ax : matplotlib Axes, optional
         Where to draw; by default on a new figure.
     """
-    ax = _axes(ax)
+    ax = new_axes(ax)
     overhead = [100 * (hours / work_hours - 1) for hours in expected_hours.values()]
     ax.semilogx([seconds / 60 for seconds in expected_hours], overhead, color=COLORS["blue"])
     styles = zip(marks.items(), ("-", "--", ":"), ("orange", "green", "grey"), strict=False)
     for (name, seconds), style, color in styles:
         ax.axvline(seconds / 60, color=COLORS[color], linestyle=style, label=f"{name}: {seconds / 60:.1f} min")
-    _plain_numbers(ax)
+    plain_numbers(ax.xaxis)
     ax.set_xlabel("minutes of computing between checkpoints")
     ax.set_ylabel("overhead (% of the work)")
     ax.set_ylim(0)
-    ax.legend(frameon=False, fontsize=8)
+    ax.legend(frameon=False, fontsize=SMALL)
     return ax
 
 
@@ -255,7 +237,7 @@ def plot_spot(
     ax : matplotlib Axes, optional
         Where to draw; by default on a new figure.
     """
-    ax = _axes(ax)
+    ax = new_axes(ax)
     mtbfs = [10 ** (exponent / 40 - 1.5) for exponent in range(141)]
     results = [spot_job(mtbf_hours=mtbf, **job) for mtbf in mtbfs]
     on_demand = results[0].on_demand_usd
@@ -267,12 +249,12 @@ def plot_spot(
     if limit < mtbfs[-1]:
         ax.axvline(limit, color=COLORS["grey"], linewidth=1)
         ax.annotate(
-            f"break-even\n{limit:.2g} h", (limit, 1.45 * on_demand), (4, 0), textcoords="offset points", fontsize=8
+            f"break-even\n{limit:.2g} h", (limit, 1.45 * on_demand), (4, 0), textcoords="offset points", fontsize=SMALL
         )
     ax.set_ylim(0, 1.7 * on_demand)
     ax.set_xlim(mtbfs[0], mtbfs[-1])
-    _plain_numbers(ax)
+    plain_numbers(ax.xaxis)
     ax.set_xlabel("mean time between interruptions (hours)")
     ax.set_ylabel("expected bill (USD)")
-    ax.legend(frameon=False, fontsize=8)
+    ax.legend(frameon=False, fontsize=SMALL)
     return ax

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import math
-import sys
 from dataclasses import asdict, replace
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from costlab import catalog, checks
-from costlab.cache.economics import CacheCosts, CacheSize, ZipfTraffic, best_cache_size
-from costlab.cli_options import AsOf, JsonFlag, number, print_json, whole
+from costlab.cli.shared import AsOf, JsonFlag, cache, number, print_json, print_table, whole
 from costlab.units import HOURS_PER_DAY, LESSON_DAYS_PER_MONTH
 
-__all__ = ["app", "bench_semantic"]
+if TYPE_CHECKING:
+    from costlab.cache.economics import CacheSize
 
-app = typer.Typer(no_args_is_help=True, help="What a response cache saves, net of what it costs.")
+__all__ = ["size"]
 
 
-@app.callback()
+@cache.callback()
 def _root() -> None:
     """Keep ``size`` a command of its own: typer would make a single command the whole of ``costlab cache``."""
 
 
-@app.command()
+@cache.command()
 def size(
     requests: Annotated[float, typer.Option(parser=number, metavar="N", help="Requests a day.")],
     unique: Annotated[int, typer.Option(parser=whole, metavar="N", help="Different questions that are ever asked.")],
@@ -53,6 +49,8 @@ def size(
     as_json: JsonFlag = False,
 ) -> None:
     """How big a cache should be, and whether it pays, at every store price known."""
+    from costlab.cache.economics import CacheCosts, ZipfTraffic, best_cache_size
+
     traffic = ZipfTraffic.of(unique, zipf)
     entry_bytes = checks.positive("entry_kb", entry_kb) * 1000
     checks.positive("requests", requests)
@@ -78,7 +76,7 @@ def size(
             )
         )
     if as_json:
-        rows = [{"store": asdict(p), **_finite(asdict(b))} for p, b in zip(prices, best, strict=True)]
+        rows = [{"store": asdict(p), **asdict(b)} for p, b in zip(prices, best, strict=True)]
         asked = {"requests_per_day": requests, "unique": unique, "zipf": zipf, "entry_kb": entry_kb, "days": days}
         print_json({**asked, "sizes": rows})
         return
@@ -110,40 +108,4 @@ def _print(prices: tuple[catalog.StorePrice, ...], best: list[CacheSize], title:
             "yes" if found.pays else "no",
             f"{price.kind}, {price.checked}",
         )
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
-
-
-def bench_semantic(
-    splits: Annotated[int, typer.Option(parser=whole, metavar="N", help="Random divisions of each set.")] = 200,
-    seed: Annotated[int, typer.Option(parser=whole, metavar="SEED", help="Of everything random.")] = 4,
-    published: Annotated[bool, typer.Option(help="CLINC150 and BANKING77 too.")] = True,
-    record: Annotated[bool, typer.Option("--record", help="Keep the result as a recording.")] = False,
-    folder: Annotated[Path | None, typer.Option(help="Where to; by default the package's recordings.")] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Semantic hits: right and wrong ones, and whether a fitted threshold keeps its promise (needs the model)."""
-    from costlab import recordings
-    from costlab.semantic_study import measure_semantic
-
-    result = measure_semantic(splits=splits, seed=seed, published=published)
-    if as_json:
-        print_json(asdict(result))
-    else:
-        for row in result.rows:
-            if row["what"] == "promise":
-                hits = "no threshold" if row["found"] == 0 else f"hit rate {row['hit_rate_fraction']:.1%}"
-                typer.echo(
-                    f"{row['data']:<22} guards {row['guards']:<8} at most {row['max_error_fraction']:.0%} wrong: found "
-                    f"in {row['found']} of {row['splits']}, promise broken in {row['broken']}, {hits}"
-                )
-    if record:
-        path = recordings.save(result, folder)
-        typer.echo(f"recorded in {path.name}", err=True)
-
-
-def _finite(found: dict[str, Any]) -> dict[str, Any]:
-    """The same with None for an infinite number, which JSON does not know."""
-    return {
-        key: _finite(value) if isinstance(value, dict) else None if value == math.inf else value
-        for key, value in found.items()
-    }
+    print_table(table, width=140)

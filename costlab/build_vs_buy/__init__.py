@@ -1,0 +1,37 @@
+"""Pay an API per call, or run the model yourself: where the bills cross, what it takes to pay back, what to do.
+
+Pure functions on two prices: dollars per request at an API, and dollars per hour of a replica that serves so many
+requests a second.
+"""
+
+from costlab.build_vs_buy.break_even import BreakEven, break_even
+from costlab.build_vs_buy.curve import CostCurve, CostPoint, Interval, cost_curve
+from costlab.build_vs_buy.migration import Endpoint, MigrationPlan, MigrationStep, migration_plan
+from costlab.build_vs_buy.options import ApiOption, Constraints, OptionCost, SelfHostOption, option_cost
+from costlab.build_vs_buy.payback import Payback, payback
+from costlab.build_vs_buy.recommend import Recommendation, recommend
+from costlab.build_vs_buy.scenarios import Scenario, scenarios
+
+__all__ = [
+    "ApiOption",
+    "BreakEven",
+    "Constraints",
+    "CostCurve",
+    "CostPoint",
+    "Endpoint",
+    "Interval",
+    "MigrationPlan",
+    "MigrationStep",
+    "OptionCost",
+    "Payback",
+    "Recommendation",
+    "Scenario",
+    "SelfHostOption",
+    "break_even",
+    "cost_curve",
+    "migration_plan",
+    "option_cost",
+    "payback",
+    "recommend",
+    "scenarios",
+]

@@ -1,0 +1,213 @@
+"""What a workload costs at an API: by the token, or by the image."""
+
+import tomllib
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from costlab import checks
+from costlab.catalog.api_lookup import api_price
+from costlab.catalog.api_prices import ApiPrice, ApiSnapshot
+from costlab.catalog.prices import KINDS, parse_day
+from costlab.errors import InvalidValueError, PriceNotFoundError, UnknownNameError
+from costlab.workload import Workload
+
+__all__ = ["ApiCost", "ImagePrice", "api_cost", "image_price"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePrice:
+    """What an API asks for an image.
+
+    Attributes
+    ----------
+    model, provider, quality : str
+        What is made, and by whom.
+    usd_per_image : float
+        USD per image of 1024 x 1024 points.
+    checked : datetime.date
+        The day for which the source gives the price, or the number of tokens that an image takes.
+    kind, source_url, note : str
+        As in :class:`GpuPrice`.
+    snapshot : ApiSnapshot or None
+        Where the price of a token was read, for models that bill an image by its tokens.
+    """
+
+    model: str
+    provider: str
+    quality: str
+    usd_per_image: float
+    checked: date
+    kind: str
+    source_url: str
+    note: str = ""
+    snapshot: ApiSnapshot | None = None
+
+    def __post_init__(self) -> None:
+        checks.positive("usd_per_image", self.usd_per_image)
+        checks.one_of("kind", self.kind, KINDS)
+        if not self.source_url.startswith("https://"):
+            raise InvalidValueError("source_url", "the address of a price list", self.source_url)
+
+
+@cache
+def _image_rows() -> tuple[dict[str, Any], ...]:
+    text = (files("costlab.catalog") / "image_prices.toml").read_text(encoding="utf-8")
+    return tuple(tomllib.loads(text)["image"])
+
+
+def _named(model: str) -> str:
+    """The name, where it is a model that is priced by the image alone."""
+    return next((row["model"] for row in _image_rows() if row["model"] == model and "usd_per_image" in row), "")
+
+
+def image_price(
+    model: str, quality: str | None = None, as_of: date | str | None = None, provider: str | None = None
+) -> ImagePrice:
+    """What an API asks for one image of 1024 x 1024 points.
+
+    Parameters
+    ----------
+    model : str
+        Name of the image model: ``dall-e-3``, ``gpt-image-1``.
+    quality : str, optional
+        Needed where the model makes images at several: ``low``, ``medium``, ``high``.
+    as_of : datetime.date or ISO date string, optional
+        The day of the token price, for models that bill an image by its tokens; see :func:`api_price`. A price per
+        image is refused for a day before it was checked.
+    provider : str, optional
+        Refuse another provider than this one.
+
+    Returns
+    -------
+    ImagePrice
+
+    Raises
+    ------
+    UnknownNameError
+        If no such model, or no such quality of it, is known.
+    PriceNotFoundError
+        If the model comes in several qualities and none was named.
+
+    Examples
+    --------
+    What does an image of medium quality cost, whose 1,056 tokens are billed at 40 dollars a million?
+
+    >>> round(image_price("gpt-image-1", "medium").usd_per_image, 5)
+    0.04224
+    """
+    rows = [row for row in _image_rows() if row["model"] == model]
+    if not rows:
+        raise UnknownNameError("image model", model, tuple(row["model"] for row in _image_rows()))
+    qualities = tuple(row["quality"] for row in rows)
+    if quality is None and len(rows) > 1:
+        raise PriceNotFoundError(f"{model!r} has {len(rows)} prices by quality: {', '.join(qualities)}; name one")
+    chosen = rows[0] if quality is None else rows[qualities.index(checks.one_of("quality", quality, qualities))]
+    if provider not in (None, chosen["provider"]):
+        raise PriceNotFoundError(f"no price of {model!r} at {provider!r}; there is one at {chosen['provider']}")
+    fields = {key: value for key, value in chosen.items() if key != "tokens_per_image"}
+    day = parse_day("as_of", as_of)
+    if "usd_per_image" in chosen and day is not None and day < chosen["checked"]:
+        raise PriceNotFoundError(f"no price of {model!r} for {day}; the oldest is of {chosen['checked']}")
+    if "tokens_per_image" in chosen:
+        tokens = api_price(model, chosen["provider"], as_of)
+        fields |= {"usd_per_image": tokens.usd(0, chosen["tokens_per_image"]), "snapshot": tokens.snapshot}
+    return ImagePrice(**fields)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiCost:
+    """The bill of a workload at an API, term by term.
+
+    Attributes
+    ----------
+    usd_per_request, usd_per_month : float
+        Of a mean request, and of the workload's month.
+    input_usd, cached_input_usd, output_usd, images_usd, request_usd : float
+        The parts of `usd_per_request`; the last is what the API asks for a request beside its tokens.
+    requests_per_month : float
+        Requests billed.
+    price : ApiPrice or ImagePrice
+        The rates, with their date and source.
+    """
+
+    usd_per_request: float
+    usd_per_month: float
+    input_usd: float
+    cached_input_usd: float
+    output_usd: float
+    images_usd: float
+    request_usd: float
+    requests_per_month: float
+    price: ApiPrice | ImagePrice
+
+
+def api_cost(
+    workload: Workload,
+    model: str | ApiPrice | ImagePrice,
+    provider: str | None = None,
+    as_of: date | str | None = None,
+    quality: str | None = None,
+) -> ApiCost:
+    """What a workload costs at an API.
+
+    Parameters
+    ----------
+    workload : Workload
+        The traffic. A workload that makes images is billed by the image, and must have no tokens beside them: models
+        with a price per image ask nothing for the prompt.
+    model : str or ApiPrice or ImagePrice
+        A model's name, or its price as :func:`api_price` or :func:`image_price` gives it.
+    provider, as_of
+        As for :func:`api_price`.
+    quality : str, optional
+        Of the images; see :func:`image_price`.
+
+    Returns
+    -------
+    ApiCost
+
+    Raises
+    ------
+    InvalidValueError
+        If a workload with images meets a price for tokens, or the reverse; if it has both; or if it has output tokens
+        and the model has no price for them.
+    UnknownNameError, PriceNotFoundError, AmbiguousPriceError
+        As :func:`api_price`.
+
+    Notes
+    -----
+    A mean request is priced. Where prices rise with the length of the request (`tiers`), that understates the bill of
+    a workload whose mean is below a threshold that single requests exceed.
+
+    Examples
+    --------
+    What do 50,000 chats a day of 400 tokens in and 200 out cost a month of 30 days?
+
+    >>> from costlab.workload import Workload
+    >>> chat = Workload(50_000, input_tokens=400, output_tokens=200, days_per_month=30)
+    >>> round(api_cost(chat, "gpt-4o").usd_per_month, 2)
+    4500.0
+    """
+    if isinstance(model, str):
+        named = _named(model)
+        if named and not workload.images:
+            raise InvalidValueError("workload", f"one that makes images, as {named} is priced by the image", workload)
+        model = image_price(model, quality, as_of, provider) if workload.images else api_price(model, provider, as_of)
+    requests = workload.requests_per_month
+    if isinstance(model, ImagePrice):
+        if not workload.images or workload.input_tokens or workload.output_tokens:
+            raise InvalidValueError("workload", "one of images alone, as the price is per image", workload)
+        usd = workload.images * model.usd_per_image
+        return ApiCost(usd, usd * requests, 0.0, 0.0, 0.0, usd, 0.0, requests, model)
+    if workload.images:
+        raise InvalidValueError("workload", f"one without images, as {model.model} is priced by the token", workload)
+    total = model.usd(workload.input_tokens, workload.output_tokens, workload.cached_input_tokens)
+    plain, output, cached = model.rates_per_token(workload.input_tokens)
+    fresh_usd = (workload.input_tokens - workload.cached_input_tokens) * plain
+    cached_usd = workload.cached_input_tokens * cached
+    output_usd = workload.output_tokens * output if workload.output_tokens else 0.0
+    terms = (fresh_usd, cached_usd, output_usd, 0.0, model.usd_per_request)
+    return ApiCost(total, total * requests, *terms, requests, model)

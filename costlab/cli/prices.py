@@ -1,0 +1,123 @@
+"""``costlab gpu`` and ``costlab prices``: the catalogue, and bills from it."""
+
+from dataclasses import asdict
+from datetime import date
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from costlab import catalog, checks
+from costlab.calculator import MonthlyCost, monthly_cost, saving_fraction
+from costlab.cli.shared import AsOf, JsonFlag, Snapshot, app, number, print_json, print_table, whole
+from costlab.errors import PriceNotFoundError
+from costlab.units import HOURS_PER_DAY, LESSON_DAYS_PER_MONTH
+
+__all__ = ["gpu", "prices"]
+
+
+@app.command()
+def gpu(
+    name: Annotated[str, typer.Argument(help="GPU name or alias: A10G, 'A100 80GB', H100 ...")],
+    count: Annotated[int, typer.Option(parser=whole, metavar="N", help="Number of GPUs.")] = 1,
+    hours: Annotated[float, typer.Option(parser=number, metavar="H", help="Hours per day.")] = HOURS_PER_DAY,
+    days: Annotated[
+        float, typer.Option(parser=number, metavar="D", help="Days per month; the lesson has 30.")
+    ] = LESSON_DAYS_PER_MONTH,
+    pricing: Annotated[str | None, typer.Option(help="on_demand, spot, reserved_1y or reserved_3y.")] = None,
+    snapshot: Snapshot = None,
+    provider: Annotated[str | None, typer.Option(help="Only this provider: aws, gcp ...")] = None,
+    region: Annotated[str | None, typer.Option(help="Only this region.")] = None,
+    as_of: AsOf = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """The monthly bill of a number of GPUs at every price known, with source and date."""
+    spec = catalog.gpu(name)
+    if pricing is not None:
+        checks.one_of("pricing", pricing, catalog.PRICINGS)
+    prices = [
+        price
+        for price in catalog.current_gpu_prices(snapshot, as_of)
+        if price.gpu == spec.name
+        and pricing in (None, price.pricing)
+        and provider in (None, price.provider)
+        and region in (None, price.region)
+    ]
+    if not prices:
+        asked = {"pricing": pricing, "snapshot": snapshot, "provider": provider, "region": region, "as_of": as_of}
+        given = "".join(f", {key}={value!r}" for key, value in asked.items() if value is not None)
+        raise PriceNotFoundError(f"no price for {spec.name!r}{given}; `costlab prices --gpu {spec.name!r}` lists all")
+    bills = [
+        monthly_cost(spec.name, count, p.pricing, hours, days, p.snapshot, p.provider, p.region, as_of, p.zone)
+        for p in prices
+    ]
+    if as_json:
+        print_json({"gpu": asdict(spec), "bills": [asdict(bill) for bill in bills]})
+        return
+    month = f"{bills[0].gpu_hours:,.10g} GPU-hours ({hours:g} h a day, {days:g} days a month)"
+    table = Table(title=f"{count} x {spec.name}: {month}", title_justify="left")
+    for heading in ("table", "pricing", "from"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("usd per GPU-hour", "usd per month", "saved"):
+        table.add_column(heading, justify="right", overflow="fold")
+    table.add_column("kind, checked", overflow="fold")
+    for bill in bills:
+        p = bill.price
+        hour, month_usd, when = f"{p.usd_per_hour:,.4f}", f"{bill.usd:,.2f}", f"{p.kind}, {p.checked}"
+        table.add_row(p.snapshot, p.pricing, p.place, hour, month_usd, _saved(bill, bills), when)
+    print_table(table)
+    typer.echo(
+        "saved: against on-demand of the same table and region. lesson = the course's claim, list = list prices."
+    )
+
+
+def _saved(bill: MonthlyCost, bills: list[MonthlyCost]) -> str:
+    place = (bill.price.snapshot, bill.price.provider, bill.price.region)
+    for other in bills:
+        p = other.price
+        if p.pricing == "on_demand" and (p.snapshot, p.provider, p.region) == place and p != bill.price:
+            return f"{saving_fraction(other.usd, bill.usd):.1%}"
+    return ""
+
+
+@app.command()
+def prices(
+    stale: Annotated[
+        int | None, typer.Option(parser=whole, metavar="DAYS", help="Only rows older than this; exit status 1 if any.")
+    ] = None,
+    gpu_name: Annotated[str | None, typer.Option("--gpu", help="Only this GPU.")] = None,
+    snapshot: Snapshot = None,
+    as_of: AsOf = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """The price catalogue: every current row with kind, date and source."""
+    wanted = None if gpu_name is None else catalog.gpu(gpu_name).name
+    if stale is None:
+        rows = catalog.current_gpu_prices(snapshot, as_of)
+    else:
+        if snapshot is not None:
+            checks.one_of("snapshot", snapshot, catalog.SNAPSHOTS)
+        today = catalog.parse_day("as_of", as_of) or date.today()
+        rows = tuple(p for p in catalog.stale_gpu_prices(stale, today) if snapshot in (None, p.snapshot))
+    rows = tuple(price for price in rows if wanted in (None, price.gpu))
+    if as_json:
+        print_json({"stale_days": stale, "prices": [asdict(price) for price in rows]})
+    else:
+        _print_prices(rows)
+        if stale is not None:
+            typer.echo(f"{len(rows)} prices were checked more than {stale} days ago")
+    if stale is not None and rows:
+        raise typer.Exit(1)
+
+
+def _print_prices(rows: tuple[catalog.GpuPrice, ...]) -> None:
+    table = Table()
+    for heading in ("gpu", "pricing", "from", "instance"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("usd per GPU-hour", justify="right")
+    for heading in ("kind", "checked", "source"):
+        table.add_column(heading, overflow="fold")
+    for p in rows:
+        hour, source = f"{p.usd_per_hour:,.4f}", p.source_url or p.note
+        table.add_row(p.gpu, p.pricing, p.place, p.instance, hour, p.kind, str(p.checked), source)
+    print_table(table, width=160)

@@ -1,0 +1,195 @@
+"""The workload file: its keys, their checks, and errors that say where the mistake is."""
+
+import tomllib
+from datetime import date
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from costlab.build_vs_buy import Constraints
+from costlab.errors import CostlabError, near_names
+from costlab.workload import Workload
+
+__all__ = ["ApiEntry", "OwnEntry", "Uncertainty", "WorkloadFile", "WorkloadFileError", "example", "load", "parse"]
+
+#: Bytes that a weight takes: int4 with a 16-bit scale and zero point for every 64 weights.
+WEIGHTS: Final = {"bf16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.5625}
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Times = Annotated[float, Field(ge=1, allow_inf_nan=False)]
+
+
+class WorkloadFileError(CostlabError, ValueError):
+    """A workload file that cannot be used; the message names the file, the key and what it should be."""
+
+
+class _Table(BaseModel):
+    # Strict: "50" is a text and true is no number, also where Python would take them for one.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class WorkloadTable(_Table):
+    """The keys of ``[workload]``; see :class:`costlab.workload.Workload`."""
+
+    requests_per_day: NonNegative
+    input_tokens: NonNegative
+    output_tokens: NonNegative
+    cached_input_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
+    peak_to_mean: Times = 1.0
+    images: NonNegative = 0.0
+
+
+class ApiEntry(_Table):
+    """The keys of ``[[api]]``; see :func:`costlab.catalog.api_price` and :class:`costlab.build_vs_buy.ApiOption`."""
+
+    model: str
+    provider: str | None = None
+    quality: str | None = None
+    as_of: str | date | None = None
+    upfront_usd: NonNegative = 0.0
+    fixed_usd_per_month: NonNegative = 0.0
+    weeks_to_production: NonNegative = 2.5
+    data_leaves: bool = True
+    customizable: bool = False
+
+
+class OwnEntry(_Table):
+    """The keys of ``[[self_hosted]]``; see :class:`costlab.build_vs_buy.SelfHostOption`.
+
+    ``prefix_cached_fraction`` is the share of the input that the server need not read again; by default the share that
+    the workload says an API bills as cached.
+    """
+
+    model: str
+    weights: Literal["bf16", "fp8", "int8", "int4"] = "bf16"
+    gpu: str
+    gpus_per_replica: Annotated[int, Field(ge=1)] = 1
+    pricing: str = "on_demand"
+    snapshot: str = "list"
+    provider: str | None = None
+    region: str | None = None
+    zone: str | None = None
+    usd_per_gpu_hour: Positive | None = None
+    requests_per_s: Positive | None = None
+    prefix_cached_fraction: Annotated[float, Field(ge=0, le=1)] | None = None
+    max_sequences: Annotated[int, Field(ge=1)] | None = None
+    max_ttft_s: Positive | None = None
+    max_inter_token_s: Positive | None = None
+    mbu_fraction: Fraction | None = None
+    mfu_fraction: Fraction | None = None
+    upfront_usd: NonNegative = 0.0
+    fixed_usd_per_month: NonNegative = 0.0
+    marginal_usd_per_request: NonNegative = 0.0
+    weeks_to_production: NonNegative = 19.5
+    max_utilization_fraction: Fraction = 0.8
+    spare_replicas: Annotated[int, Field(ge=0)] = 0
+
+
+class ConstraintsTable(_Table):
+    """The keys of ``[constraints]``; see :class:`costlab.build_vs_buy.Constraints`."""
+
+    data_must_stay: bool = False
+    needs_customization: bool = False
+    has_ml_team: bool = True
+    deadline_weeks: Positive | None = None
+    max_upfront_usd: NonNegative | None = None
+    horizon_months: Positive = 36.0
+    tie_fraction: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+
+class Uncertainty(_Table):
+    """The keys of ``[uncertainty]``: each input may be this many times larger or smaller, >= 1."""
+
+    requests_per_day: Times = 2.0
+    tokens: Times = 1.25
+    peak: Times = 1.25
+    api_price: Times = 1.25
+    gpu_price: Times = 1.25
+    throughput: Times = 1.5
+    people: Times = 1.5
+
+
+class WorkloadFile(_Table):
+    """A whole workload file, checked."""
+
+    workload: WorkloadTable
+    api: tuple[ApiEntry, ...] = Field(default=(), strict=False)
+    self_hosted: tuple[OwnEntry, ...] = Field(default=(), strict=False)
+    constraints: ConstraintsTable = ConstraintsTable()
+    uncertainty: Uncertainty = Uncertainty()
+
+    def work(self) -> Workload:
+        """The traffic as the package's own type."""
+        return Workload(**self.workload.model_dump())
+
+    def limits(self) -> Constraints:
+        """The constraints as the package's own type."""
+        return Constraints(**self.constraints.model_dump())
+
+
+def parse(text: str, name: str = "the workload") -> WorkloadFile:
+    """A workload file from its text; `name` stands in error messages.
+
+    Raises
+    ------
+    WorkloadFileError
+        If the text is no TOML, or a key is missing, unknown or has a value that it may not have.
+    """
+    try:
+        return WorkloadFile.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise WorkloadFileError(f"{name} is not TOML: {error}") from error
+    except RecursionError:
+        raise WorkloadFileError(f"{name} is not a workload file: it is nested too deeply") from None
+    except ValidationError as error:
+        raise WorkloadFileError(f"{name}: {'; '.join(_words(one) for one in error.errors()[:3])}") from error
+
+
+def _words(error: Any) -> str:
+    """A validation error as costlab words it: ``workload.peak_to_mean must be >= 1, got 0.5``."""
+    place = ".".join(str(part + 1) if isinstance(part, int) else part for part in error["loc"])
+    if error["type"] == "missing":
+        return f"{place} is missing"
+    if error["type"] == "extra_forbidden":
+        near = near_names(str(error["loc"][-1]), {key: key for key in _keys_beside(error["loc"])})
+        return f"unknown key {place}" + (f"; did you mean {near[0]!r}?" if near else "")
+    wanted = error["msg"].removeprefix("Input should be ").replace("greater than or equal to", ">=")
+    wanted = wanted.replace("less than or equal to", "<=").replace("greater than", ">").replace("less than", "<")
+    return f"{place} must be {wanted}, got {error['input']!r}"
+
+
+def _keys_beside(place: tuple[Any, ...]) -> tuple[str, ...]:
+    tables: dict[str, type[BaseModel]] = {
+        "workload": WorkloadTable,
+        "api": ApiEntry,
+        "self_hosted": OwnEntry,
+        "constraints": ConstraintsTable,
+        "uncertainty": Uncertainty,
+    }
+    return tuple(tables[str(place[0])].model_fields) if len(place) > 1 else tuple(tables)
+
+
+def load(path: Path) -> WorkloadFile:
+    """A workload file, read and checked.
+
+    Raises
+    ------
+    WorkloadFileError
+        If the file is not UTF-8, or as :func:`parse`.
+    OSError
+        If the file cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise WorkloadFileError(f"{path.name} is not a text in UTF-8") from error
+    return parse(text, path.name)
+
+
+def example() -> str:
+    """The text of the workload file that the package ships."""
+    return (files("costlab.compare") / "example.toml").read_text(encoding="utf-8")

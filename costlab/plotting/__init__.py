@@ -1,0 +1,42 @@
+"""The lessons' figures: ``plot_x(result, *, ax=None) -> Axes``, with units on the axes, safe for colour-blind readers.
+
+Nothing here calls ``show()`` or changes global settings; the caller owns the figure.
+"""
+
+from costlab.plotting.build_vs_buy import (
+    plot_break_even_map,
+    plot_cost_curve,
+    plot_migration,
+    plot_payback,
+    plot_tornado,
+)
+from costlab.plotting.gpu import (
+    plot_commitment,
+    plot_demand,
+    plot_interval,
+    plot_price_comparison,
+    plot_price_spread,
+    plot_spot,
+    plot_useful_hour,
+)
+from costlab.plotting.serving import plot_capacity, plot_predictions, plot_ranges
+from costlab.plotting.style import COLORS
+
+__all__ = [
+    "COLORS",
+    "plot_break_even_map",
+    "plot_capacity",
+    "plot_commitment",
+    "plot_cost_curve",
+    "plot_demand",
+    "plot_interval",
+    "plot_migration",
+    "plot_payback",
+    "plot_predictions",
+    "plot_price_comparison",
+    "plot_price_spread",
+    "plot_ranges",
+    "plot_spot",
+    "plot_tornado",
+    "plot_useful_hour",
+]

@@ -1,0 +1,33 @@
+"""From a model and a GPU to requests per second, replicas and dollars: what self-hosting can do, and what it costs.
+
+Pure functions. Times come from a roofline whose efficiency factors are inputs; :func:`published_measurements` has the
+measurements that it is held against.
+"""
+
+from costlab.serving.economics import MOST_REPLICAS, Replicas, replicas_needed, usd_per_mtok, usd_per_request
+from costlab.serving.measurements import Measurement, published_measurements
+from costlab.serving.models import ModelSpec, model_spec, model_specs
+from costlab.serving.roofline import Efficiency, MemoryFit, Roofline, memory_fit, roofline
+from costlab.serving.throughput import BatchRun, Capacity, batch_run, capacity
+
+__all__ = [
+    "MOST_REPLICAS",
+    "BatchRun",
+    "Capacity",
+    "Efficiency",
+    "Measurement",
+    "MemoryFit",
+    "ModelSpec",
+    "Replicas",
+    "Roofline",
+    "batch_run",
+    "capacity",
+    "memory_fit",
+    "model_spec",
+    "model_specs",
+    "published_measurements",
+    "replicas_needed",
+    "roofline",
+    "usd_per_mtok",
+    "usd_per_request",
+]

@@ -1,0 +1,151 @@
+"""Shapes of language models: what decides their memory and their time."""
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from costlab import checks
+from costlab.errors import InvalidValueError, UnknownNameError
+
+__all__ = ["ModelSpec", "model_spec", "model_specs"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """A decoder-only transformer, as far as its memory and speed go.
+
+    Parameters
+    ----------
+    name : str
+        What to call it.
+    parameters : int
+        Weights in all, > 0.
+    layers, heads, kv_heads, head_dim : int
+        Layers; query heads and key-value heads of each; size of a head. `kv_heads` divides `heads`.
+    bytes_per_weight : float
+        Bytes that a weight takes, scales included, > 0: 2 for bf16, 1 for int8, 0.5625 for int4 in groups of 64 with
+        a 16-bit scale and zero point each.
+    bytes_per_kv : float
+        Bytes of one number in the KV cache, > 0: 2 for 16 bit, 1 for fp8.
+    active_parameters : int, optional
+        Weights that one token uses; fewer than `parameters` in a mixture of experts.
+    lookup_parameters : int
+        Weights that are held but not read for every token: an input embedding apart from the output matrix.
+    aliases : tuple of str
+        Other names.
+    source_url : str
+        Where the shape was read.
+
+    Raises
+    ------
+    InvalidValueError
+        If a number is outside its domain.
+
+    Examples
+    --------
+    How much memory does the text of one 4,000-token conversation take in the KV cache of Llama-3.1-8B, in GB?
+
+    >>> round(4000 * model_spec("Llama-3.1-8B").kv_bytes_per_token / 1e9, 2)
+    0.52
+    """
+
+    name: str
+    parameters: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    bytes_per_weight: float = 2.0
+    bytes_per_kv: float = 2.0
+    active_parameters: int | None = None
+    lookup_parameters: int = 0
+    aliases: tuple[str, ...] = ()
+    source_url: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("parameters", "layers", "heads", "kv_heads", "head_dim"):
+            checks.whole(name, getattr(self, name), at_least=1)
+        checks.positive("bytes_per_weight", self.bytes_per_weight)
+        checks.positive("bytes_per_kv", self.bytes_per_kv)
+        if self.heads % self.kv_heads:
+            raise InvalidValueError("kv_heads", f"a divisor of the {self.heads} heads", self.kv_heads)
+        if checks.whole("lookup_parameters", self.lookup_parameters) >= self.parameters:
+            raise InvalidValueError("lookup_parameters", f"fewer than {self.parameters}", self.lookup_parameters)
+        if self.active_parameters is not None:
+            checks.whole("active_parameters", self.active_parameters, at_least=1)
+            if self.active_parameters > self.parameters - self.lookup_parameters:
+                most = self.parameters - self.lookup_parameters
+                raise InvalidValueError("active_parameters", f"at most {most}", self.active_parameters)
+
+    @property
+    def weights_bytes(self) -> float:
+        """Memory of all weights, in bytes."""
+        return self.parameters * self.bytes_per_weight
+
+    @property
+    def kv_bytes_per_token(self) -> float:
+        """Bytes that one token of one sequence takes in the KV cache, with keys and values of every layer."""
+        return 2 * self.layers * self.kv_heads * self.head_dim * self.bytes_per_kv
+
+    @property
+    def used_parameters(self) -> int:
+        """Weights that one token is multiplied with."""
+        return self.active_parameters or self.parameters - self.lookup_parameters
+
+    def weights_read(self, sequences: float) -> float:
+        r"""Weights read for one step of a batch; all but the looked-up ones, unless it is a mixture of experts.
+
+        With a share :math:`f` of :math:`N` weights used by a token, a batch of :math:`B` reads
+
+        .. math:: N \left(1 - (1 - f)^B\right)
+
+        as if every weight belonged to experts that are chosen independently and evenly.
+        """
+        read = float(self.parameters - self.lookup_parameters)
+        if self.active_parameters is None:
+            return read
+        untouched: float = (1.0 - self.active_parameters / read) ** sequences
+        return read * (1.0 - untouched)
+
+
+@cache
+def model_specs() -> tuple[ModelSpec, ...]:
+    """The language models of the catalogue, smallest first, with weights of 16 bit.
+
+    For other widths: ``dataclasses.replace(model_spec("Llama-2-7B"), bytes_per_weight=1.0)``.
+    """
+    return tuple(_spec(row) for row in _rows())
+
+
+@cache
+def _rows() -> tuple[dict[str, Any], ...]:
+    text = (files("costlab.serving") / "models.toml").read_text(encoding="utf-8")
+    return tuple(tomllib.loads(text)["model"])
+
+
+def _spec(row: dict[str, Any]) -> ModelSpec:
+    shape = {name: row[name] for name in ("name", "parameters", "layers", "heads", "kv_heads", "head_dim")}
+    lookup = 0 if row["tied_embeddings"] else row["vocabulary"] * row["hidden_size"]
+    aliases = tuple(row.get("aliases", ()))
+    return ModelSpec(**shape, lookup_parameters=lookup, aliases=aliases, source_url=row["source_url"])
+
+
+@cache
+def _by_spelling() -> dict[str, ModelSpec]:
+    return {spelling.casefold(): spec for spec in model_specs() for spelling in (spec.name, *spec.aliases)}
+
+
+def model_spec(name: str) -> ModelSpec:
+    """The shape of the language model called `name`; upper and lower case are the same.
+
+    Raises
+    ------
+    UnknownNameError
+        If the catalogue has no such model. Any other can be described with :class:`ModelSpec`.
+    """
+    spec = _by_spelling().get(name.casefold()) if isinstance(name, str) else None
+    if spec is None:
+        raise UnknownNameError("model", name, {s: spec.name for s, spec in _by_spelling().items()})
+    return spec

@@ -1,0 +1,297 @@
+"""The roofline: a step takes as long as the slower of reading its bytes and doing its arithmetic."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Final
+
+from costlab import checks
+from costlab.catalog import GpuSpec, gpu
+from costlab.errors import InvalidValueError
+from costlab.serving.models import ModelSpec, model_spec
+from costlab.units import BYTES_PER_GB, FLOPS_PER_TFLOP
+
+__all__ = ["Efficiency", "MemoryFit", "Roofline", "memory_fit", "roofline"]
+
+#: More sequences than any GPU holds.
+MOST_SEQUENCES: Final = 10**12
+
+
+@dataclass(frozen=True, slots=True)
+class Efficiency:
+    """How much of the data sheet a program gets. Measure your own; these defaults are one model on one GPU.
+
+    Parameters
+    ----------
+    mbu_fraction : float
+        Model bandwidth utilization: bytes that a decoding step must read, per second, over the peak bandwidth; in
+        (0, 1]. The default is Llama-2-7B in bf16 at batch 1 on an A100 80GB: 1,419 of 2,039 GB/s (torchao,
+        quantization README). In the same tables an H100 reached 0.57, and the A100 0.55 with int8 and 0.37 with int4
+        weights: at batch 1 on a fast GPU, work that does not shrink with the weights takes over. See
+        `step_overhead_s`.
+    mfu_fraction : float
+        Model FLOP utilization: operations that reading a prompt must do, per second, over the dense peak; in (0, 1].
+        The default is Llama-2-7B in fp16 with 2,048 tokens on an A100: 133 ms, 211 of 312 TFLOP/s (TensorRT-LLM 0.5,
+        first-token latency). An H100 in fp8 reached 0.39 in the same table.
+    step_overhead_s : float
+        Seconds added to every decoding step, whatever is read: launches, attention, sampling; >= 0. With
+        ``mbu_fraction=1`` and 2.8 ms, Llama-2-7B in torchao's table agrees within 8 % at bf16, int8 and int4.
+    memory_fraction : float
+        Share of the GPU's memory that weights and KV cache may fill, in (0, 1]; 0.9 is vLLM's default.
+
+    Raises
+    ------
+    InvalidValueError
+        If a number is outside its domain.
+    """
+
+    mbu_fraction: float = 0.70
+    mfu_fraction: float = 0.67
+    step_overhead_s: float = 0.0
+    memory_fraction: float = 0.9
+
+    def __post_init__(self) -> None:
+        for name in ("mbu_fraction", "mfu_fraction", "memory_fraction"):
+            checks.fraction(name, getattr(self, name), zero=False)
+        checks.non_negative("step_overhead_s", self.step_overhead_s)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryFit:
+    """Whether a model fits, and how many sequences beside it.
+
+    Attributes
+    ----------
+    fits : bool
+        True when the weights and at least one sequence have room.
+    max_batch : int
+        Sequences that have room beside the weights; 0 when it does not fit.
+    weights_bytes : float
+        Memory of the weights.
+    kv_bytes_per_sequence : float
+        Memory of one sequence's KV cache.
+    usable_bytes : float
+        Memory that both may fill together.
+    reasons : tuple of str
+        Why it does not fit; empty when it does.
+    """
+
+    fits: bool
+    max_batch: int
+    weights_bytes: float
+    kv_bytes_per_sequence: float
+    usable_bytes: float
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Roofline:
+    r"""A model on a GPU: the times of its two phases.
+
+    Made by :func:`roofline`. *Prefill* reads the prompt, all tokens at once, and is bound by arithmetic. *Decode*
+    writes the answer, a token per step and sequence, and reads all weights for every step: bound by bandwidth until
+    the batch is large.
+
+    Attributes
+    ----------
+    model : ModelSpec
+        The model.
+    gpu : GpuSpec
+        The GPU.
+    gpus : int
+        GPUs over which one replica is spread.
+    efficiency : Efficiency
+        How much of the data sheet is reached.
+    precision : str
+        Number format of the arithmetic.
+    """
+
+    model: ModelSpec
+    gpu: GpuSpec
+    gpus: int
+    efficiency: Efficiency
+    precision: str
+    _bytes_per_s: float = field(repr=False)
+    _flops_per_s: float = field(repr=False)
+
+    def prefill_s(self, tokens: float, sequences: float = 1.0) -> float:
+        r"""Seconds to read prompts of `tokens` tokens each, `sequences` of them at once.
+
+        .. math:: t = \frac{B\,(2 N T + 2 L H D\, T^2)}{\text{MFU} \cdot \text{peak}}
+
+        with :math:`N` used weights, :math:`L` layers, :math:`H` heads of size :math:`D`. The second term is causal
+        attention. Never less than reading the weights once.
+        """
+        shape = self.model
+        attention = 2 * shape.layers * shape.heads * shape.head_dim * tokens * tokens
+        flops = sequences * (2 * shape.used_parameters * tokens + attention)
+        weights = shape.weights_read(sequences * tokens) * shape.bytes_per_weight
+        return max(flops / self._flops_per_s, weights / self._bytes_per_s) if tokens else 0.0
+
+    def step_s(self, sequences: float, context_tokens: float) -> float:
+        r"""Seconds of one decoding step: one token more for each of `sequences` sequences of this mean length.
+
+        .. math:: t = \max\left(\frac{W + B\,c\,K}{\text{MBU} \cdot \text{bandwidth}},\
+                  \frac{B\,(2N + 4 L H D\,c)}{\text{MFU} \cdot \text{peak}}\right) + t_0
+
+        with :math:`W` bytes of weights, :math:`K` bytes of KV cache per token and :math:`c` tokens of context.
+        """
+        read, flops = self._step_work(sequences, context_tokens)
+        return max(read / self._bytes_per_s, flops / self._flops_per_s) + self.efficiency.step_overhead_s
+
+    def _step_work(self, sequences: float, context_tokens: float) -> tuple[float, float]:
+        """Bytes read and operations done in a decoding step."""
+        shape = self.model
+        read = shape.weights_read(sequences) * shape.bytes_per_weight
+        read += sequences * context_tokens * shape.kv_bytes_per_token
+        attention = 4 * shape.layers * shape.heads * shape.head_dim * context_tokens
+        return read, sequences * (2 * shape.used_parameters + attention)
+
+    def is_arithmetic_bound(self, sequences: float, context_tokens: float) -> bool:
+        """Whether arithmetic takes longer than reading, in a decoding step."""
+        read, flops = self._step_work(sequences, context_tokens)
+        return flops / self._flops_per_s > read / self._bytes_per_s
+
+    def largest_batch(self, limit_s: float, context_tokens: float, per_sequence_s: float = 0.0) -> int:
+        """About the largest batch whose step, and `per_sequence_s` for every other sequence, stays within a limit.
+
+        Exact for a dense model, up to rounding; too small for a mixture of experts, which is taken to read all weights.
+        """
+        if limit_s == math.inf:
+            return MOST_SEQUENCES
+        left = limit_s - self.efficiency.step_overhead_s + per_sequence_s
+        weights = (self.model.parameters - self.model.lookup_parameters) * self.model.bytes_per_weight
+        flops = self._step_work(1.0, context_tokens)[1]
+        each = context_tokens * self.model.kv_bytes_per_token / self._bytes_per_s + per_sequence_s
+        by_reading = (left - weights / self._bytes_per_s) / each if each else math.inf
+        by_arithmetic = left / (flops / self._flops_per_s + per_sequence_s)
+        return int(min(MOST_SEQUENCES, max(0.0, min(by_reading, by_arithmetic))))
+
+    def critical_batch(self) -> float:
+        """The batch at which arithmetic takes as long as reading the weights, the KV cache aside."""
+        per_sequence = 2 * self.model.used_parameters / self._flops_per_s
+        weights = (self.model.parameters - self.model.lookup_parameters) * self.model.bytes_per_weight
+        return weights / self._bytes_per_s / per_sequence
+
+
+def roofline(
+    model: ModelSpec | str,
+    gpu_name: GpuSpec | str,
+    gpus: int = 1,
+    efficiency: Efficiency | None = None,
+    precision: str | None = None,
+) -> Roofline:
+    """The roofline of a model on a GPU.
+
+    Parameters
+    ----------
+    model : ModelSpec or str
+        The model, or its name in the catalogue.
+    gpu_name : GpuSpec or str
+        The GPU, or its name.
+    gpus : int
+        GPUs that share one replica (tensor parallel), >= 1. Memory, bandwidth and arithmetic add up.
+    efficiency : Efficiency, optional
+        How much of the data sheet is reached.
+    precision : str, optional
+        Number format of the arithmetic; by default bf16, or fp16 on a GPU without it. Weights that are stored
+        narrower are widened before they are multiplied, so they save bytes and no arithmetic.
+
+    Returns
+    -------
+    Roofline
+
+    Raises
+    ------
+    UnknownNameError
+        If the model, the GPU or the precision is unknown.
+    InvalidValueError
+        If `gpus` is not a whole number >= 1, or the data sheet states no rate for the precision.
+
+    Notes
+    -----
+    Left out: talk between the GPUs of a replica, and work that does not shrink with the number of GPUs. On eight A100,
+    Llama-2-7B reaches 39 % of eight times the speed of one (gpt-fast); lower the efficiency accordingly. Counted too
+    much: the output matrix, for every token of a prompt instead of the last. Counted too little: memory of more GPUs
+    than there are key-value heads, each of which holds a copy of the cache.
+
+    References
+    ----------
+    Williams, Waterman and Patterson (2009), Roofline, CACM 52(4), https://doi.org/10.1145/1498765.1498785
+
+    Pope et al. (2022), Efficiently Scaling Transformer Inference, https://arxiv.org/abs/2211.05102
+
+    Examples
+    --------
+    How many milliseconds does an A100 need per token of Llama-2-7B, alone and at the start of a conversation?
+
+    >>> round(1000 * roofline("Llama-2-7B", "A100 80GB").step_s(1, 100), 1)
+    9.3
+    """
+    shape = model if isinstance(model, ModelSpec) else model_spec(model)
+    board = gpu_name if isinstance(gpu_name, GpuSpec) else gpu(gpu_name)
+    checks.whole("gpus", gpus, at_least=1)
+    efficiency = efficiency or Efficiency()
+    if precision is None:
+        precision = "bf16" if board.bf16_tflops else "fp16"
+    bytes_per_s = efficiency.mbu_fraction * gpus * board.bandwidth_gb_per_s * BYTES_PER_GB
+    flops_per_s = efficiency.mfu_fraction * gpus * board.dense_tflops(precision) * FLOPS_PER_TFLOP
+    return Roofline(shape, board, gpus, efficiency, precision, bytes_per_s, flops_per_s)
+
+
+def memory_fit(on: Roofline, context_tokens: float) -> MemoryFit:
+    """Whether a model fits into its GPUs, and how many sequences of a length have room beside it.
+
+    Parameters
+    ----------
+    on : Roofline
+        The model on its GPUs.
+    context_tokens : float
+        Length of a sequence at its longest, prompt and answer, > 0.
+
+    Returns
+    -------
+    MemoryFit
+
+    Notes
+    -----
+    A data sheet's GB are taken as 1e9 bytes. Boards with stacked memory (A100, H100, H200) hold up to 7 % more, so that
+    the answer is on the safe side there.
+
+    Raises
+    ------
+    InvalidValueError
+        If `context_tokens` is not > 0.
+
+    Examples
+    --------
+    Does Llama-3.1-70B fit into one H100?
+
+    >>> memory_fit(roofline("Llama-3.1-70B", "H100"), 1000).reasons
+    ('the weights take 141.1 GB, and 72.0 of 80 GB may be filled',)
+    """
+    checks.positive("context_tokens", context_tokens)
+    memory = on.gpus * on.gpu.memory_gb * BYTES_PER_GB
+    usable = on.efficiency.memory_fraction * memory
+    weights = on.model.weights_bytes
+    each = context_tokens * on.model.kv_bytes_per_token
+    room = usable - weights
+    batch = max(0, math.floor(room / each))
+    reasons: tuple[str, ...] = ()
+    filled = f"{usable / BYTES_PER_GB:.1f} of {memory / BYTES_PER_GB:g} GB may be filled"
+    if room < 0:
+        reasons = (f"the weights take {weights / BYTES_PER_GB:.1f} GB, and {filled}",)
+    elif batch == 0:
+        reasons = (
+            f"one sequence of {context_tokens:g} tokens takes {each / BYTES_PER_GB:.1f} GB beside "
+            f"{weights / BYTES_PER_GB:.1f} GB of weights, and {filled}",
+        )
+    return MemoryFit(batch > 0, batch, weights, each, usable, reasons)
+
+
+def checked_tokens(input_tokens: float, output_tokens: float) -> tuple[float, float]:
+    """Both lengths as floats; refused are negative ones, an answer of less than a token, and no tokens at all."""
+    prompt = checks.non_negative("input_tokens", input_tokens)
+    answer = checks.non_negative("output_tokens", output_tokens)
+    if 0.0 < answer < 1.0 or prompt + answer == 0.0:
+        raise InvalidValueError("output_tokens", "a number >= 1, or 0 where there is a prompt", output_tokens)
+    return prompt, answer

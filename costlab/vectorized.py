@@ -1,0 +1,130 @@
+"""The formulas of the pure modules on arrays: a million rows at a time, for simulations and logs.
+
+Each agrees with its scalar twin, which documents it; tests hold them to that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from costlab.errors import InvalidValueError
+from costlab.serving import MOST_REPLICAS
+from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, SECONDS_PER_HOUR
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from costlab.catalog import ApiPrice
+
+__all__ = ["break_even_per_day", "monthly_saving_usd", "price_rows_usd"]
+
+
+def break_even_per_day(
+    api_usd_per_request: Any,
+    replica_usd_per_hour: Any,
+    capacity_requests_per_s: Any,
+    fixed_usd_per_month: Any = 0.0,
+    marginal_usd_per_request: Any = 0.0,
+    api_fixed_usd_per_month: Any = 0.0,
+) -> NDArray[np.float64]:
+    """As :func:`costlab.build_vs_buy.break_even`, on arrays: its `requests_per_day`, ``inf`` where there is none.
+
+    Arguments are not checked one by one; they broadcast against each other.
+    """
+    api, hourly, rate, fixed, marginal, api_fixed = (
+        np.asarray(value, dtype=np.float64)
+        for value in (
+            api_usd_per_request,
+            replica_usd_per_hour,
+            capacity_requests_per_s,
+            fixed_usd_per_month,
+            marginal_usd_per_request,
+            api_fixed_usd_per_month,
+        )
+    )
+    monthly = hourly * HOURS_PER_MONTH
+    difference = api - marginal
+    full = rate * (SECONDS_PER_HOUR * HOURS_PER_MONTH) * difference
+    gain, fixed = full - monthly, fixed - api_fixed
+    with np.errstate(divide="ignore", invalid="ignore"):
+        wanted = np.where(fixed <= 0.0, 0.0, np.where(gain <= 0.0, np.inf, fixed / gain))
+        requests = np.maximum(0.0, (np.maximum(1.0, np.ceil(wanted)) * monthly + fixed) / difference)
+    never = (difference <= 0.0) | ((gain < 0.0) & (monthly + fixed > full)) | (wanted > MOST_REPLICAS)
+    found: NDArray[np.float64] = np.where(never, np.inf, requests * (HOURS_PER_DAY / HOURS_PER_MONTH))
+    return found
+
+
+def monthly_saving_usd(
+    requests_per_day: Any,
+    api_usd_per_request: Any,
+    replica_usd_per_hour: Any,
+    capacity_requests_per_s: Any,
+    fixed_usd_per_month: Any = 0.0,
+    peak_to_mean: Any = 1.0,
+    max_utilization_fraction: Any = 1.0,
+    spare_replicas: Any = 0,
+    api_fixed_usd_per_month: Any = 0.0,
+) -> NDArray[np.float64]:
+    """What self-hosting saves a month against an API, on arrays; negative where it is dearer.
+
+    The fleet has whole replicas, at least one, and is sized as by :func:`costlab.serving.replicas_needed`. A month has
+    730 hours. Arguments are not checked one by one; they broadcast against each other.
+    """
+    requests = np.asarray(requests_per_day, dtype=np.float64)
+    peak = requests * (peak_to_mean / (HOURS_PER_DAY * SECONDS_PER_HOUR))
+    wanted = peak / (np.asarray(capacity_requests_per_s) * max_utilization_fraction)
+    replicas = np.maximum(1.0, np.ceil(wanted * (1.0 - 1e-12))) + spare_replicas
+    own = replicas * (np.asarray(replica_usd_per_hour) * HOURS_PER_MONTH) + fixed_usd_per_month
+    api = api_fixed_usd_per_month + api_usd_per_request * requests * (HOURS_PER_MONTH / HOURS_PER_DAY)
+    saving: NDArray[np.float64] = api - own
+    return saving
+
+
+def price_rows_usd(
+    price: ApiPrice, input_tokens: Any, output_tokens: Any, cached_input_tokens: Any = 0
+) -> NDArray[np.float64]:
+    """As :meth:`costlab.catalog.ApiPrice.usd`, for many requests at once.
+
+    Parameters
+    ----------
+    price : ApiPrice
+        The rates; tiers are applied row by row.
+    input_tokens, output_tokens, cached_input_tokens : array-like of float
+        Tokens of each request; they broadcast against each other.
+
+    Returns
+    -------
+    numpy.ndarray
+        USD of each request.
+
+    Raises
+    ------
+    InvalidValueError
+        If a row has a negative or missing number, more cached than input tokens, or output tokens without a price.
+    """
+    tokens_in, tokens_out, cached = (
+        np.asarray(value, dtype=np.float64) for value in (input_tokens, output_tokens, cached_input_tokens)
+    )
+    valid = (cached >= 0).all() and (cached <= tokens_in).all() and (tokens_out >= 0).all()
+    if not (valid and tokens_in.max(initial=0) < np.inf and tokens_out.max(initial=0) < np.inf):
+        raise InvalidValueError("tokens", "numbers >= 0, the cached ones among the input tokens", "a row that is not")
+
+    def at(length: float) -> NDArray[np.float64]:
+        plain, output, reread = price.rates_per_token(length)
+        usd: NDArray[np.float64] = tokens_in * plain
+        if price.usd_per_request:
+            usd = usd + price.usd_per_request
+        if tokens_out.any():
+            if np.isnan(output):
+                raise InvalidValueError(
+                    "output_tokens", f"0, as {price.model} has no output price", "a row that is not"
+                )
+            usd = usd + tokens_out * output
+        return usd - cached * (plain - reread) if cached.any() else usd
+
+    total = at(0)
+    for tier in price.tiers:
+        total = np.where(tokens_in > tier.above_tokens, at(tier.above_tokens + 1), total)
+    return total

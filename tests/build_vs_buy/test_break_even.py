@@ -1,0 +1,162 @@
+import math
+from dataclasses import astuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from costlab.build_vs_buy import break_even, cost_curve
+from costlab.errors import InvalidValueError
+
+API = st.floats(1e-6, 0.1)
+HOUR = st.floats(0.1, 100)
+RATE = st.floats(0.01, 1000)
+FIXED = st.floats(0, 100_000)
+DAYS = 730 / 24
+
+
+def bill(api: float, hourly: float, rate: float, fixed: float, volume: float) -> tuple[float, float]:
+    """Both bills at a volume, computed the long way."""
+    replicas = max(1, math.ceil(volume / 86400 / rate * (1 - 1e-12)))
+    return api * volume * DAYS, replicas * hourly * 730 + fixed
+
+
+def test_one_replica_by_hand() -> None:
+    # 1.01 x 730 = 737.30 a month, over 0.003 a request, in 730 / 24 days.
+    even = break_even(0.003, 1.01, 2)
+    assert math.isclose(even.requests_per_day, 737.30 / 0.003 / DAYS)
+    assert math.isclose(even.utilization_fraction, even.requests_per_day / (2 * 86400))
+    assert even.replicas == 1
+
+
+def test_fixed_costs_are_spread_over_as_many_replicas_as_they_need() -> None:
+    # A full replica saves 0.001 x 86,400 x 730/24 - 730 = 1,898 a month; 10,000 of fixed costs take six of them.
+    even = break_even(0.001, 1, 1, fixed_usd_per_month=10_000)
+    assert even.replicas == 6
+    assert math.isclose(even.requests_per_day, (6 * 730 + 10_000) / 0.001 / DAYS)
+    assert even.utilization_fraction < 1
+
+
+def test_no_volume_pays_when_a_full_replica_costs_more_than_it_saves() -> None:
+    never = break_even(0.0001, 1, 1)
+    assert not never.reachable
+    assert never.requests_per_day == math.inf
+    assert math.isclose(never.utilization_fraction, 1 / 3600 / 0.0001)  # 278 % busy
+    assert never.saving_at_capacity_fraction < 0
+    assert break_even(0.001, 1, 1, marginal_usd_per_request=0.002).utilization_fraction == math.inf
+
+
+@given(API, HOUR, RATE, FIXED)
+def test_the_bills_are_equal_there_and_the_api_is_cheaper_below(
+    api: float, hourly: float, rate: float, fixed: float
+) -> None:
+    even = break_even(api, hourly, rate, fixed)
+    if not even.reachable:
+        for volume in (rate * 86400, 10 * rate * 86400, 1e12):
+            theirs, ours = bill(api, hourly, rate, fixed, volume)
+            assert ours >= theirs * (1 - 1e-9)
+        return
+    theirs, ours = bill(api, hourly, rate, fixed, even.requests_per_day)
+    assert math.isclose(theirs, ours, rel_tol=1e-6)
+    for share in (0.1, 0.5, 0.9, 0.999):
+        theirs, ours = bill(api, hourly, rate, fixed, share * even.requests_per_day)
+        assert ours > theirs * (1 - 1e-9)
+    assert even.saving_at_capacity_fraction >= -1e-9
+
+
+@given(API, API, HOUR, RATE, FIXED)
+def test_a_dearer_api_never_raises_the_break_even(a: float, b: float, hourly: float, rate: float, fixed: float) -> None:
+    cheap, dear = sorted((a, b))
+    lower = break_even(dear, hourly, rate, fixed).requests_per_day
+    assert lower <= break_even(cheap, hourly, rate, fixed).requests_per_day * (1 + 1e-9)
+
+
+@given(API, HOUR, RATE, RATE, FIXED)
+def test_a_faster_replica_never_raises_the_break_even(
+    api: float, hourly: float, a: float, b: float, fixed: float
+) -> None:
+    slow, fast = sorted((a, b))
+    lower = break_even(api, hourly, fast, fixed).requests_per_day
+    assert lower <= break_even(api, hourly, slow, fixed).requests_per_day * (1 + 1e-9)
+
+
+@given(API, HOUR, RATE, FIXED, st.floats(1, 5), st.integers(0, 2))
+def test_intervals_are_where_self_hosting_costs_no_more(
+    api: float, hourly: float, rate: float, fixed: float, peak: float, spare: int
+) -> None:
+    largest = 20 * rate * 86400
+    volumes = [largest * i / 200 for i in range(201)]
+    curve = cost_curve(api, hourly, rate, volumes, fixed, peak_to_mean=peak, spare_replicas=spare)
+    assert curve.points[0].api_usd_per_month == 0
+    assert curve.points[0].self_hosted_usd_per_month > 0  # without traffic the API wins
+    for point in curve.points:
+        volume = point.requests_per_day
+        wins = point.self_hosted_usd_per_month <= point.api_usd_per_month
+        inside = any(one.low <= volume <= one.high for one in curve.self_hosting_wins)
+        close = any(
+            math.isclose(volume, end, rel_tol=1e-6) for one in curve.self_hosting_wins for end in (one.low, one.high)
+        )
+        assert (
+            wins == inside
+            or close
+            or math.isclose(point.self_hosted_usd_per_month, point.api_usd_per_month, rel_tol=1e-9)
+        )
+
+
+def test_the_first_interval_begins_at_the_break_even() -> None:
+    curve = cost_curve(0.003, 1.01, 2, [1e6], fixed_usd_per_month=2000)
+    assert math.isclose(curve.self_hosting_wins[0].low, break_even(0.003, 1.01, 2, 2000).requests_per_day)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0, 1, 1), "api_usd_per_request must be a number > 0, got 0"),
+        ((1, -1, 1), "replica_usd_per_hour must be a number > 0, got -1"),
+        ((1, 1, 0), "capacity_requests_per_s must be a number > 0, got 0"),
+        ((1, 1, math.nan), "capacity_requests_per_s must be a number > 0, got nan"),
+        ((1, 1, 1, -5), "fixed_usd_per_month must be a number >= 0, got -5"),
+        ((1, 1, 1, 0, math.inf), "marginal_usd_per_request must be a number >= 0, got inf"),
+        (("1", 1, 1), "api_usd_per_request must be a number > 0, got '1'"),
+    ],
+)
+def test_bad_input_is_named(arguments: tuple[float, ...], message: str) -> None:
+    with pytest.raises(InvalidValueError) as caught:
+        break_even(*arguments)
+    assert message in str(caught.value)
+
+
+def test_curves_need_volumes_that_some_fleet_can_serve() -> None:
+    with pytest.raises(InvalidValueError, match="requests_per_day must be at least one volume"):
+        cost_curve(1, 1, 1, [])
+    with pytest.raises(InvalidValueError, match="requests_per_day must be volumes that 100000 replicas can serve"):
+        cost_curve(1, 1, 1, [1e12])
+
+
+def test_absurd_but_valid_numbers_are_answered() -> None:
+    assert break_even(1e-300, 1e300, 1e-300).reachable is False
+    assert break_even(1e300, 1e-300, 1e300).reachable is True
+    for absurd in (
+        break_even(0.003, 1, 1e305),
+        break_even(0.003, 1, 1e305, 0, 0.003),
+        break_even(1e-300, 1e300, 1e-300),
+    ):
+        assert not any(math.isnan(value) for value in astuple(absurd))
+
+
+def test_a_replica_that_is_just_worth_it_when_full_is_reachable() -> None:
+    even = break_even(0.0005, 1.8, 1)  # 3,600 requests an hour save exactly 1.80
+    assert even.reachable
+    assert math.isclose(even.requests_per_day, 86_400)
+    assert math.isclose(even.utilization_fraction, 1.0)
+
+
+def test_what_the_api_costs_anyway_counts_for_self_hosting() -> None:
+    assert break_even(0.003, 1.01, 2, 2_000, api_fixed_usd_per_month=2_000) == break_even(0.003, 1.01, 2)
+    free = break_even(0.003, 1.01, 2, api_fixed_usd_per_month=5_000)
+    assert free.reachable
+    assert free.requests_per_day == 0
+    (point,) = cost_curve(0.003, 1.01, 2, [0], api_fixed_usd_per_month=5_000).points
+    assert point.api_usd_per_month == 5_000
+    assert cost_curve(0.003, 1.01, 2, [1e5], api_fixed_usd_per_month=5_000).self_hosting_wins[0].low == 0
+    assert break_even(0.003, 1.01, 2, fixed_usd_per_month=1e300).requests_per_day == math.inf

@@ -1,0 +1,253 @@
+"""API prices: read from the snapshot as they stand there, and nothing unknown is free."""
+
+import math
+from datetime import UTC, date, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from genai_prices import Usage, calc_price
+from genai_prices.data import providers
+from hypothesis import given
+from hypothesis import strategies as st
+
+from costlab.catalog import (
+    ApiPrice,
+    api_cost,
+    api_models,
+    api_price,
+    api_snapshot,
+    image_price,
+)
+from costlab.errors import AmbiguousPriceError, InvalidValueError, PriceNotFoundError, UnknownNameError
+from costlab.workload import Workload
+
+TOKENS = st.integers(0, 150_000)
+
+
+def price(**changes: object) -> ApiPrice:
+    given_ = {"model": "m", "provider": "p", "input_usd_per_mtok": 1.0, "output_usd_per_mtok": 4.0}
+    return ApiPrice(**{**given_, "as_of": date(2026, 1, 1), "snapshot": api_snapshot(), "source_url": "", **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "gpt-4o-mini", "gpt-4.1-mini", "claude-sonnet-4-5", "gemini-2.5-pro"])
+@given(TOKENS, TOKENS, st.floats(0, 1))
+def test_a_request_costs_what_the_library_says(model: str, tokens_in: int, out: int, share: float) -> None:
+    cached = int(share * tokens_in)
+    ours = api_price(model)
+    theirs = calc_price(
+        Usage(input_tokens=tokens_in, output_tokens=out, cache_read_tokens=cached),
+        ours.model,
+        provider_id=ours.provider,
+    )
+    assert math.isclose(ours.usd(tokens_in, out, cached), float(theirs.total_price), rel_tol=1e-12, abs_tol=1e-15)
+
+
+def test_every_priced_model_costs_what_the_library_says() -> None:
+    """All of the snapshot but those priced by the hour of the day, which are averaged here."""
+    compared = 0
+    for provider in providers:
+        for model in provider.models:
+            try:
+                ours = api_price(model.id, provider.id)
+            except PriceNotFoundError:
+                continue
+            if "changes with the hour" in ours.note or model.id != ours.model:
+                continue
+            out = 0 if ours.output_usd_per_mtok is None else 500
+            moment = datetime(ours.as_of.year, ours.as_of.month, ours.as_of.day, 12, tzinfo=UTC)
+            theirs = model.calc_price(
+                Usage(input_tokens=1000, output_tokens=out), provider, genai_request_timestamp=moment
+            )
+            assert math.isclose(ours.usd(1000, out), float(theirs.total_price), rel_tol=1e-9, abs_tol=1e-15), model.id
+            compared += 1
+    assert compared > 1000
+
+
+def test_a_price_per_request_is_counted() -> None:
+    # Perplexity asks 12 dollars per thousand requests of sonar, beside the tokens.
+    sonar = api_price("sonar")
+    assert math.isclose(sonar.usd(400, 200), 0.012 + 600e-6)
+    cost = api_cost(Workload(1000, 400, 200), sonar)
+    assert cost.request_usd == 0.012
+    assert math.isclose(cost.usd_per_request, cost.input_usd + cost.output_usd + cost.request_usd)
+
+
+def test_a_price_that_changes_with_the_hour_is_the_mean_of_a_day() -> None:
+    # DeepSeek: 0.27 dollars from 0:30 to 16:30 UTC, half of that at night.
+    chat = api_price("deepseek-chat", "deepseek")
+    assert math.isclose(chat.input_usd_per_mtok, (16 * 0.27 + 8 * 0.135) / 24)
+    assert "mean over a day" in chat.note
+
+
+def test_another_providers_model_is_priced_as_there_and_says_so() -> None:
+    azure = api_price("gpt-4o", "azure")
+    assert (azure.provider, azure.input_usd_per_mtok) == ("azure", 2.5)
+    assert "price as at openai" in azure.note
+
+
+def test_no_price_is_known_after_the_snapshot() -> None:
+    with pytest.raises(PriceNotFoundError, match=r"no API prices after 2026-11-09, the day of genai-prices 0\.2\.3"):
+        api_price("gpt-4o", as_of="2026-11-10")
+
+
+@pytest.mark.parametrize("name", ["claude-haiku-4-5-foo", "claude-sonnet-4-5-bogus", "gemini-2.5-pro-xyz"])
+def test_a_generous_rule_for_aliases_does_not_price_what_does_not_exist(name: str) -> None:
+    with pytest.raises(UnknownNameError):
+        api_price(name)
+
+
+def test_a_long_request_pays_the_tier_for_all_its_tokens() -> None:
+    # Anthropic, Sonnet 4.5: 3 USD up to 200,000 input tokens, 6 USD above, and 15 and 22.50 for the output.
+    sonnet = api_price("claude-sonnet-4-5")
+    assert math.isclose(sonnet.usd(200_000, 1000), 0.2 * 3 + 0.001 * 15)
+    assert math.isclose(sonnet.usd(200_001, 1000), 0.200001 * 6 + 0.001 * 22.5)
+
+
+def test_cached_tokens_are_never_counted_twice() -> None:
+    one = price(cached_input_usd_per_mtok=0.1)
+    assert math.isclose(one.usd(1000, 0, 1000), 1000 * 0.1e-6)
+    assert math.isclose(one.usd(1000, 0, 400), 600 * 1e-6 + 400 * 0.1e-6)
+    # Without a price of their own they cost what others cost, not nothing.
+    assert price().usd(1000, 0, 1000) == price().usd(1000, 0, 0)
+
+
+def test_prices_as_they_were_on_a_day() -> None:
+    # OpenAI cut o3 from 10 to 2 dollars on 10 June 2025.
+    assert api_price("o3", as_of="2025-06-09").input_usd_per_mtok == 10
+    assert api_price("o3", as_of=date(2025, 6, 10)).input_usd_per_mtok == 2
+
+
+def test_without_a_day_the_snapshots_own_day_is_meant() -> None:
+    assert api_price("gpt-4o").as_of == api_snapshot().date
+    assert api_price("gpt-4o").snapshot.version == version("genai-prices")
+
+
+def test_the_tested_release_has_its_day() -> None:
+    folder = Path(__file__).parents[2]
+    (pin,) = [line for line in (folder / "constraints.txt").read_text().splitlines() if line.startswith("genai-prices")]
+    rows = (folder / "costlab" / "catalog" / "api_snapshots.toml").read_text()
+    assert f'version = "{pin.split("==")[1]}"' in rows
+
+
+def test_names_with_a_release_date_are_the_model() -> None:
+    assert api_price("gpt-4o-2024-08-06") == api_price("gpt-4o")
+
+
+@pytest.mark.parametrize(
+    ("model", "provider", "error", "message"),
+    [
+        ("gpt-4o-minii", None, UnknownNameError, "unknown model 'gpt-4o-minii'; did you mean 'gpt-4o-mini'?"),
+        ("gpt-4o", "openia", UnknownNameError, "unknown provider 'openia'; did you mean 'openai'?"),
+        ("gpt-4p", "openai", UnknownNameError, "unknown model at openai 'gpt-4p'; did you mean"),
+        ("", None, UnknownNameError, "unknown model ''"),
+        ("qqqqqqqqq", None, UnknownNameError, "unknown model 'qqqqqqqqq'; known: "),
+        (
+            "text-embedding-3-small",
+            None,
+            AmbiguousPriceError,
+            "2 providers serve 'text-embedding-3-small': azure",
+        ),
+        ("whisper-1", "openai", PriceNotFoundError, "no price per input token for 'whisper-1' at openai; there is"),
+    ],
+)
+def test_nothing_unknown_or_unpriced_is_free(
+    model: str, provider: str | None, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error) as caught:
+        api_price(model, provider)
+    assert message in str(caught.value)
+
+
+def test_every_model_in_the_snapshot_has_a_price_or_an_error() -> None:
+    priced = refused = 0
+    for provider in providers:
+        for model in provider.models:
+            try:
+                found = api_price(model.id, provider.id)
+            except PriceNotFoundError:
+                refused += 1
+                continue
+            priced += 1
+            assert math.isfinite(found.usd(1000))
+            assert found.usd(1000) > 0 or "listed as free" in found.note
+    assert priced > 1000
+    assert refused < priced / 10
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        ((-1, 0, 0), "input_tokens must be a number >= 0, got -1"),
+        ((math.nan, 0, 0), "input_tokens must be a number >= 0, got nan"),
+        ((10, -1, 0), "output_tokens must be a number >= 0, got -1"),
+        ((10, math.inf, 0), "output_tokens must be a number >= 0, got inf"),
+        ((10, 0, 11), "cached_input_tokens must be between 0 and the 10 input tokens, got 11"),
+        ((10, 0, -1), "cached_input_tokens must be between 0 and the 10 input tokens, got -1"),
+    ],
+)
+def test_absurd_tokens_are_refused(tokens: tuple[float, float, float], message: str) -> None:
+    with pytest.raises(InvalidValueError) as caught:
+        price().usd(*tokens)
+    assert message in str(caught.value)
+
+
+def test_a_model_without_an_output_price_does_not_write_for_free() -> None:
+    embedding = api_price("text-embedding-3-small", "openai")
+    assert math.isclose(embedding.usd(1_000_000), 0.02)
+    with pytest.raises(InvalidValueError, match="text-embedding-3-small has no output price"):
+        embedding.usd(10, 1)
+
+
+def test_the_bill_is_the_sum_of_its_terms() -> None:
+    cost = api_cost(Workload(1000, 1500, 250, cached_input_fraction=0.3), "gpt-4.1-mini")
+    assert math.isclose(cost.usd_per_request, cost.input_usd + cost.cached_input_usd + cost.output_usd)
+    assert math.isclose(cost.usd_per_month, cost.usd_per_request * 1000 * 730 / 24)
+    assert math.isclose(cost.output_usd, 250 * 1.6e-6)
+    assert math.isclose(cost.cached_input_usd, 450 * 0.1e-6)
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_a_larger_cached_share_never_costs_more(a: float, b: float) -> None:
+    low, high = sorted((a, b))
+    bill = [api_cost(Workload(10, 1000, 10, cached_input_fraction=s), "gpt-4o").usd_per_month for s in (low, high)]
+    assert bill[1] <= bill[0] * (1 + 1e-12)
+
+
+def test_images_are_billed_by_the_image() -> None:
+    pictures = Workload(10_000, images=1, days_per_month=30)
+    assert math.isclose(api_cost(pictures, "dall-e-3").usd_per_month, 12_000)
+    assert math.isclose(api_cost(pictures, image_price("gpt-image-1", "medium")).images_usd, 1056 * 40e-6)
+    with pytest.raises(PriceNotFoundError, match="'gpt-image-1' has 3 prices by quality: low, medium, high; name one"):
+        api_cost(pictures, "gpt-image-1")
+    with pytest.raises(UnknownNameError, match="unknown image model 'dall-e-4'; did you mean 'dall-e-3'"):
+        image_price("dall-e-4")
+
+
+def test_images_and_tokens_are_not_mixed() -> None:
+    with pytest.raises(InvalidValueError, match="images alone"):
+        api_cost(Workload(10, 5, images=1), image_price("dall-e-3"))
+    with pytest.raises(InvalidValueError, match="gpt-4o is priced by the token"):
+        api_cost(Workload(10, images=1), api_price("gpt-4o"))
+
+
+def test_prices_of_images_are_checked_too() -> None:
+    with pytest.raises(PriceNotFoundError, match="no price of 'dall-e-3' at 'azure'; there is one at openai"):
+        image_price("dall-e-3", provider="azure")
+    with pytest.raises(PriceNotFoundError, match="no price of 'dall-e-3' for 1999-01-01; the oldest is of 2025-05-01"):
+        image_price("dall-e-3", as_of="1999-01-01")
+    with pytest.raises(InvalidValueError, match="dall-e-3 is priced by the image"):
+        api_cost(Workload(10, 5, 5), "dall-e-3")
+    assert image_price("gpt-image-1", "low").snapshot == api_snapshot()
+
+
+def test_prices_are_checked() -> None:
+    with pytest.raises(InvalidValueError, match="input_usd_per_mtok must be a number >= 0, got -5"):
+        price(input_usd_per_mtok=-5)
+    with pytest.raises(InvalidValueError, match="output_usd_per_mtok must be a number >= 0, got nan"):
+        price(output_usd_per_mtok=math.nan)
+
+
+def test_models_are_listed() -> None:
+    assert "gpt-4o" in api_models("openai")
+    assert set(api_models("openai")) <= set(api_models())

@@ -1,0 +1,201 @@
+"""From a workload file to a decision."""
+
+import math
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from costlab.build_vs_buy import break_even
+from costlab.compare import WorkloadFileError, compare, example, load
+from costlab.compare.files import parse
+from costlab.errors import AmbiguousPriceError
+
+HEAD = "[workload]\nrequests_per_day = 100_000\ninput_tokens = 400\noutput_tokens = 200\n"
+API = '[[api]]\nmodel = "gpt-4o"\n'
+OWN = '[[self_hosted]]\nmodel = "Llama-3.1-8B"\ngpu = "L4"\nprovider = "aws"\nrequests_per_s = 2.0\n'
+
+
+def test_the_shipped_example_is_a_whole_scenario() -> None:
+    found = compare(parse(example()))
+    assert len(found.apis) == 2
+    assert len(found.owns) == 1
+    assert found.recommendation.choice == "api"
+    assert found.break_even is not None
+    assert found.break_even.reachable
+
+
+def test_what_the_file_gives_is_what_is_compared() -> None:
+    found = compare(parse(HEAD + API + OWN))
+    (own,) = found.owns
+    assert own.capacity is None  # a measured rate needs no roofline
+    assert own.option is not None
+    assert own.option.capacity_requests_per_s == 2.0
+    # 0.0010 + 0.0020 a request against L4s at 0.8048, loaded to 80 % of two a second.
+    even = break_even(0.003, 0.8048, 2.0 * 0.8)
+    assert found.break_even == even
+    assert math.isclose(found.recommendation.options[0].running_usd_per_month, 0.8048 * 730)
+
+
+def test_gpus_and_models_of_the_command_line_replace_the_files() -> None:
+    found = compare(parse(HEAD + API + OWN), api=["gpt-4o-mini", "gpt-4.1"], gpu_names=["A10G"])
+    assert [side.cost.price.model for side in found.apis] == ["gpt-4o-mini", "gpt-4.1"]
+    (own,) = found.owns
+    assert own.name == "Llama-3.1-8B bf16 on A10G"
+    assert own.capacity is not None  # the L4's measured rate is not an A10G's
+    assert own.price is not None
+    assert own.price.gpu == "A10G"
+
+
+def test_a_model_that_does_not_fit_is_named_with_its_reason() -> None:
+    big = OWN.replace("Llama-3.1-8B", "Llama-3.1-70B").replace("requests_per_s = 2.0\n", "")
+    found = compare(parse(HEAD + API + big))
+    (own,) = found.owns
+    assert own.option is None
+    assert own.capacity is not None
+    assert "141.1 GB" in own.capacity.reasons[0]
+    assert (found.pair, found.break_even, found.saving, found.matters) == ((), None, None, None)
+    with pytest.raises(WorkloadFileError, match=r"nothing to compare; Llama-3.1-70B .*the weights take 141.1 GB"):
+        compare(parse(HEAD + big))
+
+
+def test_uncertainty_follows_the_file_and_the_seed() -> None:
+    keys = ("requests_per_day", "tokens", "peak", "api_price", "gpu_price", "throughput", "people")
+    certain = "[uncertainty]\n" + "".join(f"{key} = 1\n" for key in keys)
+    found = compare(parse(HEAD + API + OWN + certain))
+    assert found.saving is not None
+    assert found.saving.quantiles[0.05] == found.saving.quantiles[0.95]
+    costs = {cost.kind: cost.running_usd_per_month for cost in found.recommendation.options}
+    assert math.isclose(found.saving.quantiles[0.5], costs["api"] - costs["self-host"])
+    loose = parse(HEAD + API + OWN)
+    assert asdict(compare(loose, seed=1)) == asdict(compare(loose, seed=1))
+    assert compare(loose, seed=1).saving != compare(loose, seed=2).saving
+
+
+CERTAIN = "[uncertainty]\n" + "\n".join(
+    f"{name} = 1" for name in ("requests_per_day", "tokens", "peak", "api_price", "gpu_price", "throughput", "people")
+)
+
+
+@pytest.mark.parametrize("more", ["", "fixed_usd_per_month = 2_000\n"])
+def test_the_saving_is_the_difference_of_the_bills(more: str) -> None:
+    """Also where the API costs something every month, and one's own replicas have people, spares and a peak."""
+    head = HEAD + "peak_to_mean = 2.5\n"
+    own = OWN + "fixed_usd_per_month = 1_000\nspare_replicas = 1\nmarginal_usd_per_request = 0.0001\n"
+    found = compare(parse(head + API + more + own + CERTAIN))
+    costs = {cost.kind: cost.running_usd_per_month for cost in found.recommendation.options}
+    assert found.saving is not None
+    assert found.break_even is not None
+    assert found.break_even_range is not None
+    assert math.isclose(found.saving.quantiles[0.5], costs["api"] - costs["self-host"])
+    assert math.isclose(found.break_even_range.quantiles[0.5], found.break_even.requests_per_day)
+
+
+def test_a_server_reuses_prefixes_as_an_api_does_unless_said_otherwise() -> None:
+    head = HEAD + "cached_input_fraction = 0.5\n"
+    own = OWN.replace("requests_per_s = 2.0\n", "")
+    rates = []
+    for text in (own, own + "prefix_cached_fraction = 0.0\n"):
+        (side,) = compare(parse(head + API + text)).owns
+        assert side.option is not None
+        rates.append(side.option.capacity_requests_per_s)
+    assert rates[0] > rates[1]
+
+
+def test_entries_that_differ_in_one_thing_can_be_compared() -> None:
+    own = OWN.replace("requests_per_s = 2.0\n", "")
+    found = compare(parse(HEAD + API + own + own + "max_inter_token_s = 0.09\n"))
+    assert [side.name for side in found.owns] == ["Llama-3.1-8B bf16 on L4", "Llama-3.1-8B bf16 on L4 #2"]
+    assert len(compare(parse(HEAD + API + OWN), gpu_names=["L4", "l4"]).owns) == 1
+
+
+def test_a_gpu_of_ones_own_needs_no_catalogue() -> None:
+    own = '[[self_hosted]]\nmodel = "ours"\ngpu = "MI300X"\nusd_per_gpu_hour = 2.0\nrequests_per_s = 5.0\n'
+    (side,) = compare(parse(HEAD + API + own)).owns
+    assert side.name == "ours bf16 on MI300X"
+    assert side.price is None
+
+
+def test_embeddings_are_compared_too() -> None:
+    text = HEAD.replace("= 200", "= 0") + '[[api]]\nmodel = "text-embedding-3-small"\nprovider = "openai"\n'
+    (side,) = compare(parse(text + OWN.replace("requests_per_s = 2.0\n", ""))).owns
+    assert side.capacity is not None
+    assert side.capacity.bound_by == "arithmetic"
+
+
+def test_dates_are_written_either_way(tmp_path: Path) -> None:
+    for day in ("2025-06-09", '"2025-06-09"'):
+        found = compare(parse(HEAD + f'[[api]]\nmodel = "o3"\nas_of = {day}\n'))
+        assert found.apis[0].cost.input_usd == 400 * 10e-6
+    path = tmp_path / "bom.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + (HEAD + API).encode())
+    assert load(path).workload.input_tokens == 400
+
+
+def test_images_come_in_a_quality() -> None:
+    text = HEAD.replace("= 400", "= 0").replace("= 200", "= 0") + 'images = 1\n[[api]]\nmodel = "gpt-image-1"\n'
+    found = compare(parse(text + 'quality = "medium"\n'))
+    assert math.isclose(found.apis[0].option.usd_per_request, 0.04224)
+
+
+def test_without_traffic_the_api_wins() -> None:
+    found = compare(parse(HEAD.replace("100_000", "0") + API + OWN))
+    assert found.recommendation.choice == "api"
+    assert found.saving is not None
+    assert found.saving.positive_fraction == 0
+
+
+def test_images_are_compared_too() -> None:
+    text = HEAD.replace("100_000", "10_000").replace("400", "0").replace("200", "0") + "images = 1\n"
+    text += API.replace("gpt-4o", "dall-e-3")
+    found = compare(parse(text + OWN.replace("L4", "A10G").replace("= 2.0", "= 0.1")))
+    assert math.isclose(found.apis[0].option.usd_per_request, 0.04)
+    assert found.recommendation.choice == "self-host"
+
+
+def test_a_gpu_that_two_providers_sell_needs_its_provider_named() -> None:
+    with pytest.raises(AmbiguousPriceError, match="name the provider"):
+        compare(parse(HEAD + API + OWN.replace('"L4"\nprovider = "aws"', '"A100 40GB"')))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "w.toml: workload is missing"),
+        ("a = " + "[" * 3000, "w.toml is not a workload file: it is nested too deeply"),
+        ("nonsense", "w.toml is not TOML: Expected '='"),
+        (HEAD.replace("100_000", "-5"), "w.toml: workload.requests_per_day must be >= 0, got -5"),
+        (HEAD.replace("100_000", "nan"), "workload.requests_per_day must be a finite number, got nan"),
+        (HEAD.replace("100_000", '"many"'), "workload.requests_per_day must be a valid number, got 'many'"),
+        (HEAD.replace("100_000", "true"), "workload.requests_per_day must be a valid number, got True"),
+        (HEAD.replace("output_tokens", "outputtokens"), "workload.output_tokens is missing"),
+        (HEAD + "peak_to_men = 2\n", "unknown key workload.peak_to_men; did you mean 'peak_to_mean'?"),
+        (HEAD + "[apis]\n", "unknown key apis; did you mean 'api'?"),
+        (HEAD + API + 'modle = "x"\n', "unknown key api.1.modle; did you mean 'model'?"),
+        (HEAD + OWN + "gpus_per_replica = 0\n", "self_hosted.1.gpus_per_replica must be >= 1, got 0"),
+        (HEAD + OWN + 'weights = "fp3"\n', "self_hosted.1.weights must be 'bf16', 'fp8', 'int8' or 'int4', got 'fp3'"),
+        (HEAD + OWN + "max_utilization_fraction = 80\n", "max_utilization_fraction must be <= 1, got 80"),
+        (HEAD + "[uncertainty]\npeople = 0.5\n", "uncertainty.people must be >= 1, got 0.5"),
+    ],
+)
+def test_mistakes_in_the_file_are_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "w.toml"
+    path.write_text(text)
+    with pytest.raises(WorkloadFileError) as caught:
+        load(path)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "w.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(WorkloadFileError, match=r"w\.toml is not a text in UTF-8"):
+        load(path)
+
+
+def test_nothing_to_compare() -> None:
+    with pytest.raises(WorkloadFileError, match="nothing to compare"):
+        compare(parse(HEAD))
+    with pytest.raises(WorkloadFileError, match=r"no .* entry that another GPU could take over"):
+        compare(parse(HEAD + API), gpu_names=["L4"])
