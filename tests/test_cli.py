@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from costlab import __version__
-from costlab.catalog import current_gpu_prices
+from costlab.catalog import current_gpu_prices, current_store_prices
 from costlab.cli import main
 from tests import needs
 
@@ -58,7 +58,14 @@ def test_prices_lists_the_whole_catalogue(run: Run) -> None:
     status, out, err = run("prices", "--json")
     assert (status, err) == (0, "")
     assert len(json.loads(out)["prices"]) == len(current_gpu_prices())
-    assert run("prices", "--gpu", "A100_40")[0] == 0
+    assert [price["name"] for price in json.loads(out)["store_prices"]] == [p.name for p in current_store_prices()]
+    status, out, _ = run("prices", "--snapshot", "lesson")
+    assert status == 0
+    assert "0.1 per GB-month" in out
+    assert "elasticache" not in out
+    status, out, _ = run("prices", "--gpu", "A100_40")
+    assert status == 0
+    assert "redis" not in out
 
 
 def test_stale_prices_exit_1_and_fresh_ones_0(run: Run) -> None:
@@ -67,6 +74,10 @@ def test_stale_prices_exit_1_and_fresh_ones_0(run: Run) -> None:
     assert status == 1
     assert len(listed) == len(current_gpu_prices("list"))
     assert {price["snapshot"] for price in listed} == {"list"}
+    stores = json.loads(out)["store_prices"]
+    assert {price["snapshot"] for price in stores} == {"list"}
+    _, out, _ = run("prices", "--stale", "180", "--as-of", "2099-01-01")
+    assert f"{len(listed) + len(stores)} prices were checked more than 180 days ago" in out
     status, out, _ = run("prices", "--stale", "180", "--as-of", "2023-01-01")
     assert status == 0
     assert "0 prices were checked more than 180 days ago" in out

@@ -23,6 +23,7 @@ from costlab.catalog.stores import (
     STORE_UNITS,
     StorePrice,
     current_store_prices,
+    stale_store_prices,
     store_price,
     store_prices,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "image_price",
     "parse_day",
     "stale_gpu_prices",
+    "stale_store_prices",
     "store_price",
     "store_prices",
 ]

@@ -13,7 +13,7 @@ from costlab.catalog.prices import KINDS, SNAPSHOTS, parse_day
 from costlab.errors import InvalidValueError, PriceNotFoundError
 from costlab.units import BYTES_PER_GB, BYTES_PER_GIB, HOURS_PER_MONTH
 
-__all__ = ["STORE_UNITS", "StorePrice", "current_store_prices", "store_price", "store_prices"]
+__all__ = ["STORE_UNITS", "StorePrice", "current_store_prices", "stale_store_prices", "store_price", "store_prices"]
 
 #: What a store's price buys: a GB for an hour, a GB for a month, or a node for an hour, used or not.
 STORE_UNITS: Final = ("gb_hour", "gb_month", "node_hour")
@@ -142,6 +142,23 @@ def current_store_prices(as_of: date | str | None = None) -> tuple[StorePrice, .
         if (day is None or price.checked <= day) and (seen is None or price.checked >= seen.checked):
             newest[price.name] = price
     return tuple(newest.values())
+
+
+def stale_store_prices(days: int, today: date) -> tuple[StorePrice, ...]:
+    """The current prices that were checked more than `days` days before `today`, oldest first.
+
+    As in :func:`costlab.catalog.stale_gpu_prices`, the lesson's own row is left out.
+
+    Parameters
+    ----------
+    days : int
+        Age in days that is still accepted.
+    today : datetime.date
+        The day to count from.
+    """
+    checks.whole("days", days)
+    rows = [p for p in current_store_prices() if p.snapshot == "list" and (today - p.checked).days > days]
+    return tuple(sorted(rows, key=lambda price: (price.checked, price.name)))
 
 
 def store_price(name: str, as_of: date | str | None = None) -> StorePrice:

@@ -3,7 +3,7 @@ from datetime import date
 
 import pytest
 
-from costlab.catalog import StorePrice, current_store_prices, store_price, store_prices
+from costlab.catalog import StorePrice, current_store_prices, stale_store_prices, store_price, store_prices
 from costlab.errors import InvalidValueError, PriceNotFoundError, UnknownNameError
 
 ROW = StorePrice(
@@ -35,6 +35,19 @@ def test_the_lesson_s_redis_is_600_to_900_times_too_cheap() -> None:
     assert month["elasticache-serverless-valkey"] == pytest.approx(613.20)
     # 10 GB fit into one node, whose quarter is reserved.
     assert month["cache.r7g.large-redis"] == pytest.approx(0.219 * 730)
+
+
+def test_stale_prices_depend_on_the_day_given() -> None:
+    listed = [price for price in current_store_prices() if price.snapshot == "list"]
+    newest, oldest = max(price.checked for price in listed), min(price.checked for price in listed)
+    assert stale_store_prices(0, oldest) == ()
+    stale = stale_store_prices(0, newest)
+    assert {price.name for price in stale} == {price.name for price in listed if price.checked < newest}
+    later = stale_store_prices(0, newest.replace(year=newest.year + 1))
+    assert len(later) == len(listed)
+    assert [price.checked for price in later] == sorted(price.checked for price in later)
+    with pytest.raises(InvalidValueError, match="days must be a whole number >= 0, got -1"):
+        stale_store_prices(-1, newest)
 
 
 def test_valkey_is_cheaper_than_redis() -> None:
