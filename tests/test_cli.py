@@ -146,6 +146,13 @@ def test_version_and_help(run: Run) -> None:
         assert command in out
 
 
+@pytest.mark.parametrize("arguments", [(), ("bench",), ("cache",)])
+def test_no_command_is_answered_with_the_help_alone(run: Run, arguments: tuple[str, ...]) -> None:
+    status, out, err = run(*arguments)
+    assert (status, err) == (2, "")
+    assert "Usage: costlab" in out
+
+
 def test_absurd_but_valid_numbers_are_answered_in_full(run: Run) -> None:
     status, out, _ = run("prices", "--stale", "100000000000")
     assert status == 0

@@ -54,6 +54,14 @@ def test_a_cache_that_no_hit_rate_pays_says_never(run: Run) -> None:
     assert found["break_even_hit_rate"] is None
 
 
+def test_a_store_that_dwarfs_the_calls_has_no_endless_percentage(run: Run) -> None:
+    for call_usd in ("1e-9", "1e-320"):
+        status, out, _ = run(*TRAFFIC, "--call-usd", call_usd, "--store", "cache.r7g.large-redis")
+        assert status == 0
+        assert "< -1000%" in out
+        assert "inf" not in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -67,6 +75,10 @@ def test_a_cache_that_no_hit_rate_pays_says_never(run: Run) -> None:
         ((*TRAFFIC, "--false-hits", "10"), "false_hit_fraction must be a fraction >= 0 and <= 1, got 10.0"),
         ((*TRAFFIC, "--store", "valkey"), "unknown store 'valkey'"),
         ((*TRAFFIC, "--as-of", "soon"), "as_of must be a date such as 2026-01-31, got 'soon'"),
+        (
+            (*TRAFFIC, "--as-of", "2020-01-01"),
+            "no price of a store on or before 2020-01-01; `costlab prices` lists all",
+        ),
         (TRAFFIC[:4], "Missing option '--zipf'"),
     ],
 )

@@ -50,5 +50,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _fail(message: str) -> None:
-    typer.echo(f"error: {message}", err=True)
+    if message:  # without a subcommand the help is all there is to say
+        typer.echo(f"error: {message}", err=True)
     sys.exit(2)

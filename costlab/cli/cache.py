@@ -10,6 +10,7 @@ from rich.table import Table
 
 from costlab import catalog, checks
 from costlab.cli.shared import AsOf, JsonFlag, cache, number, print_json, print_table, whole
+from costlab.errors import PriceNotFoundError
 from costlab.units import HOURS_PER_DAY, LESSON_DAYS_PER_MONTH
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def size(
         call_usd=call_usd, embedding_usd=embedding_usd, false_hit_fraction=false_hits, wrong_answer_usd=wrong_usd
     )
     prices = catalog.current_store_prices(as_of) if store is None else (catalog.store_price(store, as_of),)
+    if not prices:
+        raise PriceNotFoundError(f"no price of a store on or before {as_of}; `costlab prices` lists all")
     best = []
     for price in prices:
         # Every look-up is charged as if it brought a whole answer: a miss moves less.
@@ -104,7 +107,7 @@ def _print(prices: tuple[catalog.StorePrice, ...], best: list[CacheSize], title:
             f"{needed:.2%}" if needed <= 1 else "never",
             f"{saving.store_usd:,.2f}",
             f"{saving.net_usd:,.2f}",
-            f"{saving.saving_fraction:.1%}",
+            f"{saving.saving_fraction:.1%}" if saving.saving_fraction > -10 else "< -1000%",
             "yes" if found.pays else "no",
             f"{price.kind}, {price.checked}",
         )
