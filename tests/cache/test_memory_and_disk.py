@@ -182,7 +182,7 @@ def test_a_locked_file_is_given_up_in_time_and_the_loop_runs_on(tmp_path: Path) 
     path = tmp_path / "cache.sqlite"
 
     async def scenario() -> None:
-        store = DiskStore(path, timeout_s=0.3)
+        store = DiskStore(path, timeout_s=1.0)
         await store.set("k", b"x")
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
@@ -198,7 +198,7 @@ def test_a_locked_file_is_given_up_in_time_and_the_loop_runs_on(tmp_path: Path) 
         started = time.monotonic()
         with pytest.raises(StoreError, match=r"locked|took too long"):
             await store.set("k", b"y")
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 5
         assert ticks > 3
         ticking.cancel()
         other.execute("COMMIT")
