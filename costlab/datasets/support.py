@@ -101,7 +101,7 @@ class SupportQueries:
     Attributes
     ----------
     queries : tuple of SupportQuery
-        All queries, those out of scope last.
+        All queries, in the order of their ids: up to ``q2162`` those that are hard on purpose, then ordinary ones.
     pairs : tuple of QueryPair
         The contrast pairs; their queries are among `queries`.
     intents : mapping of str to SupportIntent
