@@ -7,10 +7,15 @@ and ``except CostlabError`` catches them all.
 from collections.abc import Iterable, Mapping
 from difflib import SequenceMatcher
 
+from costlab.units import MICRO_USD_PER_USD
+
 __all__ = [
     "AmbiguousPriceError",
+    "BudgetExceeded",
+    "BudgetStoreError",
     "CostlabError",
     "InvalidValueError",
+    "LedgerError",
     "MissingExtraError",
     "PriceNotFoundError",
     "RecordingError",
@@ -65,6 +70,70 @@ class MissingExtraError(CostlabError, ImportError):
 
 class RecordingError(CostlabError, ValueError):
     """A file of recorded measurements cannot be trusted: it is torn, foreign or incomplete."""
+
+
+class LedgerError(CostlabError, OSError):
+    """A ledger cannot be used: torn, foreign, of a newer version, closed, or its file cannot be written."""
+
+
+class BudgetStoreError(CostlabError, OSError):
+    """The store of a budget could not be asked, so that nobody knows what is left of it."""
+
+
+class BudgetExceeded(CostlabError, RuntimeError):  # noqa: N818  # named by what happened, as callers will read it
+    """A request does not fit into the budget, or the budget is stopped; nothing was reserved.
+
+    Parameters
+    ----------
+    limit_name : str
+        Which limit: ``daily_soft``, ``daily_hard``, ``monthly_soft``, ``monthly``, ``daily_emergency`` or
+        ``monthly_emergency``.
+    limit_micro_usd, spent_micro_usd, reserved_micro_usd, requested_micro_usd : int
+        The limit; what was spent and what is reserved in its day or month; what was asked for. In micro-dollars, and
+        in USD as ``limit_usd`` and so on.
+    stopped : bool
+        Whether the emergency stop is on, which only a person ends.
+    """
+
+    def __init__(
+        self,
+        limit_name: str,
+        limit_micro_usd: int,
+        spent_micro_usd: int,
+        reserved_micro_usd: int,
+        requested_micro_usd: int,
+        stopped: bool = False,
+    ) -> None:
+        limit, spent, reserved, requested = (
+            f"{micro / MICRO_USD_PER_USD:,.6f}".rstrip("0").rstrip(".")
+            for micro in (limit_micro_usd, spent_micro_usd, reserved_micro_usd, requested_micro_usd)
+        )
+        name = limit_name.replace("_", " ")
+        reason = f"emergency stop at the {name} limit" if stopped else f"the {name} limit"
+        super().__init__(
+            f"{requested} USD refused by {reason} of {limit} USD: {spent} USD are spent and {reserved} USD reserved"
+        )
+        self.limit_name = limit_name
+        self.limit_micro_usd = limit_micro_usd
+        self.spent_micro_usd = spent_micro_usd
+        self.reserved_micro_usd = reserved_micro_usd
+        self.requested_micro_usd = requested_micro_usd
+        self.stopped = stopped
+        self.limit_usd = limit_micro_usd / MICRO_USD_PER_USD
+        self.spent_usd = spent_micro_usd / MICRO_USD_PER_USD
+        self.reserved_usd = reserved_micro_usd / MICRO_USD_PER_USD
+        self.requested_usd = requested_micro_usd / MICRO_USD_PER_USD
+
+    def __reduce__(self) -> tuple[type["BudgetExceeded"], tuple[str, int, int, int, int, bool]]:
+        # Workers hand exceptions to their parent by pickle, which would call the class with the message alone.
+        return type(self), (
+            self.limit_name,
+            self.limit_micro_usd,
+            self.spent_micro_usd,
+            self.reserved_micro_usd,
+            self.requested_micro_usd,
+            self.stopped,
+        )
 
 
 def near_names(name: str, known: Mapping[str, str], cutoff: float = 0.5) -> tuple[str, ...]:
