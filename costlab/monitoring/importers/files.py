@@ -159,4 +159,11 @@ def _read(connection: Any, duckdb: Any, path: Path) -> Any:
     try:
         return reader(str(path))
     except duckdb.Error as error:
-        raise UsageError(f"{path.name} cannot be read: {str(error).splitlines()[0]}") from error
+        raise UsageError(f"{path.name} cannot be read: {one_line(error)}") from error
+
+
+def one_line(error: Exception) -> str:
+    """What DuckDB complains of, in one line: it quotes the query and gives advice in further ones."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reasons = [line for line in lines[1:] if "onvert" in line]
+    return "; ".join([lines[0], *reasons[:1]]) if lines else type(error).__name__

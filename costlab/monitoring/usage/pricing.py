@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from costlab.catalog import ApiPrice, api_price
+from costlab.catalog import ApiPrice, api_price, parse_day
 from costlab.errors import AmbiguousPriceError, PriceNotFoundError, UnknownNameError
 from costlab.extras import require
 from costlab.monitoring.usage.columns import REQUIRED, require_columns
@@ -82,6 +82,7 @@ def fill_costs(frame: Any, as_of: date | str | None = None) -> PricedLog:
     >>> int(fill_costs(log).frame["cost_micro_usd"][0])
     153
     """
+    day = parse_day("as_of", as_of)
     nw, lazy = require("narwhals", "usage"), lazy_frame(frame)
     schema = lazy.collect_schema()
     require_columns("the log", list(schema), REQUIRED)
@@ -96,7 +97,7 @@ def fill_costs(frame: Any, as_of: date | str | None = None) -> PricedLog:
     unknown: dict[str, str] = {}
     for model in sorted(counts):
         try:
-            prices[model] = api_price(model, as_of=as_of)
+            prices[model] = api_price(model, as_of=day)
         except (UnknownNameError, PriceNotFoundError, AmbiguousPriceError) as error:
             unknown[model] = str(error)
     if prices:
