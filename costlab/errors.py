@@ -12,6 +12,8 @@ from costlab.units import MICRO_USD_PER_USD
 __all__ = [
     "AmbiguousPriceError",
     "BudgetExceeded",
+    "BudgetFileError",
+    "BudgetReservationError",
     "BudgetStoreError",
     "CostlabError",
     "InvalidValueError",
@@ -80,6 +82,14 @@ class BudgetStoreError(CostlabError, OSError):
     """The store of a budget could not be asked, so that nobody knows what is left of it."""
 
 
+class BudgetReservationError(CostlabError, RuntimeError):
+    """A reservation was settled or cancelled a second time."""
+
+
+class BudgetFileError(CostlabError, ValueError):
+    """A policy file that cannot be used; the message names the file, the key and what it should be."""
+
+
 class BudgetExceeded(CostlabError, RuntimeError):  # noqa: N818  # named by what happened, as callers will read it
     """A request does not fit into the budget, or the budget is stopped; nothing was reserved.
 
@@ -109,10 +119,10 @@ class BudgetExceeded(CostlabError, RuntimeError):  # noqa: N818  # named by what
             for micro in (limit_micro_usd, spent_micro_usd, reserved_micro_usd, requested_micro_usd)
         )
         name = limit_name.replace("_", " ")
-        reason = f"emergency stop at the {name} limit" if stopped else f"the {name} limit"
-        super().__init__(
-            f"{requested} USD refused by {reason} of {limit} USD: {spent} USD are spent and {reserved} USD reserved"
-        )
+        reason = f"the {name} limit of {limit} USD"
+        if stopped:
+            reason = f"the emergency stop ({name}{f', {limit} USD' if limit_micro_usd else ''})"
+        super().__init__(f"{requested} USD refused by {reason}: {spent} USD are spent and {reserved} USD reserved")
         self.limit_name = limit_name
         self.limit_micro_usd = limit_micro_usd
         self.spent_micro_usd = spent_micro_usd

@@ -56,13 +56,17 @@ def micro_usd(name: str, usd: object) -> int:
     >>> micro_usd("cost_usd", 10 * 0.02e-6)
     1
     """
-    exact = checks.non_negative(name, usd) * MICRO_USD_PER_USD
+    # An amount is turned twice a request, so what is plainly right is not checked further.
+    plain = type(usd) is float and 0.0 <= usd < math.inf
+    exact = (usd if plain else checks.non_negative(name, usd)) * MICRO_USD_PER_USD  # type: ignore[operator]
     if exact > MOST_MICRO_USD:
         raise InvalidValueError(name, f"at most {MOST_MICRO_USD / MICRO_USD_PER_USD:.0f} USD", usd)
-    below = math.floor(exact)
+    whole = int(exact)
+    part = exact - whole
+    if part == 0.0:
+        return whole
     # Doubles are spaced 2e-16 of their value apart; a few spacings, or a millionth of the unit, are noise.
-    noise = max(1e-6, 1e-15 * exact) if below else 0.0
-    return below if exact - below <= noise else below + 1
+    return whole if whole and part <= max(1e-6, 1e-15 * exact) else whole + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,6 @@
 import atexit
 import contextlib
 import math
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from costlab import checks
 from costlab.errors import LedgerError
 from costlab.events import RequestEvent
 from costlab.monitoring import database
+from costlab.monitoring.forks import after_fork
 from costlab.monitoring.ledger import export
 from costlab.monitoring.ledger.schema import INSERT, LEDGER, NAMES, PAGE, SPAN, TOTALS
 from costlab.monitoring.ledger.totals import LedgerTotals
@@ -103,12 +103,11 @@ class Ledger:
         self._lock, self._writing = threading.Lock(), threading.Lock()  # of the list, and of the file
         self._duplicates = self._conflicts = self._failures = 0
         self._last_error: LedgerError | None = None
-        self._process = os.getpid()
         synchronous = "FULL" if power_cut_safe else "NORMAL"
-        self._file: sqlite3.Connection | None = database.connect(
-            self.path, LEDGER, timeout_s=timeout_s, create=create, synchronous=synchronous
-        )
+        self._file = database.connect(self.path, LEDGER, timeout_s=timeout_s, create=create, synchronous=synchronous)
+        self._usable, self._forked = True, False
         atexit.register(self.close)
+        after_fork(self._leave)
         self._closing = threading.Event()
         if every_s is not None:
             threading.Thread(target=self._flush_often, args=(every_s,), name="costlab-ledger", daemon=True).start()
@@ -122,9 +121,9 @@ class Ledger:
             If the ledger is closed or was made before a fork; if `max_pending` events wait already, and this one is
             not taken in; or if this event filled a batch and the file could not be written: then the batch waits.
         """
-        if self._file is None or self._process != os.getpid():
-            raise self._unusable()
         with self._lock:
+            if not self._usable:
+                raise self._unusable()
             if len(self._pending) >= self._max_pending:
                 raise LedgerError(f"{len(self._pending)} events wait for {self.path.name}; this one was not taken in")
             self._pending.append(event)
@@ -141,7 +140,7 @@ class Ledger:
             If the file cannot be written: what waits goes on waiting. Or if a request id stands in the file with other
             values: that event is dropped, and all others are written.
         """
-        if self._file is None or self._process != os.getpid():
+        if not self._usable:
             raise self._unusable()
         with self._writing:
             with self._lock:
@@ -227,16 +226,17 @@ class Ledger:
 
     def close(self) -> None:
         """Write what waits and close the file; again is no error. Where the writing fails, the ledger stays open."""
-        if self._file is None or self._process != os.getpid():
+        if not self._usable:
             return
         try:
             self.flush()
         finally:
-            if not self._pending:
-                self._closing.set()
-                with self._writing:
+            with self._writing, self._lock:
+                self._usable = bool(self._pending)
+                if not self._usable:
+                    self._closing.set()
                     self._file.close()
-                    self._file = None
+            if not self._usable:
                 atexit.unregister(self.close)
 
     def __enter__(self) -> Self:
@@ -249,7 +249,6 @@ class Ledger:
 
     def _write(self, batch: list[RequestEvent]) -> list[str]:
         """Insert the batch in one transaction; the request ids that stand in the file with other values."""
-        assert self._file is not None  # noqa: S101  # the caller holds the lock that closing takes
         rows = [event.as_row() for event in batch]
         self._file.execute("BEGIN IMMEDIATE")
         try:
@@ -265,12 +264,11 @@ class Ledger:
         return known
 
     def _compare(self, rows: list[tuple[Any, ...]]) -> list[str]:
-        assert self._file is not None  # noqa: S101
         query = f"SELECT {NAMES} FROM events WHERE request_id = ?"  # noqa: S608
         return [row[0] for row in rows if self._file.execute(query, row[:1]).fetchone() != row]
 
     def _read(self, query: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        if self._file is None or self._process != os.getpid():
+        if not self._usable:
             raise self._unusable()
         try:
             with self._writing:
@@ -290,7 +288,11 @@ class Ledger:
             self._last_error = error
         return error
 
+    def _leave(self) -> None:
+        """In a forked child: the open file and what waits are the parent's, whose threads may hold the locks."""
+        self._usable, self._forked = False, True
+        self._lock, self._writing = threading.Lock(), threading.Lock()
+
     def _unusable(self) -> LedgerError:
-        if self._file is None:
-            return LedgerError(f"the ledger {self.path.name} is closed")
-        return LedgerError(f"the ledger {self.path.name} was opened before a fork; open it in each process")
+        reason = "was opened before a fork; open it in each process" if self._forked else "is closed"
+        return LedgerError(f"the ledger {self.path.name} {reason}")
