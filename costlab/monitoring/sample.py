@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SAMPLE_START_S", "SampleTier", "sample_gpu_hours", "sample_log"]
 
-#: Monday, 5 January 2026, 00:00 UTC.
+#: Midnight UTC before Monday the 5th of January 2026.
 SAMPLE_START_S: Final = 1_767_571_200.0
 DAY_S: Final = HOURS_PER_DAY * SECONDS_PER_HOUR
 
@@ -250,7 +250,7 @@ def sample_gpu_hours(
     Returns
     -------
     pyarrow.Table
-        The columns of :data:`costlab.monitoring.usage.GPU_COLUMNS`.
+        The columns of ``costlab.monitoring.usage.GPU_COLUMNS``.
 
     Raises
     ------

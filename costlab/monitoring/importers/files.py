@@ -31,7 +31,7 @@ class UsageLog:
     frame : duckdb.DuckDBPyRelation
         Its rows, with the columns of :class:`costlab.events.RequestEvent`; read when it is counted.
     format : str
-        One of :data:`FORMATS`.
+        `columns`, `litellm` or `otel`.
     notes : tuple of str
         What was understood or left out, for the reader of the figures.
     connection : duckdb.DuckDBPyConnection
@@ -110,7 +110,7 @@ def open_gpu_hours(path: Path | str) -> Any:
     Parameters
     ----------
     path : path
-        A file of a kind that :func:`open_log` takes, with the columns of :data:`costlab.monitoring.usage.GPU_COLUMNS`.
+        A file of a kind that :func:`open_log` takes, with the columns of ``costlab.monitoring.usage.GPU_COLUMNS``.
 
     Raises
     ------

@@ -194,7 +194,7 @@ class Ledger:
         return export.to_parquet(self.pages(), Path(path))
 
     def verify(self) -> None:
-        """Read the whole file and raise :class:`LedgerError` where a page of it is damaged."""
+        """Read the whole file and raise :class:`costlab.errors.LedgerError` where a page of it is damaged."""
         found = self._read("PRAGMA integrity_check(1)", ())[0][0]
         if found != "ok":
             raise LedgerError(f"{self.path.name} is damaged: {found}")

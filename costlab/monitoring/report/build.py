@@ -95,9 +95,9 @@ def build_report(
     notes : sequence of str
         Passed on.
     unpriced_models : mapping of str to str, optional
-        Passed on; :attr:`costlab.monitoring.usage.PricedLog.unknown`.
+        Passed on; ``PricedLog.unknown``.
     step : callable
-        Called after each of :data:`STEPS` readings of the log.
+        Called after each of the two readings of the log.
 
     Returns
     -------

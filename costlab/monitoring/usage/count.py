@@ -44,7 +44,7 @@ def usage(frame: Any, by: Sequence[str] = ()) -> tuple[Usage, ...]:
     ----------
     frame : data frame
         A row a request, with the columns of :class:`costlab.events.RequestEvent`; the optional ones may be absent
-        (:data:`costlab.monitoring.usage.DEFAULTS`). It may be of pandas, Polars, PyArrow, DuckDB, PySpark, or what
+        (``costlab.monitoring.usage.DEFAULTS``). It may be of pandas, Polars, PyArrow, DuckDB, PySpark, or what
         else ``narwhals`` takes. The engine does the counting; only the groups come back.
     by : sequence of str
         Some of `tier`, `model`, `tenant`, `outcome`, `priority`, `minute`, `hour`, `day`; empty for a single total.

@@ -75,7 +75,7 @@ def gpu_usage(frame: Any, by: Sequence[str] = ()) -> tuple[GpuUsage, ...]:
     Parameters
     ----------
     frame : data frame
-        The columns of :data:`costlab.monitoring.usage.GPU_COLUMNS`: a row is one GPU over one stretch of time. Of any
+        The columns of ``costlab.monitoring.usage.GPU_COLUMNS``: a row is one GPU over one stretch of time. Of any
         engine that ``narwhals`` takes.
     by : sequence of str
         Some of `gpu`, `minute`, `hour`, `day`, a row counting where it begins; empty for a single total.
