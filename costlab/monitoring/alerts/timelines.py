@@ -26,7 +26,8 @@ def request_timelines(frame: Any) -> tuple[Timeline, ...]:
     Parameters
     ----------
     frame : data frame
-        A log of requests, as for :func:`costlab.monitoring.usage.usage`; a ledger's Parquet file is one.
+        A log of requests, as for :func:`costlab.monitoring.usage.usage`; of a ledger,
+        ``event_frame(ledger.events())``.
 
     Returns
     -------

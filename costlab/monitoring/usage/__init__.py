@@ -2,6 +2,7 @@
 
 from costlab.monitoring.usage.columns import DEFAULTS, GPU_COLUMNS, REQUIRED, UsageError
 from costlab.monitoring.usage.count import GROUPS, usage
+from costlab.monitoring.usage.frames import event_frame
 from costlab.monitoring.usage.gpus import GpuUsage, gpu_usage
 from costlab.monitoring.usage.pricing import PricedLog, fill_costs
 from costlab.monitoring.usage.six import SixMetrics, six_metrics
@@ -17,6 +18,7 @@ __all__ = [
     "SixMetrics",
     "Usage",
     "UsageError",
+    "event_frame",
     "fill_costs",
     "gpu_usage",
     "roll_up",

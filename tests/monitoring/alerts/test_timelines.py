@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 from costlab.errors import InvalidValueError
+from costlab.events import RequestEvent
 from costlab.monitoring.alerts import AlertRule, alert_rules, gpu_timelines, incidents, request_timelines, states
 from costlab.monitoring.export import prometheus_rules
+from costlab.monitoring.importers import open_log
+from costlab.monitoring.ledger import Ledger
 from costlab.monitoring.sample import sample_gpu_hours, sample_log
-from costlab.monitoring.usage import usage
+from costlab.monitoring.usage import event_frame, usage
 from tests import needs
 
 for module in ("narwhals", "pyarrow"):
@@ -67,6 +70,20 @@ def test_the_runaway_client_of_the_sample_day_is_noticed() -> None:
     ][:1]
     start = int(usage(sample, by=["day"])[0].key[0])
     assert start + 14 * 3600 < tier.fired_s < start + 15 * 3600
+
+
+def test_a_ledger_is_watched_as_a_log_is(tmp_path: Path) -> None:
+    sample = sample_log(np.random.default_rng(2), 500, days=1)
+    events = [RequestEvent(**row) for row in sample.to_pylist()]
+    with Ledger(tmp_path / "ledger.db") as book:
+        for event in events:
+            book.append(event)
+        frame = event_frame(book.events())
+        assert book.to_parquet(tmp_path / "ledger.parquet") == 500
+    assert usage(frame, by=["tier", "model"]) == usage(sample, by=["tier", "model"])
+    assert usage(open_log(tmp_path / "ledger.parquet").frame, by=["hour"]) == usage(sample, by=["hour"])
+    assert request_timelines(frame) == request_timelines(sample)
+    assert request_timelines(event_frame([])) == ()
 
 
 def test_gpus_by_the_minute() -> None:
