@@ -64,11 +64,13 @@ lab: $(VENV)/python.stamp  ## Open the lessons in JupyterLab
 	$(PIP) $(MODELS)
 	$(BIN)/jupyter lab --notebook-dir notebooks
 
-bench: $(VENV)/test.stamp  ## Speed of core, build or buy and cache, as ratios to floors
+bench: $(VENV)/test.stamp  ## Speed of core, build or buy, cache and monitoring, as ratios to floors
 	$(BIN)/python benchmarks/core.py
 	$(BIN)/python benchmarks/build_vs_buy.py
 	$(BIN)/python benchmarks/cache.py
 	$(BIN)/python benchmarks/semantic.py
+	$(BIN)/python benchmarks/metrics.py
+	$(BIN)/python benchmarks/report.py
 
 lesson: $(VENV)/test.stamp  ## Start a lesson: make lesson NAME=02_quantization
 	$(BIN)/python -m tools.notebooks new $(NAME)
