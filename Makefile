@@ -64,6 +64,7 @@ bench: $(VENV)/test.stamp  ## Speed of the core, as ratios to floors
 	$(BIN)/python benchmarks/core.py
 	$(BIN)/python benchmarks/build_vs_buy.py
 	$(BIN)/python benchmarks/metrics.py
+	$(BIN)/python benchmarks/monitoring.py
 	$(BIN)/python benchmarks/report.py
 
 lesson: $(VENV)/test.stamp  ## Start a lesson: make lesson NAME=02_quantization
