@@ -70,6 +70,7 @@ bench: $(VENV)/test.stamp  ## Speed of core, build or buy, cache and monitoring,
 	$(BIN)/python benchmarks/cache.py
 	$(BIN)/python benchmarks/semantic.py
 	$(BIN)/python benchmarks/metrics.py
+	$(BIN)/python benchmarks/monitoring.py
 	$(BIN)/python benchmarks/report.py
 
 lesson: $(VENV)/test.stamp  ## Start a lesson: make lesson NAME=02_quantization

@@ -49,7 +49,7 @@ def run(code: str) -> str:
     return done.stdout
 
 
-MONITORING = ("alerts", "export", "importers", "metrics", "report", "sample", "usage")
+MONITORING = ("alerts", "budget", "export", "importers", "ledger", "metrics", "report", "sample", "usage")
 LIGHT = ("cache", "cli", "lessons", "monitoring", "plotting", "tables", *(f"monitoring.{name}" for name in MONITORING))
 
 

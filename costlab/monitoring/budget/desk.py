@@ -103,7 +103,7 @@ class Desk:
 
     def _spend(self, actual_usd: float) -> Close:
         amount, (now_s, periods) = micro_usd("actual_usd", actual_usd), self._now()
-        return Close(self._new_token(), amount, now_s, *periods, unbooked=True)
+        return Close(self._new_token(), amount, now_s, *periods, amount, unbooked=True)
 
     def _restart(self, person: str, reason: str, extra_usd: float) -> Restart:
         for name, text in (("person", person), ("reason", reason)):
@@ -133,7 +133,7 @@ class Desk:
         self._heard(answer)
         return answer.outcome == "reset"
 
-    def _status(self, periods: Periods, stopped_by: str, accounts: tuple[Account, ...]) -> BudgetStatus:
+    def _status(self, periods: Periods, stopped_by: str, accounts: tuple[Account, Account]) -> BudgetStatus:
         day, month = accounts
         return BudgetStatus(
             level=level(self._limits, day, month, bool(stopped_by)),

@@ -9,10 +9,14 @@ from typing import Final, Protocol
 from costlab.monitoring.budget.limits import Account, Limit, Limits, decide
 from costlab.monitoring.budget.records import Answer, Ask, AuditEntry, Change, Close, Held, Restart
 
-__all__ = ["LAPSED_KEPT_S", "Books", "close", "expire", "reserve", "restart"]
+__all__ = ["ADMITTED", "LAPSED_KEPT_S", "SETTLED", "Books", "close", "expire", "reserve", "restart"]
 
 #: How long an expired reservation can still be settled as itself: a week, in seconds.
 LAPSED_KEPT_S: Final = 7 * 86400.0
+
+#: The answers of most steps, which change nothing but amounts.
+ADMITTED: Final = Answer("admitted")
+SETTLED: Final = Answer("settled")
 
 
 class Books(Protocol):
@@ -79,10 +83,6 @@ def reserve(books: Books, limits: Limits, ask: Ask) -> Answer:
         _stop(books, limit, account, period, ask.now_s, amount, entries)
     books.save(period, account)
     return _refused(limit.name, account.cap(limit), account, entries, stopped=trips)
-
-
-ADMITTED: Final = Answer("admitted")
-SETTLED: Final = Answer("settled")
 
 
 def close(books: Books, limits: Limits, said: Close) -> Answer:

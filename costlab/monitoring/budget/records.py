@@ -85,6 +85,8 @@ class Close(NamedTuple):
         What was spent; None for a reservation that is given up.
     day, month : str
         Those of the reservation: its spend belongs there, whenever it is settled.
+    amount_micro_usd : int
+        What was reserved.
     again : bool
         Whether it may have been said before.
     unbooked : bool
@@ -96,6 +98,7 @@ class Close(NamedTuple):
     now_s: float
     day: str
     month: str
+    amount_micro_usd: int
     again: bool = False
     unbooked: bool = False
 

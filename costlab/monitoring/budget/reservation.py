@@ -51,7 +51,9 @@ class BaseReservation:
         self.state = "cancelled" if actual_micro_usd is None else "settled"
         self.actual_micro_usd = actual_micro_usd
         ask = self.ask
-        return Close(ask.token, actual_micro_usd, now_s, ask.day, ask.month, False, not self.guarded)
+        return Close(
+            ask.token, actual_micro_usd, now_s, ask.day, ask.month, ask.amount_micro_usd, False, not self.guarded
+        )
 
 
 class Reservation(BaseReservation):

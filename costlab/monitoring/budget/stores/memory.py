@@ -1,8 +1,8 @@
 """Books in the memory of one process: for one service, tests and simulations."""
 
+import copy
 import heapq
 from collections.abc import Iterator
-from dataclasses import replace
 from threading import Lock
 
 from costlab.monitoring.budget import engine
@@ -39,12 +39,12 @@ class MemoryBudgetStore:
         with self._lock:
             return engine.restart(self._books, limits, ask)
 
-    def read(self, now_s: float, *periods: str) -> tuple[str, tuple[Account, ...]]:
-        """The limit that stopped the budget, or the empty string, and the accounts of days or months."""
+    def read(self, now_s: float, day: str, month: str) -> tuple[str, tuple[Account, Account]]:
+        """The limit that stopped the budget, or the empty string, and the accounts of a day and a month."""
         with self._lock:
             engine.expire(self._books, now_s)
-            accounts = (self._books.account(period) or Account() for period in periods)
-            return self._books.stopped_by, tuple(replace(a, marks=set(a.marks)) for a in accounts)
+            accounts = (self._books.account(day) or Account(), self._books.account(month) or Account())
+            return self._books.stopped_by, (copy.deepcopy(accounts[0]), copy.deepcopy(accounts[1]))
 
     def audit(self) -> tuple[AuditEntry, ...]:
         """The audit trail, the oldest entry first."""
@@ -63,9 +63,9 @@ class MemoryBudgetStore:
         """As :meth:`restart`."""
         return self.restart(limits, ask)
 
-    async def aread(self, now_s: float, *periods: str) -> tuple[str, tuple[Account, ...]]:
+    async def aread(self, now_s: float, day: str, month: str) -> tuple[str, tuple[Account, Account]]:
         """As :meth:`read`."""
-        return self.read(now_s, *periods)
+        return self.read(now_s, day, month)
 
     async def aaudit(self) -> tuple[AuditEntry, ...]:
         """As :meth:`audit`."""

@@ -24,8 +24,8 @@ class BudgetStore(Protocol):
     def restart(self, limits: Limits, ask: Restart) -> Answer:
         """End the emergency stop."""
 
-    def read(self, now_s: float, *periods: str) -> tuple[str, tuple[Account, ...]]:
-        """The limit that stopped the budget, or the empty string, and the accounts of days or months."""
+    def read(self, now_s: float, day: str, month: str) -> tuple[str, tuple[Account, Account]]:
+        """The limit that stopped the budget, or the empty string, and the accounts of a day and a month."""
 
     def audit(self) -> tuple[AuditEntry, ...]:
         """The audit trail, the oldest entry first."""
@@ -39,7 +39,7 @@ class BudgetStore(Protocol):
     async def arestart(self, limits: Limits, ask: Restart) -> Answer:
         """As :meth:`restart`."""
 
-    async def aread(self, now_s: float, *periods: str) -> tuple[str, tuple[Account, ...]]:
+    async def aread(self, now_s: float, day: str, month: str) -> tuple[str, tuple[Account, Account]]:
         """As :meth:`read`."""
 
     async def aaudit(self) -> tuple[AuditEntry, ...]:

@@ -85,9 +85,9 @@ class RedisBudgetStore:
         """End the emergency stop."""
         return self._words.answer(self._run(*[self._words.restart(limits, ask)] * 2))
 
-    def read(self, now_s: float, *periods: str) -> tuple[str, tuple[Account, ...]]:
-        """The limit that stopped the budget, or the empty string, and the accounts of days or months."""
-        return Words.accounts(self._run(*[self._words.read(now_s, periods)] * 2), len(periods))
+    def read(self, now_s: float, day: str, month: str) -> tuple[str, tuple[Account, Account]]:
+        """The limit that stopped the budget, or the empty string, and the accounts of a day and a month."""
+        return Words.accounts(self._run(*[self._words.read(now_s, day)] * 2))
 
     def audit(self) -> tuple[AuditEntry, ...]:
         """The audit trail, the oldest entry first."""
@@ -108,9 +108,9 @@ class RedisBudgetStore:
         """As :meth:`restart`."""
         return self._words.answer(await self._arun(*[self._words.restart(limits, ask)] * 2))
 
-    async def aread(self, now_s: float, *periods: str) -> tuple[str, tuple[Account, ...]]:
+    async def aread(self, now_s: float, day: str, month: str) -> tuple[str, tuple[Account, Account]]:
         """As :meth:`read`."""
-        return Words.accounts(await self._arun(*[self._words.read(now_s, periods)] * 2), len(periods))
+        return Words.accounts(await self._arun(*[self._words.read(now_s, day)] * 2))
 
     async def aaudit(self) -> tuple[AuditEntry, ...]:
         """As :meth:`audit`."""

@@ -4,15 +4,15 @@ import json
 import secrets
 from collections.abc import Iterable
 from importlib.resources import files
-from threading import Lock
 from typing import Any, Final
 
+from costlab.monitoring.budget.engine import ADMITTED, SETTLED
 from costlab.monitoring.budget.limits import Account, Limits
 from costlab.monitoring.budget.records import Answer, Ask, AuditEntry, Close, Restart
 
 __all__ = ["KEYS", "Words", "entries", "script"]
 
-KEYS: Final = ("books", "reservations", "expiry", "audit", "lapsed", "unbooked")
+KEYS: Final = ("books", "expiry", "audit", "lapsed")
 Arguments = tuple[Any, ...]
 
 
@@ -30,51 +30,76 @@ class Words:
     """Arguments for the script, and the sense of its answers; remembers which books it was told of."""
 
     def __init__(self) -> None:
-        self._generation, self._offer = "", secrets.token_hex(8)
-        self._lock = Lock()
+        # The generation that it knows, or one that it offers, after a plus.
+        self._generation = f"+{secrets.token_hex(8)}"
+        self._plan: tuple[Limits | None, Arguments] = (None, ())
 
     def reserve(self, limits: Limits, ask: Ask) -> Arguments:
         """Arguments of a reservation."""
-        judged: list[Any] = []
-        for limit, hard in zip(limits.by_priority[ask.priority], limits.hard, strict=True):
-            judged += (limit.name, limit.micro_usd, int(limit.stops), hard.micro_usd)
-        told = (ask.token, ask.amount_micro_usd, ask.day, ask.month, repr(ask.expires_s))
-        return (*self._head("reserve", ask.now_s, limits), *told, *judged)
+        day, month = limits.by_priority[ask.priority]
+        told = (ask.token, ask.amount_micro_usd, repr(ask.expires_s), day.micro_usd, month.micro_usd, ask.priority)
+        return (*self._head("reserve", ask.now_s, limits, ask.day), *told)
 
     def close(self, limits: Limits, said: Close) -> Arguments:
         """Arguments of a settlement."""
         actual = "" if said.actual_micro_usd is None else said.actual_micro_usd
-        told = (said.token, actual, said.day, said.month, int(said.again), int(said.unbooked))
-        return (*self._head("close", said.now_s, limits), *told)
+        told = (said.token, said.amount_micro_usd, actual, int(said.again), int(said.unbooked))
+        return (*self._head("close", said.now_s, limits, said.day), *told)
 
     def restart(self, limits: Limits, ask: Restart) -> Arguments:
         """Arguments of a reset."""
-        told = (json.dumps(ask.person), json.dumps(ask.reason), ask.extra_micro_usd, ask.day, ask.month)
-        return (*self._head("restart", ask.now_s, limits), *told)
+        told = (json.dumps(ask.person), json.dumps(ask.reason), ask.extra_micro_usd)
+        return (*self._head("restart", ask.now_s, limits, ask.day), *told)
 
-    def read(self, now_s: float, periods: tuple[str, ...]) -> Arguments:
-        """Arguments of a look at the accounts."""
-        return ("read", "", self._offer, repr(now_s), 0, 0, *periods)
+    def read(self, now_s: float, day: str) -> Arguments:
+        """Arguments of a look at the accounts of a day and its month."""
+        return ("read", self._generation, repr(now_s), "{}", day)
 
-    def answer(self, said: list[Any]) -> Answer:
+    def answer(self, said: str | list[Any]) -> Answer:
         """The sense of an answer."""
-        outcome, generation, name, cap, spent, reserved, stopped, *texts = said
-        if generation != self._generation:
-            # Offered once: books that are begun after a loss must not pass for those that were lost.
-            with self._lock:
-                self._generation, self._offer = generation, secrets.token_hex(8)
-        return Answer(outcome, entries(texts), name, int(cap), int(spent), int(reserved), bool(stopped))
+        if isinstance(said, str):  # nothing but the outcome is new
+            return ADMITTED if said == "admitted" else SETTLED
+        outcome, generation, *rest = said
+        self._generation = generation
+        if not rest:
+            return Answer(outcome)
+        new: tuple[AuditEntry, ...] = ()
+        if "entries" in rest:
+            at = rest.index("entries")
+            rest, new = rest[:at], entries(rest[at + 1 :])
+        if not rest:
+            return Answer(outcome, new)
+        name, cap, spent, reserved, stopped = rest
+        return Answer(outcome, new, name, int(cap), int(spent), int(reserved), bool(stopped))
 
     @staticmethod
-    def accounts(said: list[Any], count: int) -> tuple[str, tuple[Account, ...]]:
-        """The sense of an answer to a look at `count` accounts."""
-        accounts = []
-        for text in said[-count:]:
-            spent, reserved, extra, lapsed = map(int, text.split())
-            accounts.append(Account(spent, reserved, extra, lapsed))
-        return str(said[2]), tuple(accounts)
+    def accounts(said: list[Any]) -> tuple[str, tuple[Account, Account]]:
+        """The sense of an answer to a look at the accounts."""
+        stopped_by, day, month = said
+        return stopped_by, (_account(day), _account(month))
 
-    def _head(self, step: str, now_s: float, limits: Limits) -> Arguments:
-        every = (*limits.daily, *limits.monthly)
-        flat = [v for limit in every for v in (limit.name, 1 + limit.monthly, limit.micro_usd, int(limit.stops))]
-        return (step, self._generation, self._offer, repr(now_s), int(limits.stops_when_lost), len(every), *flat)
+    def _head(self, step: str, now_s: float, limits: Limits, day: str) -> Arguments:
+        planned, plan = self._plan
+        if planned is not limits:
+            plan = (_plan(limits), limits.daily[0].micro_usd, limits.monthly[0].micro_usd)
+            self._plan = (limits, plan)  # as a whole, so that threads need no lock
+        text, low_day, low_month = plan
+        return (step, self._generation, repr(now_s), text, day, low_day, low_month)
+
+
+def _plan(limits: Limits) -> str:
+    """The limits as the script reads them, where one is met."""
+    every = (*limits.daily, *limits.monthly)
+    return json.dumps(
+        {
+            "stops_when_lost": limits.stops_when_lost,
+            "limits": [(one.name, 1 + one.monthly, one.micro_usd, int(one.stops)) for one in every],
+            "by": {priority: [1 + every.index(one) for one in pair] for priority, pair in limits.by_priority.items()},
+            "hard": [one.micro_usd for one in limits.hard],
+        }
+    )
+
+
+def _account(text: str) -> Account:
+    spent, reserved, extra, lapsed = map(int, text.split())
+    return Account(spent, reserved, extra, lapsed)

@@ -87,12 +87,12 @@ class SqliteBudgetStore:
         """End the emergency stop."""
         return self._step(lambda books: engine.restart(books, limits, ask))
 
-    def read(self, now_s: float, *periods: str) -> tuple[str, tuple[Account, ...]]:
-        """The limit that stopped the budget, or the empty string, and the accounts of days or months."""
+    def read(self, now_s: float, day: str, month: str) -> tuple[str, tuple[Account, Account]]:
+        """The limit that stopped the budget, or the empty string, and the accounts of a day and a month."""
 
-        def look(books: SqliteBooks) -> tuple[str, tuple[Account, ...]]:
+        def look(books: SqliteBooks) -> tuple[str, tuple[Account, Account]]:
             engine.expire(books, now_s)
-            return books.stopped_by, tuple(books.account(period) or Account() for period in periods)
+            return books.stopped_by, (books.account(day) or Account(), books.account(month) or Account())
 
         return self._step(look)
 
@@ -112,9 +112,9 @@ class SqliteBudgetStore:
         """As :meth:`restart`."""
         return await asyncio.to_thread(self.restart, limits, ask)
 
-    async def aread(self, now_s: float, *periods: str) -> tuple[str, tuple[Account, ...]]:
+    async def aread(self, now_s: float, day: str, month: str) -> tuple[str, tuple[Account, Account]]:
         """As :meth:`read`."""
-        return await asyncio.to_thread(self.read, now_s, *periods)
+        return await asyncio.to_thread(self.read, now_s, day, month)
 
     async def aaudit(self) -> tuple[AuditEntry, ...]:
         """As :meth:`audit`."""
