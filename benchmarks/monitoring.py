@@ -7,7 +7,6 @@ rounds are printed.
 
 import itertools
 import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -15,12 +14,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from costlab.cache import EmbeddedServer
 from costlab.events import Hooks, RequestEvent
 from costlab.monitoring.budget import BudgetGuard, BudgetPolicy, MemoryBudgetStore, RedisBudgetStore, SqliteBudgetStore
 from costlab.monitoring.ledger import Ledger
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.monitoring.servers import RedisServer
 
 ROUNDS = 9
 POLICY = BudgetPolicy(daily_soft_usd=1e6, daily_hard_usd=5e6, monthly_usd=120e6)
@@ -102,7 +99,7 @@ def main() -> None:
         compare("reserve + settle, SQLite", reserve_and_settle(BudgetGuard(POLICY, store)), floor, 500,
                 time.process_time, "")  # fmt: skip
         store.disconnect()
-        server = RedisServer(folder).start()
+        server = EmbeddedServer(folder=folder).start()
         try:
             redis = RedisBudgetStore(server.url, timeout_s=5)
             ping = redis._client.ping

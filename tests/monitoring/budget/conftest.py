@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from costlab.cache import EmbeddedServer
 from costlab.monitoring.budget import BudgetStore, MemoryBudgetStore, RedisBudgetStore, SqliteBudgetStore
-from tests.monitoring.servers import RedisServer
+from tests.monitoring.servers import server_in
 
 _numbers = count()
 
@@ -15,9 +16,9 @@ KINDS = ["memory", "sqlite", pytest.param("redis", marks=pytest.mark.redis)]
 
 
 @pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     """A server for all tests that leave it alive."""
-    server = RedisServer(tmp_path_factory.mktemp("redis")).start()
+    server = server_in(tmp_path_factory.mktemp("redis")).start()
     yield server
     server.stop()
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from costlab.cache import EmbeddedServer
 from costlab.errors import BudgetStoreError, InvalidValueError
 from costlab.monitoring.budget import (
     AsyncBudgetGuard,
@@ -23,28 +24,28 @@ from costlab.monitoring.ledger import Ledger
 from tests import needs
 from tests.monitoring.budget.support import Clock, policy, refused_by, spend
 from tests.monitoring.budget.worker import event
-from tests.monitoring.servers import RedisServer
+from tests.monitoring.servers import server_in
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
+def server(tmp_path: Path) -> Iterator[EmbeddedServer]:
     """A server of this test's own, which forgets everything when it ends."""
-    running = RedisServer(tmp_path).start()
+    running = server_in(tmp_path).start()
     yield running
     running.stop()
 
 
 @pytest.fixture
-def durable_server(tmp_path: Path) -> Iterator[RedisServer]:
+def durable_server(tmp_path: Path) -> Iterator[EmbeddedServer]:
     """A server of this test's own, which keeps its data."""
     (tmp_path / "durable").mkdir()
-    running = RedisServer(tmp_path / "durable", durable=True).start()
+    running = server_in(tmp_path / "durable", durable=True).start()
     yield running
     running.stop()
 
 
 @pytest.fixture
-def connect(server: RedisServer) -> Iterator[Callable[[], RedisBudgetStore]]:
+def connect(server: EmbeddedServer) -> Iterator[Callable[[], RedisBudgetStore]]:
     made: list[RedisBudgetStore] = []
 
     def make() -> RedisBudgetStore:
@@ -78,7 +79,7 @@ class Severed:
 
 @pytest.mark.redis
 def test_without_its_store_a_guard_refuses_and_says_so(
-    durable_server: RedisServer, caplog: pytest.LogCaptureFixture
+    durable_server: EmbeddedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = RedisBudgetStore(durable_server.url, timeout_s=5)
     guard = BudgetGuard(policy(), store, clock=Clock())
@@ -99,7 +100,7 @@ def test_without_its_store_a_guard_refuses_and_says_so(
 
 @pytest.mark.redis
 def test_a_policy_may_allow_to_run_unguarded_and_the_spend_is_recorded_later(
-    server: RedisServer, connect: Callable[[], RedisBudgetStore], caplog: pytest.LogCaptureFixture
+    server: EmbeddedServer, connect: Callable[[], RedisBudgetStore], caplog: pytest.LogCaptureFixture
 ) -> None:
     guard = BudgetGuard(policy(on_store_failure="allow"), connect(), clock=Clock())
     server.stop()
@@ -117,7 +118,7 @@ def test_a_policy_may_allow_to_run_unguarded_and_the_spend_is_recorded_later(
 
 
 @pytest.mark.redis
-def test_a_settlement_that_could_not_be_said_waits_and_counts_once(durable_server: RedisServer) -> None:
+def test_a_settlement_that_could_not_be_said_waits_and_counts_once(durable_server: EmbeddedServer) -> None:
     store = RedisBudgetStore(durable_server.url, timeout_s=5)
     guard = BudgetGuard(policy(), store, clock=Clock())
     reservations = [guard.reserve(1) for _ in range(3)]
@@ -177,7 +178,7 @@ def test_both_attempts_lost_and_said_again_later_count_once(connect: Callable[[]
 
 @pytest.mark.redis
 def test_a_server_that_lost_its_records_stops_the_budget_once(
-    server: RedisServer, connect: Callable[[], RedisBudgetStore], tmp_path: Path
+    server: EmbeddedServer, connect: Callable[[], RedisBudgetStore], tmp_path: Path
 ) -> None:
     alerts: list[AuditEntry] = []
     old = [BudgetGuard(policy(), connect(), clock=Clock(), on_alert=alerts.append) for _ in range(2)]
@@ -203,7 +204,7 @@ def test_a_server_that_lost_its_records_stops_the_budget_once(
 
 @pytest.mark.redis
 def test_where_running_without_a_store_is_allowed_lost_records_are_told_and_stop_nothing(
-    server: RedisServer, connect: Callable[[], RedisBudgetStore]
+    server: EmbeddedServer, connect: Callable[[], RedisBudgetStore]
 ) -> None:
     alerts: list[AuditEntry] = []
     guard = BudgetGuard(policy(on_store_failure="allow"), connect(), clock=Clock(), on_alert=alerts.append)
@@ -225,7 +226,7 @@ def test_a_server_that_forgot_the_script_is_told_again(connect: Callable[[], Red
 
 
 @pytest.mark.redis
-def test_the_asynchronous_guard_keeps_what_it_could_not_say(durable_server: RedisServer) -> None:
+def test_the_asynchronous_guard_keeps_what_it_could_not_say(durable_server: EmbeddedServer) -> None:
     store = RedisBudgetStore(durable_server.url, timeout_s=5)
     guard = AsyncBudgetGuard(policy(), store, clock=Clock())
 

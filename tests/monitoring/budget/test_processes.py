@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from costlab.cache import EmbeddedServer
 from costlab.monitoring.budget import BudgetGuard, BudgetPolicy, BudgetStatus, RedisBudgetStore, SqliteBudgetStore
 from costlab.monitoring.ledger import Ledger
 from tests.monitoring.budget.support import START_S
-from tests.monitoring.servers import RedisServer
+from tests.monitoring.servers import server_in
 
 ROOT = Path(__file__).parents[3]
 KINDS = ["sqlite", pytest.param("redis", marks=pytest.mark.redis)]
@@ -91,10 +92,10 @@ def crew(redis_server_if: Callable[[str], str], tmp_path: Path) -> Iterator[Call
 
 @pytest.fixture
 def redis_server_if(tmp_path: Path) -> Iterator[Callable[[str], str]]:
-    servers: list[RedisServer] = []
+    servers: list[EmbeddedServer] = []
 
     def url(kind: str) -> str:
-        servers.append(RedisServer(tmp_path).start())
+        servers.append(server_in(tmp_path).start())
         return servers[-1].url
 
     yield url
@@ -149,7 +150,7 @@ def test_the_books_survive_a_restart_of_redis_and_the_death_of_a_worker(
     crew: Callable[..., Crew], tmp_path: Path, crash: bool
 ) -> None:
     (tmp_path / "redis").mkdir()
-    server = RedisServer(tmp_path / "redis", durable=True).start()
+    server = server_in(tmp_path / "redis", durable=True).start()
     policy = {"daily_soft_usd": 4, "daily_hard_usd": 4, "monthly_usd": 100, "reservation_ttl_s": 3.0}
     workers = crew(
         "redis", server.url, policy=policy, threads=4, calls=40, estimate_micro_usd=[1000, 9999], call_s=0.02,

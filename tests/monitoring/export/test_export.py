@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from costlab.cache.server import free_port
 from costlab.errors import InvalidValueError
 from costlab.events import RequestEvent
 from costlab.monitoring.alerts import recordings
@@ -111,13 +111,6 @@ def test_files_fit_together() -> None:
 def test_targets_are_checked(target: str) -> None:
     with pytest.raises(InvalidValueError, match="target must be a host and a port"):
         export_files(target)
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 def ask(url: str) -> Any:
