@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from costlab.monitoring.budget.calendar import Calendar, Periods
 from costlab.monitoring.budget.limits import Account, level
 from costlab.monitoring.budget.policy import BudgetPolicy
 from costlab.monitoring.budget.records import Answer, Ask, AuditEntry, BudgetStatus, Close, Restart
+from costlab.monitoring.budget.stores.protocol import BudgetStore
 from costlab.monitoring.forks import after_fork
 
 __all__ = ["Alert", "Desk", "GuardCounts"]
@@ -57,11 +59,14 @@ class Desk:
     def __init__(
         self,
         policy: BudgetPolicy,
-        clock: Callable[[], float],
-        on_alert: Alert | None,
-        new_token: Callable[[], str] | None,
+        store: BudgetStore,
+        *,
+        clock: Callable[[], float] = time.time,
+        on_alert: Alert | None = None,
+        new_token: Callable[[], str] | None = None,
     ) -> None:
         self.policy = policy
+        self._store = store
         self._limits = policy.limits
         self._clock = clock
         self._calendar = Calendar(policy.timezone)

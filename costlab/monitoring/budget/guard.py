@@ -1,16 +1,12 @@
 """The guard: nothing is spent that was not reserved before."""
 
-import time
-from collections.abc import Callable
 from contextlib import suppress
 
 from costlab.errors import BudgetStoreError
 from costlab.events import Priority
-from costlab.monitoring.budget.desk import Alert, Desk
-from costlab.monitoring.budget.policy import BudgetPolicy
+from costlab.monitoring.budget.desk import Desk
 from costlab.monitoring.budget.records import AuditEntry, BudgetStatus, Close
 from costlab.monitoring.budget.reservation import AsyncReservation, Reservation, Reserving
-from costlab.monitoring.budget.stores.protocol import BudgetStore
 
 __all__ = ["AsyncBudgetGuard", "BudgetGuard"]
 
@@ -61,18 +57,6 @@ class BudgetGuard(Desk):
     >>> guard.status().level
     'normal'
     """
-
-    def __init__(
-        self,
-        policy: BudgetPolicy,
-        store: BudgetStore,
-        *,
-        clock: Callable[[], float] = time.time,
-        on_alert: Alert | None = None,
-        new_token: Callable[[], str] | None = None,
-    ) -> None:
-        super().__init__(policy, clock, on_alert, new_token)
-        self._store = store
 
     def reserve(self, estimate_usd: float, priority: Priority = "standard") -> Reservation:
         """Set `estimate_usd` aside for a call that is about to be made.
@@ -184,18 +168,6 @@ class AsyncBudgetGuard(Desk):
     -----
     A task that is cancelled while its reservation is on the way may leave it behind; it expires.
     """
-
-    def __init__(
-        self,
-        policy: BudgetPolicy,
-        store: BudgetStore,
-        *,
-        clock: Callable[[], float] = time.time,
-        on_alert: Alert | None = None,
-        new_token: Callable[[], str] | None = None,
-    ) -> None:
-        super().__init__(policy, clock, on_alert, new_token)
-        self._store = store
 
     def reserve(self, estimate_usd: float, priority: Priority = "standard") -> Reserving:
         """As :meth:`BudgetGuard.reserve`; to be awaited, or entered by ``async with``."""
