@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from costlab import checks
 from costlab.cache import Answer, Request
 from costlab.datasets import OUT_OF_SCOPE, SupportQuery, support_queries
-from costlab.traffic import DAY_S, arrival_times, paraphrase_stream, reworded
+from costlab.traffic import arrival_times, paraphrase_stream, reworded
+from costlab.units import SECONDS_PER_DAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -125,7 +126,9 @@ def desk_day(
     """
     checks.positive("requests", requests)
     checks.fraction("retyped_fraction", retyped_fraction)
-    times = arrival_times(rng, requests_per_s=requests / DAY_S, duration_s=DAY_S, diurnal_fraction=SWING)
+    times = arrival_times(
+        rng, requests_per_s=requests / SECONDS_PER_DAY, duration_s=SECONDS_PER_DAY, diurnal_fraction=SWING
+    )
     queries = support_queries().split(split)
     meanings = [meaning(query) for query in queries]
     chosen = paraphrase_stream(rng, meanings, zipf=zipf, requests=len(times)).tolist()

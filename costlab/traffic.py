@@ -9,7 +9,7 @@ import numpy as np
 
 from costlab import checks
 from costlab.errors import InvalidValueError
-from costlab.units import HOURS_PER_DAY, SECONDS_PER_HOUR
+from costlab.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +20,6 @@ __all__ = ["arrival_times", "paraphrase_stream", "reworded", "zipf_stream"]
 
 #: Laws of the time between two requests: both have any coefficient of variation that bursts need.
 LAWS: Final = ("gamma", "hyperexponential")
-
-DAY_S: Final = HOURS_PER_DAY * SECONDS_PER_HOUR
 
 
 def zipf_stream(rng: np.random.Generator, *, unique: int, zipf: float, requests: int) -> NDArray[np.int64]:
@@ -171,7 +169,7 @@ def arrival_times(
     swing = checks.fraction("diurnal_fraction", diurnal_fraction, one=False)
     checks.finite("peak_s", peak_s)
     grid = np.linspace(0.0, duration_s, max(2, int(duration_s / 60) + 1))
-    angle = 2 * np.pi / DAY_S
+    angle = 2 * np.pi / SECONDS_PER_DAY
     # The integral of the rate, in requests; where it reaches k, the k-th request comes.
     expected = rate * (grid + swing / angle * (np.sin(angle * (grid - peak_s)) + np.sin(angle * peak_s)))
     reached: list[NDArray[np.float64]] = []

@@ -11,7 +11,7 @@ import numpy as np
 
 from costlab.errors import InvalidValueError
 from costlab.serving import MOST_REPLICAS
-from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, SECONDS_PER_HOUR
+from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,7 +73,7 @@ def monthly_saving_usd(
     730 hours. Arguments are not checked one by one; they broadcast against each other.
     """
     requests = np.asarray(requests_per_day, dtype=np.float64)
-    peak = requests * (peak_to_mean / (HOURS_PER_DAY * SECONDS_PER_HOUR))
+    peak = requests * (peak_to_mean / SECONDS_PER_DAY)
     wanted = peak / (np.asarray(capacity_requests_per_s) * max_utilization_fraction)
     replicas = np.maximum(1.0, np.ceil(wanted * (1.0 - 1e-12))) + spare_replicas
     own = replicas * (np.asarray(replica_usd_per_hour) * HOURS_PER_MONTH) + fixed_usd_per_month

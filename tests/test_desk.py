@@ -10,7 +10,7 @@ from costlab.cache import MemoryStore, Request, ResponseCache, SemanticHit
 from costlab.datasets import support_queries
 from costlab.desk import DeskDay, desk_day, meaning, replay
 from costlab.errors import InvalidValueError, UnknownNameError
-from costlab.traffic import DAY_S
+from costlab.units import SECONDS_PER_DAY
 
 DAY = DeskDay((0.0, 10.0, 20.0, 30.0, 4000.0), ("on?", "off?", "on?", "turn on", "on?"), {
     "on?": "enable", "off?": "disable", "turn on": "enable",
@@ -37,7 +37,7 @@ def test_a_day_has_as_many_requests_as_asked_for_most_of_them_by_day() -> None:
     day = desk_day(np.random.default_rng(1), requests=4000)
     assert len(day.texts) == len(day.times_s) == pytest.approx(4000, rel=0.05)
     assert list(day.times_s) == sorted(day.times_s)
-    assert 0 <= day.times_s[0] <= day.times_s[-1] < DAY_S
+    assert 0 <= day.times_s[0] <= day.times_s[-1] < SECONDS_PER_DAY
     by_day = sum(8 * 3600 < time < 20 * 3600 for time in day.times_s)
     assert by_day > 0.6 * len(day.texts)
 

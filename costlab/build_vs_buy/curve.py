@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from costlab import checks
 from costlab.errors import InvalidValueError
 from costlab.serving import replicas_needed
-from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, SECONDS_PER_HOUR
+from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, SECONDS_PER_DAY
 
 __all__ = ["CostCurve", "CostPoint", "Interval", "cost_curve"]
 
@@ -127,7 +127,7 @@ def cost_curve(
 
     # A day's requests that one serving replica takes at the chosen peak and load.
     per_replica = float(capacity_requests_per_s) * max_utilization_fraction / peak_to_mean
-    per_replica *= HOURS_PER_DAY * SECONDS_PER_HOUR
+    per_replica *= SECONDS_PER_DAY
     largest = max(requests_per_day)
     most = max(1, math.ceil(largest / per_replica * (1.0 - 1e-12)))
     if most > MOST_REPLICAS:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from costlab import checks
 from costlab.errors import InvalidValueError
 from costlab.serving import MOST_REPLICAS
-from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, SECONDS_PER_HOUR
+from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, SECONDS_PER_DAY
 
 __all__ = ["Endpoint", "MigrationPlan", "MigrationStep", "migration_plan"]
 
@@ -58,7 +58,7 @@ class Endpoint:
     @property
     def peak_gpus(self) -> float:
         """GPUs that its peak keeps busy."""
-        per_s = self.requests_per_day / (HOURS_PER_DAY * SECONDS_PER_HOUR)
+        per_s = self.requests_per_day / SECONDS_PER_DAY
         return per_s * self.peak_to_mean * self.gpu_s_per_request
 
 

@@ -11,7 +11,7 @@ from costlab import checks
 from costlab.catalog import api_price, gpu_price
 from costlab.errors import InvalidValueError
 from costlab.extras import require
-from costlab.units import HOURS_PER_DAY, MICRO_USD_PER_USD, SECONDS_PER_HOUR
+from costlab.units import HOURS_PER_DAY, MICRO_USD_PER_USD, SECONDS_PER_DAY, SECONDS_PER_HOUR
 from costlab.vectorized import price_rows_usd
 from costlab.workload import Workload
 
@@ -22,7 +22,6 @@ __all__ = ["SAMPLE_START_S", "SampleTier", "sample_gpu_hours", "sample_log"]
 
 #: Midnight UTC before Monday the 5th of January 2026.
 SAMPLE_START_S: Final = 1_767_571_200.0
-DAY_S: Final = HOURS_PER_DAY * SECONDS_PER_HOUR
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +130,7 @@ def sample_log(
     if runaway:
         extra = max(1, requests // days // 5)
         times = np.concatenate(
-            [times, start_s + (days - 1) * DAY_S + 14 * SECONDS_PER_HOUR + rng.uniform(0, 7200, extra)]
+            [times, start_s + (days - 1) * SECONDS_PER_DAY + 14 * SECONDS_PER_HOUR + rng.uniform(0, 7200, extra)]
         )
         tier = np.concatenate([tier, np.full(extra, len(TIERS) - 1)])
         tenant = np.concatenate([tenant, np.full(extra, min(2, tenants - 1))])
@@ -152,7 +151,7 @@ def sample_log(
 def _times(rng: np.random.Generator, requests: int, days: int, start_s: float) -> NDArray[np.float64]:
     """Seconds from the start: an hour of the curve each, at random within the hour, weekends at 40 %."""
     curve = np.array(Workload(1.0, input_tokens=1.0, peak_to_mean=2.0).hourly_requests_per_s())
-    weekday = (int(start_s // DAY_S) + 3 + np.arange(days)) % 7  # 1 January 1970 was a Thursday
+    weekday = (int(start_s // SECONDS_PER_DAY) + 3 + np.arange(days)) % 7  # 1 January 1970 was a Thursday
     weights = np.outer(np.where(weekday >= 5, 0.4, 1.0), curve).ravel()
     counts = rng.multinomial(requests, weights / weights.sum())
     hours = np.repeat(np.arange(days * HOURS_PER_DAY), counts)
@@ -261,13 +260,13 @@ def sample_gpu_hours(
     """
     checks.whole("days", days, at_least=1)
     checks.whole("gpus", gpus, at_least=1)
-    checks.positive("interval_s", interval_s, at_most=DAY_S)
+    checks.positive("interval_s", interval_s, at_most=SECONDS_PER_DAY)
     price = gpu_price("A10G", snapshot="list").usd_per_hour if usd_per_hour is None else usd_per_hour
     checks.non_negative("usd_per_hour", price)
     pyarrow = require("pyarrow", "usage")
-    steps = int(days * DAY_S // interval_s)
+    steps = int(days * SECONDS_PER_DAY // interval_s)
     times = np.arange(steps) * interval_s
-    hour = times % DAY_S / SECONDS_PER_HOUR
+    hour = times % SECONDS_PER_DAY / SECONDS_PER_HOUR
     load = 0.45 + 0.35 * np.cos(2 * np.pi * (hour - 14) / HOURS_PER_DAY)
     busy = np.clip(load[:, None] + rng.normal(0.0, 0.05, (steps, gpus)), 0.0, 1.0)
     asleep = (hour < 8) | (hour >= 20)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from costlab import checks
 from costlab.errors import InvalidValueError
-from costlab.units import HOURS_PER_DAY, SECONDS_PER_HOUR, TOKENS_PER_MTOK
+from costlab.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, TOKENS_PER_MTOK
 
 __all__ = ["MOST_REPLICAS", "Replicas", "replicas_needed", "usd_per_mtok", "usd_per_request"]
 
@@ -168,7 +168,7 @@ def replicas_needed(
     load = checks.fraction("max_utilization_fraction", max_utilization_fraction, zero=False)
     spare_replicas = checks.whole("spare_replicas", spare_replicas)
     checks.whole("at_least", at_least)
-    mean = requests / (HOURS_PER_DAY * SECONDS_PER_HOUR)
+    mean = requests / SECONDS_PER_DAY
     wanted = mean * peak / rate / load
     if wanted > MOST_REPLICAS:
         raise InvalidValueError("requests_per_day", f"what {MOST_REPLICAS:g} replicas can serve", requests_per_day)

@@ -8,11 +8,12 @@ from typing import Final, Protocol
 
 from costlab.monitoring.budget.limits import Account, Limit, Limits, decide
 from costlab.monitoring.budget.records import Answer, Ask, AuditEntry, Change, Close, Held, Restart
+from costlab.units import SECONDS_PER_DAY
 
 __all__ = ["ADMITTED", "LAPSED_KEPT_S", "SETTLED", "Books", "close", "expire", "reserve", "restart"]
 
 #: How long an expired reservation can still be settled as itself: a week, in seconds.
-LAPSED_KEPT_S: Final = 7 * 86400.0
+LAPSED_KEPT_S: Final = 7.0 * SECONDS_PER_DAY
 
 #: The answers of most steps, which change nothing but amounts.
 ADMITTED: Final = Answer("admitted")

@@ -12,12 +12,12 @@ from costlab.events import OUTCOMES
 from costlab.extras import require
 from costlab.monitoring.usage.columns import DEFAULTS, FAILED, REQUIRED, UsageError, require_columns
 from costlab.monitoring.usage.totals import Usage, roll_up
-from costlab.units import HOURS_PER_DAY, SECONDS_PER_HOUR
+from costlab.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 __all__ = ["GROUPS", "SPANS", "lazy_frame", "usage", "value_or_null"]
 
 #: Lengths of the groups of time, in seconds; their keys are the second at which each begins.
-SPANS: Final = {"minute": 60, "hour": SECONDS_PER_HOUR, "day": SECONDS_PER_HOUR * HOURS_PER_DAY}
+SPANS: Final = {"minute": 60, "hour": SECONDS_PER_HOUR, "day": SECONDS_PER_DAY}
 
 #: What requests may be grouped by. Days and hours are those of UTC.
 GROUPS: Final = ("tier", "model", "tenant", "outcome", "priority", *SPANS)
