@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from costlab import checks
 from costlab.cache import Answer, Request
-from costlab.datasets import OUT_OF_SCOPE, SupportQuery, support_queries
+from costlab.datasets import support_queries
 from costlab.traffic import arrival_times, paraphrase_stream, reworded
 from costlab.units import SECONDS_PER_DAY
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from costlab.cache import ResponseCache
 
-__all__ = ["DayReport", "DeskDay", "desk_day", "meaning", "replay"]
+__all__ = ["DayReport", "DeskDay", "desk_day", "replay"]
 
 #: Requests at two in the afternoon are four times those at two in the night.
 SWING: Final = 0.6
@@ -70,11 +70,6 @@ class DayReport:
     def hits(self) -> int:
         """Exact and semantic hits together."""
         return self.exact_hits + self.semantic_hits
-
-
-def meaning(query: SupportQuery) -> str:
-    """What a query asks for: its intent; a query out of scope means itself only, as nobody else has its answer."""
-    return query.id if query.intent == OUT_OF_SCOPE else query.intent
 
 
 def desk_day(
@@ -130,7 +125,7 @@ def desk_day(
         rng, requests_per_s=requests / SECONDS_PER_DAY, duration_s=SECONDS_PER_DAY, diurnal_fraction=SWING
     )
     queries = support_queries().split(split)
-    meanings = [meaning(query) for query in queries]
+    meanings = [query.meaning for query in queries]
     chosen = paraphrase_stream(rng, meanings, zipf=zipf, requests=len(times)).tolist()
     texts = [
         reworded(rng, queries[k].text) if anew else queries[k].text

@@ -15,7 +15,7 @@ from costlab.cache.guards import DEFAULT_GUARDS, STRICT_GUARDS, Guard, reasons
 from costlab.cache.promise import check_promise
 from costlab.cache.semantic import labelled_lookups
 from costlab.cache.threshold import Lookup, evaluate_threshold, fit_threshold
-from costlab.datasets import OUT_OF_SCOPE, IntentQueries, SupportQuery, banking77, clinc150, support_queries
+from costlab.datasets import IntentQueries, banking77, clinc150, support_queries
 from costlab.devices import find_device
 from costlab.recordings import Recording
 from costlab.traffic import reworded
@@ -68,17 +68,13 @@ def support_lookups(
     queries = [query for split in splits for query in support_queries().split(split)]
     order = rng.permutation(len(queries)).tolist()
     half = len(queries) // 2
-    cached = [_labelled(queries[k]) for k in order[:half]]
+    cached = [(queries[k].text, queries[k].meaning) for k in order[:half]]
     last = None if new is None else half + checks.whole("new", new, at_least=1)
-    asked = [_labelled(queries[k]) for k in order[half:last]]
+    asked = [(queries[k].text, queries[k].meaning) for k in order[half:last]]
     for k in rng.integers(len(cached), size=round(len(asked) * repeated / (1 - repeated))).tolist():
         text, label = cached[k]
         asked.append((reworded(rng, text), label))
     return labelled_lookups(embedder, cached, asked, guards=guards)
-
-
-def _labelled(query: SupportQuery) -> tuple[str, str]:
-    return query.text, query.id if query.intent == OUT_OF_SCOPE else query.intent
 
 
 def intent_lookups(

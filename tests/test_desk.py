@@ -8,7 +8,7 @@ import pytest
 
 from costlab.cache import MemoryStore, Request, ResponseCache, SemanticHit
 from costlab.datasets import support_queries
-from costlab.desk import DeskDay, desk_day, meaning, replay
+from costlab.desk import DeskDay, desk_day, replay
 from costlab.errors import InvalidValueError, UnknownNameError
 from costlab.units import SECONDS_PER_DAY
 
@@ -43,7 +43,7 @@ def test_a_day_has_as_many_requests_as_asked_for_most_of_them_by_day() -> None:
 
 
 def test_words_come_from_one_split_and_most_are_typed_anew() -> None:
-    texts = {query.text: meaning(query) for query in support_queries().split("calibration")}
+    texts = {query.text: query.meaning for query in support_queries().split("calibration")}
     day = desk_day(np.random.default_rng(2), split="calibration", retyped_fraction=0.8)
     as_in_the_data = [text in texts for text in day.texts]
     # A fifth is word for word; of the others some are in lower case already, or have nothing to leave out.
@@ -68,7 +68,7 @@ def test_the_same_seed_makes_the_same_day() -> None:
 
 def test_out_of_scope_queries_mean_nothing_but_themselves() -> None:
     outside = [query for query in support_queries().queries if query.intent == "out_of_scope"]
-    assert len({meaning(query) for query in outside}) == len(outside)
+    assert len({query.meaning for query in outside}) == len(outside)
 
 
 def test_an_exact_cache_hits_on_equal_texts_and_is_never_wrong() -> None:

@@ -55,6 +55,11 @@ class SupportQuery:
     difficulty: str
     split: str
 
+    @property
+    def meaning(self) -> str:
+        """What it asks for: its intent; out of scope it means itself only, as nobody else has its answer."""
+        return self.id if self.intent == OUT_OF_SCOPE else self.intent
+
 
 @dataclass(frozen=True, slots=True)
 class QueryPair:
