@@ -7,6 +7,7 @@ the catalogue as it stood on a day. A name or a price that is not there raises: 
 from costlab.catalog.api_costs import ApiCost, ImagePrice, api_cost, image_price
 from costlab.catalog.api_lookup import api_models, api_price, api_snapshot
 from costlab.catalog.api_prices import ApiPrice, ApiSnapshot, ApiTier
+from costlab.catalog.dated import parse_day
 from costlab.catalog.gpus import PRECISIONS, GpuSpec, gpu, gpus
 from costlab.catalog.prices import (
     KINDS,
@@ -16,7 +17,6 @@ from costlab.catalog.prices import (
     current_gpu_prices,
     gpu_price,
     gpu_prices,
-    parse_day,
     stale_gpu_prices,
 )
 from costlab.catalog.stores import (

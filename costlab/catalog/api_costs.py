@@ -10,7 +10,8 @@ from typing import Any
 from costlab import checks
 from costlab.catalog.api_lookup import api_price
 from costlab.catalog.api_prices import ApiPrice, ApiSnapshot
-from costlab.catalog.prices import KINDS, parse_day
+from costlab.catalog.dated import parse_day
+from costlab.catalog.prices import KINDS
 from costlab.errors import InvalidValueError, PriceNotFoundError, UnknownNameError
 from costlab.workload import Workload
 

@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from costlab.catalog.api_prices import ApiPrice, ApiSnapshot, ApiTier
-from costlab.catalog.prices import parse_day
+from costlab.catalog.dated import parse_day
 from costlab.errors import AmbiguousPriceError, PriceNotFoundError, UnknownNameError
 from costlab.units import HOURS_PER_DAY
 

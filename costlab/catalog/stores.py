@@ -9,7 +9,8 @@ from importlib.resources import files
 from typing import Final
 
 from costlab import checks
-from costlab.catalog.prices import KINDS, SNAPSHOTS, parse_day
+from costlab.catalog.dated import newest_rows, parse_day
+from costlab.catalog.prices import KINDS, SNAPSHOTS
 from costlab.errors import InvalidValueError, PriceNotFoundError
 from costlab.units import BYTES_PER_GB, BYTES_PER_GIB, HOURS_PER_MONTH
 
@@ -83,6 +84,11 @@ class StorePrice:
         return self.node_gib * BYTES_PER_GIB / BYTES_PER_GB * (1.0 - self.reserved_fraction)
 
     @property
+    def series(self) -> tuple[str, ...]:
+        """What must be equal for two rows to be the same price at two dates."""
+        return (self.name,)
+
+    @property
     def usd_per_gb_hour(self) -> float:
         """Price of a GB for an hour in USD; of a node, when it is full. A month has 730 hours."""
         if self.per == "gb_month":
@@ -135,13 +141,7 @@ def current_store_prices(as_of: date | str | None = None) -> tuple[StorePrice, .
     as_of : datetime.date or ISO date string, optional
         Leave out rows checked after this day. By default none is left out.
     """
-    day = parse_day("as_of", as_of)
-    newest: dict[str, StorePrice] = {}
-    for price in _rows():
-        seen = newest.get(price.name)
-        if (day is None or price.checked <= day) and (seen is None or price.checked >= seen.checked):
-            newest[price.name] = price
-    return tuple(newest.values())
+    return newest_rows(_rows(), parse_day("as_of", as_of))
 
 
 def stale_store_prices(days: int, today: date) -> tuple[StorePrice, ...]:

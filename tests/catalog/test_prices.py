@@ -4,7 +4,7 @@ from datetime import date, datetime
 import pytest
 
 from costlab.catalog import PRICINGS, GpuPrice, current_gpu_prices, gpu, gpu_price, gpu_prices, stale_gpu_prices
-from costlab.catalog.prices import _newest
+from costlab.catalog.dated import newest_rows
 from costlab.errors import AmbiguousPriceError, InvalidValueError, PriceNotFoundError, UnknownNameError
 
 ROW = GpuPrice(
@@ -63,10 +63,10 @@ def test_newest_row_wins_and_as_of_looks_back() -> None:
     newer = replace(ROW, usd_per_hour=2.0, checked=date(2026, 1, 1))
     elsewhere = replace(ROW, region="eu-west-1")
     rows = [newer, ROW, elsewhere]
-    assert _newest(rows, None) == (newer, elsewhere)
-    assert _newest(rows, date(2025, 12, 31)) == (ROW, elsewhere)
-    assert _newest(rows, date(2026, 1, 1)) == (newer, elsewhere)
-    assert _newest(rows, date(2024, 12, 31)) == ()
+    assert newest_rows(rows, None) == (newer, elsewhere)
+    assert newest_rows(rows, date(2025, 12, 31)) == (ROW, elsewhere)
+    assert newest_rows(rows, date(2026, 1, 1)) == (newer, elsewhere)
+    assert newest_rows(rows, date(2024, 12, 31)) == ()
 
 
 def test_as_of_before_the_first_row_finds_nothing() -> None:
