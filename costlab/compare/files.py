@@ -1,15 +1,15 @@
 """The workload file: its keys, their checks, and errors that say where the mistake is."""
 
-import tomllib
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from costlab.build_vs_buy import Constraints
-from costlab.errors import CostlabError, near_names
+from costlab.errors import CostlabError
+from costlab.toml_tables import parse_table
 from costlab.workload import Workload
 
 __all__ = ["ApiEntry", "OwnEntry", "Uncertainty", "WorkloadFile", "WorkloadFileError", "example", "load", "parse"]
@@ -139,30 +139,10 @@ def parse(text: str, name: str = "the workload") -> WorkloadFile:
     WorkloadFileError
         If the text is no TOML, or a key is missing, unknown or has a value that it may not have.
     """
-    try:
-        return WorkloadFile.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise WorkloadFileError(f"{name} is not TOML: {error}") from error
-    except RecursionError:
-        raise WorkloadFileError(f"{name} is not a workload file: it is nested too deeply") from None
-    except ValidationError as error:
-        raise WorkloadFileError(f"{name}: {'; '.join(_words(one) for one in error.errors()[:3])}") from error
+    return parse_table(WorkloadFile, text, name, "a workload file", WorkloadFileError, _keys_beside)
 
 
-def _words(error: Any) -> str:
-    """A validation error as costlab words it: ``workload.peak_to_mean must be >= 1, got 0.5``."""
-    place = ".".join(str(part + 1) if isinstance(part, int) else part for part in error["loc"])
-    if error["type"] == "missing":
-        return f"{place} is missing"
-    if error["type"] == "extra_forbidden":
-        near = near_names(str(error["loc"][-1]), {key: key for key in _keys_beside(error["loc"])})
-        return f"unknown key {place}" + (f"; did you mean {near[0]!r}?" if near else "")
-    wanted = error["msg"].removeprefix("Input should be ").replace("greater than or equal to", ">=")
-    wanted = wanted.replace("less than or equal to", "<=").replace("greater than", ">").replace("less than", "<")
-    return f"{place} must be {wanted}, got {error['input']!r}"
-
-
-def _keys_beside(place: tuple[Any, ...]) -> tuple[str, ...]:
+def _keys_beside(place: tuple[int | str, ...]) -> tuple[str, ...]:
     tables: dict[str, type[BaseModel]] = {
         "workload": WorkloadTable,
         "api": ApiEntry,

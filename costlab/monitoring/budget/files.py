@@ -1,13 +1,13 @@
 """The policy file: its keys, their checks, and errors that say where the mistake is."""
 
-import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from costlab.errors import BudgetFileError, CostlabError, near_names
+from costlab.errors import BudgetFileError, CostlabError
 from costlab.monitoring.budget.policy import BudgetPolicy
+from costlab.toml_tables import parse_table
 
 __all__ = ["load_policy", "parse_policy"]
 
@@ -52,13 +52,9 @@ def parse_policy(text: str, name: str = "the policy") -> BudgetPolicy:
     >>> parse_policy(text).daily_hard_usd
     5000.0
     """
+    table = parse_table(PolicyFile, text, name, "a policy file", BudgetFileError, lambda _: PolicyTable.model_fields)
     try:
-        table = PolicyFile.model_validate(tomllib.loads(text)).budget
-        return BudgetPolicy(**table.model_dump())
-    except tomllib.TOMLDecodeError as error:
-        raise BudgetFileError(f"{name} is not TOML: {error}") from error
-    except ValidationError as error:
-        raise BudgetFileError(f"{name}: {'; '.join(_words(one) for one in error.errors()[:3])}") from error
+        return BudgetPolicy(**table.budget.model_dump())
     except CostlabError as error:
         raise BudgetFileError(f"{name}: budget.{error}") from error
 
@@ -79,14 +75,3 @@ def load_policy(path: str | Path) -> BudgetPolicy:
     except UnicodeDecodeError as error:
         raise BudgetFileError(f"{path.name} is not a text in UTF-8") from error
     return parse_policy(text, path.name)
-
-
-def _words(error: Any) -> str:
-    """A validation error as costlab words it: ``budget.daily_hard_usd must be a valid number, got 'much'``."""
-    place = ".".join(map(str, error["loc"]))
-    if error["type"] == "missing":
-        return f"{place} is missing"
-    if error["type"] == "extra_forbidden":
-        near = near_names(str(error["loc"][-1]), {key: key for key in PolicyTable.model_fields})
-        return f"unknown key {place}" + (f"; did you mean {near[0]!r}?" if near else "")
-    return f"{place} must be {error['msg'].removeprefix('Input should be ')}, got {error['input']!r}"
