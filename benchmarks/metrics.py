@@ -1,17 +1,16 @@
 """Speed of emitting an event to the metrics, beside one increment of the library's own counter: ``make bench``."""
 
-import statistics
-import time
 from collections.abc import Callable
 
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client import CollectorRegistry, Counter
+from timing import ROUNDS, beside
 
 from costlab.events import Hooks, RequestEvent
 from costlab.monitoring.metrics import OtelMetrics, RequestMetrics
 
-ROUNDS, CALLS = 9, 50_000
+CALLS = 50_000
 EVENT = RequestEvent(
     request_id="r-1",
     time_s=0.0,
@@ -37,22 +36,12 @@ TARGETS: dict[str, tuple[Callable[[], object], str]] = {
 }
 
 
-def microseconds(call: Callable[[], object]) -> float:
-    """CPU microseconds of one call, on average over many."""
-    started = time.process_time()
-    for _ in range(CALLS):
-        call()
-    return 1e6 * (time.process_time() - started) / CALLS
-
-
 def main() -> None:
     """Print a table; the floor is one increment of one cached child."""
     print(f"{'target':<24}{'us a call':>11}{'at most':>9}{'floor us':>10}{'ratio':>8}   (median of {ROUNDS} rounds)")
     for name, (call, most) in TARGETS.items():
-        pairs = [(microseconds(call), microseconds(FLOOR.inc)) for _ in range(ROUNDS)]
-        took, floor = (statistics.median(part) for part in zip(*pairs, strict=True))
-        ratio = statistics.median(t / f for t, f in pairs)
-        print(f"{name:<24}{took:>11.2f}{most:>9}{floor:>10.3f}{ratio:>8.1f}")
+        took, floor, ratio = beside(call, FLOOR.inc, CALLS)
+        print(f"{name:<24}{1e6 * took:>11.2f}{most:>9}{1e6 * floor:>10.3f}{ratio:>8.1f}")
 
 
 if __name__ == "__main__":

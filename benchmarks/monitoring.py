@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from timing import ROUNDS, beside, seconds
+
 from costlab.cache import EmbeddedServer
 from costlab.events import Hooks, RequestEvent
 from costlab.monitoring.budget import BudgetGuard, BudgetPolicy, MemoryBudgetStore, RedisBudgetStore, SqliteBudgetStore
 from costlab.monitoring.ledger import Ledger
 
-ROUNDS = 9
 POLICY = BudgetPolicy(daily_soft_usd=1e6, daily_hard_usd=5e6, monthly_usd=120e6)
 LOCK, SPENT = threading.Lock(), {"2027-01-15": 0}
 
@@ -48,23 +49,13 @@ def event(number: int) -> RequestEvent:
     )  # fmt: skip
 
 
-def seconds(call: Callable[[], object], calls: int, clock: Callable[[], float]) -> float:
-    """Seconds of one call, on average over many."""
-    started = clock()
-    for _ in range(calls):
-        call()
-    return (clock() - started) / calls
-
-
 def compare(
     name: str, call: Callable[[], object], base: Callable[[], object], calls: int, clock: Callable[[], float], most: str
 ) -> None:
     """Print a target beside its floor."""
     seconds(call, calls // 10 + 1, clock)
-    pairs = [(seconds(call, calls, clock), seconds(base, calls, clock)) for _ in range(ROUNDS)]
-    took, least = (1e6 * statistics.median(part) for part in zip(*pairs, strict=True))
-    ratio = statistics.median(t / b for t, b in pairs)
-    print(f"{name:<34}{took:>10.2f}{least:>11.2f}{ratio:>8.2f}   {most}")
+    took, least, ratio = beside(call, base, calls, clock)
+    print(f"{name:<34}{1e6 * took:>10.2f}{1e6 * least:>11.2f}{ratio:>8.2f}   {most}")
 
 
 def emit_next(hooks: Hooks, left: Iterator[RequestEvent]) -> None:
