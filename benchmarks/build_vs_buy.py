@@ -4,11 +4,10 @@ Scalar calls are held against hand-written arithmetic without checks, rows again
 many rows. Each target runs in turn with its floor, in CPU time; medians of the rounds are printed.
 """
 
-import statistics
-import time
 from collections.abc import Callable
 
 import numpy as np
+from timing import ROUNDS, beside
 
 from costlab.build_vs_buy import break_even
 from costlab.catalog import api_price
@@ -16,8 +15,8 @@ from costlab.sensitivity import Range, monte_carlo
 from costlab.serving import batch_run, capacity, memory_fit, replicas_needed, roofline, usd_per_mtok, usd_per_request
 from costlab.vectorized import break_even_per_day, price_rows_usd
 
-ROUNDS, CALLS, ROWS = 9, 5000, 1_000_000
-ON = roofline("Llama-3.1-8B", "L4")
+CALLS, ROWS = 5000, 1_000_000
+ON, LARGE = roofline("Llama-3.1-8B", "L4"), roofline("Llama-3.1-8B", "B200")
 PRICE = api_price("gpt-4o-mini")
 
 
@@ -39,39 +38,26 @@ TARGETS: dict[str, tuple[Callable[[], object], float]] = {
     "batch_run": (lambda: batch_run(ON, 60, 128, 2048), 15.0),
     "capacity, one limit": (lambda: capacity(ON, 400.0, 200.0, max_inter_token_s=0.1), 15.0),
     "capacity, two limits": (lambda: capacity(ON, 400.0, 200.0, 1.0, 0.1), 15.0),
+    "capacity, B200": (lambda: capacity(LARGE, 400.0, 200.0, 1.0, 0.1), 15.0),
     "price of a request": (lambda: PRICE.usd(1500, 250, 450), 1.0),
 }
-
-
-def seconds(call: Callable[[], object], calls: int = CALLS) -> float:
-    """CPU seconds of one call, on average over many."""
-    started = time.process_time()
-    for _ in range(calls):
-        call()
-    return (time.process_time() - started) / calls
 
 
 def main() -> None:
     """Print a table of scalar calls, then the figures of a million rows and of a million draws."""
     print(f"{'target':<24}{'us a call':>11}{'at most':>9}{'floor us':>10}{'ratio':>8}   (median of {ROUNDS} rounds)")
     for name, (call, most) in TARGETS.items():
-        pairs = [(seconds(call), seconds(floor)) for _ in range(ROUNDS)]
-        took, base = (1e6 * statistics.median(part) for part in zip(*pairs, strict=True))
-        ratio = statistics.median(t / f for t, f in pairs)
-        print(f"{name:<24}{took:>11.2f}{most:>9.0f}{base:>10.3f}{ratio:>8.1f}")
+        took, base, ratio = beside(call, floor, CALLS)
+        print(f"{name:<24}{1e6 * took:>11.2f}{most:>9.0f}{1e6 * base:>10.3f}{ratio:>8.1f}")
 
     rng = np.random.default_rng(0)
     tokens_in, out = rng.integers(1, 4000, ROWS).astype(float), rng.integers(1, 800, ROWS).astype(float)
     cached = np.floor(0.3 * tokens_in)
-    pairs = [
-        (
-            seconds(lambda: price_rows_usd(PRICE, tokens_in, out, cached), 3) / ROWS,
-            seconds(lambda: tokens_in * 1.5e-7 + out * 6e-7, 3) / ROWS,
-        )
-        for _ in range(ROUNDS)
-    ]
-    took, base = (1e9 * statistics.median(part) for part in zip(*pairs, strict=True))
-    print(f"price of a row: {took:.1f} ns (at most 20), floor {base:.1f} ns, ratio {took / base:.1f}")
+    took, base, ratio = beside(
+        lambda: price_rows_usd(PRICE, tokens_in, out, cached), lambda: tokens_in * 1.5e-7 + out * 6e-7, 3
+    )
+    nanoseconds = f"{1e9 * took / ROWS:.1f} ns (at most 20), floor {1e9 * base / ROWS:.1f} ns"
+    print(f"price of a row: {nanoseconds}, ratio {ratio:.1f}")
 
     ranges = {
         "api_usd_per_request": Range.factor(0.003, 1.5),
@@ -79,15 +65,13 @@ def main() -> None:
         "capacity_requests_per_s": Range.factor(3.0, 2.0),
         "fixed_usd_per_month": Range(1000, 3000, 9000),
     }
-    runs = [
-        (
-            seconds(lambda: monte_carlo(break_even_per_day, ranges, ROWS), 1),
-            seconds(lambda: [rng.triangular(0, 1, 2, ROWS) for _ in ranges], 1),
-        )
-        for _ in range(5)
-    ]
-    took, base = (statistics.median(part) for part in zip(*runs, strict=True))
-    print(f"a million draws: {took:.3f} s (at most 2), floor {base:.3f} s for the draws alone, ratio {took / base:.1f}")
+    took, base, ratio = beside(
+        lambda: monte_carlo(break_even_per_day, ranges, ROWS),
+        lambda: [rng.triangular(0, 1, 2, ROWS) for _ in ranges],
+        1,
+        rounds=5,
+    )
+    print(f"a million draws: {took:.3f} s (at most 2), floor {base:.3f} s for the draws alone, ratio {ratio:.1f}")
 
 
 if __name__ == "__main__":

@@ -8,13 +8,14 @@ import json
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
+
+from timing import ROUNDS, beside
 
 from costlab.calculator import best_commitment, commitment_bill, monthly_cost, spot_job, usd_per_useful_hour
 from costlab.catalog import gpu_price
 
-ROUNDS, CALLS = 9, 2000
+CALLS = 2000
 
 
 def floor() -> float:
@@ -34,14 +35,6 @@ TARGETS: dict[str, Callable[[], object]] = {
 }
 
 
-def seconds(call: Callable[[], object]) -> float:
-    """CPU seconds of one call, on average over many."""
-    started = time.process_time()
-    for _ in range(CALLS):
-        call()
-    return (time.process_time() - started) / CALLS
-
-
 def import_seconds(statement: str) -> float:
     """Wall seconds that a fresh interpreter takes for a statement."""
     code = f"import time; start = time.perf_counter(); {statement}; print(time.perf_counter() - start)"
@@ -52,11 +45,8 @@ def main() -> None:
     """Print a table, and with --json the same as one object."""
     rows = []
     for name, call in TARGETS.items():
-        pairs = [(seconds(call), seconds(floor)) for _ in range(ROUNDS)]
-        row = {"target": name, "us": 1e6 * statistics.median(t for t, _ in pairs)}
-        row["floor_us"] = 1e6 * statistics.median(f for _, f in pairs)
-        row["ratio"] = statistics.median(t / f for t, f in pairs)
-        rows.append(row)
+        took, least, ratio = beside(call, floor, CALLS)
+        rows.append({"target": name, "us": 1e6 * took, "floor_us": 1e6 * least, "ratio": ratio})
     imports = [(import_seconds("import costlab.calculator"), import_seconds("import json")) for _ in range(ROUNDS)]
     row = {"target": "import costlab.calculator", "us": 1e6 * statistics.median(t for t, _ in imports)}
     row["floor_us"] = 1e6 * statistics.median(f for _, f in imports)

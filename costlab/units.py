@@ -7,6 +7,7 @@ from typing import Final
 
 SECONDS_PER_HOUR: Final = 3600
 HOURS_PER_DAY: Final = 24
+SECONDS_PER_DAY: Final = HOURS_PER_DAY * SECONDS_PER_HOUR
 DAYS_PER_YEAR: Final = 365
 
 #: A year of 8,760 hours in twelve equal parts. Clouds bill by the hour, so this is the month of a bill.

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from costlab.errors import InvalidValueError
-from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, SECONDS_PER_HOUR
+from costlab.serving import MOST_REPLICAS
+from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,12 +27,13 @@ def break_even_per_day(
     capacity_requests_per_s: Any,
     fixed_usd_per_month: Any = 0.0,
     marginal_usd_per_request: Any = 0.0,
+    api_fixed_usd_per_month: Any = 0.0,
 ) -> NDArray[np.float64]:
     """As :func:`costlab.build_vs_buy.break_even`, on arrays: its `requests_per_day`, ``inf`` where there is none.
 
     Arguments are not checked one by one; they broadcast against each other.
     """
-    api, hourly, rate, fixed, marginal = (
+    api, hourly, rate, fixed, marginal, api_fixed = (
         np.asarray(value, dtype=np.float64)
         for value in (
             api_usd_per_request,
@@ -39,15 +41,18 @@ def break_even_per_day(
             capacity_requests_per_s,
             fixed_usd_per_month,
             marginal_usd_per_request,
+            api_fixed_usd_per_month,
         )
     )
     monthly = hourly * HOURS_PER_MONTH
     difference = api - marginal
-    gain = rate * (SECONDS_PER_HOUR * HOURS_PER_MONTH) * difference - monthly
+    full = rate * (SECONDS_PER_HOUR * HOURS_PER_MONTH) * difference
+    gain, fixed = full - monthly, fixed - api_fixed
     with np.errstate(divide="ignore", invalid="ignore"):
-        replicas = np.maximum(1.0, np.ceil(fixed / gain))
-        requests = (replicas * monthly + fixed) / difference
-    found: NDArray[np.float64] = np.where(gain > 0.0, requests * (HOURS_PER_DAY / HOURS_PER_MONTH), np.inf)
+        wanted = np.where(fixed <= 0.0, 0.0, np.where(gain <= 0.0, np.inf, fixed / gain))
+        requests = np.maximum(0.0, (np.maximum(1.0, np.ceil(wanted)) * monthly + fixed) / difference)
+    never = (difference <= 0.0) | ((gain < 0.0) & (monthly + fixed > full)) | (wanted > MOST_REPLICAS)
+    found: NDArray[np.float64] = np.where(never, np.inf, requests * (HOURS_PER_DAY / HOURS_PER_MONTH))
     return found
 
 
@@ -60,6 +65,7 @@ def monthly_saving_usd(
     peak_to_mean: Any = 1.0,
     max_utilization_fraction: Any = 1.0,
     spare_replicas: Any = 0,
+    api_fixed_usd_per_month: Any = 0.0,
 ) -> NDArray[np.float64]:
     """What self-hosting saves a month against an API, on arrays; negative where it is dearer.
 
@@ -67,11 +73,12 @@ def monthly_saving_usd(
     730 hours. Arguments are not checked one by one; they broadcast against each other.
     """
     requests = np.asarray(requests_per_day, dtype=np.float64)
-    peak = requests * (peak_to_mean / (HOURS_PER_DAY * SECONDS_PER_HOUR))
+    peak = requests * (peak_to_mean / SECONDS_PER_DAY)
     wanted = peak / (np.asarray(capacity_requests_per_s) * max_utilization_fraction)
     replicas = np.maximum(1.0, np.ceil(wanted * (1.0 - 1e-12))) + spare_replicas
     own = replicas * (np.asarray(replica_usd_per_hour) * HOURS_PER_MONTH) + fixed_usd_per_month
-    saving: NDArray[np.float64] = api_usd_per_request * requests * (HOURS_PER_MONTH / HOURS_PER_DAY) - own
+    api = api_fixed_usd_per_month + api_usd_per_request * requests * (HOURS_PER_MONTH / HOURS_PER_DAY)
+    saving: NDArray[np.float64] = api - own
     return saving
 
 
@@ -107,6 +114,8 @@ def price_rows_usd(
     def at(length: float) -> NDArray[np.float64]:
         plain, output, reread = price.rates_per_token(length)
         usd: NDArray[np.float64] = tokens_in * plain
+        if price.usd_per_request:
+            usd = usd + price.usd_per_request
         if tokens_out.any():
             if np.isnan(output):
                 raise InvalidValueError(

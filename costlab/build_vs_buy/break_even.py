@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from costlab import checks
+from costlab.serving import MOST_REPLICAS
 from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, SECONDS_PER_HOUR
 
 __all__ = ["BreakEven", "break_even"]
@@ -40,17 +41,18 @@ def break_even(
     capacity_requests_per_s: float,
     fixed_usd_per_month: float = 0.0,
     marginal_usd_per_request: float = 0.0,
+    api_fixed_usd_per_month: float = 0.0,
 ) -> BreakEven:
     r"""The smallest volume at which running replicas costs no more than an API.
 
     With :math:`k` replicas at :math:`c` a month, each of capacity :math:`q` requests a month, fixed costs :math:`F`
-    a month and a difference :math:`d = a - m` between the API's price and one's own marginal cost per request, the
-    bills are equal at
+    a month (one's own less the API's) and a difference :math:`d = a - m` between the API's price and one's own
+    marginal cost per request, the bills are equal at
 
-    .. math:: n_k = \frac{k\,c + F}{d}, \qquad \text{which } k \text{ replicas can serve if } n_k \le k\,q
+    .. math:: n_k = \frac{\max(0,\ k\,c + F)}{d}, \qquad \text{which } k \text{ replicas can serve if } n_k \le k\,q
               \iff k \ge \frac{F}{q\,d - c}
 
-    The first such :math:`k` gives the break-even. There is none when :math:`q\,d \le c`: then a full replica costs more
+    The first such :math:`k` gives the break-even. There is none when :math:`q\,d < c`: then a full replica costs more
     than the requests it saves.
 
     Parameters
@@ -65,6 +67,8 @@ def break_even(
         What self-hosting costs whatever the volume: people, monitoring, spare replicas; in USD a month, >= 0.
     marginal_usd_per_request : float
         What a request costs on top when self-hosted: traffic, logging; in USD, >= 0.
+    api_fixed_usd_per_month : float
+        What the API costs whatever the volume, in USD a month, >= 0.
 
     Returns
     -------
@@ -97,25 +101,25 @@ def break_even(
     hourly = checks.positive("replica_usd_per_hour", replica_usd_per_hour)
     rate = checks.positive("capacity_requests_per_s", capacity_requests_per_s)
     fixed = checks.non_negative("fixed_usd_per_month", fixed_usd_per_month)
+    fixed -= checks.non_negative("api_fixed_usd_per_month", api_fixed_usd_per_month)
     marginal = checks.non_negative("marginal_usd_per_request", marginal_usd_per_request)
     monthly = hourly * HOURS_PER_MONTH
     capacity = rate * SECONDS_PER_HOUR * HOURS_PER_MONTH
     difference = api - marginal
+    each = monthly / capacity + marginal  # a request on a replica that is always full
+    if difference <= 0.0:
+        return BreakEven(math.inf, math.inf, 1.0 - (each + fixed / capacity) / api, False, 1)
     gain = capacity * difference - monthly  # what a full replica saves, fixed costs aside
-    if gain <= 0.0:
-        at_capacity = 1.0 - ((monthly + fixed) / capacity + marginal) / api
-        busy = monthly / capacity / difference if difference > 0.0 else math.inf
-        return BreakEven(math.inf, max(busy, 1.0 + 1e-15), at_capacity, False, 1)
-    wanted = fixed / gain
-    if wanted > 1e15:  # beyond this a replica more or less is lost in rounding
-        return BreakEven(math.inf, math.inf, 1.0 - (monthly / capacity + marginal) / api, False, 1)
+    wanted = 0.0 if fixed <= 0.0 else math.inf if gain <= 0.0 else fixed / gain
+    if (gain < 0.0 and monthly + fixed > capacity * difference) or wanted > MOST_REPLICAS:
+        busy = monthly / capacity / difference
+        return BreakEven(math.inf, max(busy, 1.0 + 1e-15), 1.0 - (each + fixed / capacity) / api, False, 1)
     replicas = max(1, math.ceil(wanted))
-    requests = (replicas * monthly + fixed) / difference
-    full = replicas * capacity
+    requests = max(0.0, (replicas * monthly + fixed) / difference)
     return BreakEven(
         requests_per_day=requests * HOURS_PER_DAY / HOURS_PER_MONTH,
-        utilization_fraction=min(1.0, requests / full),
-        saving_at_capacity_fraction=1.0 - (replicas * monthly + fixed + marginal * full) / (api * full),
+        utilization_fraction=min(1.0, requests / replicas / capacity),
+        saving_at_capacity_fraction=1.0 - (each + fixed / replicas / capacity) / api,
         reachable=True,
         replicas=replicas,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from costlab import checks
 from costlab.errors import InvalidValueError
 from costlab.serving import replicas_needed
-from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, SECONDS_PER_HOUR
+from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, SECONDS_PER_DAY
 
 __all__ = ["CostCurve", "CostPoint", "Interval", "cost_curve"]
 
@@ -69,6 +69,7 @@ def cost_curve(
     peak_to_mean: float = 1.0,
     max_utilization_fraction: float = 1.0,
     spare_replicas: int = 0,
+    api_fixed_usd_per_month: float = 0.0,
 ) -> CostCurve:
     """The bills of an API and of one's own replicas at several volumes, and the intervals in which the latter win.
 
@@ -82,6 +83,8 @@ def cost_curve(
         As for :func:`break_even`, >= 0.
     peak_to_mean, max_utilization_fraction, spare_replicas
         How the fleet is sized; see :func:`costlab.serving.replicas_needed`.
+    api_fixed_usd_per_month : float
+        As for :func:`break_even`, >= 0.
 
     Returns
     -------
@@ -101,10 +104,11 @@ def cost_curve(
     >>> [(round(one.low), round(one.high)) for one in curve.self_hosting_wins]
     [(48000, 86400), (96000, 200000)]
     """
-    checks.positive("api_usd_per_request", api_usd_per_request)
-    checks.positive("replica_usd_per_hour", replica_usd_per_hour)
-    checks.non_negative("fixed_usd_per_month", fixed_usd_per_month)
-    checks.non_negative("marginal_usd_per_request", marginal_usd_per_request)
+    api_usd_per_request = checks.positive("api_usd_per_request", api_usd_per_request)
+    replica_usd_per_hour = checks.positive("replica_usd_per_hour", replica_usd_per_hour)
+    fixed_usd_per_month = checks.non_negative("fixed_usd_per_month", fixed_usd_per_month)
+    marginal_usd_per_request = checks.non_negative("marginal_usd_per_request", marginal_usd_per_request)
+    api_fixed = checks.non_negative("api_fixed_usd_per_month", api_fixed_usd_per_month)
     if not len(requests_per_day):
         raise InvalidValueError("requests_per_day", "at least one volume", requests_per_day)
     monthly = replica_usd_per_hour * HOURS_PER_MONTH
@@ -118,11 +122,12 @@ def cost_curve(
         fleet = replicas_needed(
             volume, capacity_requests_per_s, peak_to_mean, max_utilization_fraction, spare_replicas
         ).total
-        points.append(CostPoint(volume, api_usd_per_request * volume * days, self_hosted(volume, fleet), fleet))
+        at_api = api_fixed + api_usd_per_request * volume * days
+        points.append(CostPoint(volume, at_api, self_hosted(volume, fleet), fleet))
 
     # A day's requests that one serving replica takes at the chosen peak and load.
-    per_replica = capacity_requests_per_s * max_utilization_fraction / peak_to_mean
-    per_replica *= HOURS_PER_DAY * SECONDS_PER_HOUR
+    per_replica = float(capacity_requests_per_s) * max_utilization_fraction / peak_to_mean
+    per_replica *= SECONDS_PER_DAY
     largest = max(requests_per_day)
     most = max(1, math.ceil(largest / per_replica * (1.0 - 1e-12)))
     if most > MOST_REPLICAS:
@@ -130,11 +135,14 @@ def cost_curve(
     difference = (api_usd_per_request - marginal_usd_per_request) * days
     wins = []
     for serving in range(1, most + 1):
-        if difference <= 0:
-            break
         low = (serving - 1) * per_replica
         high = min(serving * per_replica, largest)
-        even = ((serving + spare_replicas) * monthly + fixed_usd_per_month) / difference
+        fixed = (serving + spare_replicas) * monthly + fixed_usd_per_month - api_fixed
+        if difference <= 0.0:
+            if fixed + -difference * high <= 0.0:
+                wins.append(Interval(low, high))
+            continue
+        even = fixed / difference
         if even <= high:
             wins.append(Interval(max(low, even), high))
     return CostCurve(tuple(points), tuple(_merged(wins)))

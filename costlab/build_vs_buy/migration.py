@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from costlab import checks
 from costlab.errors import InvalidValueError
-from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, SECONDS_PER_HOUR
+from costlab.serving import MOST_REPLICAS
+from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, SECONDS_PER_DAY
 
 __all__ = ["Endpoint", "MigrationPlan", "MigrationStep", "migration_plan"]
 
@@ -57,7 +58,7 @@ class Endpoint:
     @property
     def peak_gpus(self) -> float:
         """GPUs that its peak keeps busy."""
-        per_s = self.requests_per_day / (HOURS_PER_DAY * SECONDS_PER_HOUR)
+        per_s = self.requests_per_day / SECONDS_PER_DAY
         return per_s * self.peak_to_mean * self.gpu_s_per_request
 
 
@@ -120,7 +121,7 @@ def migration_plan(
 ) -> MigrationPlan:
     r"""Which endpoints to move to a shared pool of GPUs, in which order, and what is saved after each step.
 
-    An endpoint is worth what the API asks for the work of one GPU-second:
+    An endpoint is worth what the API asks for the work of a GPU-second at the peak, for which the pool is built:
 
     .. math:: v = \frac{\text{API usd per request}}{\text{peak to mean} \cdot \text{GPU seconds per request}}
 
@@ -189,7 +190,10 @@ def migration_plan(
         peak += endpoint.peak_gpus
         mean += endpoint.peak_gpus / endpoint.peak_to_mean
         moved += endpoint.move_usd
-        gpus = max(1, math.ceil(peak / max_utilization_fraction * (1.0 - 1e-12))) + spare_gpus
+        wanted = peak / max_utilization_fraction
+        if wanted > MOST_REPLICAS:
+            raise InvalidValueError("endpoints", f"what {MOST_REPLICAS:g} GPUs can serve", endpoint)
+        gpus = max(1, math.ceil(wanted * (1.0 - 1e-12))) + spare_gpus
         bill = max(0.0, left) + gpus * gpu_usd_per_hour * HOURS_PER_MONTH + fixed_usd_per_month
         steps.append(MigrationStep(endpoint.name, gpus, bill, baseline - bill, moved, mean / gpus))
     bills = [baseline, *(step.usd_per_month for step in steps)]

@@ -6,7 +6,7 @@ from typing import Final
 
 from costlab import checks
 from costlab.serving import replicas_needed
-from costlab.workload import Workload
+from costlab.workload import MAX_DAILY_PEAK, Workload
 
 __all__ = ["ApiOption", "Constraints", "OptionCost", "SelfHostOption", "hybrid_cost", "option_cost"]
 
@@ -253,7 +253,7 @@ def hybrid_cost(workload: Workload, api: ApiOption, own: SelfHostOption, constra
     API serves :math:`\sum_h \max(0, r_h - kq)`. Only fleets smaller than the one that serves everything are tried, and
     only where the day's shape is known (see :meth:`Workload.hourly_requests_per_s`).
     """
-    if not 1.0 < workload.peak_to_mean <= 12.0 or not workload.requests_per_day:
+    if workload.peak_to_mean > MAX_DAILY_PEAK or not workload.requests_per_day:
         return None
     day = workload.hourly_requests_per_s()
     full = replicas_needed(
@@ -261,8 +261,8 @@ def hybrid_cost(workload: Workload, api: ApiOption, own: SelfHostOption, constra
     ).serving
     load = own.capacity_requests_per_s * own.max_utilization_fraction
     upfront = api.upfront_usd + own.upfront_usd
-    best: OptionCost | None = None
-    for replicas in range(1, full):
+
+    def priced(replicas: int) -> OptionCost:
         served = sum(min(rate, replicas * load) for rate in day) / sum(day)
         running = (replicas + own.spare_replicas) * own.replica_usd_per_hour * workload.hours_per_month
         running += own.fixed_usd_per_month + api.fixed_usd_per_month
@@ -270,13 +270,15 @@ def hybrid_cost(workload: Workload, api: ApiOption, own: SelfHostOption, constra
             served * own.marginal_usd_per_request + (1.0 - served) * api.usd_per_request
         )
         name = f"{own.name} for {served:.0%} of the requests, {api.name} for the rest"
-        cost = _cost(name, "hybrid", running, upfront, replicas + own.spare_replicas, workload, constraints)
-        if best is not None and cost.running_usd_per_month >= best.running_usd_per_month:
-            break  # the bill is convex in the number of replicas
-        best = cost
-    if best is None:
+        return _cost(name, "hybrid", running, upfront, replicas + own.spare_replicas, workload, constraints)
+
+    # Between two hours' rates the bill is a straight line in the number of replicas: the best one lies at such a rate.
+    ends = {whole for rate in day for whole in (math.floor(rate / load), math.ceil(rate / load))}
+    tried = [priced(replicas) for replicas in sorted(ends) if 1 <= replicas < full]
+    if not tried:
         return None
-    reasons = (*constraints.broken_by(api), *constraints.broken_by(own, late=False))
+    best = min(tried, key=lambda cost: cost.running_usd_per_month)
+    reasons = (*constraints.broken_by(api), *constraints.broken_by(own))
     limit = constraints.max_upfront_usd
     if limit is not None and upfront > limit and not reasons:
         reasons = (f"both together take {upfront:,.0f} USD upfront, of {limit:,.0f} allowed",)

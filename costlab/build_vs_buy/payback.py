@@ -57,7 +57,8 @@ def payback(
     horizon_months : float
         Months over which to count, from the spending on, > 0. A model is often replaced sooner than a machine.
     discount_per_year_fraction : float
-        What money a year from now is worth less, as a fraction in [0, 1]: 0.1, not 10.
+        Yearly rate at which money to come is discounted, as a fraction in [0, 1]: 0.1, not 10. A dollar in a year is
+        then worth 1 / 1.1 of one today.
     delay_months : float
         Months from the spending to the first saving, >= 0: the time to production.
 
@@ -96,6 +97,7 @@ def payback(
     elif rate == 0.0:
         months = delay + upfront / saving
     else:
-        lost = upfront * rate / (saving * math.exp(-rate * delay))
+        worth_of_a_month = saving * math.exp(-rate * delay)
+        lost = upfront * rate / worth_of_a_month if worth_of_a_month > 0.0 else math.inf
         months = delay - math.log1p(-lost) / rate if lost < 1.0 else math.inf
     return Payback(months, worth(horizon) - upfront, upfront, saving, horizon)

@@ -1,5 +1,6 @@
 """What to do: API, self-host, either, or both."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,10 +53,11 @@ def recommend(
     Every option is priced all in (running costs, and upfront spending spread over the horizon). Then, in this order:
 
     1. What breaks a constraint is out, with the reason.
-    2. If the cheapest self-hosted option is out for nothing but the deadline and would otherwise win, the answer is
-       ``hybrid``: begin at the API, move later.
+    2. If a self-hosted option is out for nothing but the deadline, and would be clearly cheaper than all that is ready
+       in time, the answer is ``hybrid``: begin at the API, move later.
     3. Own replicas for the base of the traffic and an API for its peaks win only if they are cheaper than both pure
-       options by more than the tie fraction, since two systems are more work than one.
+       options by more than the tie fraction, since two systems are more work than one. They are tried where the day's
+       shape is known: up to a peak of 12 times the mean.
     4. An API and a self-hosted option within the tie fraction of each other are ``either``.
     5. Otherwise the cheapest wins.
 
@@ -79,7 +81,8 @@ def recommend(
 
     Notes
     -----
-    Quality is not priced: compare options only if each is good enough for the task.
+    Quality is not priced: compare options only if each is good enough for the task. Likely values are compared, not
+    their ranges: see :func:`costlab.sensitivity.monte_carlo` for how sure the answer is.
 
     Examples
     --------
@@ -129,8 +132,8 @@ def _decide(
     pure = [cost for cost in (api, own) if cost is not None]
     if not pure and both is None:
         return "none", ("nothing meets the constraints",), None
-    later = _too_late(costs, options, limits)
-    if api is not None and later is not None and own is None and _clearly(later, api, limits):
+    later = _too_late(costs, options, limits, api)
+    if api is not None and later is not None and all(_clearly(later, cost, limits) for cost in pure):
         words = f"{later.name} would cost {_usd(later)} all in against {_usd(api)}, but is not ready in time"
         return "hybrid", (words, f"begin with {api.name}, move when {later.name} is ready"), api
     best = min([*pure, *([both] if both else [])], key=lambda cost: cost.all_in_usd_per_month)
@@ -148,13 +151,21 @@ def _decide(
 
 
 def _too_late(
-    costs: Sequence[OptionCost], options: Sequence[ApiOption | SelfHostOption], limits: Constraints
+    costs: Sequence[OptionCost],
+    options: Sequence[ApiOption | SelfHostOption],
+    limits: Constraints,
+    first: OptionCost | None,
 ) -> OptionCost | None:
-    """The cheapest self-hosted option that nothing but the deadline rules out."""
+    """The cheapest self-hosted option that nothing but the deadline rules out, and that can follow the API upfront."""
+    most = math.inf if limits.max_upfront_usd is None else limits.max_upfront_usd
+    left = most - (first.upfront_usd if first is not None else 0.0)
     late = {
         option.name
         for option in options
-        if isinstance(option, SelfHostOption) and limits.broken_by(option) and not limits.broken_by(option, late=False)
+        if isinstance(option, SelfHostOption)
+        and limits.broken_by(option)
+        and not limits.broken_by(option, late=False)
+        and option.upfront_usd <= left
     }
     return next((cost for cost in costs if cost.name in late), None)
 

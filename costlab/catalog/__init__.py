@@ -1,4 +1,4 @@
-"""What GPUs and model APIs cost, as dated rows with a source.
+"""What GPUs are and what they, model APIs and managed stores cost, as dated rows with a source.
 
 Rows live in TOML files beside this module. Prices are appended, never overwritten; a look-up takes `as_of` to see
 the catalogue as it stood on a day. A name or a price that is not there raises: nothing is guessed and nothing is zero.
@@ -7,6 +7,7 @@ the catalogue as it stood on a day. A name or a price that is not there raises: 
 from costlab.catalog.api_costs import ApiCost, ImagePrice, api_cost, image_price
 from costlab.catalog.api_lookup import api_models, api_price, api_snapshot
 from costlab.catalog.api_prices import ApiPrice, ApiSnapshot, ApiTier
+from costlab.catalog.dated import parse_day
 from costlab.catalog.gpus import PRECISIONS, GpuSpec, gpu, gpus
 from costlab.catalog.prices import (
     KINDS,
@@ -16,8 +17,15 @@ from costlab.catalog.prices import (
     current_gpu_prices,
     gpu_price,
     gpu_prices,
-    parse_day,
     stale_gpu_prices,
+)
+from costlab.catalog.stores import (
+    STORE_UNITS,
+    StorePrice,
+    current_store_prices,
+    stale_store_prices,
+    store_price,
+    store_prices,
 )
 
 __all__ = [
@@ -25,6 +33,7 @@ __all__ = [
     "PRECISIONS",
     "PRICINGS",
     "SNAPSHOTS",
+    "STORE_UNITS",
     "ApiCost",
     "ApiPrice",
     "ApiSnapshot",
@@ -32,11 +41,13 @@ __all__ = [
     "GpuPrice",
     "GpuSpec",
     "ImagePrice",
+    "StorePrice",
     "api_cost",
     "api_models",
     "api_price",
     "api_snapshot",
     "current_gpu_prices",
+    "current_store_prices",
     "gpu",
     "gpu_price",
     "gpu_prices",
@@ -44,4 +55,7 @@ __all__ = [
     "image_price",
     "parse_day",
     "stale_gpu_prices",
+    "stale_store_prices",
+    "store_price",
+    "store_prices",
 ]

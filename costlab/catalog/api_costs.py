@@ -9,7 +9,8 @@ from typing import Any
 
 from costlab import checks
 from costlab.catalog.api_lookup import api_price
-from costlab.catalog.api_prices import ApiPrice
+from costlab.catalog.api_prices import ApiPrice, ApiSnapshot
+from costlab.catalog.dated import parse_day
 from costlab.catalog.prices import KINDS
 from costlab.errors import InvalidValueError, PriceNotFoundError, UnknownNameError
 from costlab.workload import Workload
@@ -31,6 +32,8 @@ class ImagePrice:
         The day for which the source gives the price, or the number of tokens that an image takes.
     kind, source_url, note : str
         As in :class:`GpuPrice`.
+    snapshot : ApiSnapshot or None
+        Where the price of a token was read, for models that bill an image by its tokens.
     """
 
     model: str
@@ -41,6 +44,7 @@ class ImagePrice:
     kind: str
     source_url: str
     note: str = ""
+    snapshot: ApiSnapshot | None = None
 
     def __post_init__(self) -> None:
         checks.positive("usd_per_image", self.usd_per_image)
@@ -55,7 +59,14 @@ def _image_rows() -> tuple[dict[str, Any], ...]:
     return tuple(tomllib.loads(text)["image"])
 
 
-def image_price(model: str, quality: str | None = None, as_of: date | str | None = None) -> ImagePrice:
+def _named(model: str) -> str:
+    """The name, where it is a model that is priced by the image alone."""
+    return next((row["model"] for row in _image_rows() if row["model"] == model and "usd_per_image" in row), "")
+
+
+def image_price(
+    model: str, quality: str | None = None, as_of: date | str | None = None, provider: str | None = None
+) -> ImagePrice:
     """What an API asks for one image of 1024 x 1024 points.
 
     Parameters
@@ -65,7 +76,10 @@ def image_price(model: str, quality: str | None = None, as_of: date | str | None
     quality : str, optional
         Needed where the model makes images at several: ``low``, ``medium``, ``high``.
     as_of : datetime.date or ISO date string, optional
-        The day of the token price, for models that bill an image by its tokens; see :func:`api_price`.
+        The day of the token price, for models that bill an image by its tokens; see :func:`api_price`. A price per
+        image is refused for a day before it was checked.
+    provider : str, optional
+        Refuse another provider than this one.
 
     Returns
     -------
@@ -92,10 +106,15 @@ def image_price(model: str, quality: str | None = None, as_of: date | str | None
     if quality is None and len(rows) > 1:
         raise PriceNotFoundError(f"{model!r} has {len(rows)} prices by quality: {', '.join(qualities)}; name one")
     chosen = rows[0] if quality is None else rows[qualities.index(checks.one_of("quality", quality, qualities))]
+    if provider not in (None, chosen["provider"]):
+        raise PriceNotFoundError(f"no price of {model!r} at {provider!r}; there is one at {chosen['provider']}")
     fields = {key: value for key, value in chosen.items() if key != "tokens_per_image"}
+    day = parse_day("as_of", as_of)
+    if "usd_per_image" in chosen and day is not None and day < chosen["checked"]:
+        raise PriceNotFoundError(f"no price of {model!r} for {day}; the oldest is of {chosen['checked']}")
     if "tokens_per_image" in chosen:
         tokens = api_price(model, chosen["provider"], as_of)
-        fields["usd_per_image"] = tokens.usd(0, chosen["tokens_per_image"])
+        fields |= {"usd_per_image": tokens.usd(0, chosen["tokens_per_image"]), "snapshot": tokens.snapshot}
     return ImagePrice(**fields)
 
 
@@ -107,8 +126,8 @@ class ApiCost:
     ----------
     usd_per_request, usd_per_month : float
         Of a mean request, and of the workload's month.
-    input_usd, cached_input_usd, output_usd, images_usd : float
-        The parts of `usd_per_request`.
+    input_usd, cached_input_usd, output_usd, images_usd, request_usd : float
+        The parts of `usd_per_request`; the last is what the API asks for a request beside its tokens.
     requests_per_month : float
         Requests billed.
     price : ApiPrice or ImagePrice
@@ -121,6 +140,7 @@ class ApiCost:
     cached_input_usd: float
     output_usd: float
     images_usd: float
+    request_usd: float
     requests_per_month: float
     price: ApiPrice | ImagePrice
 
@@ -130,6 +150,7 @@ def api_cost(
     model: str | ApiPrice | ImagePrice,
     provider: str | None = None,
     as_of: date | str | None = None,
+    quality: str | None = None,
 ) -> ApiCost:
     """What a workload costs at an API.
 
@@ -142,6 +163,8 @@ def api_cost(
         A model's name, or its price as :func:`api_price` or :func:`image_price` gives it.
     provider, as_of
         As for :func:`api_price`.
+    quality : str, optional
+        Of the images; see :func:`image_price`.
 
     Returns
     -------
@@ -170,18 +193,22 @@ def api_cost(
     4500.0
     """
     if isinstance(model, str):
-        model = image_price(model, as_of=as_of) if workload.images else api_price(model, provider, as_of)
+        named = _named(model)
+        if named and not workload.images:
+            raise InvalidValueError("workload", f"one that makes images, as {named} is priced by the image", workload)
+        model = image_price(model, quality, as_of, provider) if workload.images else api_price(model, provider, as_of)
     requests = workload.requests_per_month
     if isinstance(model, ImagePrice):
         if not workload.images or workload.input_tokens or workload.output_tokens:
             raise InvalidValueError("workload", "one of images alone, as the price is per image", workload)
         usd = workload.images * model.usd_per_image
-        return ApiCost(usd, usd * requests, 0.0, 0.0, 0.0, usd, requests, model)
+        return ApiCost(usd, usd * requests, 0.0, 0.0, 0.0, usd, 0.0, requests, model)
     if workload.images:
         raise InvalidValueError("workload", f"one without images, as {model.model} is priced by the token", workload)
     total = model.usd(workload.input_tokens, workload.output_tokens, workload.cached_input_tokens)
-    plain, _, cached = model.rates_per_token(workload.input_tokens)
+    plain, output, cached = model.rates_per_token(workload.input_tokens)
     fresh_usd = (workload.input_tokens - workload.cached_input_tokens) * plain
     cached_usd = workload.cached_input_tokens * cached
-    output_usd = max(0.0, total - fresh_usd - cached_usd) if workload.output_tokens else 0.0
-    return ApiCost(total, total * requests, fresh_usd, cached_usd, output_usd, 0.0, requests, model)
+    output_usd = workload.output_tokens * output if workload.output_tokens else 0.0
+    terms = (fresh_usd, cached_usd, output_usd, 0.0, model.usd_per_request)
+    return ApiCost(total, total * requests, *terms, requests, model)

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 from datetime import date
 
+from costlab import checks
 from costlab.errors import InvalidValueError
 from costlab.units import TOKENS_PER_MTOK
 
@@ -20,10 +21,13 @@ class ApiSnapshot:
         Release of ``genai-prices``.
     date : datetime.date
         The day for which its prices hold.
+    dated : bool
+        False for a release whose day we do not know: its prices are at least as new as `date`.
     """
 
     version: str
     date: date
+    dated: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,8 @@ class ApiPrice:
     cached_input_usd_per_mtok : float or None
         USD per million input tokens read from the provider's prompt cache; None where it has no such price, and such
         tokens are billed like others.
+    usd_per_request : float
+        USD for every request on top of its tokens; 0 for most models.
     tiers : tuple of ApiTier
         Prices of longer requests, shortest first: a request with more input tokens than a tier's `above_tokens` pays
         that tier's rates for *all* its tokens.
@@ -69,6 +75,7 @@ class ApiPrice:
     input_usd_per_mtok: float
     output_usd_per_mtok: float | None
     cached_input_usd_per_mtok: float | None = None
+    usd_per_request: float = 0.0
     tiers: tuple[ApiTier, ...] = ()
     as_of: date
     snapshot: ApiSnapshot
@@ -78,6 +85,9 @@ class ApiPrice:
     _first_tier: float = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        for name in ("input_usd_per_mtok", "output_usd_per_mtok", "cached_input_usd_per_mtok", "usd_per_request"):
+            if getattr(self, name) is not None:
+                checks.non_negative(name, getattr(self, name))
         rates = _per_token(self.input_usd_per_mtok, self.output_usd_per_mtok, self.cached_input_usd_per_mtok)
         object.__setattr__(self, "_rates", rates)
         object.__setattr__(self, "_first_tier", self.tiers[0].above_tokens if self.tiers else math.inf)
@@ -86,7 +96,7 @@ class ApiPrice:
         r"""The price of one request in USD.
 
         .. math:: \text{usd} = (n_\text{in} - n_\text{cached})\, p_\text{in} + n_\text{cached}\, p_\text{cached}
-                  + n_\text{out}\, p_\text{out}
+                  + n_\text{out}\, p_\text{out} + p_\text{request}
 
         Parameters
         ----------
@@ -108,8 +118,9 @@ class ApiPrice:
         if output_tokens:
             if output != output:  # NaN marks the price that does not exist
                 raise InvalidValueError("output_tokens", f"0, as {self.model} has no output price", output_tokens)
-            return (input_tokens - cached_input_tokens) * plain + cached_input_tokens * cached + output_tokens * output
-        return (input_tokens - cached_input_tokens) * plain + cached_input_tokens * cached
+            fresh = (input_tokens - cached_input_tokens) * plain
+            return fresh + cached_input_tokens * cached + output_tokens * output + self.usd_per_request
+        return (input_tokens - cached_input_tokens) * plain + cached_input_tokens * cached + self.usd_per_request
 
     def rates_per_token(self, input_tokens: float) -> tuple[float, float, float]:
         """USD per input, output and cached input token of a request of this length; NaN for an output without price."""

@@ -3,12 +3,13 @@
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from functools import cache
 from importlib.resources import files
 from typing import Final
 
 from costlab import checks
+from costlab.catalog.dated import newest_rows, parse_day
 from costlab.catalog.gpus import gpu as gpu_spec
 from costlab.errors import AmbiguousPriceError, InvalidValueError, PriceNotFoundError
 
@@ -149,18 +150,7 @@ def current_gpu_prices(snapshot: str | None = None, as_of: date | str | None = N
     -------
     tuple of GpuPrice
     """
-    return _newest(gpu_prices(snapshot), parse_day("as_of", as_of))
-
-
-def _newest(rows: Iterable[GpuPrice], as_of: date | None) -> tuple[GpuPrice, ...]:
-    newest: dict[tuple[str, ...], GpuPrice] = {}
-    for price in rows:
-        if as_of is not None and price.checked > as_of:
-            continue
-        seen = newest.get(price.series)
-        if seen is None or price.checked >= seen.checked:
-            newest[price.series] = price
-    return tuple(newest.values())
+    return newest_rows(gpu_prices(snapshot), parse_day("as_of", as_of))
 
 
 @cache
@@ -226,7 +216,7 @@ def gpu_price(
     checks.one_of("pricing", pricing, PRICINGS)
     checks.one_of("snapshot", snapshot, SNAPSHOTS)
     day = parse_day("as_of", as_of)
-    rows = _newest(_index().get((snapshot, canonical, pricing), ()), day)
+    rows = newest_rows(_index().get((snapshot, canonical, pricing), ()), day)
     found = [
         price
         for price in rows
@@ -240,7 +230,7 @@ def gpu_price(
         places = _some(f"{price.place} at {price.usd_per_hour:g}" for price in found)
         missing = "provider" if len({price.provider for price in found}) > 1 else "region or zone"
         raise AmbiguousPriceError(f"{len(found)} prices fit ({query}): {places}; name the {missing}")
-    same_gpu = [p for p in _newest(_rows(), day) if p.gpu == canonical and p.snapshot == snapshot]
+    same_gpu = [p for p in newest_rows(_rows(), day) if p.gpu == canonical and p.snapshot == snapshot]
     there_is = _some(f"{p.pricing} from {p.place}" for p in same_gpu) or f"nothing for {canonical} in this snapshot"
     raise PriceNotFoundError(f"no price for ({query}); there is {there_is}")
 
@@ -266,21 +256,3 @@ def _some(texts: Iterable[str], limit: int = 6) -> str:
     found = list(texts)
     more = [f"and {len(found) - limit} more"] if len(found) > limit else []
     return ", ".join(found[:limit] + more)
-
-
-def parse_day(name: str, value: date | str | None) -> date | None:
-    """`value` as a date, whether it is one, an ISO string, or None.
-
-    Raises
-    ------
-    InvalidValueError
-        If it is a text that is no ISO date; `name` is the parameter to name.
-    """
-    if isinstance(value, datetime):
-        return value.date()
-    if value is None or isinstance(value, date):
-        return value
-    try:
-        return date.fromisoformat(value)
-    except (TypeError, ValueError):
-        raise InvalidValueError(name, "a date such as 2026-01-31", value) from None

@@ -6,9 +6,13 @@ from typing import Annotated
 
 import typer
 
+from costlab import recordings
 from costlab.cli.shared import JsonFlag, bench, print_json, whole
 
-__all__ = ["bench_device"]
+__all__ = ["bench_device", "bench_semantic", "bench_traffic"]
+
+Record = Annotated[bool, typer.Option("--record", help="Keep the result as a recording.")]
+Folder = Annotated[Path | None, typer.Option(help="Where to; by default the package's recordings.")]
 
 
 @bench.command("device")
@@ -17,12 +21,11 @@ def bench_device(
     repeats: Annotated[int, typer.Option(parser=whole, metavar="N", help="Timed repetitions, at least 5.")] = 9,
     copy_mib: Annotated[int | None, typer.Option(parser=whole, metavar="MIB", help="MiB copied.")] = None,
     size: Annotated[int | None, typer.Option(parser=whole, metavar="ROWS", help="Rows of the matrices.")] = None,
-    record: Annotated[bool, typer.Option("--record", help="Keep the result as a recording.")] = False,
-    folder: Annotated[Path | None, typer.Option(help="Where to; by default the package's recordings.")] = None,
+    record: Record = False,
+    folder: Folder = None,
     as_json: JsonFlag = False,
 ) -> None:
     """How fast this device copies memory and multiplies matrices (needs torch)."""
-    from costlab import recordings
     from costlab.devices import measure_device
 
     result = measure_device(device, repeats=repeats, copy_mib=copy_mib, size=size)
@@ -34,5 +37,59 @@ def bench_device(
             spread = f"{row['least']:.4g} to {row['greatest']:.4g}"
             typer.echo(f"{row['quantity']:<12} {row['median']:>10.4g} {row['unit']:<8} ({spread})")
     if record:
-        path = recordings.save(result, folder)
-        typer.echo(f"recorded in {path.name}", err=True)
+        _save(result, folder)
+
+
+@bench.command("traffic")
+def bench_traffic(
+    record: Record = False,
+    folder: Folder = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """What the Azure traces say of real traffic: rate, bursts, lengths (from COSTLAB_DATA_DIR, or fetched)."""
+    from costlab.traces import measure_traffic
+
+    result = measure_traffic()
+    if as_json:
+        print_json(asdict(result))
+    else:
+        typer.echo(result.device_name)
+        for row in result.rows:
+            middle = row["levels"].index(0.5)
+            tokens = f"{row['context_tokens'][middle]:g} and {row['generated_tokens'][middle]:g} tokens in the median"
+            rate = f"{row['requests_per_s']:.2f} requests/s, gaps vary by {row['cv']:.2f} of their mean"
+            typer.echo(f"{row['kind']:<13} {row['requests']:>7,} requests, {rate}, {tokens}")
+    if record:
+        _save(result, folder)
+
+
+@bench.command("semantic")
+def bench_semantic(
+    splits: Annotated[int, typer.Option(parser=whole, metavar="N", help="Random divisions of each set.")] = 200,
+    seed: Annotated[int, typer.Option(parser=whole, metavar="SEED", help="Of everything random.")] = 4,
+    published: Annotated[bool, typer.Option(help="CLINC150 and BANKING77 too.")] = True,
+    record: Record = False,
+    folder: Folder = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Semantic hits: right and wrong ones, and whether a fitted threshold keeps its promise (needs the model)."""
+    from costlab.semantic_study import measure_semantic
+
+    result = measure_semantic(splits=splits, seed=seed, published=published)
+    if as_json:
+        print_json(asdict(result))
+    else:
+        for row in result.rows:
+            if row["what"] == "promise":
+                hits = "no threshold" if row["found"] == 0 else f"hit rate {row['hit_rate_fraction']:.1%}"
+                typer.echo(
+                    f"{row['data']:<22} guards {row['guards']:<8} at most {row['max_error_fraction']:.0%} wrong: found "
+                    f"in {row['found']} of {row['splits']}, promise broken in {row['broken']}, {hits}"
+                )
+    if record:
+        _save(result, folder)
+
+
+def _save(result: recordings.Recording, folder: Path | None) -> None:
+    path = recordings.save(result, folder)
+    typer.echo(f"recorded in {path.name}", err=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from costlab.catalog import ApiPrice
@@ -29,8 +30,8 @@ def compare(
     if example:
         typer.echo(comparing.example(), nl=False)
         return
-    if workload is None:
-        raise comparing.ScenarioError("no workload file given; --example prints one to begin with")
+    if workload is None or str(workload) == ".":
+        raise comparing.WorkloadFileError("no workload file given; --example prints one to begin with")
     result = comparing.compare(comparing.load(workload), api or (), gpu or (), as_of)
     if as_json:
         print_json(asdict(result))
@@ -51,8 +52,10 @@ def _print(result: Any) -> None:
     for cost in result.recommendation.options:
         out = " (ruled out)" if cost.ruled_out else ""
         figures = (cost.running_usd_per_month, cost.upfront_usd, cost.all_in_usd_per_month)
-        per_request = "" if math.isinf(cost.usd_per_request) else f"{cost.usd_per_request:.6f}"
-        table.add_row(cost.name + out, per_request, *(f"{usd:,.0f}" for usd in figures), str(cost.replicas or ""))
+        per_request = "" if math.isinf(cost.usd_per_request) else f"{cost.usd_per_request:.4g}"
+        table.add_row(
+            escape(cost.name + out), per_request, *(f"{usd:,.0f}" for usd in figures), str(cost.replicas or "")
+        )
     print_table(table)
     typer.echo(
         "A month has 730 hours. Upfront spending, over the file's horizon, is part of all-in and of usd per request."
@@ -81,7 +84,10 @@ def _crossing(result: Any) -> list[str]:
         busy = f"{even.replicas} serving replicas {even.utilization_fraction:.0%} as busy as the peak allows"
         lines.append(f"break-even: {even.requests_per_day:,.0f} requests a day ({busy})")
     else:
-        lines.append("break-even: none at any volume; a full replica costs more than the requests it serves")
+        lines.append(
+            "break-even: none at any volume; a replica as full as the peak allows costs more than "
+            "the requests it serves"
+        )
     saving, crossing = result.saving, result.break_even_range
     low, middle, high = (saving.quantiles[q] for q in (0.05, 0.5, 0.95))
     verb, more = ("saves", "") if middle > 0 else ("costs", " more")
@@ -114,11 +120,15 @@ def sources(result: Any) -> list[str]:
         if isinstance(price, ApiPrice):
             output = "" if price.output_usd_per_mtok is None else f", {price.output_usd_per_mtok:g} out"
             rates = f"{price.input_usd_per_mtok:g} USD/Mtok in{output}, on {price.as_of}"
+            rates += f", {price.usd_per_request:g} a request" if price.usd_per_request else ""
             lines.append(f"{side.option.name}: {rates} (genai-prices {price.snapshot.version}; {price.source_url})")
+            lines += [f"{side.option.name}: {price.note}"] if price.note else []
         else:
             rates = f"{price.usd_per_image:g} USD an image, {price.kind}, {price.checked}"
             lines.append(f"{side.option.name}: {rates} ({price.source_url})")
     for own in result.owns:
+        if own.capacity is not None and " x " in own.name:
+            lines.append(f"{own.name}: several GPUs are taken to share the work without loss, which they do not")
         row = own.price
         if row is None:
             lines.append(f"{own.name}: {own.gpu_usd_per_hour:g} USD per GPU-hour, given in the file")
@@ -130,5 +140,6 @@ def sources(result: Any) -> list[str]:
             made = "given in the file"
             if own.capacity is not None:
                 made = f"estimated by the roofline, batch {own.capacity.batch}, limited by {own.capacity.limited_by}"
+                made += f", MBU {own.efficiency.mbu_fraction:g}, MFU {own.efficiency.mfu_fraction:g}; measure it"
             lines.append(f"{own.name}: {own.option.capacity_requests_per_s:.3g} requests/s and replica, {made}")
     return lines

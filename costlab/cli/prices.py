@@ -85,28 +85,33 @@ def prices(
     stale: Annotated[
         int | None, typer.Option(parser=whole, metavar="DAYS", help="Only rows older than this; exit status 1 if any.")
     ] = None,
-    gpu_name: Annotated[str | None, typer.Option("--gpu", help="Only this GPU.")] = None,
+    gpu_name: Annotated[str | None, typer.Option("--gpu", help="Only this GPU, and no stores.")] = None,
     snapshot: Snapshot = None,
     as_of: AsOf = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """The price catalogue: every current row with kind, date and source."""
+    """The price catalogue: every current row of GPUs and stores with kind, date and source."""
     wanted = None if gpu_name is None else catalog.gpu(gpu_name).name
+    if snapshot is not None:
+        checks.one_of("snapshot", snapshot, catalog.SNAPSHOTS)
     if stale is None:
-        rows = catalog.current_gpu_prices(snapshot, as_of)
+        rows, stores = catalog.current_gpu_prices(as_of=as_of), catalog.current_store_prices(as_of)
     else:
-        if snapshot is not None:
-            checks.one_of("snapshot", snapshot, catalog.SNAPSHOTS)
         today = catalog.parse_day("as_of", as_of) or date.today()
-        rows = tuple(p for p in catalog.stale_gpu_prices(stale, today) if snapshot in (None, p.snapshot))
-    rows = tuple(price for price in rows if wanted in (None, price.gpu))
+        rows, stores = catalog.stale_gpu_prices(stale, today), catalog.stale_store_prices(stale, today)
+    rows = tuple(price for price in rows if wanted in (None, price.gpu) and snapshot in (None, price.snapshot))
+    stores = tuple(price for price in stores if wanted is None and snapshot in (None, price.snapshot))
     if as_json:
-        print_json({"stale_days": stale, "prices": [asdict(price) for price in rows]})
+        lists = {"prices": [asdict(price) for price in rows], "store_prices": [asdict(price) for price in stores]}
+        print_json({"stale_days": stale, **lists})
     else:
-        _print_prices(rows)
+        if rows or not stores:
+            _print_prices(rows)
+        if stores:
+            _print_store_prices(stores)
         if stale is not None:
-            typer.echo(f"{len(rows)} prices were checked more than {stale} days ago")
-    if stale is not None and rows:
+            typer.echo(f"{len(rows) + len(stores)} prices were checked more than {stale} days ago")
+    if stale is not None and (rows or stores):
         raise typer.Exit(1)
 
 
@@ -120,4 +125,18 @@ def _print_prices(rows: tuple[catalog.GpuPrice, ...]) -> None:
     for p in rows:
         hour, source = f"{p.usd_per_hour:,.4f}", p.source_url or p.note
         table.add_row(p.gpu, p.pricing, p.place, p.instance, hour, p.kind, str(p.checked), source)
+    print_table(table, width=160)
+
+
+def _print_store_prices(rows: tuple[catalog.StorePrice, ...]) -> None:
+    table = Table()
+    for heading in ("store", "from"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("usd", "usd per million kB"):
+        table.add_column(heading, justify="right")
+    for heading in ("kind", "checked", "source"):
+        table.add_column(heading, overflow="fold")
+    for p in rows:
+        usd, moved = f"{p.usd:,.4g} per {p.per.replace('_', '-').replace('gb', 'GB')}", f"{p.usd_per_million_kb:,.4f}"
+        table.add_row(p.name, f"{p.provider}/{p.region}", usd, moved, p.kind, str(p.checked), p.source_url or p.note)
     print_table(table, width=160)

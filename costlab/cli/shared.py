@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["AsOf", "JsonFlag", "Snapshot", "app", "bench", "number", "print_json", "print_table", "whole"]
+__all__ = ["AsOf", "JsonFlag", "Snapshot", "app", "bench", "cache", "number", "print_json", "print_table", "whole"]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,6 +19,8 @@ app = typer.Typer(
 )
 bench = typer.Typer(no_args_is_help=True, help="Measure on this machine; --record keeps the result for the lessons.")
 app.add_typer(bench, name="bench")
+cache = typer.Typer(no_args_is_help=True, help="What a response cache saves, net of what it costs.")
+app.add_typer(cache, name="cache")
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 AsOf = Annotated[str | None, typer.Option(metavar="DATE", help="The catalogue as it stood on this ISO date.")]
@@ -48,7 +50,7 @@ def print_json(value: dict[str, Any]) -> None:
 
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
-        return {str(key): _finite(one) for key, one in value.items()}
+        return {str(key): _finite(one) for key, one in value.items() if not str(key).startswith("_")}
     if isinstance(value, list | tuple):
         return [_finite(one) for one in value]
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):

@@ -4,7 +4,18 @@
 package ships.
 """
 
-from costlab.compare.comparison import ApiSide, Comparison, OwnSide, compare
-from costlab.compare.files import Scenario, ScenarioError, example, load, parse
+from costlab.compare.comparison import Comparison, compare
+from costlab.compare.files import WorkloadFile, WorkloadFileError, example, load, parse
+from costlab.compare.sides import ApiSide, OwnSide
 
-__all__ = ["ApiSide", "Comparison", "OwnSide", "Scenario", "ScenarioError", "compare", "example", "load", "parse"]
+__all__ = [
+    "ApiSide",
+    "Comparison",
+    "OwnSide",
+    "WorkloadFile",
+    "WorkloadFileError",
+    "compare",
+    "example",
+    "load",
+    "parse",
+]

@@ -1,7 +1,7 @@
 """Every option of a workload file, priced, and what follows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -14,57 +14,16 @@ from costlab.build_vs_buy import (
     option_cost,
     recommend,
 )
-from costlab.catalog import ApiCost, GpuPrice, api_cost, gpu, gpu_price
-from costlab.compare.files import WEIGHTS, ApiEntry, OwnEntry, Scenario, ScenarioError
+from costlab.compare.files import WorkloadFile, WorkloadFileError
+from costlab.compare.sides import ApiSide, OwnSide, api_sides, own_sides
 from costlab.sensitivity import MonteCarlo, Range, Tornado, monte_carlo, tornado
-from costlab.serving import Capacity, Efficiency, capacity, model_spec, roofline
+from costlab.units import HOURS_PER_MONTH
 from costlab.vectorized import break_even_per_day, monthly_saving_usd
 from costlab.workload import Workload
 
-__all__ = ["ApiSide", "Comparison", "OwnSide", "compare"]
+__all__ = ["Comparison", "compare"]
 
 SAMPLES = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class ApiSide:
-    """An API option with the price behind it.
-
-    Attributes
-    ----------
-    option : ApiOption
-        What is compared.
-    cost : ApiCost
-        Its bill for tokens or images, with rates, date and source.
-    """
-
-    option: ApiOption
-    cost: ApiCost
-
-
-@dataclass(frozen=True, slots=True)
-class OwnSide:
-    """A self-hosted option with what stands behind it.
-
-    Attributes
-    ----------
-    name : str
-        What is compared.
-    option : SelfHostOption or None
-        None where the model cannot be served on these GPUs within its limits; `capacity` says why.
-    gpu_usd_per_hour : float
-        Price of one GPU.
-    price : GpuPrice or None
-        Its row in the catalogue; None where the file gave the price.
-    capacity : Capacity or None
-        The roofline's estimate; None where the file gave a measured rate.
-    """
-
-    name: str
-    option: SelfHostOption | None
-    gpu_usd_per_hour: float
-    price: GpuPrice | None
-    capacity: Capacity | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +65,7 @@ class Comparison:
 
 
 def compare(
-    scenario: Scenario,
+    file: WorkloadFile,
     api: Sequence[str] = (),
     gpu_names: Sequence[str] = (),
     as_of: date | str | None = None,
@@ -116,7 +75,7 @@ def compare(
 
     Parameters
     ----------
-    scenario : Scenario
+    file : WorkloadFile
         The file, as :func:`costlab.compare.load` reads it.
     api : sequence of str
         Models to compare instead of the file's; its first API entry gives everything but model and provider.
@@ -133,7 +92,7 @@ def compare(
 
     Raises
     ------
-    ScenarioError
+    WorkloadFileError
         If there is nothing to compare, or a GPU is asked for and the file has no self-hosted entry to take over.
     UnknownNameError, PriceNotFoundError, AmbiguousPriceError, InvalidValueError
         As the catalogue and the models raise them.
@@ -147,14 +106,13 @@ def compare(
     >>> compare(parse(example())).recommendation.choice
     'api'
     """
-    work, limits = scenario.work(), scenario.limits()
-    apis = tuple(_api_side(entry, work, as_of) for entry in _apis(scenario, api))
-    owns = tuple(_own_side(entry, work, as_of) for entry in _owns(scenario, gpu_names))
+    work, limits = file.work(), file.limits()
+    apis, owns = api_sides(file, work, api, as_of), own_sides(file, work, gpu_names, as_of)
     options: list[ApiOption | SelfHostOption] = [side.option for side in apis]
     options += [side.option for side in owns if side.option is not None]
     if not options:
         words = [f"{side.name}: {'; '.join(side.capacity.reasons)}" for side in owns if side.capacity]
-        raise ScenarioError("; ".join(["nothing to compare", *words]))
+        raise WorkloadFileError("; ".join(["nothing to compare", *words]))
     recommendation = recommend(work, options, limits)
 
     def running(option: ApiOption | SelfHostOption) -> float:
@@ -165,20 +123,21 @@ def compare(
         return Comparison(work, apis, owns, recommendation, (), None, None, None, None)
     cheap = min((side.option for side in apis), key=running)
     own = min(possible, key=running)
-    ranges, fixed = _ranges(scenario, work, cheap, own)
-    # The fleet is sized for the peak, so per mean request a replica serves less than its capacity.
-    served = own.max_utilization_fraction / work.peak_to_mean
-    spare = own.spare_replicas
+    ranges = _ranges(file, work, cheap, own)
+    load, spare = own.max_utilization_fraction, own.spare_replicas
 
-    def saving(requests_per_day: Any, api_price: Any, gpu_price: Any, throughput: Any, people: Any) -> Any:
-        sizes = (work.peak_to_mean, own.max_utilization_fraction, spare)
-        return monthly_saving_usd(
-            requests_per_day, api_price - own.marginal_usd_per_request, gpu_price, throughput, people, *sizes
-        )
+    def saving(requests_per_day: Any, tokens: Any, peak: Any, api_price: Any, gpu_price: Any, throughput: Any,
+               people: Any) -> Any:  # fmt: skip
+        api_usd = api_price * tokens - own.marginal_usd_per_request
+        sizes = (peak, load, spare, cheap.fixed_usd_per_month)
+        return monthly_saving_usd(requests_per_day, api_usd, gpu_price, throughput / tokens, people, *sizes)
 
-    def crossing(requests_per_day: Any, api_price: Any, gpu_price: Any, throughput: Any, people: Any) -> Any:
-        spares = people + spare * gpu_price * work.hours_per_month
-        return break_even_per_day(api_price, gpu_price, throughput * served, spares, own.marginal_usd_per_request)
+    def crossing(requests_per_day: Any, tokens: Any, peak: Any, api_price: Any, gpu_price: Any, throughput: Any,
+                 people: Any) -> Any:  # fmt: skip
+        fixed = people + spare * gpu_price * HOURS_PER_MONTH
+        served = throughput / tokens * load / peak  # a replica's capacity, per mean request of the day
+        sides = (own.marginal_usd_per_request, cheap.fixed_usd_per_month)
+        return break_even_per_day(api_price * tokens, gpu_price, served, fixed, *sides)
 
     return Comparison(
         workload=work,
@@ -191,9 +150,10 @@ def compare(
         else break_even(
             cheap.usd_per_request,
             own.replica_usd_per_hour,
-            own.capacity_requests_per_s * served,
-            fixed + spare * own.replica_usd_per_hour * work.hours_per_month,
+            own.capacity_requests_per_s * load / work.peak_to_mean,
+            own.fixed_usd_per_month + spare * own.replica_usd_per_hour * HOURS_PER_MONTH,
             own.marginal_usd_per_request,
+            cheap.fixed_usd_per_month,
         ),
         saving=monte_carlo(saving, ranges, SAMPLES, seed),
         break_even_range=monte_carlo(crossing, ranges, SAMPLES, seed),
@@ -201,12 +161,11 @@ def compare(
     )
 
 
-def _ranges(
-    scenario: Scenario, work: Workload, cheap: ApiOption, own: SelfHostOption
-) -> tuple[dict[str, Range], float]:
-    times = scenario.uncertainty
+def _ranges(file: WorkloadFile, work: Workload, cheap: ApiOption, own: SelfHostOption) -> dict[str, Range]:
+    times = file.uncertainty
     likely = {
         "requests_per_day": work.requests_per_day,
+        "tokens": 1.0,  # of a request, as a factor: it makes a call dearer and a replica slower
         "api_price": cheap.usd_per_request,
         "gpu_price": own.replica_usd_per_hour,
         "throughput": own.capacity_requests_per_s,
@@ -217,69 +176,6 @@ def _ranges(
         name: Range.factor(value, getattr(times, name)) if value else Range(0.0, 0.0, 0.0)
         for name, value in likely.items()
     }
-    return ranges, own.fixed_usd_per_month
-
-
-def _apis(scenario: Scenario, models: Sequence[str]) -> tuple[ApiEntry, ...]:
-    if not models:
-        return scenario.api
-    base = scenario.api[0] if scenario.api else ApiEntry(model="")
-    return tuple(base.model_copy(update={"model": model, "provider": None}) for model in models)
-
-
-def _owns(scenario: Scenario, names: Sequence[str]) -> tuple[OwnEntry, ...]:
-    if not names:
-        return scenario.self_hosted
-    if not scenario.self_hosted:
-        raise ScenarioError("the file has no [[self_hosted]] entry that another GPU could take over")
-    # A price or a rate that the file gives belongs to its own GPU.
-    cleared = {"usd_per_gpu_hour": None, "requests_per_s": None}
-    return tuple(scenario.self_hosted[0].model_copy(update={"gpu": gpu(name).name, **cleared}) for name in names)
-
-
-def _api_side(entry: ApiEntry, work: Workload, as_of: date | str | None) -> ApiSide:
-    cost = api_cost(work, entry.model, entry.provider, entry.as_of or as_of)
-    option = ApiOption(
-        f"{cost.price.model} at {cost.price.provider}",
-        cost.usd_per_request,
-        entry.upfront_usd,
-        entry.fixed_usd_per_month,
-        entry.weeks_to_production,
-        entry.data_leaves,
-        entry.customizable,
-    )
-    return ApiSide(option, cost)
-
-
-def _own_side(entry: OwnEntry, work: Workload, as_of: date | str | None) -> OwnSide:
-    price = None
-    usd_per_hour = entry.usd_per_gpu_hour
-    if usd_per_hour is None:
-        price = gpu_price(entry.gpu, entry.pricing, entry.snapshot, entry.provider, entry.region, as_of, entry.zone)
-        usd_per_hour = price.usd_per_hour
-    served, rate = None, entry.requests_per_s
-    if rate is None:
-        shape = replace(model_spec(entry.model), bytes_per_weight=WEIGHTS[entry.weights])
-        standard = Efficiency()
-        efficiency = Efficiency(
-            entry.mbu_fraction or standard.mbu_fraction, entry.mfu_fraction or standard.mfu_fraction
-        )
-        on = roofline(shape, entry.gpu, entry.gpus_per_replica, efficiency)
-        served = capacity(on, work.input_tokens, work.output_tokens, entry.max_ttft_s, entry.max_inter_token_s)
-        rate = served.requests_per_s
-    count = f"{entry.gpus_per_replica} x " if entry.gpus_per_replica > 1 else ""
-    name = f"{entry.model} {entry.weights} on {count}{gpu(entry.gpu).name}"
-    if rate is None:
-        return OwnSide(name, None, usd_per_hour, price, served)
-    option = SelfHostOption(
-        name,
-        usd_per_hour * entry.gpus_per_replica,
-        rate,
-        entry.upfront_usd,
-        entry.fixed_usd_per_month,
-        entry.marginal_usd_per_request,
-        entry.weeks_to_production,
-        entry.max_utilization_fraction,
-        entry.spare_replicas,
-    )
-    return OwnSide(name, option, usd_per_hour, price, served)
+    peak = work.peak_to_mean
+    ranges["peak"] = Range(max(1.0, peak / times.peak), peak, peak * times.peak, log=True)
+    return ranges

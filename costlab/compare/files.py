@@ -1,17 +1,18 @@
 """The workload file: its keys, their checks, and errors that say where the mistake is."""
 
-import tomllib
+from datetime import date
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from costlab.build_vs_buy import Constraints
-from costlab.errors import CostlabError, near_names
+from costlab.errors import CostlabError
+from costlab.toml_tables import parse_table
 from costlab.workload import Workload
 
-__all__ = ["ApiEntry", "OwnEntry", "Scenario", "ScenarioError", "Uncertainty", "example", "load", "parse"]
+__all__ = ["ApiEntry", "OwnEntry", "Uncertainty", "WorkloadFile", "WorkloadFileError", "example", "load", "parse"]
 
 #: Bytes that a weight takes: int4 with a 16-bit scale and zero point for every 64 weights.
 WEIGHTS: Final = {"bf16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.5625}
@@ -22,7 +23,7 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 Times = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 
 
-class ScenarioError(CostlabError, ValueError):
+class WorkloadFileError(CostlabError, ValueError):
     """A workload file that cannot be used; the message names the file, the key and what it should be."""
 
 
@@ -47,7 +48,8 @@ class ApiEntry(_Table):
 
     model: str
     provider: str | None = None
-    as_of: str | None = None
+    quality: str | None = None
+    as_of: str | date | None = None
     upfront_usd: NonNegative = 0.0
     fixed_usd_per_month: NonNegative = 0.0
     weeks_to_production: NonNegative = 2.5
@@ -56,7 +58,11 @@ class ApiEntry(_Table):
 
 
 class OwnEntry(_Table):
-    """The keys of ``[[self_hosted]]``; see :class:`costlab.build_vs_buy.SelfHostOption`."""
+    """The keys of ``[[self_hosted]]``; see :class:`costlab.build_vs_buy.SelfHostOption`.
+
+    ``prefix_cached_fraction`` is the share of the input that the server need not read again; by default the share that
+    the workload says an API bills as cached.
+    """
 
     model: str
     weights: Literal["bf16", "fp8", "int8", "int4"] = "bf16"
@@ -69,6 +75,8 @@ class OwnEntry(_Table):
     zone: str | None = None
     usd_per_gpu_hour: Positive | None = None
     requests_per_s: Positive | None = None
+    prefix_cached_fraction: Annotated[float, Field(ge=0, le=1)] | None = None
+    max_sequences: Annotated[int, Field(ge=1)] | None = None
     max_ttft_s: Positive | None = None
     max_inter_token_s: Positive | None = None
     mbu_fraction: Fraction | None = None
@@ -97,13 +105,15 @@ class Uncertainty(_Table):
     """The keys of ``[uncertainty]``: each input may be this many times larger or smaller, >= 1."""
 
     requests_per_day: Times = 2.0
+    tokens: Times = 1.25
+    peak: Times = 1.25
     api_price: Times = 1.25
     gpu_price: Times = 1.25
     throughput: Times = 1.5
     people: Times = 1.5
 
 
-class Scenario(_Table):
+class WorkloadFile(_Table):
     """A whole workload file, checked."""
 
     workload: WorkloadTable
@@ -121,36 +131,18 @@ class Scenario(_Table):
         return Constraints(**self.constraints.model_dump())
 
 
-def parse(text: str, name: str = "the workload") -> Scenario:
-    """A scenario from the text of a workload file; `name` stands in error messages.
+def parse(text: str, name: str = "the workload") -> WorkloadFile:
+    """A workload file from its text; `name` stands in error messages.
 
     Raises
     ------
-    ScenarioError
+    WorkloadFileError
         If the text is no TOML, or a key is missing, unknown or has a value that it may not have.
     """
-    try:
-        return Scenario.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise ScenarioError(f"{name} is not TOML: {error}") from error
-    except ValidationError as error:
-        raise ScenarioError(f"{name}: {'; '.join(_words(one) for one in error.errors()[:3])}") from error
+    return parse_table(WorkloadFile, text, name, "a workload file", WorkloadFileError, _keys_beside)
 
 
-def _words(error: Any) -> str:
-    """A validation error as costlab words it: ``workload.peak_to_mean must be >= 1, got 0.5``."""
-    place = ".".join(str(part + 1) if isinstance(part, int) else part for part in error["loc"])
-    if error["type"] == "missing":
-        return f"{place} is missing"
-    if error["type"] == "extra_forbidden":
-        near = near_names(str(error["loc"][-1]), {key: key for key in _keys_beside(error["loc"])})
-        return f"unknown key {place}" + (f"; did you mean {near[0]!r}?" if near else "")
-    wanted = error["msg"].removeprefix("Input should be ").replace("greater than or equal to", ">=")
-    wanted = wanted.replace("less than or equal to", "<=").replace("greater than", ">").replace("less than", "<")
-    return f"{place} must be {wanted}, got {error['input']!r}"
-
-
-def _keys_beside(place: tuple[Any, ...]) -> tuple[str, ...]:
+def _keys_beside(place: tuple[int | str, ...]) -> tuple[str, ...]:
     tables: dict[str, type[BaseModel]] = {
         "workload": WorkloadTable,
         "api": ApiEntry,
@@ -161,20 +153,20 @@ def _keys_beside(place: tuple[Any, ...]) -> tuple[str, ...]:
     return tuple(tables[str(place[0])].model_fields) if len(place) > 1 else tuple(tables)
 
 
-def load(path: Path) -> Scenario:
-    """The scenario in a workload file.
+def load(path: Path) -> WorkloadFile:
+    """A workload file, read and checked.
 
     Raises
     ------
-    ScenarioError
+    WorkloadFileError
         If the file is not UTF-8, or as :func:`parse`.
     OSError
         If the file cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ScenarioError(f"{path.name} is not a text in UTF-8") from error
+        raise WorkloadFileError(f"{path.name} is not a text in UTF-8") from error
     return parse(text, path.name)
 
 

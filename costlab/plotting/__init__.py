@@ -10,6 +10,7 @@ from costlab.plotting.build_vs_buy import (
     plot_payback,
     plot_tornado,
 )
+from costlab.plotting.caching import plot_cache_size, plot_net_saving, plot_similarities, plot_threshold
 from costlab.plotting.gpu import (
     plot_commitment,
     plot_demand,
@@ -25,18 +26,22 @@ from costlab.plotting.style import COLORS
 __all__ = [
     "COLORS",
     "plot_break_even_map",
+    "plot_cache_size",
     "plot_capacity",
     "plot_commitment",
     "plot_cost_curve",
     "plot_demand",
     "plot_interval",
     "plot_migration",
+    "plot_net_saving",
     "plot_payback",
     "plot_predictions",
     "plot_price_comparison",
     "plot_price_spread",
     "plot_ranges",
+    "plot_similarities",
     "plot_spot",
+    "plot_threshold",
     "plot_tornado",
     "plot_useful_hour",
 ]

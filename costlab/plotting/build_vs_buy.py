@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from costlab.build_vs_buy import CostCurve, MigrationPlan, payback
+from costlab.errors import InvalidValueError
 from costlab.extras import require
-from costlab.plotting.style import COLORS, SMALL, new_axes, short
+from costlab.plotting.style import COLORS, SMALL, line_styles, new_axes, short
 from costlab.sensitivity import Tornado
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def plot_cost_curve(curve: CostCurve, *, ax: Axes | None = None) -> Axes:
     volumes = [point.requests_per_day for point in curve.points]
     ax.plot(volumes, [p.api_usd_per_month for p in curve.points], color=COLORS["orange"], label="API")
     own = [p.self_hosted_usd_per_month for p in curve.points]
-    ax.plot(volumes, own, color=COLORS["blue"], drawstyle="steps-pre", label="self-hosted")
+    ax.plot(volumes, own, color=COLORS["blue"], label="self-hosted")
     for index, interval in enumerate(curve.self_hosting_wins):
         label = "self-hosting wins" if index == 0 else None
         ax.axvspan(interval.low, interval.high, color=COLORS["sky"], alpha=0.18, linewidth=0, label=label)
@@ -110,6 +111,9 @@ def plot_tornado(
     ax : matplotlib Axes, optional
         Where to draw; by default on a new figure.
     """
+    ends = [end for bar in found.bars for end in (bar.at_low, bar.at_high)]
+    if not all(math.isfinite(end) for end in (found.likely, *ends)):
+        raise InvalidValueError("found", "a tornado whose results are all finite", found)
     ax = new_axes(ax, height=0.9 + 0.42 * len(found.bars))
     ax.grid(axis="x", alpha=0.25)
     ax.grid(visible=False, axis="y")
@@ -122,11 +126,7 @@ def plot_tornado(
     ]
     ax.set_yticks(range(len(labels)), labels, fontsize=SMALL)
     ax.axvline(found.likely, color=COLORS["grey"], linewidth=1)
-    if (
-        min(min(bar.at_low, bar.at_high) for bar in found.bars)
-        < 0
-        < max(max(bar.at_low, bar.at_high) for bar in found.bars)
-    ):
+    if min(ends) < 0 < max(ends):
         ax.axvline(0, color=COLORS["orange"], linestyle="--", linewidth=1.2)
     ticker = require("matplotlib.ticker", "plots")
     ax.xaxis.set_major_locator(ticker.MaxNLocator(5))
@@ -163,9 +163,9 @@ def plot_payback(
         Where to draw; by default on a new figure.
     """
     ax = new_axes(ax)
-    styles = zip(savings_usd_per_month.items(), COLORS.values(), ("-", "--", "-.", ":", "-"), strict=False)
+    styles = zip(savings_usd_per_month.items(), line_styles(len(savings_usd_per_month)), strict=True)
     days = [month / 4 for month in range(1, 4 * months + 1)]
-    for (name, saving), color, line in styles:
+    for (name, saving), (color, line) in styles:
         net = [payback(upfront_usd, saving, t, discount_per_year_fraction, delay_months).net_usd for t in days]
         ax.plot([0, *days], [-upfront_usd, *net], color=color, linestyle=line, label=name)
     ax.axhline(0, color=COLORS["grey"], linewidth=1)
@@ -192,7 +192,7 @@ def plot_migration(plan: MigrationPlan, *, ax: Axes | None = None) -> Axes:
     ax.grid(axis="x", alpha=0.25)
     ax.grid(visible=False, axis="y")
     bills = [plan.api_usd_per_month, *(step.usd_per_month for step in plan.steps)]
-    names = ["all at the API", *(f"+ {step.endpoint}\n{step.gpus} GPUs" for step in plan.steps)]
+    names = ["all at the API", *(f"+ {step.endpoint}\n{step.gpus} GPU{'s' * (step.gpus > 1)}" for step in plan.steps)]
     for row, bill in enumerate(bills):
         color = COLORS["blue"] if row == plan.stop_after else COLORS["sky"]
         bar = ax.barh(row, bill, color=color, height=0.6)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from costlab.extras import require
-from costlab.plotting.style import COLORS, SMALL, new_axes, plain_numbers
+from costlab.plotting.style import COLORS, SMALL, line_styles, new_axes, plain_numbers
 from costlab.serving import Roofline, capacity
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def plot_predictions(
     """
     ax = new_axes(ax, height=4.2)
     ax.grid(axis="both", alpha=0.25)
-    for (name, pairs), color, marker in zip(groups.items(), COLORS.values(), MARKERS, strict=False):
+    for position, (name, pairs) in enumerate(groups.items()):
+        color, marker = line_styles(len(groups))[position][0], MARKERS[position % len(MARKERS)]
         ax.loglog([m for m, _ in pairs], [p for _, p in pairs], marker, color=color, label=name, ms=6, alpha=0.85)
     values = [value for pairs in groups.values() for pair in pairs for value in pair]
     ends = [min(values) / 1.4, max(values) * 1.4]
@@ -77,8 +78,7 @@ def plot_capacity(
         Where to draw; by default on a new figure.
     """
     ax = new_axes(ax)
-    styles = zip(rooflines.items(), COLORS.values(), ("-", "--", "-.", ":", "-"), strict=False)
-    for (name, on), color, line in styles:
+    for (name, on), (color, line) in zip(rooflines.items(), line_styles(len(rooflines)), strict=True):
         rates = [
             capacity(on, input_tokens, output_tokens, max_inter_token_s=ms / 1000).requests_per_s for ms in limits_ms
         ]

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from costlab.errors import InvalidValueError
 from costlab.extras import require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
-__all__ = ["COLORS", "SMALL", "new_axes", "plain_numbers", "short"]
+__all__ = ["COLORS", "SMALL", "line_styles", "new_axes", "plain_numbers", "short"]
 
 #: Okabe and Ito's palette, told apart with any common form of colour blindness.
 COLORS: Final = {"blue": "#0072B2", "orange": "#D55E00", "green": "#009E73", "sky": "#56B4E9", "grey": "#6B6B6B"}
 
 #: The smallest letters in a figure, in points: still legible when a phone shows it at two thirds of its size.
 SMALL: Final = 9
+
+
+def line_styles(count: int) -> list[tuple[str, str]]:
+    """A colour and a dash for each of `count` lines, every pair once."""
+    colors, dashes = list(COLORS.values()), ["-", "--", "-.", ":"]
+    if count > len(colors) * len(dashes):
+        raise InvalidValueError("lines", f"at most {len(colors) * len(dashes)}", count)
+    return [(colors[i % len(colors)], dashes[(i + i // len(colors)) % len(dashes)]) for i in range(count)]
 
 
 def new_axes(ax: Axes | None, width: float = 5.4, height: float = 3.5) -> Axes:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from costlab import checks
 from costlab.errors import InvalidValueError
-from costlab.units import HOURS_PER_DAY, SECONDS_PER_HOUR, TOKENS_PER_MTOK
+from costlab.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, TOKENS_PER_MTOK
 
-__all__ = ["Replicas", "replicas_needed", "usd_per_mtok", "usd_per_request"]
+__all__ = ["MOST_REPLICAS", "Replicas", "replicas_needed", "usd_per_mtok", "usd_per_request"]
 
 
 def usd_per_mtok(usd_per_hour: float, tokens_per_s: float, utilization_fraction: float = 1.0) -> float:
@@ -41,14 +41,10 @@ def usd_per_mtok(usd_per_hour: float, tokens_per_s: float, utilization_fraction:
     >>> round(usd_per_mtok(1.01, 1000, 0.3), 3)
     0.935
     """
-    checks.positive("usd_per_hour", usd_per_hour)
-    checks.positive("tokens_per_s", tokens_per_s)
-    busy_tokens_per_hour = SECONDS_PER_HOUR * tokens_per_s
-    return (
-        TOKENS_PER_MTOK
-        * usd_per_hour
-        / (busy_tokens_per_hour * checks.fraction("utilization_fraction", utilization_fraction, zero=False))
-    )
+    hourly = checks.positive("usd_per_hour", usd_per_hour)
+    rate = checks.positive("tokens_per_s", tokens_per_s)
+    share = checks.fraction("utilization_fraction", utilization_fraction, zero=False)
+    return TOKENS_PER_MTOK * hourly / SECONDS_PER_HOUR / rate / share
 
 
 def usd_per_request(usd_per_hour: float, capacity_requests_per_s: float, utilization_fraction: float = 1.0) -> float:
@@ -82,10 +78,14 @@ def usd_per_request(usd_per_hour: float, capacity_requests_per_s: float, utiliza
     >>> round(usd_per_request(1.01, 4, 0.25), 6)
     0.000281
     """
-    checks.positive("usd_per_hour", usd_per_hour)
-    checks.positive("capacity_requests_per_s", capacity_requests_per_s)
-    used = capacity_requests_per_s * checks.fraction("utilization_fraction", utilization_fraction, zero=False)
-    return usd_per_hour / (SECONDS_PER_HOUR * used)
+    hourly = checks.positive("usd_per_hour", usd_per_hour)
+    rate = checks.positive("capacity_requests_per_s", capacity_requests_per_s)
+    share = checks.fraction("utilization_fraction", utilization_fraction, zero=False)
+    return hourly / SECONDS_PER_HOUR / rate / share
+
+
+#: A fleet above this is an absurd input: no count of replicas is exact in floating point beyond it.
+MOST_REPLICAS = 10**15
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,15 +160,18 @@ def replicas_needed(
     >>> replicas_needed(1_000_000, 4, peak_to_mean=3, max_utilization_fraction=0.8).total
     11
     """
-    checks.non_negative("requests_per_day", requests_per_day)
-    checks.positive("capacity_requests_per_s", capacity_requests_per_s)
-    if checks.finite("peak_to_mean", peak_to_mean, "a number >= 1") < 1.0:
+    requests = checks.non_negative("requests_per_day", requests_per_day)
+    rate = checks.positive("capacity_requests_per_s", capacity_requests_per_s)
+    peak = checks.finite("peak_to_mean", peak_to_mean, "a number >= 1")
+    if peak < 1.0:
         raise InvalidValueError("peak_to_mean", "a number >= 1", peak_to_mean)
-    checks.fraction("max_utilization_fraction", max_utilization_fraction, zero=False)
-    checks.whole("spare_replicas", spare_replicas)
+    load = checks.fraction("max_utilization_fraction", max_utilization_fraction, zero=False)
+    spare_replicas = checks.whole("spare_replicas", spare_replicas)
     checks.whole("at_least", at_least)
-    mean = requests_per_day / (HOURS_PER_DAY * SECONDS_PER_HOUR)
-    wanted = mean * peak_to_mean / (capacity_requests_per_s * max_utilization_fraction)
+    mean = requests / SECONDS_PER_DAY
+    wanted = mean * peak / rate / load
+    if wanted > MOST_REPLICAS:
+        raise InvalidValueError("requests_per_day", f"what {MOST_REPLICAS:g} replicas can serve", requests_per_day)
     # A wanted number such as 3.0000000000000004 is three replicas and a rounding error.
     serving = max(at_least, math.ceil(wanted * (1.0 - 1e-12)))
     total = serving + spare_replicas
@@ -176,6 +179,6 @@ def replicas_needed(
         total=total,
         serving=serving,
         spare=spare_replicas,
-        utilization_fraction=mean / (total * capacity_requests_per_s) if total else 0.0,
-        peak_utilization_fraction=mean * peak_to_mean / (serving * capacity_requests_per_s) if serving else 0.0,
+        utilization_fraction=mean / total / rate if total else 0.0,
+        peak_utilization_fraction=mean * peak / serving / rate if serving else 0.0,
     )

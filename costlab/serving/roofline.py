@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import Final
 
 from costlab import checks
 from costlab.catalog import GpuSpec, gpu
@@ -10,6 +11,9 @@ from costlab.serving.models import ModelSpec, model_spec
 from costlab.units import BYTES_PER_GB, FLOPS_PER_TFLOP
 
 __all__ = ["Efficiency", "MemoryFit", "Roofline", "memory_fit", "roofline"]
+
+#: More sequences than any GPU holds.
+MOST_SEQUENCES: Final = 10**12
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,9 @@ class Efficiency:
     mbu_fraction : float
         Model bandwidth utilization: bytes that a decoding step must read, per second, over the peak bandwidth; in
         (0, 1]. The default is Llama-2-7B in bf16 at batch 1 on an A100 80GB: 1,419 of 2,039 GB/s (torchao,
-        quantization README). With narrower weights less is reached: 0.55 at int8 and 0.37 at int4, same table.
+        quantization README). In the same tables an H100 reached 0.57, and the A100 0.55 with int8 and 0.37 with int4
+        weights: at batch 1 on a fast GPU, work that does not shrink with the weights takes over. See
+        `step_overhead_s`.
     mfu_fraction : float
         Model FLOP utilization: operations that reading a prompt must do, per second, over the dense peak; in (0, 1].
         The default is Llama-2-7B in fp16 with 2,048 tokens on an A100: 133 ms, 211 of 312 TFLOP/s (TensorRT-LLM 0.5,
@@ -129,12 +135,36 @@ class Roofline:
 
         with :math:`W` bytes of weights, :math:`K` bytes of KV cache per token and :math:`c` tokens of context.
         """
+        read, flops = self._step_work(sequences, context_tokens)
+        return max(read / self._bytes_per_s, flops / self._flops_per_s) + self.efficiency.step_overhead_s
+
+    def _step_work(self, sequences: float, context_tokens: float) -> tuple[float, float]:
+        """Bytes read and operations done in a decoding step."""
         shape = self.model
         read = shape.weights_read(sequences) * shape.bytes_per_weight
         read += sequences * context_tokens * shape.kv_bytes_per_token
         attention = 4 * shape.layers * shape.heads * shape.head_dim * context_tokens
-        flops = sequences * (2 * shape.used_parameters + attention)
-        return max(read / self._bytes_per_s, flops / self._flops_per_s) + self.efficiency.step_overhead_s
+        return read, sequences * (2 * shape.used_parameters + attention)
+
+    def is_arithmetic_bound(self, sequences: float, context_tokens: float) -> bool:
+        """Whether arithmetic takes longer than reading, in a decoding step."""
+        read, flops = self._step_work(sequences, context_tokens)
+        return flops / self._flops_per_s > read / self._bytes_per_s
+
+    def largest_batch(self, limit_s: float, context_tokens: float, per_sequence_s: float = 0.0) -> int:
+        """About the largest batch whose step, and `per_sequence_s` for every other sequence, stays within a limit.
+
+        Exact for a dense model, up to rounding; too small for a mixture of experts, which is taken to read all weights.
+        """
+        if limit_s == math.inf:
+            return MOST_SEQUENCES
+        left = limit_s - self.efficiency.step_overhead_s + per_sequence_s
+        weights = (self.model.parameters - self.model.lookup_parameters) * self.model.bytes_per_weight
+        flops = self._step_work(1.0, context_tokens)[1]
+        each = context_tokens * self.model.kv_bytes_per_token / self._bytes_per_s + per_sequence_s
+        by_reading = (left - weights / self._bytes_per_s) / each if each else math.inf
+        by_arithmetic = left / (flops / self._flops_per_s + per_sequence_s)
+        return int(min(MOST_SEQUENCES, max(0.0, min(by_reading, by_arithmetic))))
 
     def critical_batch(self) -> float:
         """The batch at which arithmetic takes as long as reading the weights, the KV cache aside."""
@@ -179,8 +209,10 @@ def roofline(
 
     Notes
     -----
-    Left out: talk between the GPUs of a replica. On eight A100, Llama-2-7B reaches 39 % of eight times the speed of
-    one, and Llama-2-70B 73 % of four times the speed of two (gpt-fast); lower the efficiency accordingly.
+    Left out: talk between the GPUs of a replica, and work that does not shrink with the number of GPUs. On eight A100,
+    Llama-2-7B reaches 39 % of eight times the speed of one (gpt-fast); lower the efficiency accordingly. Counted too
+    much: the output matrix, for every token of a prompt instead of the last. Counted too little: memory of more GPUs
+    than there are key-value heads, each of which holds a copy of the cache.
 
     References
     ----------
@@ -195,8 +227,8 @@ def roofline(
     >>> round(1000 * roofline("Llama-2-7B", "A100 80GB").step_s(1, 100), 1)
     9.3
     """
-    shape = model_spec(model) if isinstance(model, str) else model
-    board = gpu(gpu_name) if isinstance(gpu_name, str) else gpu_name
+    shape = model if isinstance(model, ModelSpec) else model_spec(model)
+    board = gpu_name if isinstance(gpu_name, GpuSpec) else gpu(gpu_name)
     checks.whole("gpus", gpus, at_least=1)
     efficiency = efficiency or Efficiency()
     if precision is None:
@@ -219,6 +251,11 @@ def memory_fit(on: Roofline, context_tokens: float) -> MemoryFit:
     Returns
     -------
     MemoryFit
+
+    Notes
+    -----
+    A data sheet's GB are taken as 1e9 bytes. Boards with stacked memory (A100, H100, H200) hold up to 7 % more, so that
+    the answer is on the safe side there.
 
     Raises
     ------
@@ -251,8 +288,10 @@ def memory_fit(on: Roofline, context_tokens: float) -> MemoryFit:
     return MemoryFit(batch > 0, batch, weights, each, usable, reasons)
 
 
-def checked_tokens(input_tokens: float, output_tokens: float) -> None:
-    """Refuse lengths that no request has: negative ones, and an answer of less than a token."""
-    checks.non_negative("input_tokens", input_tokens)
-    if checks.finite("output_tokens", output_tokens, "a number >= 1") < 1:
-        raise InvalidValueError("output_tokens", "a number >= 1", output_tokens)
+def checked_tokens(input_tokens: float, output_tokens: float) -> tuple[float, float]:
+    """Both lengths as floats; refused are negative ones, an answer of less than a token, and no tokens at all."""
+    prompt = checks.non_negative("input_tokens", input_tokens)
+    answer = checks.non_negative("output_tokens", output_tokens)
+    if 0.0 < answer < 1.0 or prompt + answer == 0.0:
+        raise InvalidValueError("output_tokens", "a number >= 1, or 0 where there is a prompt", output_tokens)
+    return prompt, answer

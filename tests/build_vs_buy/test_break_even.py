@@ -1,4 +1,5 @@
 import math
+from dataclasses import astuple
 
 import pytest
 from hypothesis import given
@@ -135,4 +136,27 @@ def test_curves_need_volumes_that_some_fleet_can_serve() -> None:
 def test_absurd_but_valid_numbers_are_answered() -> None:
     assert break_even(1e-300, 1e300, 1e-300).reachable is False
     assert break_even(1e300, 1e-300, 1e300).reachable is True
+    for absurd in (
+        break_even(0.003, 1, 1e305),
+        break_even(0.003, 1, 1e305, 0, 0.003),
+        break_even(1e-300, 1e300, 1e-300),
+    ):
+        assert not any(math.isnan(value) for value in astuple(absurd))
+
+
+def test_a_replica_that_is_just_worth_it_when_full_is_reachable() -> None:
+    even = break_even(0.0005, 1.8, 1)  # 3,600 requests an hour save exactly 1.80
+    assert even.reachable
+    assert math.isclose(even.requests_per_day, 86_400)
+    assert math.isclose(even.utilization_fraction, 1.0)
+
+
+def test_what_the_api_costs_anyway_counts_for_self_hosting() -> None:
+    assert break_even(0.003, 1.01, 2, 2_000, api_fixed_usd_per_month=2_000) == break_even(0.003, 1.01, 2)
+    free = break_even(0.003, 1.01, 2, api_fixed_usd_per_month=5_000)
+    assert free.reachable
+    assert free.requests_per_day == 0
+    (point,) = cost_curve(0.003, 1.01, 2, [0], api_fixed_usd_per_month=5_000).points
+    assert point.api_usd_per_month == 5_000
+    assert cost_curve(0.003, 1.01, 2, [1e5], api_fixed_usd_per_month=5_000).self_hosting_wins[0].low == 0
     assert break_even(0.003, 1.01, 2, fixed_usd_per_month=1e300).requests_per_day == math.inf

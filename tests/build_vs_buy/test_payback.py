@@ -35,9 +35,17 @@ def test_a_loss_never_pays_back_and_interest_can_prevent_it() -> None:
     assert payback(1, -5).months == math.inf
     assert payback(1000, 1, discount_per_year_fraction=0.5).months == math.inf
     assert payback(0, -5).months == 0
+    assert payback(1, 1, 36, 0.1, 1e6).months == math.inf
 
 
-@given(st.floats(0, 1e6), st.floats(1, 1e5), st.floats(1, 120), st.floats(0, 0.5), st.floats(0, 12), st.floats(0, 0.5))
+@given(
+    st.just(0.0) | st.floats(1, 1e6),
+    st.floats(1, 1e5),
+    st.floats(1, 120),
+    st.floats(0, 0.5),
+    st.floats(0, 12),
+    st.floats(0, 0.5),
+)
 def test_paid_back_within_the_horizon_means_a_net_gain(
     upfront: float, saving: float, horizon: float, rate: float, delay: float, other: float
 ) -> None:

@@ -67,6 +67,41 @@ def test_a_sharp_peak_is_cheaper_at_the_api() -> None:
     assert "% of the requests, API for the rest" in kinds["hybrid"].name
 
 
+def test_even_traffic_can_be_shared_too() -> None:
+    """One full replica, and the API for the rest, where a second replica would be nearly empty."""
+    own = SelfHostOption("own", 10, 1, max_utilization_fraction=1.0)
+    costs = [recommend(chat(90_000, peak), [ApiOption("API", 0.005), own]) for peak in (1.0, 1.0001)]
+    assert [found.choice for found in costs] == ["hybrid", "hybrid"]
+    assert math.isclose(costs[0].options[0].running_usd_per_month, 7300 + 3600 * 0.005 * 730 / 24, rel_tol=1e-6)
+
+
+def test_a_large_fleet_is_priced_at_once() -> None:
+    """A billion replicas and a shape of 24 hours: the best share is found without trying each."""
+    own = SelfHostOption("own", 1.0, 2.0)
+    assert recommend(chat(1e13, 2), [ApiOption("API", 0.003), own]).options
+
+
+def test_a_late_option_is_weighed_against_all_that_are_ready() -> None:
+    dear = SelfHostOption("rented", 30.0, 2.0, weeks_to_production=2)
+    found = recommend(chat(500_000), [API, OWN, dear], Constraints(deadline_weeks=6))
+    assert found.choice == "hybrid"
+    assert "begin with API, move when own is ready" in found.reasons
+
+
+def test_money_upfront_is_counted_for_both_parts_of_a_staged_move() -> None:
+    start = ApiOption("API", 0.003, upfront_usd=30_000)
+    later = SelfHostOption("own", 1.01, 2.0, upfront_usd=30_000)
+    limits = Constraints(deadline_weeks=6, max_upfront_usd=40_000)
+    assert recommend(chat(500_000), [start, later], limits).choice == "api"
+
+
+def test_a_share_of_the_traffic_needs_servers_in_time_as_well() -> None:
+    base = SelfHostOption("own", 8.0, 4.0, fixed_usd_per_month=100)
+    found = recommend(chat(1_000_000, 3), [ApiOption("API", 0.0016), base], Constraints(deadline_weeks=6))
+    (hybrid,) = [cost for cost in found.options if cost.kind == "hybrid"]
+    assert hybrid.ruled_out == ("it takes 19.5 weeks and is wanted in 6",)
+
+
 def test_both_need_what_each_needs() -> None:
     cheap_base = SelfHostOption("own", 8.0, 4.0, fixed_usd_per_month=100)
     found = recommend(chat(1_000_000, 3), [ApiOption("API", 0.0016), cheap_base], Constraints(data_must_stay=True))

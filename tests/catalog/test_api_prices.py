@@ -1,7 +1,7 @@
 """API prices: read from the snapshot as they stand there, and nothing unknown is free."""
 
 import math
-from datetime import date
+from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -41,6 +41,60 @@ def test_a_request_costs_what_the_library_says(model: str, tokens_in: int, out: 
         provider_id=ours.provider,
     )
     assert math.isclose(ours.usd(tokens_in, out, cached), float(theirs.total_price), rel_tol=1e-12, abs_tol=1e-15)
+
+
+def test_every_priced_model_costs_what_the_library_says() -> None:
+    """All of the snapshot but those priced by the hour of the day, which are averaged here."""
+    compared = 0
+    for provider in providers:
+        for model in provider.models:
+            try:
+                ours = api_price(model.id, provider.id)
+            except PriceNotFoundError:
+                continue
+            if "changes with the hour" in ours.note or model.id != ours.model:
+                continue
+            out = 0 if ours.output_usd_per_mtok is None else 500
+            moment = datetime(ours.as_of.year, ours.as_of.month, ours.as_of.day, 12, tzinfo=UTC)
+            theirs = model.calc_price(
+                Usage(input_tokens=1000, output_tokens=out), provider, genai_request_timestamp=moment
+            )
+            assert math.isclose(ours.usd(1000, out), float(theirs.total_price), rel_tol=1e-9, abs_tol=1e-15), model.id
+            compared += 1
+    assert compared > 1000
+
+
+def test_a_price_per_request_is_counted() -> None:
+    # Perplexity asks 12 dollars per thousand requests of sonar, beside the tokens.
+    sonar = api_price("sonar")
+    assert math.isclose(sonar.usd(400, 200), 0.012 + 600e-6)
+    cost = api_cost(Workload(1000, 400, 200), sonar)
+    assert cost.request_usd == 0.012
+    assert math.isclose(cost.usd_per_request, cost.input_usd + cost.output_usd + cost.request_usd)
+
+
+def test_a_price_that_changes_with_the_hour_is_the_mean_of_a_day() -> None:
+    # DeepSeek: 0.27 dollars from 0:30 to 16:30 UTC, half of that at night.
+    chat = api_price("deepseek-chat", "deepseek")
+    assert math.isclose(chat.input_usd_per_mtok, (16 * 0.27 + 8 * 0.135) / 24)
+    assert "mean over a day" in chat.note
+
+
+def test_another_providers_model_is_priced_as_there_and_says_so() -> None:
+    azure = api_price("gpt-4o", "azure")
+    assert (azure.provider, azure.input_usd_per_mtok) == ("azure", 2.5)
+    assert "price as at openai" in azure.note
+
+
+def test_no_price_is_known_after_the_snapshot() -> None:
+    with pytest.raises(PriceNotFoundError, match=r"no API prices after 2026-11-09, the day of genai-prices 0\.2\.3"):
+        api_price("gpt-4o", as_of="2026-11-10")
+
+
+@pytest.mark.parametrize("name", ["claude-haiku-4-5-foo", "claude-sonnet-4-5-bogus", "gemini-2.5-pro-xyz"])
+def test_a_generous_rule_for_aliases_does_not_price_what_does_not_exist(name: str) -> None:
+    with pytest.raises(UnknownNameError):
+        api_price(name)
 
 
 def test_a_long_request_pays_the_tier_for_all_its_tokens() -> None:
@@ -87,6 +141,7 @@ def test_names_with_a_release_date_are_the_model() -> None:
         ("gpt-4o", "openia", UnknownNameError, "unknown provider 'openia'; did you mean 'openai'?"),
         ("gpt-4p", "openai", UnknownNameError, "unknown model at openai 'gpt-4p'; did you mean"),
         ("", None, UnknownNameError, "unknown model ''"),
+        ("qqqqqqqqq", None, UnknownNameError, "unknown model 'qqqqqqqqq'; known: "),
         (
             "text-embedding-3-small",
             None,
@@ -174,6 +229,23 @@ def test_images_and_tokens_are_not_mixed() -> None:
         api_cost(Workload(10, 5, images=1), image_price("dall-e-3"))
     with pytest.raises(InvalidValueError, match="gpt-4o is priced by the token"):
         api_cost(Workload(10, images=1), api_price("gpt-4o"))
+
+
+def test_prices_of_images_are_checked_too() -> None:
+    with pytest.raises(PriceNotFoundError, match="no price of 'dall-e-3' at 'azure'; there is one at openai"):
+        image_price("dall-e-3", provider="azure")
+    with pytest.raises(PriceNotFoundError, match="no price of 'dall-e-3' for 1999-01-01; the oldest is of 2025-05-01"):
+        image_price("dall-e-3", as_of="1999-01-01")
+    with pytest.raises(InvalidValueError, match="dall-e-3 is priced by the image"):
+        api_cost(Workload(10, 5, 5), "dall-e-3")
+    assert image_price("gpt-image-1", "low").snapshot == api_snapshot()
+
+
+def test_prices_are_checked() -> None:
+    with pytest.raises(InvalidValueError, match="input_usd_per_mtok must be a number >= 0, got -5"):
+        price(input_usd_per_mtok=-5)
+    with pytest.raises(InvalidValueError, match="output_usd_per_mtok must be a number >= 0, got nan"):
+        price(output_usd_per_mtok=math.nan)
 
 
 def test_models_are_listed() -> None:

@@ -4,7 +4,7 @@ from datetime import date, datetime
 import pytest
 
 from costlab.catalog import PRICINGS, GpuPrice, current_gpu_prices, gpu, gpu_price, gpu_prices, stale_gpu_prices
-from costlab.catalog.prices import _newest
+from costlab.catalog.dated import newest_rows
 from costlab.errors import AmbiguousPriceError, InvalidValueError, PriceNotFoundError, UnknownNameError
 
 ROW = GpuPrice(
@@ -63,10 +63,10 @@ def test_newest_row_wins_and_as_of_looks_back() -> None:
     newer = replace(ROW, usd_per_hour=2.0, checked=date(2026, 1, 1))
     elsewhere = replace(ROW, region="eu-west-1")
     rows = [newer, ROW, elsewhere]
-    assert _newest(rows, None) == (newer, elsewhere)
-    assert _newest(rows, date(2025, 12, 31)) == (ROW, elsewhere)
-    assert _newest(rows, date(2026, 1, 1)) == (newer, elsewhere)
-    assert _newest(rows, date(2024, 12, 31)) == ()
+    assert newest_rows(rows, None) == (newer, elsewhere)
+    assert newest_rows(rows, date(2025, 12, 31)) == (ROW, elsewhere)
+    assert newest_rows(rows, date(2026, 1, 1)) == (newer, elsewhere)
+    assert newest_rows(rows, date(2024, 12, 31)) == ()
 
 
 def test_as_of_before_the_first_row_finds_nothing() -> None:
@@ -133,8 +133,8 @@ def test_specs_exist_for_every_priced_gpu() -> None:
 
 
 def test_rows_are_appended_never_changed() -> None:
-    from tools.price_rows import line, recorded
+    from tools.price_rows import current_lines, recorded
 
-    current = [line(price) for price in gpu_prices()]
+    current = current_lines()
     assert [entry for entry in recorded() if entry not in current] == [], "append a row instead of changing one"
     assert [entry for entry in current if entry not in recorded()] == [], "run python -m tools.price_rows"

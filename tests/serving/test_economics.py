@@ -1,5 +1,7 @@
 import math
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,6 +49,16 @@ def test_exact_fits_take_no_extra_replica() -> None:
     assert replicas_needed(0.3 * 86400, 0.1).total == 3  # 0.3 / 0.1 is a little more than 3 in floating point
 
 
+def test_numpy_scalars_count_like_numbers() -> None:
+    million: Any
+    hundred: Any
+    thousand: Any
+    million, hundred, thousand = np.int32(1_000_000), np.float16(100), np.float16(1000)
+    assert usd_per_mtok(1.0, million) == usd_per_mtok(1.0, 1_000_000)
+    assert usd_per_request(1.0, hundred) == usd_per_request(1.0, 100)
+    assert usd_per_mtok(1.0, thousand, 0.5) == usd_per_mtok(1.0, 1000, 0.5)
+
+
 def test_no_traffic_needs_one_replica_unless_it_may_be_switched_off() -> None:
     assert replicas_needed(0, 1).total == 1
     off = replicas_needed(0, 1, at_least=0)
@@ -62,6 +74,7 @@ def test_no_traffic_needs_one_replica_unless_it_may_be_switched_off() -> None:
         (lambda: usd_per_request(1, 0), "capacity_requests_per_s must be a number > 0, got 0"),
         (lambda: replicas_needed(1, 0), "capacity_requests_per_s must be a number > 0, got 0"),
         (lambda: replicas_needed(-1, 1), "requests_per_day must be a number >= 0, got -1"),
+        (lambda: replicas_needed(1e300, 1e-300), "requests_per_day must be what 1e+15 replicas can serve, got 1e+300"),
         (lambda: replicas_needed(1, 1, 0.9), "peak_to_mean must be a number >= 1, got 0.9"),
         (lambda: replicas_needed(1, 1, 1, 80), "max_utilization_fraction must be a fraction > 0 and <= 1, got 80"),
         (lambda: replicas_needed(1, 1, spare_replicas=0.5), "spare_replicas must be a whole number >= 0, got 0.5"),  # type: ignore[arg-type]

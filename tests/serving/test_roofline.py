@@ -73,13 +73,24 @@ def select(source: str, gpus_: int = 1, **wanted: object) -> list[Measurement]:
     return [r for r in rows if all(getattr(r, key) == value for key, value in wanted.items())]
 
 
-def test_bf16_at_batch_1_within_3_per_cent() -> None:
-    """One MBU, taken from Llama-2-7B in torchao's table, gives the other models and the other laboratory."""
-    rows = [*select("torchao", scheme="bf16"), *select("gpt-fast", scheme="bf16")]
-    assert {row.model for row in rows} == {"Llama-2-7B", "Llama-3.1-8B"}
-    assert len(rows) == 4
-    for row in rows:
+def test_bf16_at_batch_1_on_an_a100_within_3_per_cent() -> None:
+    """One MBU, taken from Llama-2-7B in torchao's table, gives another model and another laboratory on the same GPU."""
+    rows = [*select("torchao", scheme="bf16", gpu="A100 80GB"), *select("gpt-fast", scheme="bf16")]
+    predicted_rows = [row for row in rows if (row.source, row.model) != ("torchao", "Llama-2-7B")]
+    assert [(row.source, row.model) for row in predicted_rows] == [
+        ("torchao", "Llama-3-8B"),
+        ("gpt-fast", "Llama-2-7B"),
+        ("gpt-fast", "Llama-3.1-8B"),
+    ]
+    for row in predicted_rows:
         assert abs(predicted(row) - 1) < 0.03, row
+
+
+def test_the_mbu_of_an_a100_is_not_that_of_an_h100() -> None:
+    """At batch 1 in bf16 an H100 reached 0.57 of its bandwidth, and the default promises a fifth too much."""
+    (row,) = select("torchao", scheme="bf16", gpu="H100")
+    assert 1.19 < predicted(row) < 1.25
+    assert abs(predicted(row, Efficiency(mbu_fraction=0.57)) - 1) < 0.02
 
 
 def test_batches_in_fp16_on_an_a100_within_17_per_cent() -> None:
@@ -105,28 +116,83 @@ def test_first_token_of_a_long_prompt_within_3_per_cent() -> None:
 
 
 def test_narrow_weights_do_not_reach_the_same_bandwidth() -> None:
-    """Where the model fails, and the book says so: at batch 1 int8 and int4 are far slower than their bytes."""
-    for row in select("torchao"):
-        if "int8" in row.scheme:
-            assert 1.2 < predicted(row) < 1.3, row
-        if "int4" in row.scheme:
-            assert 1.8 < predicted(row) < 1.9, row
+    """Where the model fails, and the book says so: at batch 1 int8 and int4 are slower than their bytes, every time."""
+    rows = [row for source in ("torchao", "gpt-fast") for row in select(source) if row.scheme != "bf16"]
+    assert len(rows) == 13
+    for row in rows:
+        assert predicted(row) > (1.25 if "int4" in row.scheme else 1.05), row
+    worst = max(rows, key=predicted)
+    assert 2.2 < predicted(worst) < 2.4
+    assert "int4" in worst.scheme
+
+
+def test_first_tokens_of_short_prompts_take_longer_than_their_arithmetic() -> None:
+    for row in select("TensorRT-LLM 0.5", input_tokens=128):
+        assert predicted(row) < 0.65, row
 
 
 def test_an_overhead_per_step_explains_torchaos_rows_within_8_per_cent() -> None:
     """Fitted on Llama-2-7B in bf16 alone: 9.31 ms measured, 6.48 ms of them reading at the full bandwidth."""
-    (fitted,) = select("torchao", scheme="bf16", model="Llama-2-7B")
+    (fitted,) = select("torchao", scheme="bf16", model="Llama-2-7B", gpu="A100 80GB")
     assert fitted.output_tokens_per_s is not None
     ideal = roofline("Llama-2-7B", "A100 80GB", efficiency=Efficiency(mbu_fraction=1.0)).step_s(1, 108)
     overhead = 1 / fitted.output_tokens_per_s - ideal
     two = Efficiency(mbu_fraction=1.0, step_overhead_s=overhead)
     for row in select("torchao", model="Llama-2-7B"):
         assert abs(predicted(row, two) - 1) < 0.08, row
+    # It describes that model, not quantization: a 70B model has more of the same work in every step.
+    for row in select("gpt-fast", model="Llama-2-70B"):
+        assert predicted(row, two) > 1.3, row
 
 
-def test_gpus_of_a_replica_add_up_on_paper_only() -> None:
-    (eight,) = select("gpt-fast", 8, model="Llama-2-7B")
-    assert predicted(eight) > 2
+@pytest.mark.parametrize(
+    ("model", "gpus_", "low", "high"),
+    [
+        ("Llama-2-70B", 2, 0.95, 1.0),
+        ("Llama-2-70B", 4, 1.05, 1.12),
+        ("Llama-2-70B", 8, 1.28, 1.36),
+        ("Llama-2-7B", 2, 1.22, 1.32),
+        ("Llama-2-7B", 4, 1.6, 1.75),
+        ("Llama-2-7B", 8, 2.5, 2.7),
+    ],
+)
+def test_gpus_of_a_replica_add_up_less_the_more_there_are(model: str, gpus_: int, low: float, high: float) -> None:
+    (row,) = select("gpt-fast", gpus_, model=model)
+    assert low < predicted(row) < high
+
+
+def test_a_model_that_only_reads_is_bound_by_arithmetic() -> None:
+    on = roofline("Llama-3.1-8B", "L4")
+    found = capacity(on, 500, 0)
+    assert found.requests_per_s == 1 / on.prefill_s(500)
+    assert (found.inter_token_s, found.output_tokens_per_s, found.bound_by) == (None, 0.0, "arithmetic")
+    assert capacity(on, 500, 0, max_ttft_s=0.01).reasons == (f"a lone request takes {1000 * on.prefill_s(500):.0f} ms",)
+
+
+def test_a_lone_request_waits_for_nobody() -> None:
+    """Its own prompt is read before its first token, not between two tokens."""
+    on = roofline("Llama-3.1-8B", "L4")
+    lone = capacity(on, 4000, 10, max_sequences=1)
+    assert lone.batch == 1
+    assert lone.limited_by == "max sequences"
+    assert lone.inter_token_s == on.step_s(1, 4005)
+
+
+def test_a_prefix_that_the_server_still_has_is_not_read_again() -> None:
+    on = roofline("Llama-3.1-8B", "L4")
+    none, half, all_ = (capacity(on, 1000, 100, cached_input_fraction=share) for share in (0.0, 0.5, 1.0))
+    assert none.requests_per_s is not None
+    assert half.requests_per_s is not None
+    assert all_.requests_per_s is not None
+    assert none.requests_per_s < half.requests_per_s < all_.requests_per_s
+    assert none.batch == half.batch == all_.batch  # its memory is still there
+
+
+def test_the_bound_says_whether_patience_buys_anything() -> None:
+    small = replace(model_spec("Llama-3.1-8B"), bytes_per_weight=1.0)
+    quick, patient = (capacity(roofline(small, "A100 80GB"), 400, 200, max_inter_token_s=s) for s in (0.025, 0.2))
+    assert quick.bound_by == "bandwidth"
+    assert patient.bound_by == "arithmetic"
 
 
 @given(st.integers(1, 500), st.integers(1, 500), st.floats(1, 8000), st.floats(1, 8000))
@@ -173,7 +239,7 @@ def test_capacity_is_the_largest_batch_within_memory_and_limits(
         return (
             batch <= fit.max_batch
             and (ttft is None or step + prefill <= ttft)
-            and (between is None or step + batch * prefill / out <= between)
+            and (between is None or step + (batch - 1) * prefill / out <= between)
         )
 
     if not found.fits:
@@ -185,8 +251,9 @@ def test_capacity_is_the_largest_batch_within_memory_and_limits(
     assert not allowed(found.batch + 1)
     assert found.requests_per_s is not None
     assert found.inter_token_s is not None
-    # Little's law: sequences in progress = rate x time in progress.
-    assert math.isclose(found.batch, found.requests_per_s * out * found.inter_token_s, rel_tol=1e-9)
+    # Little's law: sequences in progress = rate x time in progress, from the prompt to the last token.
+    time_in_progress = prefill + out * found.inter_token_s
+    assert math.isclose(found.batch, found.requests_per_s * time_in_progress, rel_tol=1e-9)
 
 
 def test_not_fitting_is_a_result_with_reasons() -> None:
@@ -233,7 +300,7 @@ def test_above_the_critical_batch_arithmetic_decides() -> None:
         (lambda: replace(MIXTURE, lookup_parameters=10**12), InvalidValueError, "lookup_parameters must be fewer than"),
         (lambda: memory_fit(roofline("Llama-2-7B", "T4"), 0), InvalidValueError, "context_tokens must be a number > 0"),
         (
-            lambda: capacity(roofline("Llama-2-7B", "T4"), 1, 0),
+            lambda: capacity(roofline("Llama-2-7B", "T4"), 1, 0.5),
             InvalidValueError,
             "output_tokens must be a number",
         ),

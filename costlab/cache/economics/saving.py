@@ -1,0 +1,199 @@
+"""What a response cache saves, net of what it costs."""
+
+import math
+from dataclasses import dataclass
+
+from costlab import checks
+
+__all__ = ["CacheCosts", "NetSaving", "break_even_hit_rate", "net_saving"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheCosts:
+    """What a call costs, and what a cache in front of it costs beside the store.
+
+    Attributes
+    ----------
+    call_usd : float
+        Price of one call of the model in USD, > 0: what a right hit saves.
+    lookup_usd : float
+        Price of one look-up in USD, >= 0. Every request pays it, hit or miss.
+    write_usd : float
+        Price of storing one answer in USD, >= 0. Every miss pays it.
+    embedding_usd : float
+        Price of one embedding in USD, >= 0, averaged over all requests: an exact hit needs none.
+    false_hit_fraction : float
+        Share of the *hits* that give an answer to another question.
+    wrong_answer_usd : float
+        What a wrong answer costs in USD, >= 0: a second call, a ticket, a refund. The call it avoided is counted as
+        saved, so a wrong answer that is asked again costs that call at least.
+    """
+
+    call_usd: float
+    lookup_usd: float = 0.0
+    write_usd: float = 0.0
+    embedding_usd: float = 0.0
+    false_hit_fraction: float = 0.0
+    wrong_answer_usd: float = 0.0
+
+    def __post_init__(self) -> None:
+        checks.positive("call_usd", self.call_usd)
+        for name in ("lookup_usd", "write_usd", "embedding_usd", "wrong_answer_usd"):
+            checks.non_negative(name, getattr(self, name))
+        checks.fraction("false_hit_fraction", self.false_hit_fraction)
+
+    @property
+    def hit_usd(self) -> float:
+        """What a request saves by being a hit and not a miss, in USD; negative where wrong answers cost more."""
+        return self.call_usd + self.write_usd - self.false_hit_fraction * self.wrong_answer_usd
+
+    @property
+    def request_usd(self) -> float:
+        """What every request costs as if it were a miss, beside the call and the store, in USD."""
+        return self.lookup_usd + self.embedding_usd + self.write_usd
+
+
+@dataclass(frozen=True, slots=True)
+class NetSaving:
+    """The saving of a cache over a period, with every term.
+
+    Attributes
+    ----------
+    requests, hits : float
+        Requests of the period, and those that the cache answers.
+    without_cache_usd : float
+        Bill of the model if every request were a call: the baseline.
+    calls_avoided_usd : float
+        Calls that hits avoid, at the price of a call.
+    embeddings_usd, store_usd, lookups_usd, writes_usd : float
+        What the cache itself costs.
+    wrong_answers_usd : float
+        Wrong answers times what one costs.
+    net_usd : float
+        ``calls_avoided_usd`` less the five costs; negative when the cache is dearer than none.
+    hit_rate_fraction : float
+        ``hits / requests``.
+    saving_fraction : float
+        ``net_usd / without_cache_usd``; below the hit rate as soon as anything costs anything.
+    """
+
+    requests: float
+    hits: float
+    without_cache_usd: float
+    calls_avoided_usd: float
+    embeddings_usd: float
+    store_usd: float
+    lookups_usd: float
+    writes_usd: float
+    wrong_answers_usd: float
+    net_usd: float
+    hit_rate_fraction: float
+    saving_fraction: float
+
+
+def net_saving(costs: CacheCosts, *, requests: float, hit_rate_fraction: float, store_usd: float) -> NetSaving:
+    r"""What a cache saves over a period, net of what it costs.
+
+    With R requests, hit rate h and share f of false hits among the hits,
+
+    .. math::
+        \text{net} = h R\, c_\text{call} - R\, c_\text{embed} - c_\text{store} - R\, c_\text{look-up}
+                     - (1 - h) R\, c_\text{write} - f h R\, c_\text{wrong}
+
+    Parameters
+    ----------
+    costs : CacheCosts
+        Prices of a call, a look-up, a write, an embedding, a wrong answer.
+    requests : float
+        Requests in the period, > 0.
+    hit_rate_fraction : float
+        Share of the requests that the cache answers.
+    store_usd : float
+        What the store costs over the same period in USD, >= 0.
+
+    Returns
+    -------
+    NetSaving
+
+    Raises
+    ------
+    InvalidValueError
+        If an argument is outside its domain.
+
+    Notes
+    -----
+    Ignored: the time that hits save, which may be worth more than the money, and the engineer who runs the cache.
+
+    Examples
+    --------
+    A million requests a day at 3 cents; a semantic cache answers 30 % of them, one in ten wrongly, which costs a
+    dollar each time. The hit rate says "30 % saved". What is saved?
+
+    >>> costs = CacheCosts(call_usd=0.03, embedding_usd=0.00002, false_hit_fraction=0.10, wrong_answer_usd=1.00)
+    >>> day = net_saving(costs, requests=1_000_000, hit_rate_fraction=0.30, store_usd=30.42)
+    >>> round(day.calls_avoided_usd), round(day.net_usd)
+    (9000, -21050)
+    """
+    checks.positive("requests", requests)
+    checks.fraction("hit_rate_fraction", hit_rate_fraction)
+    checks.non_negative("store_usd", store_usd)
+    hits = requests * hit_rate_fraction
+    avoided = hits * costs.call_usd
+    embeddings = requests * costs.embedding_usd
+    lookups = requests * costs.lookup_usd
+    writes = (requests - hits) * costs.write_usd
+    wrong = hits * costs.false_hit_fraction * costs.wrong_answer_usd
+    baseline = requests * costs.call_usd
+    net = avoided - math.fsum((embeddings, store_usd, lookups, writes, wrong))
+    return NetSaving(
+        requests=requests,
+        hits=hits,
+        without_cache_usd=baseline,
+        calls_avoided_usd=avoided,
+        embeddings_usd=embeddings,
+        store_usd=store_usd,
+        lookups_usd=lookups,
+        writes_usd=writes,
+        wrong_answers_usd=wrong,
+        net_usd=net,
+        hit_rate_fraction=hit_rate_fraction,
+        saving_fraction=net / baseline,
+    )
+
+
+def break_even_hit_rate(costs: CacheCosts, *, requests: float, store_usd: float) -> float:
+    r"""The hit rate above which a cache pays.
+
+    .. math::
+        h^* = \frac{c_\text{embed} + c_\text{look-up} + c_\text{write} + c_\text{store} / R}
+                   {c_\text{call} + c_\text{write} - f\, c_\text{wrong}}
+
+    Parameters
+    ----------
+    costs : CacheCosts
+        Prices of a call, a look-up, a write, an embedding, a wrong answer.
+    requests : float
+        Requests in the period, > 0.
+    store_usd : float
+        What the store costs over the same period in USD, >= 0.
+
+    Returns
+    -------
+    float
+        A fraction of the requests. Above 1 no hit rate is enough; ``inf`` when a hit costs more than it saves, so
+        that every further hit loses money.
+
+    Examples
+    --------
+    A small bot: 1,000 requests a day at a fifth of a cent. Which hit rate pays for ElastiCache Serverless, which bills
+    a GB at least?
+
+    >>> from costlab.catalog import store_price
+    >>> day_usd = 24 * store_price("elasticache-serverless-redis").usd_per_hour(0.01)
+    >>> break_even_hit_rate(CacheCosts(call_usd=0.002), requests=1000, store_usd=day_usd)
+    1.5
+    """
+    checks.positive("requests", requests)
+    checks.non_negative("store_usd", store_usd)
+    paid = costs.request_usd + store_usd / requests
+    return paid / costs.hit_usd if costs.hit_usd > 0 else math.inf

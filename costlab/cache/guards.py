@@ -1,0 +1,270 @@
+"""What sentence vectors confuse: negation, opposites, numbers, names, order, direction.
+
+A guard compares two texts and returns the reason why they must not share an answer, or None. Guards are pure, know
+English, and err on the safe side: a hit that they refuse costs a call, a hit that they miss costs a wrong answer.
+"""
+
+from __future__ import annotations
+
+import re
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from costlab.cache.wording import FILLERS, NEGATIONS, NUMBER_WORDS, OPPOSITES, PHRASES, UNITS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+__all__ = [
+    "DEFAULT_GUARDS",
+    "STRICT_GUARDS",
+    "Guard",
+    "different_direction",
+    "different_names",
+    "different_negation",
+    "different_numbers",
+    "different_units",
+    "named_terms",
+    "near_copy",
+    "opposite_words",
+    "reasons",
+    "swapped_words",
+]
+
+#: Compares two texts and gives the reason why they must not share an answer, or None.
+Guard: TypeAlias = "Callable[[str, str], str | None]"
+
+_WORD: Final = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:'[^\W\d_]+)?|[$€£%]")
+
+_DIRECTION: Final = re.compile(r"\b(from|to|into)\s+(?:(?:the|my|a|an|our|your)\s+)?([\w.]+)")
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower().replace("’", "'"))  # noqa: RUF001 (a typographic apostrophe is meant)
+
+
+def _against(what: str, a: Iterable[str], b: Iterable[str]) -> str:
+    return f"{what}: {' '.join(sorted(a)) or 'none'} against {' '.join(sorted(b)) or 'none'}"
+
+
+def different_negation(a: str, b: str) -> str | None:
+    """Whether one text says no more often than the other.
+
+    Examples
+    --------
+    >>> different_negation("my card is not accepted", "my card is accepted")
+    'negations differ: 1 against 0'
+    >>> different_negation("I can't log in", "cannot log in") is None
+    True
+    """
+    counts = [sum(word in NEGATIONS or word.endswith("n't") for word in _words(text)) for text in (a, b)]
+    return None if counts[0] == counts[1] else f"negations differ: {counts[0]} against {counts[1]}"
+
+
+def different_numbers(a: str, b: str) -> str | None:
+    """Whether the texts name different numbers, in figures or in words.
+
+    ``one`` is no number here: it stands for a thing too often.
+
+    Examples
+    --------
+    >>> different_numbers("add 100 GB", "add 1 TB")
+    'numbers differ: 100 against 1'
+    >>> different_numbers("a trial of 14 days", "a trial of fourteen days") is None
+    True
+    """
+    found = [set(_numbers(text)) for text in (a, b)]
+    if found[0] == found[1]:
+        return None
+    return _against("numbers differ", *({f"{number:g}" for number in numbers} for numbers in found))
+
+
+def _numbers(text: str) -> Iterable[float]:
+    return (number for word in _words(text) if (number := _number(word)) is not None)
+
+
+def _number(word: str) -> float | None:
+    if not word[0].isdigit():
+        return NUMBER_WORDS.get(word)
+    # 1,000.50 and 1.000,50 are written for the same; a point or comma before three figures parts thousands.
+    plain = re.sub(r"[.,](?=\d{3}\b)", "", word).replace(",", ".")
+    return float(plain) if plain.count(".") <= 1 else float(plain.replace(".", ""))
+
+
+def different_units(a: str, b: str) -> str | None:
+    """Whether the texts name different units: gigabytes and terabytes, months and years, dollars and euros.
+
+    Examples
+    --------
+    >>> different_units("can I pay monthly", "can I pay yearly")
+    'units differ: month against year'
+    """
+    found = [{UNITS[word] for word in _words(text) if word in UNITS} for text in (a, b)]
+    return None if found[0] == found[1] else _against("units differ", *found)
+
+
+def opposite_words(a: str, b: str) -> str | None:
+    """Whether one text has a word, and the other only its opposite: enable and disable, before and after, on and off.
+
+    Examples
+    --------
+    >>> opposite_words("How do I turn photo backup on on my phone?", "How do I turn photo backup off on my phone?")
+    'opposites: turn photo backup on against turn photo backup off'
+    >>> opposite_words("cancelled before the trial ended", "cancelled after the trial ended")
+    'opposites: before against after'
+    """
+    words_a, words_b = set(_words(a)), set(_words(b))
+    for one, other in OPPOSITES:
+        for first, second in ((one, other), (other, one)):
+            if words_a & first and words_b & second and not words_a & second and not words_b & first:
+                return _against("opposites", words_a & first, words_b & second)
+    low_a, low_b = a.lower(), b.lower()
+    for phrase, counter in PHRASES:
+        for yes, no in ((phrase, counter), (counter, phrase)):
+            hit_a, hit_b = yes.search(low_a), no.search(low_b)
+            if hit_a and hit_b and not no.search(low_a) and not yes.search(low_b):
+                return f"opposites: {hit_a[0]} against {hit_b[0]}"
+    return None
+
+
+def different_direction(a: str, b: str) -> str | None:
+    """Whether what one text goes to, the other comes from.
+
+    Examples
+    --------
+    >>> different_direction("move from Plus to Family", "move from Family to Plus")
+    'directions differ: from plus against to plus'
+    """
+    found = [{(("from" if p == "from" else "to"), word) for p, word in _DIRECTION.findall(t.lower())} for t in (a, b)]
+    for way, word in sorted(found[0]):
+        other = "to" if way == "from" else "from"
+        if (other, word) in found[1] and (way, word) not in found[1] and (other, word) not in found[0]:
+            return f"directions differ: {way} {word} against {other} {word}"
+    return None
+
+
+def different_names(a: str, b: str) -> str | None:
+    """Whether a name of one text, a word with a capital inside a sentence, is missing from the other.
+
+    Examples
+    --------
+    >>> different_names("Please let Anna edit the folder", "Please let Tom edit the folder")
+    'names differ: anna against tom'
+    >>> different_names("Does it work on iPhone?", "does it work on iphone") is None
+    True
+    """
+    missing = [
+        {name for name in _names(x) if not any(_same_word(name, word) for word in re.findall(r"[^\W_]+", y.lower()))}
+        for x, y in ((a, b), (b, a))
+    ]
+    return _against("names differ", *missing) if missing[0] or missing[1] else None
+
+
+def _names(text: str) -> set[str]:
+    found = re.findall(r"(?<![.!?:\n\"'(] )(?<!^)\b(?!I\b)(?=[^\W_]*[A-Z])[^\W_]+", text)
+    return set() if text.isupper() else {name.lower() for name in found}.difference(FILLERS, UNITS)
+
+
+def named_terms(terms: Iterable[str]) -> Guard:
+    """A guard for terms that decide an answer: plans, products, places.
+
+    Parameters
+    ----------
+    terms : iterable of str
+        Words of which two texts must have the same, in any case.
+
+    Examples
+    --------
+    >>> plans = named_terms(["Free", "Plus", "Family", "Business"])
+    >>> plans("what does plus cost", "what does family cost")
+    'terms differ: plus against family'
+    """
+    known = frozenset(term.lower() for term in terms)
+
+    def different_terms(a: str, b: str) -> str | None:
+        found = [known.intersection(_words(text)) for text in (a, b)]
+        return None if found[0] == found[1] else _against("terms differ", *found)
+
+    return different_terms
+
+
+def near_copy(a: str, b: str) -> str | None:
+    """Whether the texts are copies of each other but for a word or two that carry meaning.
+
+    Who writes the same sentence with another word in it often means the other word. Slips of the fingers and words like
+    ``please`` do not count. A synonym in an otherwise equal sentence is refused too, which halves the hits on ordinary
+    paraphrases: a guard for where wrong answers are dear, not among the default ones.
+
+    Examples
+    --------
+    >>> near_copy("remove Lena from the menu folder", "remove Lena from the wine folder")
+    'copies but for: menu against wine'
+    >>> near_copy("How do I shrae a folder?", "hi, how do i share a folder pls") is None
+    True
+    """
+    words_a, words_b, left_a, left_b = _compared(a, b)
+    alike = len(left_a) + len(left_b) < len(words_a) + len(words_b) - 2
+    if 0 < max(len(left_a), len(left_b)) <= 2 and alike:
+        return _against("copies but for", left_a, left_b)
+    return None
+
+
+def swapped_words(a: str, b: str) -> str | None:
+    """Whether the texts say the same words in another order: who did what to whom.
+
+    Examples
+    --------
+    >>> swapped_words("Our plan has 5 seats and we are 7 people", "Our plan has 7 seats and we are 5 people")
+    'same words in another order'
+    """
+    words_a, words_b, left_a, left_b = _compared(a, b)
+    if left_a or left_b or (len(words_a) == len(words_b) and all(map(_same_word, words_a, words_b))):
+        return None
+    return "same words in another order"
+
+
+def _compared(a: str, b: str) -> tuple[list[str], list[str], list[str], list[str]]:
+    """The words of both texts that carry meaning, and those of them that the other text has nowhere."""
+    words_a, words_b = ([_plain(word) for word in _words(text) if word not in FILLERS] for text in (a, b))
+    left_a, left_b = (
+        [word for word in these if not any(_same_word(word, other) for other in those)]
+        for these, those in ((words_a, words_b), (words_b, words_a))
+    )
+    return words_a, words_b, left_a, left_b
+
+
+def _plain(word: str) -> str:
+    """One spelling for units and numbers."""
+    number = _number(word)
+    return UNITS.get(word, word) if number is None else f"{number:g}"
+
+
+def _same_word(a: str, b: str) -> bool:
+    """Whether two words are one with another ending or a slip of the fingers."""
+    return a == b or (min(len(a), len(b)) >= 4 and a[0] == b[0] and SequenceMatcher(None, a, b).ratio() >= 0.75)
+
+
+#: The guards that cost few right hits. They need to be told nothing.
+DEFAULT_GUARDS: Final[tuple[Guard, ...]] = (
+    different_negation,
+    different_numbers,
+    different_units,
+    opposite_words,
+    different_direction,
+    different_names,
+    swapped_words,
+)
+
+#: The same and :func:`near_copy`: for traffic that repeats itself word for word, or where a wrong answer is dear.
+STRICT_GUARDS: Final[tuple[Guard, ...]] = (*DEFAULT_GUARDS, near_copy)
+
+
+def reasons(a: str, b: str, guards: Sequence[Guard] = DEFAULT_GUARDS) -> tuple[str, ...]:
+    """Every reason why two texts must not share an answer; empty where no guard has one.
+
+    Examples
+    --------
+    >>> reasons("How do I turn on two-step sign-in?", "How do I turn off two-step sign-in?")
+    ('opposites: turn on against turn off',)
+    """
+    return tuple(reason for guard in guards if (reason := guard(a, b)) is not None)

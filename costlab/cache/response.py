@@ -1,0 +1,300 @@
+"""The response cache: ask the model only what nobody asked it before."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from costlab import checks
+from costlab.cache.alike import GuardedLayer
+from costlab.cache.answers import Answer, CachedAnswer, not_empty
+from costlab.cache.envelope import Entry, pack
+from costlab.cache.flight import Flight, Landing
+from costlab.cache.guard import SILENCE, GuardedStore
+from costlab.cache.keys import Request, as_request, is_sampled, request_key
+from costlab.cache.statistics import CacheStatistics, Recorder
+from costlab.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from costlab.cache.protocols import CacheStore, SemanticLayer
+
+    Call = Callable[[Any], Awaitable[Any]]
+
+__all__ = ["ResponseCache"]
+
+SAMPLED: Final = ("cache", "bypass")
+REFUSALS_KEPT: Final = 10_000
+
+
+class ResponseCache:
+    """Answers from a store where it can, from the model where it must, each request once.
+
+    The store may be down, slow, full or full of rubbish: every request is answered all the same, by the model. Only
+    what the call itself raises reaches the caller.
+
+    Parameters
+    ----------
+    store : CacheStore
+        Where answers are kept.
+    semantic : SemanticLayer, optional
+        Finds requests that mean the same. Without it only equal requests share an answer.
+    ttl_s : float, optional
+        Seconds for which an answer is given again; by default until the store evicts it.
+    namespace : str
+        This application's part of the store. A request's own namespace, the tenant, is a part of that part.
+    clock : callable
+        Seconds, never going back; for latencies and for when to ask a failed store again.
+    single_flight : bool
+        Whether equal requests at one time make one call: in this process, and across those that share the store.
+    flight_ttl_s : float
+        Seconds after which another process calls although the one that calls has not finished: longer than a call
+        takes, as short as a request may wait when a process dies in the middle of a call.
+    poll_s : float
+        Seconds after which a process first looks whether another one's call is done; doubled each time, to 16 times.
+    sampled : {'cache', 'bypass'}
+        What becomes of requests with a temperature above 0 and no seed. ``cache`` answers them from the store, so that
+        one sample stands for all: choose it when any good answer will do. ``bypass`` calls for each of them: choose it
+        when the reader expects variety. To keep several samples apart, give each request a seed.
+    keep : callable
+        Whether an answer is worth keeping: by default :func:`not_empty`.
+    secret : bytes
+        Key of the checksums, at most 64 bytes. With it, nobody who can write to the store can forge an answer.
+    retry_first_s, retry_longest_s : float
+        Seconds until a store that failed is asked again, after the first failure and at most.
+    on_answer : callable, optional
+        Called with request and :class:`CachedAnswer` for each answer. What it raises is counted and goes no further.
+
+    Notes
+    -----
+    Not kept: errors, empty answers, answers above the store's size limit. An error is shared by the requests that
+    waited for the same call; it is not remembered. A request that is cancelled cancels nobody else's.
+
+    Reading and writing back off separately: a full server that refuses writes still answers from what it has.
+
+    One event loop uses a cache. The semantic layer is asked after the exact look-up fails, and the answer that it finds
+    is not stored under the new request's key: were it wrong, the mistake would spread as an exact hit.
+
+    Examples
+    --------
+    The same question twice: what is paid for it, and what saved?
+
+    >>> import asyncio
+    >>> from costlab.cache import MemoryStore
+    >>> async def ask(request):
+    ...     return Answer("Open Settings, then Sharing.", cost_usd=0.002)
+    >>> async def twice():
+    ...     cache = ResponseCache(MemoryStore())
+    ...     question = Request(model="small", messages="How do I share a folder?")
+    ...     return [await cache.get_or_call(question, ask) for _ in range(2)]
+    >>> [(answer.source, answer.cost_usd, answer.saved_usd) for answer in asyncio.run(twice())]
+    [('model', 0.002, 0.0), ('exact', 0.0, 0.002)]
+    """
+
+    def __init__(
+        self,
+        store: CacheStore,
+        *,
+        semantic: SemanticLayer | None = None,
+        ttl_s: float | None = None,
+        namespace: str = "",
+        clock: Callable[[], float] = time.monotonic,
+        single_flight: bool = True,
+        flight_ttl_s: float = 30.0,
+        poll_s: float = 0.01,
+        sampled: str = "cache",
+        keep: Callable[[Any], bool] = not_empty,
+        secret: bytes = b"",
+        retry_first_s: float = 0.1,
+        retry_longest_s: float = 30.0,
+        on_answer: Callable[[Any, CachedAnswer], object] | None = None,
+    ) -> None:
+        self._ttl_s = None if ttl_s is None else checks.positive("ttl_s", ttl_s)
+        self._namespace = namespace
+        self._clock = clock
+        self._single_flight = single_flight
+        self._flight_ttl_s = checks.positive("flight_ttl_s", flight_ttl_s)
+        self._poll_s = checks.positive("poll_s", poll_s)
+        self._bypasses = checks.one_of("policy for sampled", sampled, SAMPLED) == "bypass"
+        self._keep = keep
+        if len(secret) > 64:
+            raise InvalidValueError("secret", "at most 64 bytes", f"{len(secret)} bytes")
+        self._secret = secret
+        self._on_answer = on_answer
+        self._flights: dict[str, Flight] = {}
+        self._refused: dict[tuple[str, str], None] = {}
+        self._recorder = Recorder()
+        self._guarded = GuardedStore(store, self._recorder, secret, retry_first_s, retry_longest_s, clock)
+        self._semantic = None if semantic is None else GuardedLayer(semantic, self._guarded, self._recorder, namespace)
+
+    async def get_or_call(self, request: Request | Mapping[str, Any], call: Call) -> CachedAnswer:
+        """The answer to `request`: from the store, or else from ``await call(request)``.
+
+        Parameters
+        ----------
+        request : Request or mapping
+            What is asked. A mapping is a chat API's payload, see :func:`as_request`.
+        call : callable
+            Asks the model. It is given `request` as it came and returns the answer, as an :class:`Answer` if it knows
+            what it cost.
+
+        Returns
+        -------
+        CachedAnswer
+
+        Raises
+        ------
+        InvalidValueError
+            If the request holds what JSON cannot.
+        Exception
+            What `call` raises; nothing else.
+        """
+        started = self._clock()
+        asked = request if isinstance(request, Request) else as_request(request)
+        key = request_key(asked, self._namespace)
+        counts = self._recorder.counts
+        counts["requests"] += 1
+        shared = False
+        try:
+            if self._bypasses and is_sampled(asked):
+                counts["bypassed"] += 1
+                landing, _ = await self._ask(key, "", request, call)
+            else:
+                entry = await self._guarded.read(key)
+                if entry is not None and entry is not SILENCE and (key, key) not in self._refused:
+                    hit = self._recorder.hit(key, key, entry.value, entry.cost_usd, None, self._clock() - started)
+                    return hit if self._on_answer is None else self._announced(request, hit)
+                if self._single_flight:
+                    landing, shared = await self._fly(key, asked, request, call, entry is not SILENCE)
+                else:
+                    landing = await self._lead(key, asked, request, call, entry is not SILENCE, Flight())
+        except Exception:
+            counts["errors"] += 1
+            raise
+        except BaseException:
+            counts["cancelled"] += 1
+            raise
+        return self._announced(request, self._recorder.landing(key, landing, shared, self._clock() - started))
+
+    async def feedback(self, answer: CachedAnswer, *, correct: bool) -> None:
+        """Tell the cache whether an answer was right: a wrong one is not given again.
+
+        Parameters
+        ----------
+        answer : CachedAnswer
+            What :meth:`get_or_call` returned.
+        correct : bool
+            Whether it answered the request that was made.
+
+        Notes
+        -----
+        A wrong answer to its own request is removed from the store. A wrong semantic hit may be the right answer to
+        the request it was first given to, so it stays, but this cache does not give it to this request again.
+        """
+        if answer.source != "model":
+            self._recorder.counts["judged_hits"] += 1
+            self._recorder.counts["false_hits"] += not correct
+        if correct:
+            return
+        # This holds at once, and where the store cannot be reached now.
+        self._refused[answer.key, answer.entry_key] = None
+        if len(self._refused) > REFUSALS_KEPT:
+            del self._refused[next(iter(self._refused))]
+        if answer.source == "semantic":
+            return
+        await self._guarded.delete(answer.key)
+        if self._semantic is not None:
+            await self._semantic.forget(answer.key)
+
+    def statistics(self) -> CacheStatistics:
+        """What the cache did since it was made."""
+        return self._recorder.snapshot()
+
+    async def _fly(
+        self, key: str, asked: Request, request: Any, call: Call, store_answers: bool
+    ) -> tuple[Landing, bool]:
+        """The outcome of this request, or of the equal one that is under way; and whether it is the latter's."""
+        while (flight := self._flights.get(key)) is not None:
+            landing = await flight.wait()
+            if landing is not None:
+                if landing.error is not None:
+                    raise landing.error
+                return landing, True
+        flight = self._flights[key] = Flight()
+        try:
+            return await self._lead(key, asked, request, call, store_answers, flight), False
+        except Exception as error:
+            flight.land(Landing(error=error))
+            raise
+        finally:
+            # Those who wait wake up after this, and find the place free if they have to lead themselves.
+            del self._flights[key]
+            flight.abandon()
+
+    async def _lead(
+        self, key: str, asked: Request, request: Any, call: Call, store_answers: bool, flight: Flight
+    ) -> Landing:
+        """The outcome of a request that the store has no answer to: from one that means the same, or from a call."""
+        landing = token = None
+        if self._semantic is not None and store_answers:
+            alike = await self._semantic.find(key, asked)
+            if alike is not None and (key, alike[0].key) not in self._refused:
+                near, entry = alike
+                landing = Landing(False, near.key, near.similarity, entry.cost_usd, entry.value)
+        try:
+            if landing is None and store_answers and self._single_flight:
+                token, now = await self._guarded.lock(key, self._flight_ttl_s, self._poll_s)
+                if now is not None and now is not SILENCE and (key, key) not in self._refused:
+                    landing = Landing(False, key, None, now.cost_usd, now.value)
+            if landing is None:
+                scope = "" if self._semantic is None else asked.scope
+                landing, packed = await self._ask(key, scope, request, call)
+                flight.land(landing)
+                # A store that did not answer when asked is not made to answer now: once a request is enough.
+                if store_answers and packed is not None:
+                    await self._put(key, asked, packed)
+            flight.land(landing)
+        finally:
+            if token is not None:
+                await self._guarded.unlock(key, token)
+        return landing
+
+    def _announced(self, request: Any, answer: CachedAnswer) -> CachedAnswer:
+        if self._on_answer is not None:
+            try:
+                self._on_answer(request, answer)
+            except Exception:
+                self._recorder.counts["hook_failures"] += 1
+        return answer
+
+    async def _put(self, key: str, asked: Request, packed: bytes) -> None:
+        if await self._guarded.put(key, packed, self._ttl_s):
+            self._refused.pop((key, key), None)
+            if self._semantic is not None:
+                await self._semantic.remember(key, asked)
+
+    async def _ask(self, key: str, scope: str, request: Any, call: Call) -> tuple[Landing, bytes | None]:
+        """The answer of a call, and its bytes where it is to be kept."""
+        counts = self._recorder.counts
+        counts["calls"] += 1
+        result = await call(request)
+        value, usd = (result.value, float(result.cost_usd)) if isinstance(result, Answer) else (result, None)
+        return Landing(True, key, None, usd, value), self._packed(key, Entry(usd, scope, value))
+
+    def _packed(self, key: str, entry: Entry) -> bytes | None:
+        """The entry as it is stored, or None where it is not worth keeping or cannot be kept."""
+        counts = self._recorder.counts
+        try:
+            worth_keeping = self._keep(entry.value)
+        except Exception:
+            counts["hook_failures"] += 1
+            return None
+        if not worth_keeping:
+            counts["empty_answers"] += 1
+            return None
+        try:
+            return pack(key, entry, self._secret)
+        except (TypeError, ValueError, OverflowError):
+            counts["unfit_answers"] += 1
+            return None

@@ -1,0 +1,200 @@
+"""The semantic layer: requests that mean the same, by sentence vectors, a fitted threshold and guards."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from cachetools import LRUCache
+
+from costlab import checks
+from costlab.cache.guards import DEFAULT_GUARDS, Guard, reasons
+from costlab.cache.index import Neighbour, VectorIndex, local_index
+from costlab.cache.protocols import SemanticHit
+from costlab.cache.threshold import Lookup, ThresholdFit
+from costlab.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from costlab.cache.embedding import Embedder
+    from costlab.cache.keys import Request
+
+__all__ = ["Considered", "EmbeddingLayer", "labelled_lookups"]
+
+_VECTORS_KEPT = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """A neighbour that a look-up considered.
+
+    Attributes
+    ----------
+    neighbour : Neighbour
+        The remembered request.
+    near_enough : bool
+        Whether its similarity reaches the threshold.
+    refusals : tuple of str
+        The guards' reasons against it.
+    """
+
+    neighbour: Neighbour
+    near_enough: bool
+    refusals: tuple[str, ...]
+
+
+class EmbeddingLayer:
+    """A semantic layer for :class:`costlab.cache.ResponseCache`.
+
+    Of the nearest remembered requests of the same scope, the first that no guard refuses is the hit, if it is near
+    enough.
+
+    Parameters
+    ----------
+    embedder : Embedder
+        Makes vectors.
+    threshold : ThresholdFit or float
+        Similarity from which on two requests mean the same: as fitted, or a number of one's own, about which nothing is
+        promised.
+    index : VectorIndex, optional
+        Keeps the vectors; by default in this process, exactly.
+    guards : sequence of Guard
+        What may refuse a hit; a fit holds for the guards it was made with.
+    candidates : int
+        Neighbours that are looked at, >= 1.
+
+    Raises
+    ------
+    InvalidValueError
+        If a fit found no threshold, or was made with another embedder, or a number is outside its domain.
+
+    Notes
+    -----
+    The embedder runs in a thread, so that the event loop goes on meanwhile. A text's vector is kept for a while: what
+    is looked up and not found is usually remembered right after.
+    """
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        threshold: ThresholdFit | float,
+        *,
+        index: VectorIndex | None = None,
+        guards: Sequence[Guard] = DEFAULT_GUARDS,
+        candidates: int = 5,
+    ) -> None:
+        if isinstance(threshold, ThresholdFit):
+            if threshold.threshold is None:
+                raise InvalidValueError("threshold", f"one that was found ({threshold.reason})", None)
+            if threshold.embedder not in ("", embedder.name):
+                raise InvalidValueError("threshold", f"fitted on {embedder.name!r}", threshold.embedder)
+            threshold = threshold.threshold
+        self._threshold = checks.finite("threshold", threshold)
+        self._embedder = embedder
+        self._index = local_index(embedder.dimensions) if index is None else index
+        self._guards = tuple(guards)
+        self._candidates = checks.whole("candidates", candidates, at_least=1)
+        self._vectors: LRUCache[str, NDArray[np.float32]] = LRUCache(_VECTORS_KEPT)
+        self._refusals: Counter[str] = Counter()
+
+    @property
+    def refusals(self) -> dict[str, int]:
+        """How often guards refused a neighbour that was near enough, by the beginning of their reasons."""
+        return dict(self._refusals)
+
+    async def lookup(self, request: Request) -> SemanticHit | None:
+        """The nearest remembered request of the same scope, if it is near enough and no guard refuses it."""
+        for near in await self._near(request):
+            if near.similarity < self._threshold:
+                break
+            refusals = reasons(request.text, near.text, self._guards)
+            if not refusals:
+                return SemanticHit(near.key, near.similarity)
+            self._refusals.update(reason.partition(":")[0] for reason in refusals)
+        return None
+
+    async def consider(self, request: Request) -> tuple[Considered, ...]:
+        """The nearest remembered requests of the same scope, with what speaks against each: to see why."""
+        return tuple(
+            Considered(near, near.similarity >= self._threshold, reasons(request.text, near.text, self._guards))
+            for near in await self._near(request)
+        )
+
+    async def _near(self, request: Request) -> list[Neighbour]:
+        if not request.text:
+            return []
+        return await self._index.search(request.scope, await self._vector(request.text), self._candidates)
+
+    async def remember(self, request: Request, key: str) -> None:
+        """Note that the answer to `request` is in the store under `key`; a second time changes nothing."""
+        if request.text:
+            await self._index.add(request.scope, key, request.text, await self._vector(request.text))
+
+    async def forget(self, key: str) -> None:
+        """Drop what was remembered under `key`; an unknown key is ignored."""
+        await self._index.remove(key)
+
+    async def _vector(self, text: str) -> NDArray[np.float32]:
+        vector: Any = self._vectors.get(text)
+        if vector is None:
+            vector = (await asyncio.to_thread(self._embedder.embed, [text]))[0]
+            self._vectors[text] = vector
+        return vector  # type: ignore[no-any-return]
+
+
+def labelled_lookups(
+    embedder: Embedder,
+    cached: Sequence[tuple[str, str]],
+    asked: Sequence[tuple[str, str]],
+    *,
+    guards: Sequence[Guard] = DEFAULT_GUARDS,
+    candidates: int = 5,
+) -> tuple[Lookup, ...]:
+    """Look-ups with hindsight: what a layer would answer, and whether rightly.
+
+    Made for :func:`costlab.cache.threshold.fit_threshold`.
+
+    Parameters
+    ----------
+    embedder : Embedder
+        Makes vectors.
+    cached : sequence of (str, str)
+        What the cache holds: a text, and a label that two texts share when one answer is right for both.
+    asked : sequence of (str, str)
+        What is looked up, likewise. A text that is also cached would be an exact hit and is left out.
+    guards, candidates
+        As the layer will have them.
+
+    Returns
+    -------
+    tuple of Lookup
+        One for each text asked and not cached, in order.
+
+    Raises
+    ------
+    InvalidValueError
+        If nothing is cached.
+    """
+    if not cached:
+        raise InvalidValueError("cached", "not empty", cached)
+    held = {text for text, _ in cached}
+    new = [(text, label) for text, label in asked if text not in held]
+    vectors = embedder.embed([text for text, _ in cached])
+    similarities = embedder.embed([text for text, _ in new]) @ vectors.T
+    count = min(checks.whole("candidates", candidates, at_least=1), len(cached))
+    nearest = np.argsort(-similarities, axis=1, kind="stable")[:, :count]
+    lookups = []
+    for row, (text, label) in enumerate(new):
+        found = Lookup(-1.0, False)
+        for column in nearest[row].tolist():
+            if not reasons(text, cached[column][0], guards):
+                found = Lookup(float(similarities[row, column]), cached[column][1] == label)
+                break
+        lookups.append(found)
+    return tuple(lookups)

@@ -1,0 +1,224 @@
+"""Answers in one file that outlives its process: the default where there is no server."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from costlab import checks
+from costlab.cache.stores.limits import MAX_VALUE_BYTES, check_entry
+from costlab.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["DiskStore"]
+
+T = TypeVar("T")
+
+#: Stands in the header of the file, "clab": another program's database is refused and left as it is.
+APPLICATION_ID: Final = 0x636C6162
+SCHEMA_VERSION: Final = 1
+
+#: `stored` grows with every write, so that its least is the entry that was stored longest ago.
+SCHEMA: Final = (
+    "CREATE TABLE entries "
+    "(stored INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, value BLOB NOT NULL, expires_at REAL)",
+    "CREATE INDEX entries_expire ON entries (expires_at) WHERE expires_at IS NOT NULL",
+    "CREATE TABLE locks (key TEXT PRIMARY KEY, token TEXT NOT NULL, expires_at REAL NOT NULL)",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+)
+LOCK: Final = """
+    INSERT INTO locks (key, token, expires_at) VALUES (?, ?, ?)
+    ON CONFLICT (key) DO UPDATE SET token = excluded.token, expires_at = excluded.expires_at
+    WHERE locks.expires_at <= ?
+"""
+
+
+class DiskStore:
+    """A bounded store in one SQLite file, shared by any number of processes of this machine.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; it is made where it is missing, its folder too.
+    max_bytes : int
+        Size of the file in bytes above which entries go: what expired first, then what was stored longest ago.
+    timeout_s : float
+        Seconds after which a call gives up, the wait for other processes included.
+    max_value_bytes : int
+        Longest value accepted, in bytes.
+    clock : callable
+        Seconds that all processes agree on and that a restart does not reset: the time of day.
+
+    Notes
+    -----
+    The file is in WAL mode with ``synchronous = NORMAL``. What was stored survives the end of the process, ``kill -9``
+    included; a power cut may lose the last entries and never tears one. Every call runs on the store's own thread, so
+    a slow disk delays those who ask for an entry and not the event loop. A network drive is no place for the file:
+    SQLite's locks do not work there.
+
+    The file is opened by the first call, and again by the first after :meth:`aclose`.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        max_bytes: int = 2**30,
+        *,
+        timeout_s: float = 1.0,
+        max_value_bytes: int = MAX_VALUE_BYTES,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._path = Path(path)
+        self._max_bytes = checks.whole("max_bytes", max_bytes, at_least=1)
+        self._timeout_s = checks.positive("timeout_s", timeout_s)
+        self._max_value_bytes = checks.whole("max_value_bytes", max_value_bytes, at_least=1)
+        self._clock = clock
+        self._thread: ThreadPoolExecutor | None = None
+        self._database: sqlite3.Connection | None = None
+
+    async def get(self, key: str) -> bytes | None:
+        """The bytes under `key`, or None where there are none or they expired."""
+        now = self._clock()
+        query = "SELECT value FROM entries WHERE key = ? AND (expires_at IS NULL OR expires_at > ?)"
+        row = await self._run(lambda database: database.execute(query, (key, now)).fetchone())
+        return bytes(row[0]) if row else None
+
+    async def set(self, key: str, value: bytes, ttl_s: float | None = None) -> None:
+        """Put `value` under `key` for `ttl_s` seconds, or until evicted.
+
+        Raises
+        ------
+        EntryTooLargeError
+            If `value` is longer than `max_value_bytes`.
+        InvalidValueError
+            If `ttl_s` is not > 0.
+        StoreError
+            If the file cannot be written in time.
+        """
+        check_entry(value, ttl_s, self._max_value_bytes)
+        now = self._clock()
+        entry = (key, value, None if ttl_s is None else now + ttl_s)
+
+        def write(database: sqlite3.Connection) -> None:
+            with database:
+                database.execute("BEGIN IMMEDIATE")
+                database.execute("INSERT OR REPLACE INTO entries (key, value, expires_at) VALUES (?, ?, ?)", entry)
+                if self._used_bytes(database) > self._max_bytes:
+                    self._evict(database, now)
+
+        await self._run(write)
+
+    async def delete(self, key: str) -> bool:
+        """Remove `key`; whether it was there."""
+        return await self._run(lambda d: d.execute("DELETE FROM entries WHERE key = ?", (key,)).rowcount > 0)
+
+    async def len(self) -> int:
+        """Number of entries that have not expired."""
+        query = "SELECT count(*) FROM entries WHERE expires_at IS NULL OR expires_at > ?"
+        now = self._clock()
+        return int(await self._run(lambda database: database.execute(query, (now,)).fetchone()[0]))
+
+    async def acquire(self, key: str, ttl_s: float) -> str | None:
+        """A token for the lock `key`, or None while somebody holds it; it expires after `ttl_s` seconds."""
+        now, token = self._clock(), secrets.token_hex(16)
+        got = await self._run(lambda d: d.execute(LOCK, (key, token, now + ttl_s, now)).rowcount > 0)
+        return token if got else None
+
+    async def release(self, key: str, token: str) -> bool:
+        """Give the lock back; False where it expired or is another's by now."""
+        query = "DELETE FROM locks WHERE key = ? AND token = ? RETURNING expires_at"
+        now = self._clock()
+        row = await self._run(lambda database: database.execute(query, (key, token)).fetchone())
+        return row is not None and now < row[0]
+
+    async def aclose(self) -> None:
+        """Close the file. The entries stay in it."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            await asyncio.get_running_loop().run_in_executor(thread, self._close)
+            thread.shutdown(wait=False)
+
+    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """The result of `work` on the database, done on the store's own thread."""
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="costlab-cache")
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await asyncio.get_running_loop().run_in_executor(self._thread, self._with_database, work)
+        except (sqlite3.Error, OSError) as error:  # a TimeoutError is an OSError
+            if isinstance(error, StoreError):
+                raise
+            raise StoreError(f"the cache in {self._path} failed: {error or 'it took too long'}") from error
+
+    def _with_database(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if self._database is None:
+            self._database = self._open()
+        return work(self._database)
+
+    def _open(self) -> sqlite3.Connection:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        # SQLite gives up a little before the caller does, so that nothing is written after an error was reported.
+        wait_s = 0.8 * self._timeout_s
+        database = sqlite3.connect(self._path, timeout=wait_s, isolation_level=None, check_same_thread=False)
+        try:
+            with database:
+                database.execute("BEGIN IMMEDIATE")
+                self._make_tables(database)
+            self._switch_to_wal(database, time.monotonic() + wait_s)
+            database.execute("PRAGMA synchronous = NORMAL")
+            database.execute("DELETE FROM entries WHERE expires_at <= ?", (self._clock(),))
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def _make_tables(self, database: sqlite3.Connection) -> None:
+        application, version = (
+            database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+        )
+        (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if tables == 0:
+            for statement in SCHEMA:
+                database.execute(statement)
+        elif (application, version) != (APPLICATION_ID, SCHEMA_VERSION):
+            raise StoreError(f"{self._path} is a database, but not a cache of this version of costlab; name another")
+
+    def _switch_to_wal(self, database: sqlite3.Connection, ends: float) -> None:
+        """Once for the life of the file. SQLite does not wait by itself where two processes do this at once."""
+        while database.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+            try:
+                database.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError:
+                if time.monotonic() > ends:
+                    raise
+                time.sleep(0.01)
+
+    def _close(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def _used_bytes(self, database: sqlite3.Connection) -> int:
+        pages, free, page_bytes = (
+            database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+        )
+        return int((pages - free) * page_bytes)
+
+    def _evict(self, database: sqlite3.Connection, now: float) -> None:
+        database.execute("DELETE FROM entries WHERE expires_at <= ?", (now,))
+        database.execute("DELETE FROM locks WHERE expires_at <= ?", (now,))
+        # The newest entry always stays, otherwise a limit below one entry would make every call a loop without end.
+        oldest = "DELETE FROM entries WHERE stored IN (SELECT stored FROM entries ORDER BY stored LIMIT ?)"
+        while self._used_bytes(database) > self._max_bytes:
+            (entries,) = database.execute("SELECT count(*) FROM entries").fetchone()
+            if entries <= 1:
+                break
+            database.execute(oldest, (max(1, entries // 20),))

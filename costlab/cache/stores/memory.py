@@ -1,0 +1,113 @@
+"""Answers in this process's memory."""
+
+from __future__ import annotations
+
+import math
+import time
+from itertools import count
+from typing import TYPE_CHECKING
+
+from cachetools import TLRUCache
+
+from costlab import checks
+from costlab.cache.stores.limits import MAX_VALUE_BYTES, check_entry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["MemoryStore"]
+
+
+class MemoryStore:
+    """A bounded store in memory: what expired goes first, then what was not used for longest.
+
+    Parameters
+    ----------
+    max_entries : int
+        Most entries kept, >= 1.
+    max_bytes : int
+        Most bytes kept, keys and values together, >= 1. Python's own objects add about 400 bytes an entry.
+    max_value_bytes : int
+        Longest value accepted, in bytes.
+    clock : callable
+        Seconds, never going back.
+
+    Notes
+    -----
+    One event loop uses it, and it ends with its process. Several processes that should pay once together need a
+    :class:`DiskStore` or a :class:`RedisStore`.
+    """
+
+    def __init__(
+        self,
+        max_entries: int = 100_000,
+        max_bytes: int = 256 * 2**20,
+        *,
+        max_value_bytes: int = MAX_VALUE_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._max_entries = checks.whole("max_entries", max_entries, at_least=1)
+        self._max_value_bytes = checks.whole("max_value_bytes", max_value_bytes, at_least=1)
+        self._clock = clock
+        self._entries: TLRUCache[str, tuple[bytes, float, int]] = TLRUCache(
+            checks.whole("max_bytes", max_bytes, at_least=1),
+            ttu=lambda _key, entry, _now: entry[1],
+            timer=clock,
+            getsizeof=lambda entry: entry[2],
+        )
+        self._locks: dict[str, tuple[str, float]] = {}
+        self._tokens = count(1)
+
+    async def get(self, key: str) -> bytes | None:
+        """The bytes under `key`, or None where there are none or they expired."""
+        try:
+            return self._entries[key][0]
+        except KeyError:
+            return None
+
+    async def set(self, key: str, value: bytes, ttl_s: float | None = None) -> None:
+        """Put `value` under `key` for `ttl_s` seconds, or until evicted.
+
+        Raises
+        ------
+        EntryTooLargeError
+            If `value` is longer than `max_value_bytes`, or than all that may be kept.
+        InvalidValueError
+            If `ttl_s` is not > 0.
+        """
+        entries = self._entries
+        check_entry(value, ttl_s, min(self._max_value_bytes, int(entries.maxsize) - len(key)))
+        while len(entries) >= self._max_entries and key not in entries:
+            entries.popitem()
+        expires_at = math.inf if ttl_s is None else self._clock() + ttl_s
+        entries[key] = (value, expires_at, len(key) + len(value))
+
+    async def delete(self, key: str) -> bool:
+        """Remove `key`; whether it was there."""
+        return self._entries.pop(key, None) is not None
+
+    async def len(self) -> int:
+        """Number of entries that have not expired."""
+        self._entries.expire()
+        return len(self._entries)
+
+    async def acquire(self, key: str, ttl_s: float) -> str | None:
+        """A token for the lock `key`, or None while somebody holds it; it expires after `ttl_s` seconds."""
+        now = self._clock()
+        held = self._locks.get(key)
+        if held is not None and now < held[1]:
+            return None
+        token = str(next(self._tokens))
+        self._locks[key] = (token, now + ttl_s)
+        return token
+
+    async def release(self, key: str, token: str) -> bool:
+        """Give the lock back; False where it expired or is another's by now."""
+        held = self._locks.get(key)
+        if held is None or held[0] != token:
+            return False
+        del self._locks[key]
+        return self._clock() < held[1]
+
+    async def aclose(self) -> None:
+        """Nothing to let go of: the entries stay until the store itself goes."""

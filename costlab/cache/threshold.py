@@ -1,0 +1,273 @@
+"""How alike is alike enough: a similarity threshold fitted on labelled look-ups, with a promise about wrong answers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+from costlab import checks
+from costlab.cache.binomial import at_most, clopper_pearson
+from costlab.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "GRID",
+    "Candidate",
+    "Lookup",
+    "ThresholdFit",
+    "ThresholdReport",
+    "evaluate_threshold",
+    "fit_threshold",
+]
+
+#: Thresholds that a fit tries, the strictest first. They are fixed beforehand, as the promise depends on that. A finer
+#: grid would cost more than it brings, as the chance of a mistake is shared among its thresholds.
+GRID: Final = tuple(k / 50 for k in range(49, 24, -1))
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """A look-up with hindsight.
+
+    Attributes
+    ----------
+    similarity : float
+        Similarity of what the layer would answer with, in -1..1; -1 where it has nothing, or guards refuse all of it.
+    right : bool
+        Whether that answer would be right.
+    """
+
+    similarity: float
+    right: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdReport:
+    """What a threshold does to a number of look-ups.
+
+    Attributes
+    ----------
+    threshold : float
+        Similarity from which on a look-up is a hit.
+    lookups, hits, false_hits : int
+        Look-ups, those answered from the cache, and those of them answered wrongly.
+    hit_rate_fraction : float
+        ``hits / lookups``.
+    false_hit_fraction : float or None
+        ``false_hits / hits``: the share of wrong answers among the answers given; None without a hit.
+    interval : tuple of float
+        Clopper-Pearson interval of that share.
+    confidence : float
+        Of the interval.
+    coverage_fraction : float or None
+        Share of the look-ups with a right answer at hand that get it; None where none has one.
+    """
+
+    threshold: float
+    lookups: int
+    hits: int
+    false_hits: int
+    hit_rate_fraction: float
+    false_hit_fraction: float | None
+    interval: tuple[float, float]
+    confidence: float
+    coverage_fraction: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One threshold that was tried.
+
+    Attributes
+    ----------
+    threshold : float
+        The threshold.
+    hits, false_hits : int
+        On the look-ups of the fit.
+    p_value : float
+        Chance of so few false hits if their true share were the greatest one allowed, or above.
+    level : float
+        What the p-value had to stay under.
+    kept : bool
+        Whether it did, so that the promise holds for this threshold.
+    """
+
+    threshold: float
+    hits: int
+    false_hits: int
+    p_value: float
+    level: float
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdFit:
+    """The outcome of a fit.
+
+    Attributes
+    ----------
+    threshold : float or None
+        The loosest threshold for which the promise holds; None where it holds for none: then there is no number that
+        would be safe, and no semantic cache.
+    max_error_fraction, confidence : float
+        The promise: with this confidence, at most this share of the hits is wrong.
+    report : ThresholdReport or None
+        The threshold on the look-ups that it was fitted on; judge it by :func:`evaluate_threshold` on others.
+    candidates : tuple of Candidate
+        Every threshold that was tried.
+    embedder : str
+        Name of the embedder; the threshold means nothing for another one.
+    """
+
+    threshold: float | None
+    max_error_fraction: float
+    confidence: float
+    report: ThresholdReport | None
+    candidates: tuple[Candidate, ...]
+    embedder: str = ""
+
+    @property
+    def reason(self) -> str:
+        """Why there is no threshold; empty where there is one."""
+        if self.threshold is not None:
+            return ""
+        needed = math.ceil(math.log(self.candidates[0].level) / math.log1p(-self.max_error_fraction))
+        best = min(self.candidates, key=lambda c: (c.p_value, -c.hits))
+        return (
+            f"no threshold keeps the false hits under {self.max_error_fraction:g} with confidence {self.confidence:g}: "
+            f"the best, {best.threshold:g}, has {best.false_hits} false hits among {best.hits}, and without any it "
+            f"takes {needed} hits"
+        )
+
+
+def evaluate_threshold(lookups: Sequence[Lookup], threshold: float, confidence: float = 0.95) -> ThresholdReport:
+    """What a threshold does to look-ups that it was not fitted on.
+
+    Parameters
+    ----------
+    lookups : sequence of Lookup
+        Look-ups with hindsight.
+    threshold : float
+        Similarity from which on a look-up is a hit.
+    confidence : float
+        Of the interval, in (0, 1).
+    """
+    checks.finite("threshold", threshold)
+    hits = [lookup for lookup in lookups if lookup.similarity >= threshold]
+    false_hits = sum(not lookup.right for lookup in hits)
+    answerable = sum(lookup.right for lookup in lookups)
+    return ThresholdReport(
+        threshold=threshold,
+        lookups=len(lookups),
+        hits=len(hits),
+        false_hits=false_hits,
+        hit_rate_fraction=len(hits) / len(lookups) if lookups else 0.0,
+        false_hit_fraction=false_hits / len(hits) if hits else None,
+        interval=clopper_pearson(false_hits, len(hits), confidence),
+        confidence=confidence,
+        coverage_fraction=(len(hits) - false_hits) / answerable if answerable else None,
+    )
+
+
+def fit_threshold(
+    lookups: Sequence[Lookup],
+    *,
+    max_error_fraction: float,
+    confidence: float = 0.95,
+    thresholds: Sequence[float] = GRID,
+    embedder: str = "",
+) -> ThresholdFit:
+    r"""The loosest similarity threshold that keeps the share of wrong answers among the hits under a limit.
+
+    For each threshold :math:`t` the hypothesis "more than :math:`\varepsilon` of the hits are wrong" is tested: with
+    :math:`k` false hits among :math:`n`,
+
+    .. math:: p_t = P\left(\text{Bin}(n, \varepsilon) \le k\right)
+
+    which is below :math:`\alpha` exactly when the one-sided Clopper-Pearson bound of level :math:`1 - \alpha` is below
+    :math:`\varepsilon`. Many thresholds are tried, so each test gets an equal part of :math:`1 - \text{confidence}`,
+    and a threshold that passes hands its part on to the next looser one (the fallback procedure). The chance that *any*
+    threshold passes wrongly is then at most :math:`1 - \text{confidence}`, whichever is chosen afterwards.
+
+    Parameters
+    ----------
+    lookups : sequence of Lookup
+        Look-ups with hindsight, drawn like those to come: independent of each other, same cache contents, same mix of
+        old and new questions. The guards' refusals are in their similarities.
+    max_error_fraction : float
+        Greatest share of wrong answers among the hits, in (0, 1).
+    confidence : float
+        Chance that the promise holds, in (0, 1).
+    thresholds : sequence of float
+        What to try, the strictest first. Fixed before the look-ups are seen.
+    embedder : str
+        Name of the embedder, kept with the result.
+
+    Returns
+    -------
+    ThresholdFit
+        Its threshold is None where the promise holds for none.
+
+    Raises
+    ------
+    InvalidValueError
+        If a number is outside its domain, or the thresholds do not fall.
+
+    Notes
+    -----
+    The promise is about traffic like that of the look-ups. It breaks when topics, customers or the cache's contents
+    change: fit again, and watch the false hits that users report. The false-hit rate need not rise as the threshold
+    falls; nothing here assumes it.
+
+    References
+    ----------
+    Angelopoulos et al. (2021), Learn then test: calibrating predictive algorithms to achieve risk control,
+    https://arxiv.org/abs/2110.01052
+
+    Wiens (2003), A fixed sequence Bonferroni procedure for testing multiple endpoints, Pharmaceutical Statistics 2(3),
+    https://doi.org/10.1002/pst.64
+
+    Examples
+    --------
+    300 look-ups: the very similar ones were right, the others half of the time. Where to draw the line for 5 %?
+
+    >>> lookups = [Lookup(0.90, True)] * 200 + [Lookup(0.70, right) for right in (True, False) * 50]
+    >>> fit_threshold(lookups, max_error_fraction=0.05).threshold
+    0.72
+
+    And if only the others had been seen?
+
+    >>> fit = fit_threshold(lookups[200:], max_error_fraction=0.05)
+    >>> fit.threshold is None, fit.reason[-67:]
+    (True, '0.7, has 50 false hits among 100, and without any it takes 122 hits')
+    """
+    limit = checks.fraction("max_error_fraction", max_error_fraction, zero=False, one=False)
+    checks.fraction("confidence", confidence, zero=False, one=False)
+    if not thresholds or any(a <= b for a, b in pairwise(thresholds)):
+        raise InvalidValueError("thresholds", "falling, and not empty", thresholds)
+    part = (1.0 - confidence) / len(thresholds)
+    tried: list[Candidate] = []
+    handed_on = 0.0
+    nearest_first = sorted(lookups, key=lambda lookup: -lookup.similarity)
+    hits = false_hits = 0
+    for threshold in thresholds:
+        while hits < len(nearest_first) and nearest_first[hits].similarity >= threshold:
+            false_hits += not nearest_first[hits].right
+            hits += 1
+        p_value, level = at_most(false_hits, hits, limit), part + handed_on
+        kept = p_value <= level
+        tried.append(Candidate(threshold, hits, false_hits, p_value, level, kept))
+        handed_on = level if kept else 0.0
+    chosen = [candidate.threshold for candidate in tried if candidate.kept]
+    return ThresholdFit(
+        threshold=chosen[-1] if chosen else None,
+        max_error_fraction=limit,
+        confidence=confidence,
+        report=evaluate_threshold(lookups, chosen[-1], confidence) if chosen else None,
+        candidates=tuple(tried),
+        embedder=embedder,
+    )

@@ -1,0 +1,114 @@
+"""``costlab cache``: how big a response cache should be, and whether it pays."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from costlab import catalog, checks
+from costlab.cli.shared import AsOf, JsonFlag, cache, number, print_json, print_table, whole
+from costlab.errors import PriceNotFoundError
+from costlab.units import HOURS_PER_DAY, LESSON_DAYS_PER_MONTH
+
+if TYPE_CHECKING:
+    from costlab.cache.economics import CacheSize
+
+__all__ = ["size"]
+
+
+@cache.callback()
+def _root() -> None:
+    """Keep ``size`` a command of its own: typer would make a single command the whole of ``costlab cache``."""
+
+
+@cache.command()
+def size(
+    requests: Annotated[float, typer.Option(parser=number, metavar="N", help="Requests a day.")],
+    unique: Annotated[int, typer.Option(parser=whole, metavar="N", help="Different questions that are ever asked.")],
+    zipf: Annotated[
+        float, typer.Option(parser=number, metavar="S", help="Exponent of their popularity; 0: all alike.")
+    ],
+    call_usd: Annotated[
+        float, typer.Option(parser=number, metavar="USD", help="Price of a call; the lesson's large model has 0.03.")
+    ] = 0.03,
+    entry_kb: Annotated[
+        float, typer.Option(parser=number, metavar="KB", help="Memory of an answer with its key and vector.")
+    ] = 4.0,
+    days: Annotated[
+        float, typer.Option(parser=number, metavar="D", help="Days until answers are out of date and all are dropped.")
+    ] = LESSON_DAYS_PER_MONTH,
+    embedding_usd: Annotated[float, typer.Option(parser=number, metavar="USD", help="Price of an embedding.")] = 0.0,
+    false_hits: Annotated[
+        float, typer.Option(parser=number, metavar="FRACTION", help="Share of the hits that answer another question.")
+    ] = 0.0,
+    wrong_usd: Annotated[float, typer.Option(parser=number, metavar="USD", help="Cost of a wrong answer.")] = 0.0,
+    store: Annotated[str | None, typer.Option(help="Only this store of the catalogue.")] = None,
+    as_of: AsOf = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """How big a cache should be, and whether it pays, at every store price known."""
+    from costlab.cache.economics import CacheCosts, ZipfTraffic, best_cache_size
+
+    traffic = ZipfTraffic.of(unique, zipf)
+    entry_bytes = checks.positive("entry_kb", entry_kb) * 1000
+    checks.positive("requests", requests)
+    checks.positive("days", days)
+    costs = CacheCosts(
+        call_usd=call_usd, embedding_usd=embedding_usd, false_hit_fraction=false_hits, wrong_answer_usd=wrong_usd
+    )
+    prices = catalog.current_store_prices(as_of) if store is None else (catalog.store_price(store, as_of),)
+    if not prices:
+        raise PriceNotFoundError(f"no price of a store on or before {as_of}; `costlab prices` lists all")
+    best = []
+    for price in prices:
+        # Every look-up is charged as if it brought a whole answer: a miss moves less.
+        moved_usd = price.usd_per_transfer(entry_bytes)
+        priced = replace(costs, lookup_usd=moved_usd, write_usd=moved_usd)
+        best.append(
+            best_cache_size(
+                traffic,
+                priced,
+                price,
+                requests=requests,
+                hours=HOURS_PER_DAY,
+                entry_bytes=entry_bytes,
+                lifetime_requests=requests * days,
+            )
+        )
+    if as_json:
+        rows = [{"store": asdict(p), **asdict(b)} for p, b in zip(prices, best, strict=True)]
+        asked = {"requests_per_day": requests, "unique": unique, "zipf": zipf, "entry_kb": entry_kb, "days": days}
+        print_json({**asked, "sizes": rows})
+        return
+    _print(prices, best, f"{requests:,.10g} requests a day, {unique:,} different, exponent {zipf:g}")
+    typer.echo(
+        f"Answers of {entry_kb:g} kB, good for {days:g} days; a call costs {call_usd:g} USD.\n"
+        "hits: of all requests, from an empty cache. needed: the share of hits that pays. lesson = the course's claim."
+    )
+
+
+def _print(prices: tuple[catalog.StorePrice, ...], best: list[CacheSize], title: str) -> None:
+    table = Table(title=title, title_justify="left")
+    table.add_column("store", no_wrap=True)
+    for heading in ("answers", "GB", "hits", "needed", "store usd/day", "net usd/day", "saved"):
+        table.add_column(heading, justify="right", overflow="fold")
+    for heading in ("pays", "kind, checked"):
+        table.add_column(heading, overflow="fold")
+    for price, found in zip(prices, best, strict=True):
+        saving, needed = found.saving, found.break_even_hit_rate
+        table.add_row(
+            price.name,
+            f"{found.entries:,}",
+            f"{found.gb:,.3g}",
+            f"{saving.hit_rate_fraction:.1%}",
+            f"{needed:.2%}" if needed <= 1 else "never",
+            f"{saving.store_usd:,.2f}",
+            f"{saving.net_usd:,.2f}",
+            f"{saving.saving_fraction:.1%}" if saving.saving_fraction > -10 else "< -1000%",
+            "yes" if found.pays else "no",
+            f"{price.kind}, {price.checked}",
+        )
+    print_table(table, width=140)

@@ -1,0 +1,55 @@
+"""``costlab sample-log``: a made-up log to try the report on."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from costlab.cli.shared import app, number, whole
+from costlab.errors import InvalidValueError
+from costlab.extras import require
+
+__all__ = ["sample_log"]
+
+
+@app.command("sample-log")
+def sample_log(
+    out: Annotated[Path, typer.Argument(help="The file to write: .csv or .parquet.")],
+    requests: Annotated[int, typer.Option(parser=whole, metavar="N", help="Rows.")] = 100_000,
+    days: Annotated[int, typer.Option(parser=whole, metavar="N", help="Days covered.")] = 7,
+    tenants: Annotated[int, typer.Option(parser=whole, metavar="N", help="Teams that share the service.")] = 8,
+    unpriced_fraction: Annotated[
+        float, typer.Option(parser=number, metavar="F", help="Share of the medium tier's requests without a price.")
+    ] = 0.01,
+    runaway: Annotated[bool, typer.Option("--runaway", help="Let one client run away on the last day, 14:00.")] = False,
+    gpu_hours: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write GPU hours too: .csv or .parquet.")
+    ] = None,
+    gpus: Annotated[int, typer.Option(parser=whole, metavar="N", help="GPUs in that file.")] = 4,
+    seed: Annotated[int, typer.Option(parser=whole, metavar="N", help="The same seed gives the same log.")] = 0,
+) -> None:
+    """A made-up log of four tiers, busy afternoons and unequal tenants, to try `costlab report` on."""
+    import numpy as np
+
+    from costlab import checks
+    from costlab.monitoring import sample
+
+    checks.whole("seed", seed)
+    for path in (out, gpu_hours):
+        if path is not None and path.suffix not in (".csv", ".parquet"):
+            raise InvalidValueError("a file to write", "one that ends in .csv or .parquet", path.name)
+    rng = np.random.default_rng(seed)
+    log = sample.sample_log(
+        rng, requests, days=days, tenants=tenants, unpriced_fraction=unpriced_fraction, runaway=runaway
+    )
+    _write(log, out)
+    if gpu_hours is not None:
+        _write(sample.sample_gpu_hours(rng, days=days, gpus=gpus), gpu_hours)
+
+
+def _write(table: object, path: Path) -> None:
+    if path.suffix == ".csv":
+        require("pyarrow.csv", "usage").write_csv(table, path)
+    else:
+        require("pyarrow.parquet", "usage").write_table(table, path, compression="zstd")
+    typer.echo(f"wrote {path}", err=True)

@@ -1,0 +1,209 @@
+"""Published data sets: intents of customers, and requests to language models in production."""
+
+import csv
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from costlab import checks
+from costlab.datasets.upstream import UpstreamFile, local_path
+
+__all__ = ["IntentQueries", "IntentQuery", "LlmTrace", "azure_llm_trace", "banking77", "clinc150"]
+
+_RAW: Final = "https://raw.githubusercontent.com"
+_CLINC: Final = UpstreamFile(
+    "clinc_data_full.json",
+    f"{_RAW}/clinc/oos-eval/828f8093932c8fe6ca7936c3d2e52903b1c523de/data/data_full.json",
+    "36923c3705a59e08fe9c3883d8bc2dd966ef93e22cb78ac41171782a698d56e0",
+)
+_POLYAI: Final = f"{_RAW}/PolyAI-LDN/task-specific-datasets/57ec275d8078af65b7731c2a98be812d844a6d6b/banking_data"
+_BANKING: Final = {
+    "train": UpstreamFile(
+        "banking_train.csv",
+        f"{_POLYAI}/train.csv",
+        "b06e26ac675513959a63135f11b94ea7786ed02da65db93a5650d8838cbc664b",
+    ),
+    "test": UpstreamFile(
+        "banking_test.csv",
+        f"{_POLYAI}/test.csv",
+        "d12d6e3bc4c3103966ae786dc435913c0c563dfa328f5a3646d0e62cfeeb474d",
+    ),
+}
+_AZURE: Final = {
+    "conversation": UpstreamFile(
+        "AzureLLMInferenceTrace_conv.csv",
+        f"{_RAW}/Azure/AzurePublicDataset/b469a11/data/AzureLLMInferenceTrace_conv.csv",
+        "2f1e5b666d4e3055fdbba98598ce2ec307767b9064e03e2fa46676dbcc7d0bf8",
+    ),
+    "code": UpstreamFile(
+        "AzureLLMInferenceTrace_code.csv",
+        f"{_RAW}/Azure/AzurePublicDataset/b469a11/data/AzureLLMInferenceTrace_code.csv",
+        "54e9a6d2a4bd06ba1e060304b900abbc74cbea53de96506e60fe5bb4f2277fb6",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class IntentQuery:
+    """One labelled query.
+
+    Attributes
+    ----------
+    text, intent : str
+        What was typed, and what was wanted; ``oos`` where no intent of the set was.
+    split : str
+        The part of the set as published.
+    """
+
+    text: str
+    intent: str
+    split: str
+
+
+@dataclass(frozen=True, slots=True)
+class IntentQueries:
+    """A published set of labelled queries.
+
+    Attributes
+    ----------
+    name : str
+        As its authors call it.
+    queries : tuple of IntentQuery
+        In the published order.
+    licence, citation : str
+        Terms of use, and what to cite.
+    """
+
+    name: str
+    queries: tuple[IntentQuery, ...]
+    licence: str
+    citation: str
+
+    def split(self, name: str) -> tuple[IntentQuery, ...]:
+        """The queries of one published part."""
+        checks.one_of("split", name, dict.fromkeys(query.split for query in self.queries))
+        return tuple(query for query in self.queries if query.split == name)
+
+
+@dataclass(frozen=True, slots=True)
+class LlmTrace:
+    """Requests to a language model in production, in the order in which they arrived.
+
+    Attributes
+    ----------
+    kind : {'conversation', 'code'}
+        Which service.
+    arrival_s : tuple of float
+        Seconds after the first request.
+    context_tokens, generated_tokens : tuple of int
+        Tokens of each request's prompt and of its answer.
+    licence, citation : str
+        Terms of use, and what to cite.
+    """
+
+    kind: str
+    arrival_s: tuple[float, ...]
+    context_tokens: tuple[int, ...]
+    generated_tokens: tuple[int, ...]
+    licence: str
+    citation: str
+
+
+def clinc150() -> IntentQueries:
+    """CLINC150: 150 intents of a voice assistant in ten domains, and queries outside them.
+
+    Returns
+    -------
+    IntentQueries
+        Splits ``train``, ``val``, ``test``, and ``oos_train``, ``oos_val``, ``oos_test``.
+
+    Raises
+    ------
+    DatasetError
+        If the file can neither be found nor fetched, or is not the published one.
+
+    References
+    ----------
+    Larson et al. (2019), An evaluation dataset for intent classification and out-of-scope prediction, EMNLP-IJCNLP,
+    https://aclanthology.org/D19-1131
+    """
+    parts = json.loads(local_path(_CLINC).read_text(encoding="utf-8"))
+    return IntentQueries(
+        name="CLINC150",
+        queries=tuple(IntentQuery(text, intent, split) for split, rows in parts.items() for text, intent in rows),
+        licence="CC BY 3.0",
+        citation=(
+            "Larson et al. (2019), An Evaluation Dataset for Intent Classification and Out-of-Scope Prediction, "
+            "EMNLP-IJCNLP 2019"
+        ),
+    )
+
+
+def banking77() -> IntentQueries:
+    """BANKING77: 77 intents of a bank's customers.
+
+    Returns
+    -------
+    IntentQueries
+        Splits ``train`` and ``test``.
+
+    Raises
+    ------
+    DatasetError
+        If a file can neither be found nor fetched, or is not the published one.
+
+    References
+    ----------
+    Casanueva et al. (2020), Efficient intent detection with dual sentence encoders, NLP4ConvAI,
+    https://aclanthology.org/2020.nlp4convai-1.5
+    """
+    queries: list[IntentQuery] = []
+    for split, file in _BANKING.items():
+        with local_path(file).open(encoding="utf-8", newline="") as rows:
+            queries += [IntentQuery(row["text"], row["category"], split) for row in csv.DictReader(rows)]
+    return IntentQueries(
+        name="BANKING77",
+        queries=tuple(queries),
+        licence="CC BY 4.0",
+        citation="Casanueva et al. (2020), Efficient Intent Detection with Dual Sentence Encoders, NLP4ConvAI 2020",
+    )
+
+
+def azure_llm_trace(kind: str = "conversation") -> LlmTrace:
+    """An hour of requests to one of two language-model services of Azure, November 2023.
+
+    Parameters
+    ----------
+    kind : {'conversation', 'code'}
+        Which service.
+
+    Returns
+    -------
+    LlmTrace
+
+    Raises
+    ------
+    UnknownNameError
+        If `kind` is neither.
+    DatasetError
+        If the file can neither be found nor fetched, or is not the published one.
+
+    References
+    ----------
+    Patel et al. (2024), Splitwise: efficient generative LLM inference using phase splitting, ISCA,
+    https://doi.org/10.1109/ISCA59077.2024.00019
+    """
+    checks.one_of("kind of trace", kind, _AZURE)
+    with local_path(_AZURE[kind]).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    # The file's seven decimals of a second are one more than a datetime holds.
+    stamps = [datetime.fromisoformat(row["TIMESTAMP"][:26]) for row in rows]
+    return LlmTrace(
+        kind=kind,
+        arrival_s=tuple((stamp - stamps[0]).total_seconds() for stamp in stamps),
+        context_tokens=tuple(int(row["ContextTokens"]) for row in rows),
+        generated_tokens=tuple(int(row["GeneratedTokens"]) for row in rows),
+        licence="CC BY 4.0",
+        citation="Patel et al. (2024), Splitwise: Efficient Generative LLM Inference Using Phase Splitting, ISCA 2024",
+    )

@@ -1,0 +1,206 @@
+"""One request as it was served: the row of the ledger and the source of every metric."""
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any, Final, Literal, get_args
+
+from costlab import checks
+from costlab.errors import InvalidValueError
+from costlab.units import MICRO_USD_PER_USD
+
+__all__ = ["OUTCOMES", "PRIORITIES", "Outcome", "Priority", "RequestEvent", "micro_usd"]
+
+#: How a request ended. The set is closed because metrics have a time series for each: answered by a model, answered
+#: from a cache, failed, gave up waiting, not admitted (budget, rate, overload), given up by the one who asked.
+Outcome = Literal["ok", "cached", "error", "timeout", "refused", "cancelled"]
+OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
+
+#: Who goes first when money runs short: batch work is refused at the soft limit, standard at the hard one.
+Priority = Literal["batch", "standard", "essential"]
+PRIORITIES: Final[tuple[Priority, ...]] = get_args(Priority)
+
+#: The largest amount that SQLite, Parquet and a Redis script hold exactly, in micro-dollars: 9 billion dollars.
+MOST_MICRO_USD: Final = 2**53 - 1
+
+
+def micro_usd(name: str, usd: object) -> int:
+    r"""An amount in whole micro-dollars, rounded up so that no cost becomes zero.
+
+    .. math:: n = \lceil 10^6 x \rceil
+
+    Parameters
+    ----------
+    name : str
+        What the amount is, for the error message.
+    usd : float
+        Amount in USD, >= 0.
+
+    Returns
+    -------
+    int
+        Micro-dollars, 1e-6 USD.
+
+    Raises
+    ------
+    InvalidValueError
+        If `usd` is negative, not finite, or above 9 billion dollars.
+
+    Notes
+    -----
+    What a product in floating point adds by itself is not rounded up: 0.1 + 0.2 dollars are 300,000 micro-dollars.
+
+    Examples
+    --------
+    An embedding of ten tokens at 0.02 dollars a million costs a fifth of a micro-dollar. What is counted?
+
+    >>> micro_usd("cost_usd", 10 * 0.02e-6)
+    1
+    """
+    # An amount is turned twice a request, so what is plainly right is not checked further.
+    plain = type(usd) is float and 0.0 <= usd < math.inf
+    exact = (usd if plain else checks.non_negative(name, usd)) * MICRO_USD_PER_USD  # type: ignore[operator]
+    if exact > MOST_MICRO_USD:
+        raise InvalidValueError(name, f"at most {MOST_MICRO_USD / MICRO_USD_PER_USD:.0f} USD", usd)
+    whole = int(exact)
+    part = exact - whole
+    if part == 0.0:
+        return whole
+    # Doubles are spaced 2e-16 of their value apart; a few spacings, or a millionth of the unit, are noise.
+    return whole if whole and part <= max(1e-6, 1e-15 * exact) else whole + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestEvent:
+    """One request as it was served.
+
+    Parameters
+    ----------
+    request_id : str
+        Names the request, not empty; a ledger takes each once.
+    time_s : float
+        When it ended, in seconds since 1970-01-01 UTC, >= 0.
+    tier : str
+        Name of the tier that answered, not empty; the last one tried when none did.
+    model : str
+        Name of the model, not empty, as in the catalogue where it has a price there.
+    input_tokens : int
+        Tokens of the request, >= 0, those that were read from the provider's prompt cache included.
+    cached_input_tokens : int
+        Tokens of the request that were read from the prompt cache, in 0..`input_tokens`: a part of them, never added.
+    output_tokens : int
+        Tokens of the answer, >= 0.
+    cost_micro_usd : int or None
+        What the request cost in micro-dollars, >= 0; None where no price is known, which is not the same as free.
+    latency_s : float
+        Seconds from request to answer, >= 0.
+    outcome : {'ok', 'cached', 'error', 'timeout', 'refused', 'cancelled'}
+        How it ended.
+    tenant : str
+        Who is shown the cost: a customer, a team, a product. Empty where there is one only.
+    conversion_value_micro_usd : int or None
+        What the request earned in micro-dollars, >= 0, where it led to a conversion; None where it did not.
+    priority : {'batch', 'standard', 'essential'}
+        As it was asked of the budget guard.
+
+    Raises
+    ------
+    InvalidValueError
+        If a number is outside its domain or a name is empty.
+    UnknownNameError
+        If outcome or priority is none of those above.
+
+    Examples
+    --------
+    How many tokens of a question of 1,200 are billed in full when 1,000 of them were in the prompt cache?
+
+    >>> event = RequestEvent(
+    ...     request_id="r-1", time_s=1_800_000_000.0, tier="small", model="gpt-4o-mini", input_tokens=1200,
+    ...     cached_input_tokens=1000, output_tokens=80, cost_micro_usd=153, latency_s=0.4, outcome="ok",
+    ... )
+    >>> event.uncached_input_tokens, event.total_tokens, event.cost_usd
+    (200, 1280, 0.000153)
+    """
+
+    request_id: str
+    time_s: float
+    tier: str
+    model: str
+    input_tokens: int
+    cached_input_tokens: int = 0
+    output_tokens: int
+    cost_micro_usd: int | None
+    latency_s: float
+    outcome: Outcome
+    tenant: str = ""
+    conversion_value_micro_usd: int | None = None
+    priority: Priority = "standard"
+
+    def __post_init__(self) -> None:
+        # An event is made for every request, so what is plainly right is passed in one expression.
+        cost, value = self.cost_micro_usd, self.conversion_value_micro_usd
+        if not (
+            type(self.input_tokens) is type(self.cached_input_tokens) is type(self.output_tokens) is int
+            and 0 <= self.cached_input_tokens <= self.input_tokens
+            and self.output_tokens >= 0
+            and (cost is None or (type(cost) is int and 0 <= cost <= MOST_MICRO_USD))
+            and (value is None or (type(value) is int and 0 <= value <= MOST_MICRO_USD))
+            and type(self.time_s) is type(self.latency_s) is float
+            and 0.0 <= self.time_s < math.inf
+            and 0.0 <= self.latency_s < math.inf
+            and self.outcome in OUTCOMES
+            and self.priority in PRIORITIES
+            and type(self.request_id) is type(self.tier) is type(self.model) is type(self.tenant) is str
+            and self.request_id
+            and self.tier
+            and self.model
+        ):
+            self._check()
+
+    def _check(self) -> None:
+        """Raise what is wrong; numbers of other types that are as good are taken in the field's own type."""
+        for name in ("request_id", "tier", "model", "tenant"):
+            text = getattr(self, name)
+            if not isinstance(text, str) or (text == "" and name != "tenant"):
+                raise InvalidValueError(name, "a text" if name == "tenant" else "a text that is not empty", text)
+        for name in ("time_s", "latency_s"):
+            object.__setattr__(self, name, checks.non_negative(name, getattr(self, name)))
+        for name in ("input_tokens", "cached_input_tokens", "output_tokens"):
+            object.__setattr__(self, name, checks.whole(name, getattr(self, name)))
+        if self.cached_input_tokens > self.input_tokens:
+            requirement = f"at most input_tokens ({self.input_tokens}), of which they are a part"
+            raise InvalidValueError("cached_input_tokens", requirement, self.cached_input_tokens)
+        for name in ("cost_micro_usd", "conversion_value_micro_usd"):
+            amount = getattr(self, name)
+            if amount is not None:
+                if checks.whole(name, amount) > MOST_MICRO_USD:
+                    raise InvalidValueError(name, f"at most {MOST_MICRO_USD}", amount)
+                object.__setattr__(self, name, int(amount))
+        checks.one_of("outcome", self.outcome, OUTCOMES)
+        checks.one_of("priority", self.priority, PRIORITIES)
+
+    @property
+    def cost_usd(self) -> float | None:
+        """The cost in USD, or None where no price is known."""
+        return None if self.cost_micro_usd is None else self.cost_micro_usd / MICRO_USD_PER_USD
+
+    @property
+    def uncached_input_tokens(self) -> int:
+        """Tokens of the request that were billed in full."""
+        return self.input_tokens - self.cached_input_tokens
+
+    @property
+    def total_tokens(self) -> int:
+        """Tokens of request and answer; cached ones count once."""
+        return self.input_tokens + self.output_tokens
+
+    def as_row(self) -> tuple[Any, ...]:
+        """The values in the order of :meth:`field_names`."""
+        return tuple(getattr(self, name) for name in _FIELDS)
+
+    @staticmethod
+    def field_names() -> tuple[str, ...]:
+        """The names of the fields: columns of ledger, Parquet file and data frame."""
+        return _FIELDS
+
+
+_FIELDS: Final = tuple(field.name for field in fields(RequestEvent))

@@ -1,0 +1,169 @@
+"""The limits of a budget, and the decision whether a request fits: arithmetic on whole micro-dollars."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from costlab.events.request import Priority
+
+__all__ = ["LOST_RECORDS", "Account", "Decision", "Level", "Limit", "Limits", "decide", "level"]
+
+#: The name under which a budget is stopped because its store lost what it knew.
+LOST_RECORDS = "lost_records"
+
+Level = Literal["normal", "soft", "hard", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One amount that a day or a month may not pass.
+
+    Attributes
+    ----------
+    name : str
+        ``daily_soft``, ``daily_hard``, ``daily_emergency``, ``monthly_soft``, ``monthly`` or ``monthly_emergency``.
+    monthly : bool
+        Whether it counts the month; otherwise the day.
+    micro_usd : int
+        The amount in micro-dollars.
+    stops : bool
+        Whether reaching it stops everything until a person says otherwise.
+    """
+
+    name: str
+    monthly: bool
+    micro_usd: int
+    stops: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """All limits of a policy.
+
+    Attributes
+    ----------
+    daily, monthly : tuple of Limit
+        By what they count, the lowest first: these are watched, and reaching one is told once.
+    by_priority : mapping of str to (Limit, Limit)
+        The daily and the monthly limit that a request of this priority has to fit under.
+    hard : (Limit, Limit)
+        The daily and the monthly limit above which only essential work runs.
+    stops_when_lost : bool
+        Whether a store that lost its records stops the budget.
+    """
+
+    daily: tuple[Limit, ...]
+    monthly: tuple[Limit, ...]
+    by_priority: Mapping[Priority, tuple[Limit, Limit]]
+    hard: tuple[Limit, Limit]
+    stops_when_lost: bool
+
+    def named(self, name: str) -> Limit | None:
+        """The limit of this name, or None."""
+        return next((limit for limit in (*self.daily, *self.monthly) if limit.name == name), None)
+
+
+@dataclass(slots=True)
+class Account:
+    """What a day or a month holds, in micro-dollars.
+
+    Attributes
+    ----------
+    spent_micro_usd : int
+        Settled.
+    reserved_micro_usd : int
+        Admitted and not settled yet.
+    extra_micro_usd : int
+        By how much a person raised its emergency limit when ending a stop.
+    lapsed_micro_usd : int
+        Reservations that expired: their processes died, or took too long.
+    marks : set of str
+        What was told already.
+    """
+
+    spent_micro_usd: int = 0
+    reserved_micro_usd: int = 0
+    extra_micro_usd: int = 0
+    lapsed_micro_usd: int = 0
+    marks: set[str] = field(default_factory=set)
+
+    def cap(self, limit: Limit) -> int:
+        """The amount of `limit` for this day or month, in micro-dollars."""
+        return limit.micro_usd + self.extra_micro_usd if limit.stops else limit.micro_usd
+
+
+class Decision(NamedTuple):
+    """Whether a request fits.
+
+    Attributes
+    ----------
+    limit : Limit or None
+        The limit that it does not fit under; None when it fits.
+    trips : bool
+        Whether this stops the budget.
+    """
+
+    limit: Limit | None
+    trips: bool
+
+
+FITS = Decision(None, False)
+
+
+def decide(limits: Limits, priority: Priority, amount_micro_usd: int, day: Account, month: Account) -> Decision:
+    r"""Whether a request fits under the limits for its priority.
+
+    With :math:`s` spent and :math:`r` reserved it is admitted when, for the day and for the month,
+
+    .. math:: s + r + a \le L_\text{priority}
+
+    where the limit is the soft one for batch work, the hard one for standard work and the emergency one for essential.
+
+    Parameters
+    ----------
+    limits : Limits
+        Of the policy.
+    priority : {'batch', 'standard', 'essential'}
+        Of the request.
+    amount_micro_usd : int
+        What it is estimated to cost, in micro-dollars, >= 0.
+    day, month : Account
+        What was spent and reserved before it.
+
+    Returns
+    -------
+    Decision
+        An essential request that no longer fits trips the emergency stop, unless spend is still within the hard limit:
+        then it is its estimate that is too large, and it alone is refused.
+
+    Notes
+    -----
+    A budget that is stopped is not asked.
+
+    Examples
+    --------
+    5 of 10 dollars are left for standard work and nothing for batch work. Who may spend a dollar?
+
+    >>> from costlab.monitoring.budget import BudgetPolicy
+    >>> limits = BudgetPolicy(daily_soft_usd=5, daily_hard_usd=10, monthly_usd=100).limits
+    >>> used = Account(spent_micro_usd=4_000_000, reserved_micro_usd=1_000_000)
+    >>> [(name, decide(limits, name, 1_000_000, used, used).limit is None) for name in limits.by_priority]
+    [('batch', False), ('standard', True), ('essential', True)]
+    """
+    for limit, hard, account in zip(limits.by_priority[priority], limits.hard, (day, month), strict=True):
+        used = account.spent_micro_usd + account.reserved_micro_usd
+        if used + amount_micro_usd > (limit.micro_usd + account.extra_micro_usd if limit.stops else limit.micro_usd):
+            return Decision(limit, limit.stops and used >= hard.micro_usd)
+    return FITS
+
+
+def level(limits: Limits, day: Account, month: Account, stopped: bool) -> Level:
+    """How far the budget is used: what runs now."""
+    if stopped:
+        return "stopped"
+    used = [account.spent_micro_usd + account.reserved_micro_usd for account in (day, month)]
+    if any(amount >= limit.micro_usd for amount, limit in zip(used, limits.hard, strict=True)):
+        return "hard"
+    if any(amount >= limit.micro_usd for amount, limit in zip(used, limits.by_priority["batch"], strict=True)):
+        return "soft"
+    return "normal"

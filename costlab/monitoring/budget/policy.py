@@ -1,0 +1,135 @@
+"""What may be spent, and what happens above it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+from costlab import checks
+from costlab.errors import InvalidValueError
+from costlab.events import Priority, micro_usd
+from costlab.monitoring.budget.calendar import time_zone
+from costlab.monitoring.budget.limits import Limit, Limits
+
+__all__ = ["BudgetPolicy"]
+
+ON_FAILURE: Final = ("refuse", "allow")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetPolicy:
+    r"""What may be spent in a day and in a month.
+
+    =========================================== ======================== ==================================
+    spent + reserved                            runs                     told
+    =========================================== ======================== ==================================
+    below the soft limit                        everything
+    above `daily_soft_usd`, `monthly_soft_usd`  standard and essential   once a day, once a month
+    above `daily_hard_usd`, `monthly_usd`       essential                once a day, once a month
+    at `emergency_fraction` times those         nothing                  until a person resets it, with a reason
+    =========================================== ======================== ==================================
+
+    Parameters
+    ----------
+    daily_soft_usd : float
+        Daily amount up to which batch work runs, in USD, >= 0.
+    daily_hard_usd : float
+        Daily amount up to which standard work runs, in USD, > 0 and >= `daily_soft_usd`.
+    monthly_usd : float
+        The same for the calendar month, >= `daily_hard_usd`.
+    monthly_soft_usd : float, optional
+        Monthly amount up to which batch work runs, in USD; without it, up to `monthly_usd`.
+    emergency_fraction : float
+        The stop, as a multiple of `daily_hard_usd` and of `monthly_usd`, >= 1.
+    timezone : str
+        Where days and months begin at midnight; a name of the IANA database.
+    on_store_failure : {'refuse', 'allow'}
+        What a guard does that cannot reach its store: run nothing, or run everything unguarded.
+    reservation_ttl_s : float
+        Seconds after which a reservation expires that was neither settled nor cancelled, > 0: longer than any call
+        takes.
+
+    Raises
+    ------
+    InvalidValueError
+        If an amount is outside its domain or the limits are not in order.
+    UnknownNameError
+        If the time zone or `on_store_failure` is unknown.
+
+    Examples
+    --------
+    The source lesson's budget: at which daily and monthly amount does everything stop?
+
+    >>> policy = BudgetPolicy(daily_soft_usd=4000, daily_hard_usd=5000, monthly_usd=120_000)
+    >>> [limit.micro_usd // 10**6 for limit in (*policy.limits.daily, *policy.limits.monthly) if limit.stops]
+    [7500, 180000]
+    """
+
+    daily_soft_usd: float
+    daily_hard_usd: float
+    monthly_usd: float
+    monthly_soft_usd: float | None = None
+    emergency_fraction: float = 1.5
+    timezone: str = "UTC"
+    on_store_failure: Literal["refuse", "allow"] = "refuse"
+    reservation_ttl_s: float = 600.0
+    #: The same as whole micro-dollars, which is what is decided on.
+    limits: Limits = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        checks.non_negative("daily_soft_usd", self.daily_soft_usd)
+        checks.positive("daily_hard_usd", self.daily_hard_usd)
+        checks.positive("monthly_usd", self.monthly_usd)
+        checks.positive("reservation_ttl_s", self.reservation_ttl_s)
+        if checks.finite("emergency_fraction", self.emergency_fraction, "a number >= 1") < 1.0:
+            raise InvalidValueError("emergency_fraction", "a number >= 1", self.emergency_fraction)
+        self._in_order("daily_soft_usd", "daily_hard_usd")
+        self._in_order("daily_hard_usd", "monthly_usd")
+        if self.monthly_soft_usd is not None:
+            checks.non_negative("monthly_soft_usd", self.monthly_soft_usd)
+            self._in_order("monthly_soft_usd", "monthly_usd")
+        checks.one_of("on_store_failure", self.on_store_failure, ON_FAILURE)
+        time_zone(self.timezone)
+        object.__setattr__(self, "limits", self._limits())
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> "BudgetPolicy":
+        """The policy in the table ``[budget]`` of a TOML file, whose keys are the parameters.
+
+        Raises
+        ------
+        BudgetFileError
+            If the file is not TOML in UTF-8, or a key is missing, unknown or has a value that it may not have.
+        OSError
+            If the file cannot be read.
+        """
+        from costlab.monitoring.budget.files import load_policy  # pydantic is loaded where a file is read
+
+        return load_policy(path)
+
+    def _in_order(self, less: str, more: str) -> None:
+        if getattr(self, less) > getattr(self, more):
+            raise InvalidValueError(less, f"at most {more} ({getattr(self, more):g})", getattr(self, less))
+
+    def _limits(self) -> Limits:
+        def limit(name: str, usd: float, stops: bool = False) -> Limit:
+            return Limit(name, name.startswith("monthly"), micro_usd(name, usd), stops)
+
+        soft = limit("daily_soft", self.daily_soft_usd)
+        hard = limit("daily_hard", self.daily_hard_usd)
+        emergency = limit("daily_emergency", self.daily_hard_usd * self.emergency_fraction, True)
+        month_hard = limit("monthly", self.monthly_usd)
+        month_emergency = limit("monthly_emergency", self.monthly_usd * self.emergency_fraction, True)
+        month_soft = None if self.monthly_soft_usd is None else limit("monthly_soft", self.monthly_soft_usd)
+        by_priority: dict[Priority, tuple[Limit, Limit]] = {
+            "batch": (soft, month_soft or month_hard),
+            "standard": (hard, month_hard),
+            "essential": (emergency, month_emergency),
+        }
+        monthly = (month_hard, month_emergency) if month_soft is None else (month_soft, month_hard, month_emergency)
+        return Limits(
+            daily=(soft, hard, emergency),
+            monthly=monthly,
+            by_priority=by_priority,
+            hard=(hard, month_hard),
+            stops_when_lost=self.on_store_failure == "refuse",
+        )

@@ -1,0 +1,221 @@
+"""Books in one SQLite file: for all processes of a machine."""
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final, TypeVar
+
+from costlab import checks
+from costlab.errors import BudgetStoreError
+from costlab.monitoring import database
+from costlab.monitoring.budget import engine
+from costlab.monitoring.budget.limits import Account, Limits
+from costlab.monitoring.budget.records import Answer, Ask, AuditEntry, Close, Held, Restart
+from costlab.monitoring.forks import after_fork
+
+__all__ = ["SqliteBudgetStore"]
+
+T = TypeVar("T")
+
+BUDGET: Final = database.FileKind(
+    name="budget",
+    application_id=0x636C6267,  # "clbg"
+    version=1,
+    schema="""
+        CREATE TABLE accounts (period TEXT PRIMARY KEY, spent INTEGER, reserved INTEGER, extra INTEGER, lapsed INTEGER,
+                               marks TEXT) WITHOUT ROWID;
+        CREATE TABLE held (token TEXT PRIMARY KEY, amount INTEGER, day TEXT, month TEXT, expires_s REAL,
+                           is_lapsed INTEGER) WITHOUT ROWID;
+        CREATE INDEX held_expire ON held (is_lapsed, expires_s);
+        CREATE TABLE unbooked (token TEXT PRIMARY KEY) WITHOUT ROWID;
+        CREATE TABLE audit (number INTEGER PRIMARY KEY, entry TEXT NOT NULL);
+        CREATE TABLE stop (one INTEGER PRIMARY KEY CHECK (one = 1), stopped_by TEXT NOT NULL);
+        INSERT INTO stop VALUES (1, '')
+    """,
+    error=BudgetStoreError,
+)
+
+
+class SqliteBudgetStore:
+    """Books that all processes of a machine share, and that outlast them.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; it is made where it is missing.
+    timeout_s : float
+        Seconds to wait for other processes, > 0.
+    power_cut_safe : bool
+        Wait for the disk at each step, so that the books also survive a power cut unchanged.
+
+    Raises
+    ------
+    BudgetStoreError
+        If the file is torn, foreign or of a newer version. It is left as it is.
+
+    Notes
+    -----
+    Each step is a transaction that holds the file's only write lock, so processes take turns. For asyncio it runs in a
+    thread. After a fork the child makes its own store. A network drive is no place for the file.
+    """
+
+    def __init__(self, path: str | Path, *, timeout_s: float = 5.0, power_cut_safe: bool = False) -> None:
+        self.path = Path(path)
+        self._file = database.connect(
+            self.path,
+            BUDGET,
+            timeout_s=checks.positive("timeout_s", timeout_s),
+            synchronous="FULL" if power_cut_safe else "NORMAL",
+        )
+        self._lock = Lock()
+        self._usable = True
+        after_fork(self._leave)
+
+    def reserve(self, limits: Limits, ask: Ask) -> Answer:
+        """Reserve an amount, if it fits; the same ask again changes nothing."""
+        return self._step(lambda books: engine.reserve(books, limits, ask))
+
+    def close(self, limits: Limits, said: Close) -> Answer:
+        """Settle or give up a reservation; the same again changes nothing."""
+        return self._step(lambda books: engine.close(books, limits, said))
+
+    def restart(self, limits: Limits, ask: Restart) -> Answer:
+        """End the emergency stop."""
+        return self._step(lambda books: engine.restart(books, limits, ask))
+
+    def read(self, now_s: float, day: str, month: str) -> tuple[str, tuple[Account, Account]]:
+        """The limit that stopped the budget, or the empty string, and the accounts of a day and a month."""
+
+        def look(books: SqliteBooks) -> tuple[str, tuple[Account, Account]]:
+            engine.expire(books, now_s)
+            return books.stopped_by, (books.account(day) or Account(), books.account(month) or Account())
+
+        return self._step(look)
+
+    def audit(self) -> tuple[AuditEntry, ...]:
+        """The audit trail, the oldest entry first."""
+        return self._step(lambda books: books.entries())
+
+    async def areserve(self, limits: Limits, ask: Ask) -> Answer:
+        """As :meth:`reserve`."""
+        return await asyncio.to_thread(self.reserve, limits, ask)
+
+    async def aclose(self, limits: Limits, said: Close) -> Answer:
+        """As :meth:`close`."""
+        return await asyncio.to_thread(self.close, limits, said)
+
+    async def arestart(self, limits: Limits, ask: Restart) -> Answer:
+        """As :meth:`restart`."""
+        return await asyncio.to_thread(self.restart, limits, ask)
+
+    async def aread(self, now_s: float, day: str, month: str) -> tuple[str, tuple[Account, Account]]:
+        """As :meth:`read`."""
+        return await asyncio.to_thread(self.read, now_s, day, month)
+
+    async def aaudit(self) -> tuple[AuditEntry, ...]:
+        """As :meth:`audit`."""
+        return await asyncio.to_thread(self.audit)
+
+    def disconnect(self) -> None:
+        """Close the file; the books stay in it."""
+        with self._lock:
+            self._usable = False
+            self._file.close()
+
+    def _leave(self) -> None:
+        """In a forked child: the open file is the parent's."""
+        self._usable = False
+
+    def _step(self, work: "Callable[[SqliteBooks], T]") -> T:
+        """The result of `work`, done in one transaction."""
+        if not self._usable:
+            raise BudgetStoreError(f"the budget in {self.path.name} was closed, or opened before a fork; open it anew")
+        with self._lock:
+            try:
+                self._file.execute("BEGIN IMMEDIATE")
+                try:
+                    books = SqliteBooks(self._file)
+                    result = work(books)
+                    books.finish()
+                    self._file.execute("COMMIT")
+                except BaseException:
+                    if self._file.in_transaction:
+                        self._file.execute("ROLLBACK")
+                    raise
+            except sqlite3.Error as error:
+                raise BudgetStoreError(f"the budget in {self.path.name} failed: {error}") from error
+        return result
+
+
+class SqliteBooks:
+    """The books within a transaction; see :class:`~costlab.monitoring.budget.engine.Books`."""
+
+    def __init__(self, file: sqlite3.Connection) -> None:
+        self._run = file.execute
+        self.stopped_by: str = self._run("SELECT stopped_by FROM stop").fetchone()[0]
+        self._stopped_before = self.stopped_by
+        self._accounts: dict[str, Account] = {}
+        self._changed: dict[str, Account] = {}
+
+    def finish(self) -> None:
+        """Write what is written once a transaction."""
+        for period, account in self._changed.items():
+            row = (account.spent_micro_usd, account.reserved_micro_usd, account.extra_micro_usd)
+            rest = (account.lapsed_micro_usd, " ".join(sorted(account.marks)))
+            self._run("INSERT OR REPLACE INTO accounts VALUES (?, ?, ?, ?, ?, ?)", (period, *row, *rest))
+        if self.stopped_by != self._stopped_before:
+            self._run("UPDATE stop SET stopped_by = ?", (self.stopped_by,))
+
+    def account(self, period: str) -> Account | None:
+        if period not in self._accounts:
+            query = "SELECT spent, reserved, extra, lapsed, marks FROM accounts WHERE period = ?"
+            row = self._run(query, (period,)).fetchone()
+            if row is None:
+                return None
+            spent, reserved, extra, lapsed, marks = row
+            self._accounts[period] = Account(spent, reserved, extra, lapsed, set(marks.split()))
+        return self._accounts[period]
+
+    def save(self, period: str, account: Account) -> None:
+        self._accounts[period] = self._changed[period] = account
+
+    def held(self, token: str) -> Held | None:
+        query = "SELECT amount, day, month, expires_s, is_lapsed FROM held WHERE token = ?"
+        row = self._run(query, (token,)).fetchone()
+        return None if row is None else _held(row)
+
+    def hold(self, token: str, held: Held) -> None:
+        self._run("INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?, ?, ?)", (token, *held))
+
+    def release(self, token: str) -> None:
+        self._run("DELETE FROM held WHERE token = ?", (token,))
+
+    def due(self, now_s: float) -> list[tuple[str, Held]]:
+        query = (
+            "SELECT token, amount, day, month, expires_s, is_lapsed FROM held WHERE is_lapsed = 0 AND expires_s <= ? "
+        )
+        rows = self._run(query + "ORDER BY expires_s", (now_s,)).fetchall()
+        return [(token, _held(rest)) for token, *rest in rows]
+
+    def forget_lapsed(self, before_s: float) -> None:
+        self._run("DELETE FROM held WHERE is_lapsed = 1 AND expires_s < ?", (before_s,))
+
+    def first_time(self, token: str) -> bool:
+        return self._run("INSERT OR IGNORE INTO unbooked VALUES (?)", (token,)).rowcount == 1
+
+    def write(self, entry: AuditEntry) -> None:
+        self._run("INSERT INTO audit (entry) VALUES (?)", (json.dumps(asdict(entry)),))
+
+    def entries(self) -> tuple[AuditEntry, ...]:
+        """The audit trail."""
+        rows = self._run("SELECT entry FROM audit ORDER BY number").fetchall()
+        return tuple(AuditEntry(**json.loads(text)) for (text,) in rows)
+
+
+def _held(row: Any) -> Held:
+    amount, day, month, expires_s, lapsed = row
+    return Held(amount, day, month, expires_s, bool(lapsed))

@@ -1,0 +1,133 @@
+"""SQLite files of costlab's own: made whole or not at all, and never opened when they are something else."""
+
+import contextlib
+import os
+import sqlite3
+import struct
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+__all__ = ["FileKind", "connect"]
+
+MAGIC: Final = b"SQLite format 3\0"
+HEADER_BYTES: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class FileKind:
+    """A kind of file: what stands in its header, and the tables that a new one gets.
+
+    Attributes
+    ----------
+    name : str
+        As error messages call it: ``ledger``.
+    application_id : int
+        Number in the header that says whose file it is.
+    version : int
+        Number in the header that says which tables it has; other versions are refused.
+    schema : str
+        SQL that makes the tables.
+    error : type of exception
+        What is raised where a file cannot be used.
+    """
+
+    name: str
+    application_id: int
+    version: int
+    schema: str
+    error: type[Exception]
+
+
+def connect(
+    path: Path, kind: FileKind, *, timeout_s: float, create: bool = True, synchronous: str = "NORMAL"
+) -> sqlite3.Connection:
+    """A connection to the file, which is made where it is missing; threads may take turns with it.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder must be there.
+    kind : FileKind
+        What it must be.
+    timeout_s : float
+        Seconds to wait for other processes that write.
+    create : bool
+        Whether a missing file is made.
+    synchronous : {'NORMAL', 'FULL'}
+        With FULL what was committed survives a power cut too, at a few milliseconds for each commit.
+
+    Raises
+    ------
+    Exception
+        `kind.error`, if the file is missing and may not be made, torn, foreign or of another version. The file is read
+        and not written until that is known.
+    OSError
+        If the folder is missing or cannot be written.
+
+    Notes
+    -----
+    A new file is made beside its place and then linked there, so that a second process finds a whole one or none.
+    """
+    if create and not path.exists():
+        _make(path, kind)
+    _check_header(path, kind)
+    connection = sqlite3.connect(path, timeout=timeout_s, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        connection.close()
+        raise kind.error(f"{path.name} cannot be used as {_a(kind)}: {error}") from error
+    return connection
+
+
+def _make(path: Path, kind: FileKind) -> None:
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".new")
+    os.close(descriptor)
+    try:
+        with contextlib.closing(sqlite3.connect(name, isolation_level=None)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(
+                f"BEGIN; {kind.schema}; PRAGMA application_id = {kind.application_id};"
+                f"PRAGMA user_version = {kind.version}; COMMIT;"
+            )
+        with contextlib.suppress(FileExistsError):  # another process was faster, and its file is as good
+            os.link(name, path)
+    finally:
+        Path(name).unlink()
+
+
+def _check_header(path: Path, kind: FileKind) -> None:
+    """Look at the first 100 bytes, without SQLite, which might put a file right that it takes for its own."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(HEADER_BYTES)
+    except FileNotFoundError:
+        raise kind.error(f"there is no {kind.name} at {path}") from None
+    if len(header) < HEADER_BYTES and MAGIC.startswith(header[: len(MAGIC)]):
+        raise kind.error(f"{path.name} is a torn {kind.name}: it ends after {len(header)} bytes; restore or remove it")
+    page_bytes, pages = struct.unpack(">H", header[16:18])[0], struct.unpack(">I", header[28:32])[0]
+    application, version = (struct.unpack(">I", header[at : at + 4])[0] for at in (68, 60))
+    if not header.startswith(MAGIC) or application != kind.application_id:
+        raise kind.error(f"{path.name} is no {kind.name}, but another program's file; name another")
+    if version > kind.version:
+        raise kind.error(
+            f"{path.name} was written by a newer costlab (version {version}, this one knows {kind.version})"
+        )
+    # While a write-ahead log lies beside it, the file alone may be behind, and SQLite brings it up to date.
+    expected = pages * (65536 if page_bytes == 1 else page_bytes)
+    if path.stat().st_size < expected and not _has_log(path):
+        raise kind.error(
+            f"{path.name} is a torn {kind.name}: {path.stat().st_size} bytes of {expected}; restore it from a copy"
+        )
+
+
+def _has_log(path: Path) -> bool:
+    log = path.with_name(path.name + "-wal")
+    return log.exists() and log.stat().st_size > 0
+
+
+def _a(kind: FileKind) -> str:
+    return f"{'an' if kind.name[0] in 'aeiou' else 'a'} {kind.name}"

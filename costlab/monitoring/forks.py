@@ -1,0 +1,24 @@
+"""What must not be taken through a fork: open files of SQLite, and names that have to be unique."""
+
+import os
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["after_fork"]
+
+
+def after_fork(method: Callable[[], Any]) -> None:
+    """Call a bound method in every child process that is forked from this one, while its object lives.
+
+    Cheaper than asking for the number of the process each time, which is a call of the system.
+    """
+    if hasattr(os, "register_at_fork"):  # Windows has no fork
+        reference = weakref.WeakMethod(method)
+
+        def in_child() -> None:
+            alive = reference()
+            if alive is not None:
+                alive()
+
+        os.register_at_fork(after_in_child=in_child)

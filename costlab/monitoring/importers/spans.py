@@ -1,0 +1,215 @@
+"""OpenTelemetry spans of generative AI, as JSON: from a collector's file exporter or an SDK's console exporter."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from costlab.events import RequestEvent, micro_usd
+from costlab.extras import require
+from costlab.monitoring.usage.columns import UsageError
+
+__all__ = ["looks_like_spans", "read_spans", "span_rows"]
+
+#: Operations that ask a model for something. Spans of agents, tools and workflows enclose such spans and repeat their
+#: tokens.
+INFERENCE: Final = ("chat", "text_completion", "generate_content", "embeddings")
+
+#: Names of the conventions, the present one first; then those of older instrumentations.
+INPUT: Final = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens")
+OUTPUT: Final = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens")
+CACHED: Final = ("gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_read_input_tokens")
+COST: Final = ("costlab.cost_usd", "gen_ai.usage.cost")
+MODEL: Final = ("gen_ai.response.model", "gen_ai.request.model")
+
+
+def looks_like_spans(path: Path) -> bool:
+    """Whether a file is JSON that mentions the conventions near its beginning."""
+    if not any(suffix in (".json", ".jsonl", ".ndjson") for suffix in path.suffixes):
+        return False
+    with _open(path) as file:
+        head = file.read(65_536)
+    return "gen_ai." in head or "resourceSpans" in head
+
+
+def read_spans(path: Path, *, cached_apart: bool = False) -> tuple[Any, tuple[str, ...]]:
+    """The requests in a file of spans as a PyArrow table, and notes on what was left out.
+
+    Raises
+    ------
+    UsageError
+        If the file is no JSON or holds no span of a model.
+    """
+    pyarrow = require("pyarrow", "usage")
+    spans = [span for document in _documents(path) for span in _spans(document)]
+    rows = list(span_rows(spans, cached_apart=cached_apart))
+    if not rows:
+        raise UsageError(f"{path.name} has {len(spans)} spans, none of which asks a model (gen_ai.operation.name)")
+    integer, number, text = pyarrow.int64(), pyarrow.float64(), pyarrow.string()
+    kinds = {"time_s": number, "latency_s": number}
+    kinds |= dict.fromkeys(("request_id", "tier", "model", "outcome", "tenant", "priority"), text)
+    schema = pyarrow.schema([(name, kinds.get(name, integer)) for name in RequestEvent.field_names()])
+    mute = sum(row["input_tokens"] == 0 and row["outcome"] == "ok" for row in rows)
+    notes = [f"{len(spans) - len(rows):,} of {len(spans):,} spans ask no model, or enclose one that does"]
+    if mute:
+        notes.append(f"{mute:,} answered spans tell no tokens; they cannot be priced")
+    return pyarrow.Table.from_pylist(rows, schema=schema), tuple(notes)
+
+
+def span_rows(spans: Iterable[Mapping[str, Any]], *, cached_apart: bool = False) -> Iterator[dict[str, Any]]:
+    """A row, with the fields of :class:`costlab.events.RequestEvent`, for each span that asks a model.
+
+    Parameters
+    ----------
+    spans : iterable of mapping
+        Spans of whole traces, as OTLP's JSON or an SDK's ``to_json`` has them.
+    cached_apart : bool
+        Whether their input tokens leave out those read from the prompt cache. The conventions say that they do not.
+
+    Notes
+    -----
+    Where instrumentations of a framework and of a client both report a request, the inner span counts. The tier is the
+    attribute ``costlab.tier``, or the model; the tenant is ``costlab.tenant``, or the service's name; the cost is
+    ``costlab.cost_usd`` or ``gen_ai.usage.cost``, in USD, where there is one.
+
+    Examples
+    --------
+    An agent's span repeats the tokens of the chat inside it. How many tokens were used?
+
+    >>> chat = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o", "gen_ai.usage.input_tokens": 400}
+    >>> agent = {"gen_ai.operation.name": "invoke_agent", "gen_ai.usage.input_tokens": 400}
+    >>> times = {"start_time": "2026-01-05T10:00:00Z", "end_time": "2026-01-05T10:00:02Z"}
+    >>> spans = [
+    ...     {"context": {"trace_id": "t", "span_id": "a"}, "parent_id": None, "attributes": agent, **times},
+    ...     {"context": {"trace_id": "t", "span_id": "b"}, "parent_id": "a", "attributes": chat, **times},
+    ... ]
+    >>> [(row["input_tokens"], row["latency_s"]) for row in span_rows(spans)]
+    [(400, 2.0)]
+    """
+    asked = {span_key(span): (span, _attributes(span)) for span in spans}
+    parents = {key: (key[0], str(_first(span, "parentSpanId", "parent_id") or "")) for key, (span, _) in asked.items()}
+    models = {key for key, (_, attributes) in asked.items() if _asks_model(attributes)}
+    enclosing: set[tuple[str, str]] = set()
+    for key in models:
+        parent = parents[key]
+        while parent in parents and parent not in enclosing:
+            enclosing.add(parent)
+            parent = parents[parent]
+    for key, (span, attributes) in asked.items():
+        if key in models and key not in enclosing:
+            yield _row(key, span, attributes, cached_apart)
+
+
+def span_key(span: Mapping[str, Any]) -> tuple[str, str]:
+    """Trace and span, which name a span together."""
+    context = span.get("context") or span
+    return str(_first(context, "traceId", "trace_id") or ""), str(_first(context, "spanId", "span_id") or "")
+
+
+def _asks_model(attributes: Mapping[str, Any]) -> bool:
+    operation = attributes.get("gen_ai.operation.name")
+    if operation is not None:
+        return operation in INFERENCE
+    return any(name in attributes for name in INPUT)  # older than the attribute
+
+
+def _row(key: tuple[str, str], span: Mapping[str, Any], attributes: Mapping[str, Any], apart: bool) -> dict[str, Any]:
+    model = _first(attributes, *MODEL)
+    if model is None:
+        raise UsageError(f"span {key[1]} of trace {key[0]} names no model (gen_ai.request.model)")
+    start, end = (_time(span, name) for name in ("start", "end"))
+    tokens_in, tokens_out, cached = (_count(key, attributes, names) for names in (INPUT, OUTPUT, CACHED))
+    status = span.get("status") or {}
+    failed = status.get("code") in (2, "STATUS_CODE_ERROR") or status.get("status_code") == "ERROR"
+    cost = _first(attributes, *COST)
+    return {
+        "request_id": "-".join(key),
+        "time_s": end,
+        "tier": str(attributes.get("costlab.tier", model)),
+        "model": str(model),
+        "input_tokens": tokens_in + (cached if apart else 0),
+        "cached_input_tokens": cached,
+        "output_tokens": tokens_out,
+        "cost_micro_usd": None if cost is None else micro_usd("cost_usd", float(cost)),
+        "latency_s": max(0.0, end - start),
+        "outcome": "error" if failed or "error.type" in attributes else "ok",
+        "tenant": str(_first(attributes, "costlab.tenant", "service.name") or ""),
+        "conversion_value_micro_usd": None,
+        "priority": "standard",
+    }
+
+
+def _count(key: tuple[str, str], attributes: Mapping[str, Any], names: tuple[str, ...]) -> int:
+    value = _first(attributes, *names)
+    try:
+        return int(value or 0)
+    except (TypeError, ValueError):
+        raise UsageError(f"span {key[1]}: {names[0]} must be a whole number, got {value!r}") from None
+
+
+def _time(span: Mapping[str, Any], end: str) -> float:
+    nanoseconds = _first(span, f"{end}TimeUnixNano", f"{end}_time_unix_nano")
+    try:
+        if nanoseconds is not None:
+            return int(nanoseconds) / 1e9
+        return datetime.fromisoformat(span[f"{end}_time"]).timestamp()
+    except (KeyError, TypeError, ValueError):
+        raise UsageError(f"span {span_key(span)[1]} has no {end} time") from None
+
+
+def _attributes(span: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes as a plain mapping, those of the resource below them."""
+    found: dict[str, Any] = {}
+    for some in (span.get("resource") or {}, span):
+        own = some.get("attributes") or {}
+        pairs = own.items() if isinstance(own, Mapping) else ((one["key"], _value(one["value"])) for one in own)
+        found.update(pairs)
+    return found
+
+
+def _value(value: Mapping[str, Any]) -> Any:
+    """OTLP writes a value with its kind: {"intValue": "123"}."""
+    kind, plain = next(iter(value.items()), ("", None))
+    return int(str(plain)) if kind == "intValue" else plain
+
+
+def _first(values: Mapping[str, Any], *names: str) -> Any:
+    return next((values[name] for name in names if values.get(name) is not None), None)
+
+
+def _documents(path: Path) -> Iterator[Any]:
+    """One JSON document, or one a line."""
+    try:
+        with _open(path) as file:
+            head = file.readline()
+            try:
+                yield json.loads(head)
+            except json.JSONDecodeError:
+                yield json.loads(head + file.read())
+                return
+            for line in file:
+                if line.strip():
+                    yield json.loads(line)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path.name} is no JSON: {error}") from error
+
+
+def _open(path: Path) -> Any:
+    return gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
+
+
+def _spans(document: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(document, list):
+        for one in document:
+            yield from _spans(one)
+    elif isinstance(document, dict) and "resourceSpans" in document:
+        for group in document["resourceSpans"]:
+            for scope in group.get("scopeSpans", ()):
+                for span in scope.get("spans", ()):
+                    yield {**span, "resource": group.get("resource")}
+    elif isinstance(document, dict):
+        yield document

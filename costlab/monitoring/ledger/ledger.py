@@ -1,0 +1,298 @@
+"""The ledger: append, flush, read."""
+
+import atexit
+import contextlib
+import math
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from costlab import checks
+from costlab.errors import LedgerError
+from costlab.events import RequestEvent
+from costlab.monitoring import database
+from costlab.monitoring.forks import after_fork
+from costlab.monitoring.ledger import export
+from costlab.monitoring.ledger.schema import INSERT, LEDGER, NAMES, PAGE, SPAN, TOTALS
+from costlab.monitoring.ledger.totals import LedgerTotals
+
+__all__ = ["Ledger"]
+
+PAGE_ROWS = 10_000
+
+
+class Ledger:
+    """An append-only record of requests in one SQLite file, which any number of processes of a machine may write.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; it is made where it is missing.
+    batch_size : int
+        Events written together, >= 1. With 1 every :meth:`append` is written when it returns.
+    flush_every_s : float or None
+        A thread writes what waits after this many seconds, > 0; with None only :meth:`flush` and full batches do.
+    max_pending : int
+        Most events that wait while the file cannot be written; further ones are refused.
+    timeout_s : float
+        Seconds to wait for other processes that write.
+    power_cut_safe : bool
+        Wait for the disk at each batch, so that what was acknowledged also survives a power cut.
+    create : bool
+        Whether a missing file is made.
+
+    Raises
+    ------
+    LedgerError
+        If the file is torn, foreign or of a newer version. It is left as it is.
+    InvalidValueError
+        If a number is outside its domain.
+
+    Notes
+    -----
+    **What is acknowledged** is what :meth:`flush` has returned for: every event appended before it, by any thread. It
+    survives the death of the process, ``kill -9`` included. An event that was appended and not yet flushed is lost
+    with its process; there are at most `batch_size` of them, no older than `flush_every_s`.
+
+    A request is written once. The same event again is ignored and counted; another one under the same request id is
+    refused, and the first stands. So a writer that does not know whether its last batch arrived sends it again.
+
+    One ledger serves all threads of a process; after a fork the child makes its own. The file needs a local disk:
+    SQLite's locks do not work on network drives.
+
+    References
+    ----------
+    SQLite, Write-Ahead Logging: https://www.sqlite.org/wal.html
+
+    Examples
+    --------
+    What did the two requests of this ledger cost, and for how many is no price known?
+
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> event = dict(time_s=0.0, tier="small", model="m", input_tokens=9, output_tokens=1, latency_s=0.1, outcome="ok")
+    >>> with Ledger(f"{folder.name}/ledger.sqlite") as ledger:
+    ...     ledger.append(RequestEvent(request_id="r-1", cost_micro_usd=153, **event))
+    ...     ledger.append(RequestEvent(request_id="r-2", cost_micro_usd=None, **event))
+    ...     totals = ledger.totals()
+    >>> totals.cost_usd, totals.unpriced_requests
+    (0.000153, 1)
+    >>> folder.cleanup()
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        batch_size: int = 256,
+        flush_every_s: float | None = 1.0,
+        max_pending: int = 100_000,
+        timeout_s: float = 5.0,
+        power_cut_safe: bool = False,
+        create: bool = True,
+    ) -> None:
+        self.path = Path(path)
+        self._batch_size = checks.whole("batch_size", batch_size, at_least=1)
+        self._max_pending = checks.whole("max_pending", max_pending, at_least=self._batch_size)
+        checks.positive("timeout_s", timeout_s)
+        every_s = None if flush_every_s is None else checks.positive("flush_every_s", flush_every_s)
+        self._pending: list[RequestEvent] = []
+        self._lock, self._writing = threading.Lock(), threading.Lock()  # of the list, and of the file
+        self._duplicates = self._conflicts = self._failures = 0
+        self._last_error: LedgerError | None = None
+        synchronous = "FULL" if power_cut_safe else "NORMAL"
+        self._file = database.connect(self.path, LEDGER, timeout_s=timeout_s, create=create, synchronous=synchronous)
+        self._usable, self._forked = True, False
+        atexit.register(self.close)
+        after_fork(self._leave)
+        self._closing = threading.Event()
+        if every_s is not None:
+            threading.Thread(target=self._flush_often, args=(every_s,), name="costlab-ledger", daemon=True).start()
+
+    def append(self, event: RequestEvent) -> None:
+        """Take `event` in; it is acknowledged by the next :meth:`flush`. Fit to be a hook.
+
+        Raises
+        ------
+        LedgerError
+            If the ledger is closed or was made before a fork; if `max_pending` events wait already, and this one is
+            not taken in; or if this event filled a batch and the file could not be written: then the batch waits.
+        """
+        with self._lock:
+            if not self._usable:
+                raise self._unusable()
+            if len(self._pending) >= self._max_pending:
+                raise LedgerError(f"{len(self._pending)} events wait for {self.path.name}; this one was not taken in")
+            self._pending.append(event)
+            full = len(self._pending) % self._batch_size == 0
+        if full:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits; when this returns, every event appended before it is in the file.
+
+        Raises
+        ------
+        LedgerError
+            If the file cannot be written: what waits goes on waiting. Or if a request id stands in the file with other
+            values: that event is dropped, and all others are written.
+        """
+        if not self._usable:
+            raise self._unusable()
+        with self._writing:
+            with self._lock:
+                batch, self._pending = self._pending, []
+            if not batch:
+                return
+            try:
+                different = self._write(batch)
+            except (sqlite3.Error, OSError) as error:
+                with self._lock:
+                    self._pending[:0] = batch
+                raise self._failed(f"{self.path.name} could not be written: {error}") from error
+        if different:
+            raise self._failed(
+                f"request id {different[0]!r} stands in {self.path.name} with other values, which are kept"
+            )
+
+    def events(self, since_s: float = -math.inf, until_s: float = math.inf) -> Iterator[RequestEvent]:
+        """Events with `since_s` <= time < `until_s`, in the order in which they were written.
+
+        Notes
+        -----
+        Read in pages, so that a long reading holds no writer up; events that are written meanwhile may be among them.
+        """
+        for page in self.pages(since_s, until_s):
+            for row in page:
+                yield RequestEvent(**dict(zip(RequestEvent.field_names(), row, strict=True)))
+
+    def pages(self, since_s: float = -math.inf, until_s: float = math.inf) -> Iterator[list[tuple[Any, ...]]]:
+        """As :meth:`events`, as lists of rows with the values in the order of the event's fields."""
+        self.flush()
+        first, end = self._read(SPAN, (since_s, until_s))[0]
+        # An event's place follows its time but for seconds, so the span holds little that is not wanted.
+        while first is not None and (rows := self._read(PAGE, (first, end, since_s, until_s, PAGE_ROWS))):
+            first = rows[-1][-1] + 1
+            yield [row[:-1] for row in rows]
+
+    def totals(self, since_s: float = -math.inf, until_s: float = math.inf) -> LedgerTotals:
+        """Sums over the events with `since_s` <= time < `until_s`."""
+        self.flush()
+        return LedgerTotals(*self._read(TOTALS, (since_s, until_s))[0])
+
+    def to_parquet(self, path: str | Path) -> int:
+        """Write all events to a Parquet file, whole or not at all, and return their number.
+
+        Raises
+        ------
+        MissingExtraError
+            If pyarrow is not installed.
+        """
+        return export.to_parquet(self.pages(), Path(path))
+
+    def verify(self) -> None:
+        """Read the whole file and raise :class:`costlab.errors.LedgerError` where a page of it is damaged."""
+        found = self._read("PRAGMA integrity_check(1)", ())[0][0]
+        if found != "ok":
+            raise LedgerError(f"{self.path.name} is damaged: {found}")
+
+    @property
+    def pending(self) -> int:
+        """Events that wait to be written."""
+        return len(self._pending)
+
+    @property
+    def duplicates(self) -> int:
+        """Events that stood in the file already, just as they came again."""
+        return self._duplicates
+
+    @property
+    def conflicts(self) -> int:
+        """Events that were dropped because their request id stood in the file with other values."""
+        return self._conflicts
+
+    @property
+    def failures(self) -> int:
+        """How often writing failed or found a conflict, in the flushing thread too."""
+        return self._failures
+
+    @property
+    def last_error(self) -> LedgerError | None:
+        """The last such failure, or None."""
+        return self._last_error
+
+    def close(self) -> None:
+        """Write what waits and close the file; again is no error. Where the writing fails, the ledger stays open."""
+        if not self._usable:
+            return
+        try:
+            self.flush()
+        finally:
+            with self._writing, self._lock:
+                self._usable = bool(self._pending)
+                if not self._usable:
+                    self._closing.set()
+                    self._file.close()
+            if not self._usable:
+                atexit.unregister(self.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _write(self, batch: list[RequestEvent]) -> list[str]:
+        """Insert the batch in one transaction; the request ids that stand in the file with other values."""
+        rows = [event.as_row() for event in batch]
+        self._file.execute("BEGIN IMMEDIATE")
+        try:
+            written = self._file.executemany(INSERT, rows).rowcount
+            known = [] if written == len(rows) else self._compare(rows)
+            self._file.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                self._file.execute("ROLLBACK")
+            raise
+        self._conflicts += len(known)
+        self._duplicates += len(rows) - written - len(known)
+        return known
+
+    def _compare(self, rows: list[tuple[Any, ...]]) -> list[str]:
+        query = f"SELECT {NAMES} FROM events WHERE request_id = ?"  # noqa: S608
+        return [row[0] for row in rows if self._file.execute(query, row[:1]).fetchone() != row]
+
+    def _read(self, query: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        if not self._usable:
+            raise self._unusable()
+        try:
+            with self._writing:
+                return self._file.execute(query, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise LedgerError(f"{self.path.name} could not be read: {error}") from error
+
+    def _flush_often(self, every_s: float) -> None:
+        while not self._closing.wait(every_s):
+            with contextlib.suppress(LedgerError):  # counted and kept by flush
+                self.flush()
+
+    def _failed(self, message: str) -> LedgerError:
+        error = LedgerError(message)
+        with self._lock:
+            self._failures += 1
+            self._last_error = error
+        return error
+
+    def _leave(self) -> None:
+        """In a forked child: the open file and what waits are the parent's, whose threads may hold the locks."""
+        self._usable, self._forked = False, True
+        self._lock, self._writing = threading.Lock(), threading.Lock()
+
+    def _unusable(self) -> LedgerError:
+        reason = "was opened before a fork; open it in each process" if self._forked else "is closed"
+        return LedgerError(f"the ledger {self.path.name} {reason}")

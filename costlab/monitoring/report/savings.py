@@ -1,0 +1,197 @@
+"""What could be saved, found in the log itself: each with its size and how that was computed."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from costlab.catalog import api_price
+from costlab.errors import AmbiguousPriceError, PriceNotFoundError, UnknownNameError
+from costlab.monitoring.usage import GpuUsage, Usage, roll_up
+from costlab.units import HOURS_PER_MONTH, MICRO_USD_PER_USD
+
+__all__ = ["Saving", "savings"]
+
+#: The source lesson's alert (S8): no more than this share of the requests on the dearest tier.
+DEAREST_TIER_FRACTION: Final = 0.15
+
+#: And the lower end of its target for busy GPUs, to which underused ones would be gathered.
+TARGET_UTILIZATION_FRACTION: Final = 0.65
+
+#: An hour is out of the ordinary when a tenant spends more than this many times its median hour.
+RUNAWAY_FACTOR: Final = 5.0
+
+#: What is smaller than this share of the cost, or than a cent, is not worth a line.
+LEAST_FRACTION: Final = 0.001
+LEAST_USD: Final = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """Something that costs less when it is changed.
+
+    Attributes
+    ----------
+    name : {'idle_gpus', 'underused_gpus', 'runaway', 'dearest_tier', 'prompt_cache', 'failures'}
+        Which kind it is.
+    action : str
+        What to do.
+    usd : float
+        Saved over the time that the log covers, in USD.
+    usd_per_month : float or None
+        The same over a month of 730 hours at this rate; None for what happened once, or where the log is shorter than
+        a day.
+    how : str
+        How the size was computed.
+    """
+
+    name: str
+    action: str
+    usd: float
+    usd_per_month: float | None
+    how: str
+
+
+def savings(
+    cells: Sequence[Usage], hours: Sequence[Usage], gpus: Sequence[GpuUsage], covered_hours: float
+) -> tuple[Saving, ...]:
+    """All savings worth a line, the largest first. They overlap, so they do not add up.
+
+    Parameters
+    ----------
+    cells : sequence of Usage
+        Requests by tier, model and tenant.
+    hours : sequence of Usage
+        Requests by tenant and hour; of the dearest tenants is enough.
+    gpus : sequence of GpuUsage
+        GPU hours by GPU; empty where there is no log of them.
+    covered_hours : float
+        How long the log is, for the figures per month.
+    """
+    total = next(iter(roll_up(cells)), None)
+    spent = (total.cost_usd if total else 0.0) + sum(gpu.cost_usd for gpu in gpus)
+    found = [_runaway(hours), _dearest_tier(cells), _prompt_cache(cells), _failures(total), *_gpus(gpus)]
+    monthly = HOURS_PER_MONTH / covered_hours if covered_hours >= 24 else None
+    worth = [
+        Saving(name, action, usd, None if monthly is None or name == "runaway" else usd * monthly, how)
+        for name, action, usd, how in (one for one in found if one is not None)
+        if usd >= max(LEAST_USD, LEAST_FRACTION * spent)
+    ]
+    return tuple(sorted(worth, key=lambda one: -one.usd))
+
+
+Found = tuple[str, str, float, str]
+
+
+def _gpus(gpus: Sequence[GpuUsage]) -> Iterable[Found]:
+    idle = [gpu for gpu in gpus if gpu.idle_cost_micro_usd]
+    if idle:
+        worst = max(idle, key=lambda gpu: gpu.idle_cost_micro_usd)
+        idle_hours = sum(gpu.idle_hours for gpu in idle)
+        yield (
+            "idle_gpus",
+            f"switch GPUs off while they wait, {worst.key[0]} first",
+            sum(gpu.idle_cost_usd for gpu in idle),
+            f"{idle_hours:,.1f} GPU-hours below 10 % utilization at their price; "
+            f"{worst.idle_hours:,.1f} of them on {worst.key[0]}",
+        )
+    cost = sum(gpu.underused_cost_micro_usd for gpu in gpus) / MICRO_USD_PER_USD
+    hours, busy = sum(gpu.underused_hours for gpu in gpus), sum(gpu.underused_busy_hours for gpu in gpus)
+    if hours:
+        needed = busy / TARGET_UTILIZATION_FRACTION
+        yield (
+            "underused_gpus",
+            "gather the work of half-empty GPUs on fewer",
+            cost * (1 - needed / hours),
+            f"{hours:,.1f} GPU-hours from 10 to 40 % utilization do {busy:,.1f} hours of work, which "
+            f"{needed:,.1f} GPU-hours at {TARGET_UTILIZATION_FRACTION:.0%} do as well",
+        )
+
+
+def _runaway(hours: Sequence[Usage]) -> Found | None:
+    tenants: dict[str, list[Usage]] = {}
+    for one in hours:
+        tenants.setdefault(one.key[0], []).append(one)
+    worst: Found | None = None
+    for tenant, its in tenants.items():
+        if len(its) < 6:
+            continue  # too few hours to say what is ordinary
+        ordinary = statistics.median(one.cost_usd for one in its)
+        loud = [one for one in its if one.cost_usd > RUNAWAY_FACTOR * ordinary]
+        excess = sum(one.cost_usd - ordinary for one in loud)
+        if loud and ordinary > 0 and (worst is None or excess > worst[2]):
+            who = f"tenant {tenant}" if tenant else "this service"
+            worst = (
+                "runaway",
+                f"put a budget on {who}: it spent ${max(one.cost_usd for one in loud):,.2f} in one hour",
+                excess,
+                f"{len(loud)} of its {len(its)} hours cost more than {RUNAWAY_FACTOR:g} times its median hour of "
+                f"${ordinary:,.2f}; what they cost above the median",
+            )
+    return worst
+
+
+def _dearest_tier(cells: Sequence[Usage]) -> Found | None:
+    tiers = sorted(
+        (one for one in roll_up(cells, 0) if one.usd_per_request), key=lambda one: one.usd_per_request or 0.0
+    )
+    if len(tiers) < 2:
+        return None
+    dearest, cheaper = tiers[-1], tiers[-2]
+    all_requests = sum(one.requests for one in roll_up(cells, 0))
+    excess = dearest.priced_requests - DEAREST_TIER_FRACTION * all_requests
+    difference = (dearest.usd_per_request or 0.0) - (cheaper.usd_per_request or 0.0)
+    if excess <= 0:
+        return None
+    return (
+        "dearest_tier",
+        f"send fewer requests to {dearest.key[0]}, and check that {cheaper.key[0]} answers them well enough",
+        excess * difference,
+        f"{dearest.key[0]} serves {dearest.requests / all_requests:.1%} of the requests; those above "
+        f"{DEAREST_TIER_FRACTION:.0%} ({excess:,.0f}) times the difference to {cheaper.key[0]} (${difference:.6f})",
+    )
+
+
+def _prompt_cache(cells: Sequence[Usage]) -> Found | None:
+    """Every tenant caching its prompts as well as the best one does, model by model."""
+    usd, best_of = 0.0, ""
+    models = {one.key[0]: one for one in roll_up(cells, 1)}
+    by_tenant = roll_up(cells, 1, 2)
+    for model, whole in models.items():
+        try:
+            price = api_price(model)
+        except (UnknownNameError, PriceNotFoundError, AmbiguousPriceError):
+            continue
+        plain, _, reread = price.rates_per_token(whole.input_tokens / whole.requests)
+        its = [one for one in by_tenant if one.key[0] == model and one.requests]
+        # A tenant with few requests is no example for the others.
+        large = [one for one in its if one.input_tokens >= 0.05 * whole.input_tokens]
+        best = max(large, key=lambda one: one.cached_input_fraction, default=None)
+        if best is None or best.cached_input_fraction == 0.0 or len(its) < 2:
+            continue
+        more = sum(max(0.0, best.cached_input_fraction * one.input_tokens - one.cached_input_tokens) for one in its)
+        if more * (plain - reread) > 0:
+            usd += more * (plain - reread)
+            best_of = best_of or f"{best.key[1]} has {best.cached_input_fraction:.0%} on {model}"
+    if not usd:
+        return None
+    return (
+        "prompt_cache",
+        "let prompts begin with what stays the same, so that the provider's prompt cache finds it",
+        usd,
+        f"every tenant's input tokens cached to the share of the best large tenant ({best_of}), at the catalogue's "
+        "difference between a fresh and a cached token",
+    )
+
+
+def _failures(total: Usage | None) -> Found | None:
+    if total is None or not total.failed_cost_micro_usd:
+        return None
+    return (
+        "failures",
+        "find out why requests fail that were paid for",
+        total.failed_cost_micro_usd / MICRO_USD_PER_USD,
+        f"what the {total.failed_requests:,} requests cost that ended in an error, a timeout or a cancellation",
+    )

@@ -1,0 +1,173 @@
+"""What GPUs cost, how busy they are, and what they cost while idle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import and_
+from typing import Any, Final
+
+from costlab import checks
+from costlab.extras import require
+from costlab.monitoring.usage.columns import GPU_COLUMNS, UsageError, require_columns
+from costlab.monitoring.usage.count import SPANS, lazy_frame, value_or_null
+from costlab.units import MICRO_USD_PER_USD, SECONDS_PER_HOUR
+
+__all__ = ["IDLE_BELOW_FRACTION", "UNDERUSED_BELOW_FRACTION", "GpuUsage", "gpu_usage"]
+
+#: A GPU that computes less of the time than this is idle (S8), and less than that calls for fewer GPUs.
+IDLE_BELOW_FRACTION: Final = 0.10
+UNDERUSED_BELOW_FRACTION: Final = 0.40
+
+#: Hours are summed as whole milliseconds, since a sum of fractions depends on the order.
+MS_PER_HOUR: Final = SECONDS_PER_HOUR * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class GpuUsage:
+    """What a group of GPU hours adds up to.
+
+    Attributes
+    ----------
+    key : tuple
+        What the group has in common: a GPU's name, or the second at which a day begins.
+    hours, known_hours, idle_hours, underused_hours : float
+        GPU-hours in all, those with a known utilization, those below 10 %, and those from 10 % to below 40 %.
+    busy_hours : float
+        Utilization times hours, of those where it is known.
+    underused_busy_hours : float
+        The same of the underused hours.
+    cost_micro_usd, idle_cost_micro_usd, underused_cost_micro_usd : int
+        What the hours cost, in micro-dollars.
+    """
+
+    key: tuple[Any, ...]
+    hours: float
+    known_hours: float
+    idle_hours: float
+    underused_hours: float
+    busy_hours: float
+    underused_busy_hours: float
+    cost_micro_usd: int
+    idle_cost_micro_usd: int
+    underused_cost_micro_usd: int
+
+    @property
+    def cost_usd(self) -> float:
+        """Cost in USD."""
+        return self.cost_micro_usd / MICRO_USD_PER_USD
+
+    @property
+    def idle_cost_usd(self) -> float:
+        """Cost of the idle hours in USD."""
+        return self.idle_cost_micro_usd / MICRO_USD_PER_USD
+
+    @property
+    def utilization_fraction(self) -> float | None:
+        """Share of the known GPU-hours in which GPUs computed; None where none is known."""
+        return self.busy_hours / self.known_hours if self.known_hours else None
+
+
+def gpu_usage(frame: Any, by: Sequence[str] = ()) -> tuple[GpuUsage, ...]:
+    """What GPU hours add up to, in all or by group.
+
+    Parameters
+    ----------
+    frame : data frame
+        The columns of ``costlab.monitoring.usage.GPU_COLUMNS``: a row is one GPU over one stretch of time. Of any
+        engine that ``narwhals`` takes.
+    by : sequence of str
+        Some of `gpu`, `minute`, `hour`, `day`, a row counting where it begins; empty for a single total.
+
+    Returns
+    -------
+    tuple of GpuUsage
+        A group each, in the order of their keys.
+
+    Raises
+    ------
+    UsageError
+        If a column is missing, or rows have a length or a price below zero or unknown, or a utilization outside 0..1.
+    UnknownNameError
+        If `by` names no group.
+    MissingExtraError
+        If ``narwhals`` is not installed.
+
+    Notes
+    -----
+    The utilization of a row is a mean: an hour that is half at 100 % and half at 0 counts as half busy, and as not
+    idle. Short rows find more idle time than long ones. Unknown utilization is neither idle nor busy.
+
+    Examples
+    --------
+    A GPU at 1 dollar an hour works three hours at 80 % and waits one. What did the waiting cost?
+
+    >>> import pandas
+    >>> log = pandas.DataFrame({
+    ...     "time_s": [0.0, 3600.0 * 3], "gpu": ["a", "a"], "hours": [3.0, 1.0], "usd_per_hour": [1.0, 1.0],
+    ...     "utilization_fraction": [0.8, 0.0],
+    ... })
+    >>> (total,) = gpu_usage(log)
+    >>> total.idle_hours, total.idle_cost_usd, round(total.utilization_fraction, 3)
+    (1.0, 1.0, 0.6)
+    """
+    for name in by:
+        checks.one_of("group", name, ("gpu", *SPANS))
+    nw, lazy = require("narwhals", "usage"), lazy_frame(frame)
+    schema = lazy.collect_schema()
+    require_columns("the log of GPU hours", list(schema), GPU_COLUMNS)
+    hours, price, share = (value_or_null(nw, schema, name) for name in GPU_COLUMNS[2:])
+    met = [
+        (nw.col("time_s") >= 0) & (nw.col("time_s") < float("inf")),
+        (hours >= 0) & (hours < float("inf")),
+        (price >= 0) & (price < float("inf")),
+        ((share >= 0) & (share <= 1)) | share.is_null(),
+    ]
+    ms, cost = (hours * MS_PER_HOUR + 0.5).floor(), (hours * price * MICRO_USD_PER_USD + 0.5).floor()
+    busy = (hours * share * MS_PER_HOUR + 0.5).floor()
+    idle, underused = share < IDLE_BELOW_FRACTION, (share >= IDLE_BELOW_FRACTION) & (share < UNDERUSED_BELOW_FRACTION)
+    parts = {
+        "bad": nw.when(reduce(and_, met)).then(nw.lit(0)).otherwise(nw.lit(1)),
+        "hours": ms,
+        "known_hours": nw.when(~share.is_null()).then(ms),
+        "idle_hours": nw.when(idle).then(ms),
+        "underused_hours": nw.when(underused).then(ms),
+        "busy_hours": busy,
+        "underused_busy_hours": nw.when(underused).then(busy),
+        "cost_micro_usd": cost,
+        "idle_cost_micro_usd": nw.when(idle).then(cost),
+        "underused_cost_micro_usd": nw.when(underused).then(cost),
+    }
+    keys = {
+        f"key_{name}": (nw.col("time_s") / SPANS[name]).floor().cast(nw.Int64) if name in SPANS else nw.col("gpu")
+        for name in (by or ("day",))
+    }
+    chosen = lazy.select(**parts, **keys).group_by(*keys).agg(*(nw.col(name).sum() for name in parts))
+    cells = []
+    for row in chosen.collect().iter_rows(named=True):
+        if row["bad"]:
+            raise UsageError(
+                f"the log of GPU hours has {int(row['bad'])} or more rows without time, hours and usd_per_hour >= 0 "
+                "and utilization_fraction in 0..1 or none"
+            )
+        key = [int(row[f"key_{name}"]) * SPANS[name] if name in SPANS else row[f"key_{name}"] for name in by]
+        values = {name: int(row[name] or 0) for name in parts if name != "bad"}
+        cells.append(GpuUsage(tuple(key), **values))
+    return _in_hours(cells)
+
+
+def _in_hours(cells: Iterable[GpuUsage]) -> tuple[GpuUsage, ...]:
+    """Groups of one key added up, and milliseconds turned into hours."""
+    groups: dict[tuple[Any, ...], list[GpuUsage]] = {}
+    for cell in cells:
+        groups.setdefault(cell.key, []).append(cell)
+    found = []
+    for key in sorted(groups):
+        sums: dict[str, Any] = {}
+        for name in GpuUsage.__dataclass_fields__:
+            if name != "key":
+                total = sum(getattr(cell, name) for cell in groups[key])
+                sums[name] = total / MS_PER_HOUR if name.endswith("hours") else total
+        found.append(GpuUsage(key, **sums))
+    return tuple(found)

@@ -1,0 +1,58 @@
+"""TOML files of costlab's own: read against a pydantic model, with errors that name the key and what it should be."""
+
+import tomllib
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from costlab.errors import near_names
+
+__all__ = ["parse_table"]
+
+Model = TypeVar("Model", bound=BaseModel)
+Place = tuple[int | str, ...]
+
+
+def parse_table(
+    model: type[Model],
+    text: str,
+    name: str,
+    kind: str,
+    error: type[Exception],
+    keys_beside: Callable[[Place], Iterable[str]],
+) -> Model:
+    """The text of a TOML file as a model.
+
+    Parameters
+    ----------
+    model : type of pydantic.BaseModel
+        What the file must be.
+    text, name, kind : str
+        The file, and what error messages call it: its name, and what it should have been.
+    error : type of exception
+        What is raised where the text is no TOML, or a key is missing, unknown or has a value that it may not have.
+    keys_beside : callable
+        The keys that may stand where an unknown one does.
+    """
+    try:
+        return model.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as cause:
+        raise error(f"{name} is not TOML: {cause}") from cause
+    except RecursionError:
+        raise error(f"{name} is not {kind}: it is nested too deeply") from None
+    except ValidationError as cause:
+        raise error(f"{name}: {'; '.join(_words(one, keys_beside) for one in cause.errors()[:3])}") from cause
+
+
+def _words(found: Any, keys_beside: Callable[[Place], Iterable[str]]) -> str:
+    """A validation error as costlab words it: ``workload.peak_to_mean must be >= 1, got 0.5``."""
+    place = ".".join(str(part + 1) if isinstance(part, int) else part for part in found["loc"])
+    if found["type"] == "missing":
+        return f"{place} is missing"
+    if found["type"] == "extra_forbidden":
+        near = near_names(str(found["loc"][-1]), {key: key for key in keys_beside(found["loc"])})
+        return f"unknown key {place}" + (f"; did you mean {near[0]!r}?" if near else "")
+    wanted = found["msg"].removeprefix("Input should be ").replace("greater than or equal to", ">=")
+    wanted = wanted.replace("less than or equal to", "<=").replace("greater than", ">").replace("less than", "<")
+    return f"{place} must be {wanted}, got {found['input']!r}"

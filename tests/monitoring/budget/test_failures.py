@@ -1,0 +1,308 @@
+"""What a guard does when its store fails, and what the store has forgotten when it comes back."""
+
+import asyncio
+import logging
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from costlab.cache import EmbeddedServer
+from costlab.errors import BudgetStoreError, InvalidValueError
+from costlab.monitoring.budget import (
+    AsyncBudgetGuard,
+    AuditEntry,
+    BudgetExceeded,
+    BudgetGuard,
+    RedisBudgetStore,
+    SqliteBudgetStore,
+)
+from costlab.monitoring.ledger import Ledger
+from tests import needs
+from tests.monitoring.budget.support import Clock, policy, refused_by, spend
+from tests.monitoring.budget.worker import event
+from tests.monitoring.servers import server_in
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[EmbeddedServer]:
+    """A server of this test's own, which forgets everything when it ends."""
+    running = server_in(tmp_path).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def durable_server(tmp_path: Path) -> Iterator[EmbeddedServer]:
+    """A server of this test's own, which keeps its data."""
+    (tmp_path / "durable").mkdir()
+    running = server_in(tmp_path / "durable", durable=True).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def connect(server: EmbeddedServer) -> Iterator[Callable[[], RedisBudgetStore]]:
+    made: list[RedisBudgetStore] = []
+
+    def make() -> RedisBudgetStore:
+        made.append(RedisBudgetStore(server.url, timeout_s=5))
+        return made[-1]
+
+    yield make
+    for store in made:
+        store.disconnect()
+
+
+class Severed:
+    """A client whose answers are lost on the way, or whose commands do not arrive, so often."""
+
+    def __init__(self, client: Any, lost: int = 0, unsent: int = 0) -> None:
+        self.client, self.lost, self.unsent = client, lost, unsent
+
+    def evalsha(self, *arguments: Any) -> Any:
+        if self.unsent:
+            self.unsent -= 1
+            raise ConnectionError("not sent")
+        answer = self.client.evalsha(*arguments)
+        if self.lost:
+            self.lost -= 1
+            raise ConnectionError("the answer is lost")
+        return answer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
+
+
+@pytest.mark.redis
+def test_without_its_store_a_guard_refuses_and_says_so(
+    durable_server: EmbeddedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = RedisBudgetStore(durable_server.url, timeout_s=5)
+    guard = BudgetGuard(policy(), store, clock=Clock())
+    spend(guard, 1)
+    durable_server.stop()
+    with caplog.at_level(logging.WARNING, "costlab.budget"):
+        for _ in range(3):
+            with pytest.raises(BudgetStoreError, match="the budget's server failed"):
+                guard.reserve(1)
+        assert [record.message.endswith("until it answers nothing is admitted") for record in caplog.records] == [True]
+        assert (guard.counts.store_failures, guard.counts.unguarded) == (3, 0)
+        assert isinstance(guard.last_store_error, BudgetStoreError)
+        durable_server.start()
+        guard.reserve(1)
+    assert "the budget's store answers again" in caplog.messages
+    store.disconnect()
+
+
+@pytest.mark.redis
+def test_a_policy_may_allow_to_run_unguarded_and_the_spend_is_recorded_later(
+    server: EmbeddedServer, connect: Callable[[], RedisBudgetStore], caplog: pytest.LogCaptureFixture
+) -> None:
+    guard = BudgetGuard(policy(on_store_failure="allow"), connect(), clock=Clock())
+    server.stop()
+    with caplog.at_level(logging.ERROR, "costlab.budget"):
+        with guard.reserve(1) as early:
+            early.settle(0.7)
+        late = guard.reserve(1)
+    assert "everything runs UNGUARDED" in caplog.text
+    assert not early.guarded
+    assert (guard.counts.unguarded, guard.counts.admitted, guard.waiting) == (2, 0, 1)
+    server.start()
+    late.settle(0.4)
+    assert guard.waiting == 0
+    assert guard.status().day_spent_micro_usd == 1_100_000
+
+
+@pytest.mark.redis
+def test_a_settlement_that_could_not_be_said_waits_and_counts_once(durable_server: EmbeddedServer) -> None:
+    store = RedisBudgetStore(durable_server.url, timeout_s=5)
+    guard = BudgetGuard(policy(), store, clock=Clock())
+    reservations = [guard.reserve(1) for _ in range(3)]
+    durable_server.stop()
+    reservations[0].settle(0.5)
+    reservations[1].cancel()
+    assert guard.waiting == 2
+    guard.flush()  # still nothing
+    assert guard.waiting == 2
+    durable_server.start()
+    reservations[2].settle(0.25)
+    assert guard.waiting == 0
+    status = guard.status()
+    assert (status.day_spent_micro_usd, status.day_reserved_micro_usd) == (750_000, 0)
+    store.disconnect()
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("fault", [{"lost": 1}, {"unsent": 1}], ids=str)
+def test_an_answer_or_a_command_that_is_lost_on_the_way_changes_nothing(
+    connect: Callable[[], RedisBudgetStore], fault: dict[str, int]
+) -> None:
+    store = connect()
+    guard = BudgetGuard(policy(), store, clock=Clock())
+    spend(guard, 1)
+    healthy = store._client
+    store._client = Severed(healthy, **fault)
+    reservation = guard.reserve(2)
+    assert guard.status().day_reserved_micro_usd == 2_000_000
+    store._client = Severed(healthy, **fault)
+    reservation.settle(1.5)
+    status = guard.status()
+    assert (status.day_spent_micro_usd, status.day_reserved_micro_usd) == (2_500_000, 0)
+    store._client = Severed(healthy, **fault)
+    guard.record(0.25)
+    assert guard.status().day_spent_micro_usd == 2_750_000
+    assert guard.counts.store_failures == 0
+    store._client = healthy
+
+
+@pytest.mark.redis
+def test_both_attempts_lost_and_said_again_later_count_once(connect: Callable[[], RedisBudgetStore]) -> None:
+    store = connect()
+    guard = BudgetGuard(policy(), store, clock=Clock())
+    first, second = guard.reserve(2), guard.reserve(2)
+    healthy = store._client
+    store._client = Severed(healthy, lost=2)
+    first.settle(1)  # was done, but nobody knows
+    store._client = Severed(healthy, unsent=2)
+    second.settle(1)  # was not done
+    store._client = healthy
+    assert guard.waiting == 2
+    guard.flush()
+    status = guard.status()
+    assert (status.day_spent_micro_usd, status.day_reserved_micro_usd) == (2_000_000, 0)
+
+
+@pytest.mark.redis
+def test_a_server_that_lost_its_records_stops_the_budget_once(
+    server: EmbeddedServer, connect: Callable[[], RedisBudgetStore], tmp_path: Path
+) -> None:
+    alerts: list[AuditEntry] = []
+    old = [BudgetGuard(policy(), connect(), clock=Clock(), on_alert=alerts.append) for _ in range(2)]
+    with Ledger(tmp_path / "ledger") as ledger:
+        for number, guard in enumerate(old):
+            spend(guard, 4)
+            ledger.append(event(f"r-{number}", 4_000_000))
+        server.stop()
+        server.start()
+        with pytest.raises(BudgetExceeded, match="emergency stop") as caught:
+            old[0].reserve(1)
+        assert caught.value.limit_name == "lost_records"
+        new = BudgetGuard(policy(), connect(), clock=Clock())
+        assert refused_by(new, 1) == "lost_records"
+        # A person enters what the ledger knows, and goes on.
+        new.record(ledger.totals().cost_usd)
+        assert new.reset("Ada", "entered from the ledger")
+    assert refused_by(new, 3) == "daily_hard"
+    for guard in (*old, new):  # the second old guard notices too, and there is nothing left to do
+        assert refused_by(guard, 2) == ""
+    assert [entry.change for entry in alerts if entry.change != "reached"] == ["lost", "stopped"]
+
+
+@pytest.mark.redis
+def test_where_running_without_a_store_is_allowed_lost_records_are_told_and_stop_nothing(
+    server: EmbeddedServer, connect: Callable[[], RedisBudgetStore]
+) -> None:
+    alerts: list[AuditEntry] = []
+    guard = BudgetGuard(policy(on_store_failure="allow"), connect(), clock=Clock(), on_alert=alerts.append)
+    spend(guard, 4)
+    server.stop()
+    server.start()
+    spend(guard, 4)
+    assert [str(entry) for entry in alerts] == ["the store lost its records of what was spent"]
+
+
+@pytest.mark.redis
+def test_a_server_that_forgot_the_script_is_told_again(connect: Callable[[], RedisBudgetStore]) -> None:
+    store = connect()
+    guard = BudgetGuard(policy(), store, clock=Clock())
+    spend(guard, 1)
+    store._client.script_flush()
+    spend(guard, 1)
+    assert guard.status().day_spent_micro_usd == 2_000_000
+
+
+@pytest.mark.redis
+def test_the_asynchronous_guard_keeps_what_it_could_not_say(durable_server: EmbeddedServer) -> None:
+    store = RedisBudgetStore(durable_server.url, timeout_s=5)
+    guard = AsyncBudgetGuard(policy(), store, clock=Clock())
+
+    async def outage() -> None:
+        async with guard.reserve(2) as first:
+            durable_server.stop()
+            await first.settle(1)
+        with pytest.raises(BudgetStoreError):
+            await guard.reserve(1)
+        assert guard.waiting == 1
+        durable_server.start()
+        async with guard.reserve(1):
+            pass
+        assert guard.waiting == 0
+        assert (await guard.status()).day_spent_micro_usd == 2_000_000
+        await store.adisconnect()
+
+    asyncio.run(outage())
+    store.disconnect()
+
+
+def test_an_address_is_checked_and_its_password_kept_out_of_the_error() -> None:
+    needs.extra("redis", "redis")
+    with pytest.raises(
+        InvalidValueError, match="the scheme of url must be one of redis, rediss, unix, got 'http'"
+    ) as e:
+        RedisBudgetStore("http://:secret@host")
+    assert "secret" not in str(e.value)
+    with pytest.raises(InvalidValueError, match="timeout_s must be a number > 0"):
+        RedisBudgetStore("redis://host", timeout_s=0)
+
+
+def test_a_file_of_another_kind_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    Ledger(tmp_path / "ledger").close()
+    before = (tmp_path / "ledger").read_bytes()
+    with pytest.raises(BudgetStoreError, match="ledger is no budget, but another program's file"):
+        SqliteBudgetStore(tmp_path / "ledger")
+    assert (tmp_path / "ledger").read_bytes() == before
+
+
+def test_a_file_that_another_process_holds_is_a_store_failure(tmp_path: Path) -> None:
+    store = SqliteBudgetStore(tmp_path / "budget", timeout_s=0.01)
+    guard = BudgetGuard(policy(), store, clock=Clock())
+    reservation = guard.reserve(1)
+    blocker = sqlite3.connect(tmp_path / "budget", isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    with pytest.raises(BudgetStoreError, match="the budget in budget failed: database is locked"):
+        guard.reserve(1)
+    reservation.settle(0.5)
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    guard.flush()
+    assert guard.status().day_spent_micro_usd == 500_000
+    store.disconnect()
+    with pytest.raises(BudgetStoreError, match="was closed, or opened before a fork"):
+        guard.reserve(1)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_after_a_fork_a_file_is_not_used_and_names_are_new(tmp_path: Path) -> None:
+    store = SqliteBudgetStore(tmp_path / "budget")
+    guard = BudgetGuard(policy(), store, clock=Clock())
+    token = guard.reserve(1).ask.token
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            guard.reserve(1)
+        except BudgetStoreError:
+            os.write(writing, guard._new_token().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    of_child = os.read(reading, 100).decode()
+    assert of_child
+    assert of_child.split("-")[0] != token.split("-")[0]
+    os.close(reading)
+    os.close(writing)
+    store.disconnect()

@@ -1,0 +1,385 @@
+"""What a guard promises, on every store."""
+
+import asyncio
+import pickle
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from costlab.errors import InvalidValueError, UnknownNameError
+from costlab.monitoring.budget import (
+    AsyncBudgetGuard,
+    AuditEntry,
+    BudgetExceeded,
+    BudgetGuard,
+    BudgetReservationError,
+    BudgetStore,
+)
+from costlab.monitoring.budget.engine import LAPSED_KEPT_S
+from tests.monitoring.budget.support import START_S, Clock, policy, refused_by, spend
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def alerts() -> list[AuditEntry]:
+    return []
+
+
+@pytest.fixture
+def guard(store: BudgetStore, clock: Clock, alerts: list[AuditEntry]) -> BudgetGuard:
+    return BudgetGuard(policy(), store, clock=clock, on_alert=alerts.append)
+
+
+def changes(entries: Any) -> list[tuple[str, str]]:
+    return [(entry.change, entry.limit_name) for entry in entries]
+
+
+def test_what_is_reserved_counts_until_it_is_settled(guard: BudgetGuard) -> None:
+    first, second = guard.reserve(6), guard.reserve(4)
+    assert refused_by(guard, 0.000001) == "daily_hard"
+    first.settle(2.5)
+    second.cancel()
+    status = guard.status()
+    assert (status.day_spent_micro_usd, status.day_reserved_micro_usd) == (2_500_000, 0)
+    assert (status.month_spent_micro_usd, status.day_spent_usd, status.month_spent_usd) == (2_500_000, 2.5, 2.5)
+    assert refused_by(guard, 7.5) == ""
+
+
+def test_a_refusal_carries_limit_spent_reserved_and_requested(guard: BudgetGuard) -> None:
+    spend(guard, 5)
+    guard.reserve(2)
+    with pytest.raises(BudgetExceeded) as caught:
+        guard.reserve(3.25)
+    error = pickle.loads(pickle.dumps(caught.value))  # as a pool of processes hands it on
+    assert (error.limit_name, error.limit_usd, error.spent_usd) == ("daily_hard", 10.0, 5.0)
+    assert (error.reserved_usd, error.requested_usd, error.stopped) == (2.0, 3.25, False)
+    assert (error.limit_micro_usd, error.requested_micro_usd) == (10_000_000, 3_250_000)
+    expected = "3.25 USD refused by the daily hard limit of 10 USD: 5 USD are spent and 2 USD reserved"
+    assert str(error) == str(caught.value) == expected
+
+
+def test_who_runs_at_each_level(guard: BudgetGuard) -> None:
+    assert guard.status().level == "normal"
+    spend(guard, 8)
+    assert guard.status().level == "soft"
+    assert [refused_by(guard, 0.5, p) for p in ("batch", "standard", "essential")] == ["daily_soft", "", ""]
+    spend(guard, 2)
+    assert guard.status().level == "hard"
+    assert [refused_by(guard, 0.5, p) for p in ("batch", "standard", "essential")] == ["daily_soft", "daily_hard", ""]
+
+
+def test_the_month_alike(store: BudgetStore, clock: Clock) -> None:
+    guard = BudgetGuard(policy(monthly_usd=25, monthly_soft_usd=18), store, clock=clock)
+    for _ in range(2):
+        spend(guard, 9)
+        clock.now_s += 86400
+    assert [refused_by(guard, 0.5, p) for p in ("batch", "standard", "essential")] == ["monthly_soft", "", ""]
+    spend(guard, 7)
+    assert [refused_by(guard, 0.5, p) for p in ("batch", "standard", "essential")] == ["monthly_soft", "monthly", ""]
+    clock.now_s += 20 * 86400  # February
+    assert guard.status().month == "2027-02"
+    assert [refused_by(guard, 0.5, p) for p in ("batch", "standard", "essential")] == ["", "", ""]
+
+
+def test_each_limit_is_told_once_a_day_however_many_guards_there_are(
+    store: BudgetStore, clock: Clock, alerts: list[AuditEntry]
+) -> None:
+    guards = [BudgetGuard(policy(), store, clock=clock, on_alert=alerts.append) for _ in range(3)]
+    for guard in guards:
+        spend(guard, 3)
+    assert changes(alerts) == [("reached", "daily_soft")]
+    for guard in guards:
+        assert refused_by(guard, 0.1, "batch") == "daily_soft"
+        assert refused_by(guard, 1.1) == "daily_hard"
+    assert changes(alerts[1:]) == [("refusing", "daily_soft"), ("refusing", "daily_hard")]
+    clock.now_s += 86400
+    spend(guards[0], 8)
+    assert changes(alerts[3:]) == [("reached", "daily_soft")]
+    assert alerts[3].period == "2027-01-16"
+    assert str(alerts[3]) == "daily soft limit of 8.00 USD reached in 2027-01-16: 0.00 USD spent, 8.00 USD reserved"
+
+
+def test_at_150_percent_everything_stops_until_a_person_resets(
+    guard: BudgetGuard, clock: Clock, alerts: list[AuditEntry]
+) -> None:
+    spend(guard, 10)
+    spend(guard, 5, "essential")
+    assert guard.status().level == "stopped"
+    assert changes(alerts)[-2:] == [("reached", "daily_emergency"), ("stopped", "daily_emergency")]
+    for priority in ("batch", "standard", "essential"):
+        assert refused_by(guard, 0.000001, priority) == "daily_emergency"
+    clock.now_s += 3 * 86400  # a new day ends nothing
+    with pytest.raises(BudgetExceeded, match=r"0.1 USD refused by the emergency stop \(daily emergency, 15 USD\)") as e:
+        guard.reserve(0.1)
+    assert e.value.stopped
+    assert guard.reset("Ada", "the runaway client is switched off")
+    assert not guard.reset("Ada", "again")
+    assert refused_by(guard, 0.1) == ""
+    last = guard.audit()[-1]
+    assert (last.change, last.person, last.reason) == ("reset", "Ada", "the runaway client is switched off")
+    assert last.time_s == clock.now_s
+
+
+def test_a_runaway_essential_client_is_stopped_even_if_its_costs_never_meet_the_limit_exactly(
+    guard: BudgetGuard,
+) -> None:
+    for _ in range(21):
+        spend(guard, 0.7, "essential")  # 14.70 of 15 dollars
+    assert guard.status().level == "hard"
+    assert refused_by(guard, 0.7, "essential") == "daily_emergency"
+    assert guard.status().level == "stopped"
+    assert refused_by(guard, 0.000001, "essential") == "daily_emergency"
+
+
+def test_a_reset_on_the_same_day_may_raise_the_emergency_limit_and_no_other(guard: BudgetGuard) -> None:
+    spend(guard, 10)
+    spend(guard, 5, "essential")
+    guard.reset("Ada", "a look at the logs")
+    assert refused_by(guard, 1, "essential") == "daily_emergency"  # the limits still hold
+    assert guard.status().level == "stopped"
+    guard.reset("Ada", "the hospital needs it today", extra_usd=2)
+    spend(guard, 1.5, "essential")
+    assert refused_by(guard, 0.1) == "daily_hard"
+    assert refused_by(guard, 0.6, "essential") == "daily_emergency"
+    assert [e.requested_micro_usd for e in guard.audit() if e.change == "reset"] == [0, 2_000_000]
+
+
+@pytest.mark.parametrize(("person", "reason", "extra"), [("", "x", 0), ("Ada", " ", 0), ("Ada", "x", -1)])
+def test_a_reset_needs_a_person_and_a_reason(guard: BudgetGuard, person: str, reason: str, extra: float) -> None:
+    with pytest.raises(InvalidValueError, match=r"person must|reason must|extra_usd must"):
+        guard.reset(person, reason, extra)
+
+
+def test_names_with_quotes_and_umlauts_survive_the_audit_trail(guard: BudgetGuard) -> None:
+    spend(guard, 10)
+    spend(guard, 5, "essential")
+    guard.reset('Jürgen "Jo" \\ Müller', "line\nbreak %s {} 🙂")
+    assert (guard.audit()[-1].person, guard.audit()[-1].reason) == ('Jürgen "Jo" \\ Müller', "line\nbreak %s {} 🙂")
+
+
+def test_a_call_that_costs_more_than_estimated_is_recorded_in_full(guard: BudgetGuard) -> None:
+    with guard.reserve(1) as reservation:
+        reservation.settle(12)
+    assert guard.status().day_spent_micro_usd == 12_000_000
+    assert refused_by(guard, 0.000001) == "daily_hard"
+
+
+def test_a_settlement_at_150_percent_stops(guard: BudgetGuard) -> None:
+    guard.reserve(1).settle(14.999999)
+    assert guard.status().level == "hard"
+    guard.record(0.000001)
+    assert guard.status().level == "stopped"
+
+
+def test_a_block_that_settles_nothing_costs_its_estimate_and_one_that_fails_nothing(guard: BudgetGuard) -> None:
+    with guard.reserve(2):
+        pass
+    with pytest.raises(ZeroDivisionError), guard.reserve(3):
+        raise ZeroDivisionError
+    status = guard.status()
+    assert (status.day_spent_micro_usd, status.day_reserved_micro_usd) == (2_000_000, 0)
+
+
+def test_a_reservation_is_closed_once(guard: BudgetGuard) -> None:
+    with guard.reserve(2) as reservation:
+        reservation.settle(1)
+        with pytest.raises(BudgetReservationError, match="was settled already"):
+            reservation.settle(1)
+        with pytest.raises(BudgetReservationError, match="was settled already"):
+            reservation.cancel()
+    assert guard.status().day_spent_micro_usd == 1_000_000
+    assert (reservation.estimate_micro_usd, reservation.actual_micro_usd) == (2_000_000, 1_000_000)
+
+
+def test_a_wrong_amount_leaves_the_reservation_open(guard: BudgetGuard) -> None:
+    reservation = guard.reserve(2)
+    with pytest.raises(InvalidValueError, match="actual_usd must be a number >= 0, got -1"):
+        reservation.settle(-1)
+    reservation.settle(1)
+    assert guard.status().day_spent_micro_usd == 1_000_000
+
+
+def test_arguments_are_checked_before_the_store_is_asked(guard: BudgetGuard) -> None:
+    with pytest.raises(InvalidValueError, match="estimate_usd must be a number >= 0, got nan"):
+        guard.reserve(float("nan"))
+    with pytest.raises(UnknownNameError, match="unknown priority 'esential'; did you mean 'essential'"):
+        guard.reserve(1, "esential")  # type: ignore[arg-type]
+    assert guard.audit() == ()
+
+
+def test_a_reservation_whose_process_died_expires(guard: BudgetGuard, clock: Clock) -> None:
+    guard.reserve(10)
+    clock.now_s += 599.999
+    assert refused_by(guard, 1) == "daily_hard"
+    clock.now_s += 0.001
+    assert refused_by(guard, 10) == ""
+    status = guard.status()
+    assert (status.day_reserved_micro_usd, status.day_lapsed_micro_usd) == (0, 10_000_000)
+
+
+@pytest.mark.parametrize("later_s", [600.0, LAPSED_KEPT_S, LAPSED_KEPT_S + 10 * 86400])
+def test_a_late_settlement_is_recorded_in_full_on_its_own_day(guard: BudgetGuard, clock: Clock, later_s: float) -> None:
+    reservation = guard.reserve(3)
+    clock.now_s += later_s
+    spend(guard, 1)
+    reservation.settle(2)
+    assert guard.counts.late == 1
+    clock.now_s = START_S
+    status = guard.status()
+    assert status.day_spent_micro_usd == (3_000_000 if later_s == 600 else 2_000_000)
+    assert status.day_reserved_micro_usd == 0
+
+
+def test_spend_belongs_to_the_day_of_its_reservation(store: BudgetStore) -> None:
+    # Berlin's night of 2026-03-29 has 23 hours: its midnight is 23:00 UTC before and 22:00 UTC after.
+    midnight_s = datetime(2026, 3, 30, tzinfo=ZoneInfo("Europe/Berlin")).timestamp()
+    clock = Clock(midnight_s - 1)
+    guard = BudgetGuard(policy(timezone="Europe/Berlin"), store, clock=clock)
+    late = guard.reserve(9)
+    clock.now_s = midnight_s
+    assert refused_by(guard, 10) == ""  # the new day is whole
+    late.settle(9)
+    assert guard.status().day_spent_micro_usd == 0
+    assert guard.status().month_spent_micro_usd == 9_000_000
+    clock.now_s = midnight_s - 23 * 3600  # 29 March has begun, and it is one day with the second before its end
+    assert (guard.status().day, guard.status().day_spent_micro_usd) == ("2026-03-29", 9_000_000)
+    clock.now_s -= 1
+    assert guard.status().day == "2026-03-28"
+
+
+def test_a_clock_that_goes_back_over_midnight_finds_the_old_day_as_it_was(guard: BudgetGuard, clock: Clock) -> None:
+    spend(guard, 10)
+    clock.now_s += 86400
+    spend(guard, 1)
+    clock.now_s -= 86400
+    assert refused_by(guard, 0.1) == "daily_hard"
+
+
+def test_requests_that_cost_nothing_run_until_a_limit_is_passed(guard: BudgetGuard) -> None:
+    spend(guard, 10)
+    assert refused_by(guard, 0) == ""
+    guard.record(0.000001)
+    assert refused_by(guard, 0) == "daily_hard"
+
+
+def test_an_alert_that_fails_breaks_no_request(store: BudgetStore, clock: Clock) -> None:
+    def broken(entry: AuditEntry) -> None:
+        raise RuntimeError(entry.change)
+
+    guard = BudgetGuard(policy(), store, clock=clock, on_alert=broken)
+    spend(guard, 8)
+    assert guard.counts.alert_failures == 1
+    assert guard.status().day_spent_micro_usd == 8_000_000
+
+
+def test_the_same_ask_again_reserves_once(store: BudgetStore, clock: Clock) -> None:
+    guard = BudgetGuard(policy(), store, clock=clock, new_token=lambda: "always-the-same")
+    guard.reserve(4)
+    guard.reserve(4)
+    assert guard.status().day_reserved_micro_usd == 4_000_000
+
+
+def test_the_same_settlement_again_counts_once(new_store: Callable[[], BudgetStore]) -> None:
+    store, limits = new_store(), policy().limits
+    guard = BudgetGuard(policy(), store, clock=Clock())
+    said = replace_again(guard)
+    assert store.close(limits, said).outcome == "settled"
+    assert store.close(limits, said._replace(again=True)).outcome == "known"
+    unbooked = said._replace(token="ran-unguarded", unbooked=True)
+    assert [store.close(limits, unbooked).outcome for _ in range(2)] == ["late", "known"]
+    assert guard.status().day_spent_micro_usd == 2_000_000
+
+
+def replace_again(guard: BudgetGuard) -> Any:
+    """A settlement of one dollar as the guard would say it."""
+    reservation = guard.reserve(1)
+    return reservation._end(1_000_000, START_S)
+
+
+def test_amounts_beyond_double_precision_in_text_are_exact(store: BudgetStore, clock: Clock) -> None:
+    huge = policy(daily_soft_usd=4e9, daily_hard_usd=4e9, monthly_usd=4e9, emergency_fraction=2)
+    guard = BudgetGuard(huge, store, clock=clock)
+    with guard.reserve(3_999_999_999.999999) as reservation:
+        reservation.settle(3_999_999_999.999999)
+    assert guard.status().day_spent_micro_usd == 3_999_999_999_999_999
+    assert refused_by(guard, 0.000001) == ""
+    assert refused_by(guard, 0.000002) == "daily_hard"
+
+
+@pytest.mark.parametrize("threads", [1, 16])
+def test_a_limit_for_one_call_admits_one_of_many(store: BudgetStore, clock: Clock, threads: int) -> None:
+    guard = BudgetGuard(policy(daily_soft_usd=1, daily_hard_usd=1), store, clock=clock)
+    barrier = threading.Barrier(threads)
+
+    def call(_: int) -> bool:
+        barrier.wait()
+        try:
+            guard.reserve(0.6)
+        except BudgetExceeded:
+            return False
+        return True
+
+    with ThreadPoolExecutor(threads) as pool:
+        assert sum(pool.map(call, range(threads))) == 1
+    assert (guard.counts.admitted, guard.counts.refused) == (1, threads - 1)
+
+
+def test_the_asynchronous_guard_is_the_same(new_store: Callable[[], BudgetStore], clock: Clock) -> None:
+    store = new_store()
+    alerts: list[AuditEntry] = []
+    guard = AsyncBudgetGuard(policy(), store, clock=clock, on_alert=alerts.append)
+
+    async def day() -> None:
+        async with guard.reserve(6) as reservation:
+            await reservation.settle(5)
+        async with guard.reserve(1, priority="batch"):
+            pass
+        with pytest.raises(ZeroDivisionError):
+            async with guard.reserve(1):
+                raise ZeroDivisionError
+        kept = await guard.reserve(2)
+        with pytest.raises(BudgetExceeded, match="daily soft limit"):
+            async with guard.reserve(0.5, "batch"):
+                raise AssertionError
+        results = await asyncio.gather(*(guard.reserve(1.5) for _ in range(20)), return_exceptions=True)
+        assert sum(not isinstance(result, BudgetExceeded) for result in results) == 1
+        await kept.cancel()
+        with pytest.raises(BudgetReservationError, match="was cancelled already"):
+            await kept.settle(1)
+        await guard.record(9)
+        assert (await guard.status()).level == "stopped"
+        assert await guard.reset("Ada", "checked", extra_usd=1)
+        assert [e.change for e in await guard.audit()][-1] == "reset"
+        status = await guard.status()
+        assert (status.day_spent_micro_usd, status.day_reserved_micro_usd) == (15_000_000, 1_500_000)
+        if hasattr(store, "adisconnect"):
+            await store.adisconnect()
+
+    asyncio.run(day())
+    asyncio.run(again(guard, store))  # another event loop
+    assert ("stopped", "daily_emergency") in changes(alerts)
+    assert BudgetGuard(policy(), store, clock=clock).status().day_spent_micro_usd == 15_000_000
+
+
+async def again(guard: AsyncBudgetGuard, store: Any) -> None:
+    assert (await guard.status()).day_spent_micro_usd == 15_000_000
+    if hasattr(store, "adisconnect"):
+        await store.adisconnect()
+
+
+def test_entries_of_the_audit_trail_say_what_happened() -> None:
+    entry = AuditEntry(0.0, "opened", period="2027-01")
+    assert str(entry) == "2027-01 begins"
+    entry = replace(entry, change="stopped", limit_name="monthly_emergency", spent_micro_usd=180_000 * 10**6)
+    assert str(entry) == "emergency stop: monthly emergency in 2027-01: 180,000.00 USD spent"
+    assert str(replace(entry, change="reset", person="Ada", reason="why")) == "emergency stop ended by Ada: why"

@@ -1,0 +1,132 @@
+"""Spans of generative AI: each request once, whoever reported it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from costlab.monitoring.importers import open_log, span_rows
+from costlab.monitoring.usage import UsageError, fill_costs, usage
+from tests import needs
+
+for module in ("narwhals", "pyarrow", "duckdb"):
+    needs.extra(module, "usage")
+
+CHAT = {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.provider.name": "openai",
+    "gen_ai.request.model": "gpt-4o",
+    "gen_ai.response.model": "gpt-4o-2024-08-06",
+    "gen_ai.usage.input_tokens": 1200,
+    "gen_ai.usage.cache_read.input_tokens": 1000,
+    "gen_ai.usage.output_tokens": 80,
+}
+
+
+def sdk(span: str, parent: str | None, attributes: dict[str, Any], status: str = "UNSET") -> dict[str, Any]:
+    """A span as the Python SDK's ConsoleSpanExporter writes it."""
+    return {
+        "name": "x",
+        "context": {"trace_id": "0xt", "span_id": span, "trace_state": "[]"},
+        "parent_id": parent,
+        "start_time": "2026-01-05T10:00:00.000000Z",
+        "end_time": "2026-01-05T10:00:01.500000Z",
+        "status": {"status_code": status},
+        "attributes": attributes,
+        "resource": {"attributes": {"service.name": "shop"}},
+    }
+
+
+def otlp(span: str, parent: str, attributes: dict[str, Any], code: int = 0) -> dict[str, Any]:
+    """A span as a collector's file exporter writes it: 64-bit numbers are texts, attributes carry their kind."""
+
+    def value(plain: Any) -> dict[str, Any]:
+        return {"intValue": str(plain)} if isinstance(plain, int) else {"stringValue": plain}
+
+    return {
+        "traceId": "t",
+        "spanId": span,
+        "parentSpanId": parent,
+        "startTimeUnixNano": "1767607200000000000",
+        "endTimeUnixNano": "1767607201500000000",
+        "status": {"code": code},
+        "attributes": [{"key": name, "value": value(plain)} for name, plain in attributes.items()],
+    }
+
+
+def test_both_ways_of_writing_spans_give_the_same_row(tmp_path: Path) -> None:
+    (tmp_path / "sdk.jsonl").write_text(json.dumps(sdk("a", None, CHAT)) + "\n")
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]}
+    request = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [otlp("a", "", CHAT)]}]}]}
+    (tmp_path / "otlp.json").write_text(json.dumps(request, indent=1))
+    found = []
+    for name in ("sdk.jsonl", "otlp.json"):
+        opened = open_log(tmp_path / name)
+        assert opened.format == "otel"
+        found.append(usage(opened.frame, by=["tier", "model", "tenant", "outcome"]))
+    assert found[0] == found[1]
+    ((one,),) = found[:1]
+    assert one.key == ("gpt-4o-2024-08-06", "gpt-4o-2024-08-06", "shop", "ok")
+    assert (one.input_tokens, one.cached_input_tokens, one.output_tokens) == (1200, 1000, 80)
+    assert (one.mean_latency_s, one.last_s, one.unpriced_requests) == (1.5, 1767607201.5, 1)
+    # The release date in the name is no obstacle: 200 full, 1,000 cached, 80 out.
+    (priced,) = usage(fill_costs(opened.frame).frame)
+    assert priced.cost_micro_usd == 200 * 2.5 + 1000 * 1.25 + 80 * 10
+
+
+def test_spans_that_enclose_a_request_do_not_count_it_again() -> None:
+    agent = {
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.usage.input_tokens": 1200,
+    }
+    spans = [
+        sdk("agent", None, agent),
+        sdk("framework", "agent", CHAT),
+        sdk("http", "framework", {}),
+        sdk("client", "http", CHAT),
+        sdk("second", "agent", CHAT),
+    ]
+    assert [row["request_id"] for row in span_rows(spans)] == ["0xt-client", "0xt-second"]
+    assert [row["request_id"] for row in span_rows(reversed(spans))] == ["0xt-second", "0xt-client"]
+
+
+def test_spans_that_name_each_other_as_parents_end() -> None:
+    assert list(span_rows([sdk("a", "b", CHAT), sdk("b", "a", CHAT)])) == []
+
+
+def test_older_names_costs_tiers_and_errors() -> None:
+    old = {"gen_ai.request.model": "m", "gen_ai.usage.prompt_tokens": 10, "gen_ai.usage.completion_tokens": 5}
+    ours = {"costlab.tier": "small", "costlab.tenant": "acme", "costlab.cost_usd": 0.0005}
+    (row,) = span_rows([sdk("a", None, old | ours, status="ERROR")])
+    assert (row["input_tokens"], row["output_tokens"], row["cost_micro_usd"]) == (10, 5, 500)
+    assert (row["tier"], row["tenant"], row["outcome"]) == ("small", "acme", "error")
+    (row,) = span_rows([otlp("a", "", old, code=2)])
+    assert (row["outcome"], row["cost_micro_usd"]) == ("error", None)
+    (row,) = span_rows([sdk("a", None, CHAT | {"gen_ai.usage.input_tokens": 200})], cached_apart=True)
+    assert (row["input_tokens"], row["cached_input_tokens"]) == (1200, 1000)
+
+
+def test_answers_without_tokens_are_not_free(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(
+        json.dumps(sdk("a", None, {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o"}))
+    )
+    opened = open_log(tmp_path / "a.jsonl")
+    assert "1 answered spans tell no tokens; they cannot be priced" in opened.notes
+    (found,) = usage(fill_costs(opened.frame).frame)
+    assert found.unpriced_requests == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"attributes": {"gen_ai.operation.name": "chat"}}, "span a of trace 0xt names no model"),
+        ({"end_time": "soon"}, "span a has no end time"),
+        ({"start_time": None}, "span a has no start time"),
+        ({"attributes": CHAT | {"gen_ai.usage.input_tokens": "many"}}, "input_tokens must be a whole number, got"),
+    ],
+)  # fmt: skip
+def test_spans_that_cannot_be_read_are_named(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        list(span_rows([sdk("a", None, CHAT) | change]))

@@ -1,0 +1,162 @@
+"""What a report says, and where its savings come from."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from costlab.catalog import api_price
+from costlab.cli.shared import _finite
+from costlab.monitoring.report import as_dict, build_report
+from costlab.monitoring.report.text import facts, usd
+from costlab.monitoring.sample import sample_gpu_hours, sample_log
+from costlab.monitoring.usage import UsageError
+from tests import needs
+
+for module in ("narwhals", "pyarrow", "duckdb"):
+    needs.extra(module, "usage")
+
+import pyarrow as pa  # noqa: E402
+
+HOUR, DAY = 3600, 86_400
+
+
+def log(rows: list[dict[str, Any]]) -> Any:
+    """A log of rows that name only what matters to them."""
+    plain = {
+        "time_s": 0.0,
+        "tier": "large",
+        "model": "m",
+        "input_tokens": 100,
+        "cached_input_tokens": 0,
+        "output_tokens": 10,
+        "cost_micro_usd": 1_000_000,
+        "outcome": "ok",
+        "tenant": "",
+    }
+    return pa.Table.from_pylist([plain | row for row in rows])
+
+
+def saving(report: Any, name: str) -> Any:
+    return next((one for one in report.savings if one.name == name), None)
+
+
+def test_totals_groups_and_months() -> None:
+    rows = [
+        {"time_s": 10.0 * DAY * i, "tier": tier, "cost_micro_usd": c}
+        for i, (tier, c) in enumerate([("a", 1), ("b", 3)])
+    ]
+    report = build_report(log(rows))
+    assert [one.key[0] for one in report.tiers] == ["b", "a"]  # the dearest first
+    assert (report.trend_unit, [one.key[0] for one in report.trend]) == ("day", [0, 10 * DAY])
+    assert report.covered_hours == 241
+    assert report.usd_per_month == pytest.approx(4e-6 * 730 / 241)
+    short = build_report(log([{}, {"time_s": 2.0 * HOUR}]))
+    assert (short.trend_unit, short.covered_hours, short.usd_per_month) == ("hour", 3, None)
+
+
+def test_an_empty_log_is_an_error() -> None:
+    with pytest.raises(UsageError, match="the log is empty"):
+        build_report(log([{}]).slice(0, 0))
+
+
+def test_a_runaway_hour_is_worth_what_it_cost_above_the_median() -> None:
+    rows = [{"time_s": 1.0 * HOUR * hour, "tenant": "t", "cost_micro_usd": 2_000_000} for hour in range(10)]
+    rows[7]["cost_micro_usd"] = 50_000_000
+    found = saving(build_report(log(rows)), "runaway")
+    assert found.usd == 48.0
+    assert found.usd_per_month is None  # it happened once
+    assert "put a budget on tenant t: it spent $50.00 in one hour" in found.action
+    rows[7]["cost_micro_usd"] = 10_000_000  # exactly five times: ordinary
+    assert saving(build_report(log(rows)), "runaway") is None
+
+
+def test_the_dearest_tier_above_15_percent_is_worth_the_difference_to_the_next() -> None:
+    rows = [{"tier": "large", "cost_micro_usd": 30_000}] * 20 + [{"tier": "medium", "cost_micro_usd": 3_000}] * 80
+    found = saving(build_report(log(rows)), "dearest_tier")
+    assert found.usd == pytest.approx(5 * 0.027)
+    rows = [{"tier": "large", "cost_micro_usd": 30_000}] * 15 + [{"tier": "medium", "cost_micro_usd": 3_000}] * 85
+    assert saving(build_report(log(rows)), "dearest_tier") is None
+
+
+def test_prompt_caching_is_worth_the_price_of_reaching_the_best_tenant() -> None:
+    half = {"model": "gpt-4o", "input_tokens": 1_000_000, "tenant": "a", "cached_input_tokens": 500_000}
+    none = {"model": "gpt-4o", "input_tokens": 1_000_000, "tenant": "b"}
+    found = saving(build_report(log([half, none])), "prompt_cache")
+    price = api_price("gpt-4o")
+    assert price.cached_input_usd_per_mtok is not None
+    assert found.usd == pytest.approx(0.5 * (price.input_usd_per_mtok - price.cached_input_usd_per_mtok))
+    assert "a has 50% on gpt-4o" in found.how
+    assert saving(build_report(log([half | {"cached_input_tokens": 0}, none])), "prompt_cache") is None
+    assert saving(build_report(log([half])), "prompt_cache") is None  # nobody to learn from
+
+
+def test_failures_that_were_paid_for() -> None:
+    found = saving(build_report(log([{}, {"outcome": "timeout"}, {"outcome": "refused"}])), "failures")
+    assert (found.usd, found.usd_per_month) == (1.0, None)
+
+
+def test_idle_and_underused_gpus() -> None:
+    hours = {"time_s": [0.0] * 3, "gpu": ["a", "b", "c"], "hours": [100.0] * 3, "usd_per_hour": [1.0] * 3}
+    report = build_report(log([{}]), pa.table(hours | {"utilization_fraction": [0.05, 0.13, 0.9]}))
+    assert (report.idle_usd, saving(report, "idle_gpus").usd) == (100.0, 100.0)
+    # 13 hours of work fit into 20 hours at 65 %.
+    assert saving(report, "underused_gpus").usd == pytest.approx(80.0)
+    assert [gpu.key[0] for gpu in report.gpus] == ["a", "b", "c"]
+
+
+def test_only_three_savings_and_none_that_is_trifling() -> None:
+    report = build_report(
+        sample_log(np.random.default_rng(0), 30_000, runaway=True), sample_gpu_hours(np.random.default_rng(0))
+    )
+    assert [one.name for one in report.savings] == ["underused_gpus", "idle_gpus", "runaway"]
+    sizes = [one.usd for one in report.savings]
+    assert sizes == sorted(sizes, reverse=True)
+    assert (
+        build_report(log([{"cost_micro_usd": 100_000_000}, {"outcome": "error", "cost_micro_usd": 90_000}])).savings
+        == ()
+    )
+
+
+def test_a_log_of_many_tenants_is_reported_too() -> None:
+    rows = [{"tenant": f"t{i:03}", "time_s": float(HOUR * (i % 7)), "cost_micro_usd": 1000 + i} for i in range(300)]
+    report = build_report(log(rows))
+    assert len(report.tenants) == 300
+    assert sum(one.requests for one in report.trend) == 300  # the cheap ones are in the trend too
+
+
+def test_what_has_no_price_is_said_first_hand() -> None:
+    words = dict(facts(build_report(log([{"cost_micro_usd": None, "model": "in-house"}, {}]))))
+    assert words["unpriced"] == ("1 requests (50.0%) of in-house: in no figure in dollars, so the true cost is higher")
+    words = dict(facts(build_report(log([{"cost_micro_usd": None}]))))
+    assert words["cost of the requests"] == "unknown: no request has a price"
+    assert "per request" not in words
+
+
+def test_json_has_the_figures_that_follow() -> None:
+    plain = as_dict(build_report(log([{}, {"cost_micro_usd": None}])))
+    again = json.loads(json.dumps(_finite(plain), allow_nan=False))
+    assert again["total"]["usd_per_request"] == 1.0
+    assert again["total"]["unpriced_fraction"] == 0.5
+    assert again["tiers"][0]["key"] == ["large"]
+    assert again["metrics"]["unpriced_requests"] == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        (0.0, "$0"),
+        (1234.5, "$1,234.50"),
+        (0.3, "$0.30"),
+        (0.0095, "$0.0095"),
+        (7.24e-6, "$0.00000724"),
+        (0.99999, "$1.00"),
+        (1e-15, "$0.00"),
+        (math.pi, "$3.14"),
+    ],
+)
+def test_dollars_are_written_as_people_read_them(value: float | None, text: str) -> None:
+    assert usd(value) == text

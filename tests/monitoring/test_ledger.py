@@ -1,0 +1,353 @@
+"""The ledger's promises: nothing acknowledged is lost, nothing is written twice, no file of others is touched."""
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from costlab.errors import InvalidValueError, LedgerError
+from costlab.events import Hooks, RequestEvent
+from costlab.monitoring.ledger import Ledger
+from costlab.monitoring.ledger.schema import COLUMNS
+from tests import needs
+
+#: Writes events of one micro-dollar until it is killed, and says after each flush how many are acknowledged.
+WRITER = """
+import sys
+from costlab.events import RequestEvent
+from costlab.monitoring.ledger import Ledger
+
+path, name, batch = sys.argv[1], sys.argv[2], int(sys.argv[3])
+ledger = Ledger(path, batch_size=batch, flush_every_s=None, timeout_s=30)
+number = 0
+while True:
+    for number in range(number, number + batch - 1):
+        ledger.append(RequestEvent(request_id=f"{name}-{number}", time_s=float(number), tier="t", model="m",
+                                   input_tokens=1, output_tokens=1, cost_micro_usd=1, latency_s=0.1, outcome="ok"))
+    ledger.flush()
+    number += 1
+    print(number, flush=True)
+"""
+
+
+def event(number: int = 1, **changes: Any) -> RequestEvent:
+    fields: dict[str, Any] = {
+        "request_id": f"r-{number}",
+        "time_s": float(number),
+        "tier": "small",
+        "model": "gpt-4o-mini",
+        "input_tokens": 1200,
+        "cached_input_tokens": 1000,
+        "output_tokens": 80,
+        "cost_micro_usd": 153,
+        "latency_s": 0.4,
+        "outcome": "ok",
+    }
+    return RequestEvent(**fields | changes)
+
+
+def closed_ledger(path: Path, rows: int = 500) -> Path:
+    with Ledger(path) as ledger:
+        for number in range(rows):
+            ledger.append(event(number))
+    return path
+
+
+def test_what_was_flushed_is_read_by_others_just_as_it_was(tmp_path: Path) -> None:
+    events = [event(1, tenant="acme"), event(2, cost_micro_usd=None, conversion_value_micro_usd=9), event(3)]
+    writer = Ledger(tmp_path / "ledger", flush_every_s=None)
+    for one in events:
+        writer.append(one)
+    assert writer.pending == 3
+    writer.flush()
+    with Ledger(tmp_path / "ledger", create=False) as reader:
+        assert list(reader.events()) == events
+    writer.close()
+
+
+def test_totals_are_exact_and_leave_unpriced_requests_out(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger") as ledger:
+        for number in range(10):
+            ledger.append(event(number, cost_micro_usd=2**50 + number))
+        ledger.append(event(10, cost_micro_usd=None))
+        totals = ledger.totals()
+        assert totals.cost_micro_usd == 10 * 2**50 + 45  # in floating point the 45 would be partly lost
+        assert (totals.requests, totals.unpriced_requests) == (11, 1)
+        assert totals.unpriced_fraction == pytest.approx(1 / 11)
+        assert totals.input_tokens == 11 * 1200
+        assert (totals.first_time_s, totals.last_time_s) == (0.0, 10.0)
+        assert ledger.totals(2, 4).requests == 2
+        assert [e.request_id for e in ledger.events(2, 4)] == ["r-2", "r-3"]
+        empty = ledger.totals(100, 200)
+        assert (empty.requests, empty.cost_micro_usd, empty.unpriced_fraction) == (0, 0, 0.0)
+
+
+def test_events_come_in_the_order_of_writing_through_all_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("costlab.monitoring.ledger.ledger.PAGE_ROWS", 7)
+    numbers = random.Random(1).sample(range(100), 100)
+    with Ledger(tmp_path / "ledger") as ledger:
+        for number in numbers:
+            ledger.append(event(number))
+        assert [e.request_id for e in ledger.events()] == [f"r-{n}" for n in numbers]
+        assert [e.request_id for e in ledger.events(20, 60)] == [f"r-{n}" for n in numbers if 20 <= n < 60]
+
+
+def test_the_same_event_again_is_counted_and_written_once(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger") as ledger:
+        for _ in range(3):
+            ledger.append(event(1))
+            ledger.append(event(1))
+            ledger.flush()
+        assert (ledger.totals().requests, ledger.duplicates, ledger.conflicts) == (1, 5, 0)
+
+
+def test_another_event_under_the_same_id_is_refused_and_the_first_stands(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger") as ledger:
+        ledger.append(event(1))
+        ledger.append(event(1, cost_micro_usd=999))
+        ledger.append(event(2))
+        with pytest.raises(LedgerError, match="request id 'r-1' stands in ledger with other values"):
+            ledger.flush()
+        assert list(ledger.events()) == [event(1), event(2)]
+        assert (ledger.conflicts, ledger.failures, ledger.pending) == (1, 1, 0)
+
+
+def test_the_file_itself_refuses_changes(tmp_path: Path) -> None:
+    with sqlite3.connect(closed_ledger(tmp_path / "ledger", 3)) as other:
+        for change in ("DELETE FROM events", "UPDATE events SET cost_micro_usd = 0"):
+            with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+                other.execute(change)
+    other.close()
+
+
+def test_a_thread_writes_what_waits(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger", flush_every_s=0.01) as ledger:
+        ledger.append(event())
+        ends = time.monotonic() + 5
+        while ledger.pending:
+            assert time.monotonic() < ends
+            time.sleep(0.005)
+
+
+def test_many_threads_share_a_ledger(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger", batch_size=16) as ledger, ThreadPoolExecutor(8) as pool:
+        list(pool.map(ledger.append, map(event, range(2000))))
+        ledger.flush()
+        assert ledger.totals().requests == 2000
+
+
+def test_what_cannot_be_written_waits_and_is_written_later(tmp_path: Path) -> None:
+    path = closed_ledger(tmp_path / "ledger", 0)
+    ledger = Ledger(path, batch_size=2, max_pending=4, timeout_s=0.01, flush_every_s=None)
+    hooks = Hooks([ledger.append])
+    blocker = sqlite3.connect(path, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    for number in range(5):
+        hooks.emit(event(number))
+    # The second and the fourth filled a batch that could not be written; the fifth found no room.
+    assert (ledger.pending, hooks.failures, ledger.failures) == (4, 3, 2)
+    assert "locked" in str(ledger.last_error)
+    with pytest.raises(LedgerError, match="could not be written: database is locked"):
+        ledger.close()
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    ledger.close()
+    with Ledger(path) as again:
+        assert [e.request_id for e in again.events()] == ["r-0", "r-1", "r-2", "r-3"]
+
+
+def test_a_closed_ledger_says_so(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger")
+    ledger.close()
+    ledger.close()
+    for use in (lambda: ledger.append(event()), ledger.flush, ledger.totals, lambda: list(ledger.events())):
+        with pytest.raises(LedgerError, match="the ledger ledger is closed"):
+            use()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_ledger_is_not_taken_through_a_fork(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger", flush_every_s=None)
+    child = os.fork()
+    if child == 0:
+        try:
+            ledger.append(event())
+        except LedgerError as error:
+            os._exit(42 if "before a fork" in str(error) else 1)
+        os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
+    ledger.close()
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"batch_size": 0}, {"flush_every_s": 0}, {"max_pending": 10}, {"timeout_s": -1}], ids=str
+)
+def test_arguments_are_checked(tmp_path: Path, arguments: dict[str, Any]) -> None:
+    with pytest.raises(InvalidValueError, match=f"{next(iter(arguments))} must be"):
+        Ledger(tmp_path / "ledger", **arguments)
+    assert not (tmp_path / "ledger").exists()
+
+
+def as_json(path: Path) -> None:
+    path.write_text('{"requests": 1}' * 20)
+
+
+def as_other_database(path: Path) -> None:
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE events (request_id TEXT)")
+    other.close()
+
+
+def as_newer(path: Path) -> None:
+    with sqlite3.connect(closed_ledger(path)) as ledger:
+        ledger.execute("PRAGMA user_version = 2")
+    ledger.close()
+
+
+def as_empty(path: Path) -> None:
+    path.touch()
+
+
+def as_short_header(path: Path) -> None:
+    path.write_bytes(closed_ledger(path).read_bytes()[:60])
+
+
+def as_half(path: Path) -> None:
+    path.write_bytes(closed_ledger(path).read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (as_json, "ledger is no ledger, but another program's file"),
+        (as_other_database, "ledger is no ledger, but another program's file"),
+        (as_newer, r"ledger was written by a newer costlab \(version 2, this one knows 1\)"),
+        (as_empty, "ledger is a torn ledger: it ends after 0 bytes"),
+        (as_short_header, "ledger is a torn ledger: it ends after 60 bytes"),
+        (as_half, r"ledger is a torn ledger: \d+ bytes of \d+; restore it"),
+    ],
+)
+def test_a_file_that_is_no_whole_ledger_is_refused_and_left_as_it_is(tmp_path: Path, spoil: Any, message: str) -> None:
+    path = tmp_path / "ledger"
+    spoil(path)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    with pytest.raises(LedgerError, match=message):
+        Ledger(path)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_a_damaged_page_is_found_by_verify(tmp_path: Path) -> None:
+    path = closed_ledger(tmp_path / "ledger", 2000)
+    with Ledger(path) as ledger:
+        ledger.verify()
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2 // 4096 * 4096
+    content[middle : middle + 4096] = os.urandom(4096)
+    path.write_bytes(content)
+    with Ledger(path) as ledger, pytest.raises(LedgerError, match=r"ledger (is damaged|could not be read)"):
+        ledger.verify()
+
+
+def test_a_missing_file_is_made_only_when_asked(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match="there is no ledger at"):
+        Ledger(tmp_path / "ledger", create=False)
+    with pytest.raises(FileNotFoundError):
+        Ledger(tmp_path / "no" / "folder" / "ledger")
+
+
+def test_processes_that_start_together_make_one_file(tmp_path: Path) -> None:
+    ledgers: list[Ledger] = []
+    barrier = threading.Barrier(8)
+
+    def start() -> None:
+        barrier.wait()
+        ledgers.append(Ledger(tmp_path / "ledger", flush_every_s=None))
+
+    with ThreadPoolExecutor(8) as pool:
+        for future in [pool.submit(start) for _ in range(8)]:
+            future.result()
+    for number, ledger in enumerate(ledgers):
+        ledger.append(event(number))
+        ledger.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["ledger"]
+    with Ledger(tmp_path / "ledger") as ledger:
+        assert ledger.totals().requests == 8
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_nothing_acknowledged_is_lost_when_writers_are_killed(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    rng = random.Random(8)
+    acknowledged: Counter[str] = Counter()
+    for round_ in range(3):
+        writers = {
+            f"w{round_}{number}": subprocess.Popen(
+                [sys.executable, "-c", WRITER, str(path), f"w{round_}{number}", str(rng.choice([2, 9, 65]))],
+                stdout=subprocess.PIPE, text=True,
+            )
+            for number in range(4)
+        }  # fmt: skip
+        for writer in writers.values():
+            assert writer.stdout is not None
+            assert writer.stdout.readline()  # it writes
+        time.sleep(rng.uniform(0.1, 0.4))
+        for name, writer in writers.items():
+            writer.send_signal(signal.SIGKILL)
+            said = writer.communicate()[0].splitlines()
+            # The last line may be torn; the one before is whole, and each is an acknowledgement.
+            acknowledged[name] = int(said[-2]) if len(said) > 1 else 1
+    with Ledger(path) as ledger:
+        ledger.verify()
+        written: Counter[str] = Counter()
+        for one in ledger.events():
+            name, _, number = one.request_id.partition("-")
+            assert int(number) == written[name]  # every one before it is there too
+            written[name] += 1
+        assert sum(written.values()) == ledger.totals().cost_micro_usd
+    assert len(written) == 12
+    for name, least in acknowledged.items():
+        assert written[name] >= least
+    assert sum(acknowledged.values()) > 100  # otherwise little was shown
+
+
+def test_parquet_holds_the_same_rows(tmp_path: Path) -> None:
+    needs.extra("pyarrow", "monitoring")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    events = [event(n, cost_micro_usd=None if n % 3 else n, tenant="é") for n in range(50)]
+    with Ledger(tmp_path / "ledger") as ledger:
+        for one in events:
+            ledger.append(one)
+        assert ledger.to_parquet(tmp_path / "out.parquet") == 50
+    table = parquet.read_table(tmp_path / "out.parquet")
+    assert [RequestEvent(**row) for row in table.to_pylist()] == events
+    assert str(table.schema.field("cost_micro_usd").type) == "int64"
+
+
+def test_a_parquet_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    needs.extra("pyarrow", "monitoring")
+    with Ledger(closed_ledger(tmp_path / "ledger", 5)) as ledger:
+
+        def broken(*_: object) -> Any:
+            yield [event().as_row()]
+            raise LedgerError("the disk is gone")
+
+        monkeypatch.setattr(ledger, "pages", broken)
+        with pytest.raises(LedgerError, match="the disk is gone"):
+            ledger.to_parquet(tmp_path / "out.parquet")
+    assert [path.name for path in tmp_path.iterdir()] == ["ledger"]
+
+
+def test_the_columns_are_the_fields_of_the_event() -> None:
+    assert tuple(COLUMNS) == RequestEvent.field_names()

@@ -1,0 +1,194 @@
+"""One definition, the same numbers, whichever engine counts."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from costlab.errors import UnknownNameError
+from costlab.events import RequestEvent
+from costlab.monitoring.sample import sample_log
+from costlab.monitoring.usage import DEFAULTS, REQUIRED, UsageError, fill_costs, roll_up, usage
+from tests import needs
+
+for module in ("narwhals", "pyarrow", "duckdb"):
+    needs.extra(module, "usage")
+needs.extra("pandas", "plots")
+
+import pandas as pd  # noqa: E402
+import pyarrow as pa  # noqa: E402
+
+ROWS: dict[str, Any] = {
+    "time_s": [0.0, 3599.0, 3600.0, 90000.0],
+    "tier": ["small", "large", "large", "large"],
+    "model": ["m", "gpt-4o", "gpt-4o", "in-house"],
+    "input_tokens": [100, 1000, 2000, 4000],
+    "cached_input_tokens": [0, 500, 0, 0],
+    "output_tokens": [10, 100, 0, 400],
+    "cost_micro_usd": [500, 3000, 5000, None],
+    "latency_s": [0.1, 0.5, None, 1.0],
+    "outcome": ["ok", "ok", "timeout", "ok"],
+    "tenant": ["acme", "acme", "zeta", "zeta"],
+    "conversion_value_micro_usd": [None, 2_000_000, None, None],
+}
+
+
+def pandas_frame(rows: dict[str, Any]) -> Any:
+    return pd.DataFrame(rows)
+
+
+def polars_frame(rows: dict[str, Any]) -> Any:
+    needs.extra("polars", "test")
+    import polars
+
+    return polars.LazyFrame(rows)
+
+
+def arrow_frame(rows: dict[str, Any]) -> Any:
+    return pa.table(rows)
+
+
+def duckdb_frame(rows: dict[str, Any]) -> Any:
+    import duckdb
+
+    return duckdb.connect().from_arrow(pa.table(rows))
+
+
+ENGINES = [pandas_frame, polars_frame, arrow_frame, duckdb_frame]
+Engine = Callable[[dict[str, Any]], Any]
+
+
+@pytest.fixture(params=ENGINES, ids=lambda engine: engine.__name__.removesuffix("_frame"))
+def engine(request: pytest.FixtureRequest) -> Engine:
+    made: Engine = request.param
+    return made
+
+
+def test_columns_are_the_fields_of_an_event() -> None:
+    # A new field must be decided on: needed, or with a default.
+    assert set(REQUIRED) | set(DEFAULTS) == set(RequestEvent.field_names())
+    assert not set(REQUIRED) & set(DEFAULTS)
+
+
+def test_totals_by_hand(engine: Engine) -> None:
+    (total,) = usage(engine(ROWS))
+    assert (total.requests, total.unpriced_requests, total.failed_requests) == (4, 1, 1)
+    assert (total.input_tokens, total.cached_input_tokens, total.output_tokens) == (7100, 500, 510)
+    assert (total.cost_micro_usd, total.failed_cost_micro_usd) == (8500, 5000)
+    assert (total.conversions, total.conversion_value_micro_usd) == (1, 2_000_000)
+    assert (total.latency_us, total.timed_requests) == (1_600_000, 3)
+    assert (total.first_s, total.last_s) == (0.0, 90000.0)
+    # Unit economics: the request without a price is in none of them.
+    assert total.usd_per_request == 0.0085 / 3
+    assert total.usd_per_1k_tokens == 1000 * 0.0085 / (110 + 1100 + 2000)
+    assert total.usd_per_conversion == 0.0085
+    assert total.cost_of_revenue_fraction == 0.0085 / 2
+    assert total.unpriced_fraction == 0.25
+
+
+def test_groups_of_names_and_times(engine: Engine) -> None:
+    frame = engine(ROWS)
+    assert [(one.key, one.requests, one.cost_micro_usd) for one in usage(frame, by=["tier"])] == [
+        (("large",), 3, 8000),
+        (("small",), 1, 500),
+    ]
+    assert [(one.key, one.requests) for one in usage(frame, by=["hour"])] == [((0,), 2), ((3600,), 1), ((90000,), 1)]
+    assert [one.key for one in usage(frame, by=["day", "tenant"])] == [(0, "acme"), (0, "zeta"), (86400, "zeta")]
+    assert [one.key for one in usage(frame, by=["priority"])] == [("standard",)]  # a column that is absent
+
+
+def test_a_group_in_which_nothing_has_a_price_has_no_figure_in_dollars(engine: Engine) -> None:
+    found = {one.key[0]: one for one in usage(engine(ROWS), by=["model"])}
+    lost = found["in-house"]
+    assert (lost.cost_micro_usd, lost.unpriced_fraction) == (0, 1.0)
+    assert (lost.usd_per_request, lost.usd_per_1k_tokens, lost.usd_per_conversion) == (None, None, None)
+
+
+def test_optional_columns_may_be_absent(engine: Engine) -> None:
+    (total,) = usage(engine({name: ROWS[name] for name in REQUIRED}))
+    assert (total.requests, total.cached_input_tokens, total.failed_requests, total.conversions) == (4, 0, 0, 0)
+    assert total.mean_latency_s is None
+
+
+def test_an_empty_log_has_no_groups(engine: Engine) -> None:
+    frame = duckdb_frame(ROWS).filter("tier = 'none'").to_arrow_table()
+    assert usage(frame) == ()
+    assert usage(engine({name: ROWS[name] for name in ROWS}), by=["tier"]) != ()
+
+
+@pytest.mark.parametrize("by", [[], ["tier"], ["tier", "model", "tenant"], ["hour", "tier"], ["day"], ["outcome"]])
+def test_every_engine_counts_the_same(by: list[str]) -> None:
+    log = sample_log(np.random.default_rng(7), 20_000, runaway=True)
+    columns = {name: log[name].to_pylist() for name in log.column_names}
+    first, *others = (usage(make(columns), by=by) for make in ENGINES)
+    assert len(first) >= 1
+    for other in others:
+        assert other == first
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:FutureWarning")
+def test_spark_counts_the_same() -> None:
+    needs.program("java", install="apt-get install default-jre-headless")
+    needs.extra("pyspark", "spark")
+    from pyspark import sql
+
+    log = sample_log(np.random.default_rng(7), 2_000)
+    columns = {name: log[name].to_pylist() for name in log.column_names}
+    builder = sql.SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
+    session = builder.config("spark.sql.shuffle.partitions", "1").config("spark.driver.host", "127.0.0.1").getOrCreate()
+    try:
+        rows = list(zip(*columns.values(), strict=True))
+        frame = session.createDataFrame(rows, schema=list(columns))
+        for by in ([], ["tier", "model"], ["hour"]):
+            assert usage(frame, by=by) == usage(pandas_frame(columns), by=by)
+        assert usage(fill_costs(frame).frame) == usage(fill_costs(pandas_frame(columns)).frame)
+    finally:
+        session.stop()
+
+
+def test_cells_roll_up_to_what_is_counted_directly() -> None:
+    log = sample_log(np.random.default_rng(1), 5_000)
+    cells = usage(log, by=["tier", "model", "tenant"])
+    assert roll_up(cells, 0) == usage(log, by=["tier"])
+    assert roll_up(cells, 2) == usage(log, by=["tenant"])
+    assert roll_up(cells) == usage(log)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"cached_input_tokens": [0, 1001, 0, 0]}, "1 rows without cached_input_tokens between 0 and input_tokens"),
+        ({"input_tokens": [100, 1000, -5, -6]}, "2 rows without input_tokens a whole number >= 0"),
+        ({"output_tokens": [10, 100, 0, None]}, "1 rows without output_tokens a whole number >= 0"),
+        ({"cost_micro_usd": [500, -1, 3, None]}, "1 rows without cost_micro_usd a whole number >= 0, or none"),
+        ({"cost_micro_usd": [500.0, 0.5, 3.0, None]}, "1 rows without cost_micro_usd a whole number"),
+        ({"time_s": [0.0, math.nan, 1.0, 2.0]}, "1 rows without time_s a number >= 0"),
+        ({"latency_s": [0.1, -0.5, None, 1.0]}, "1 rows without latency_s a number >= 0, or none"),
+    ],
+)
+def test_rows_that_no_request_can_have_are_counted_and_refused(
+    engine: Engine, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        usage(engine(ROWS | change))
+
+
+def test_an_unknown_outcome_is_refused(engine: Engine) -> None:
+    with pytest.raises(UnknownNameError, match="unknown outcome 'okay'; did you mean 'ok'"):
+        usage(engine(ROWS | {"outcome": ["ok", "okay", "ok", "ok"]}))
+
+
+def test_missing_columns_are_named(engine: Engine) -> None:
+    rows = {name: values for name, values in ROWS.items() if name not in ("tier", "cost_micro_usd")}
+    with pytest.raises(UsageError, match=r"the log has no column 'tier', 'cost_micro_usd'; it has time_s, model"):
+        usage(engine(rows))
+
+
+def test_what_is_no_frame_and_no_group_is_refused() -> None:
+    with pytest.raises(UsageError, match="a log is a data frame that narwhals knows, not list"):
+        usage([1, 2])
+    with pytest.raises(UnknownNameError, match="unknown group 'teir'; did you mean 'tier'"):
+        usage(pandas_frame(ROWS), by=["teir"])
