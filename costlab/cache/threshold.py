@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from costlab import checks
-from costlab.cache.binomial import at_most, clopper_pearson
+from costlab.binomial import at_most, clopper_pearson
 from costlab.errors import InvalidValueError
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Tiers of models and the cascade in front of them: what it costs, how good it is, and how to set it."""
 
-from costlab.router.calibrate import Calibrated, Report, binomial_bounds, calibrate, report
+from costlab.router.calibrate import Calibrated, Report, calibrate, report
 from costlab.router.confidence import (
     IsotonicScaling,
     ReliabilityBin,
@@ -42,7 +42,6 @@ __all__ = [
     "apgr",
     "average_improvement",
     "baselines",
-    "binomial_bounds",
     "calibrate",
     "call_share_for",
     "cost_quality_curve",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from costlab import checks
+from costlab.binomial import at_most, clopper_pearson
 from costlab.errors import InvalidValueError
 from costlab.router.evaluate import cost_quality_curve
 from costlab.router.outcomes import Outcomes, Played, play
@@ -18,72 +19,7 @@ from costlab.router.outcomes import Outcomes, Played, play
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Calibrated", "Report", "binomial_bounds", "calibrate", "report"]
-
-
-def binomial_bounds(right: int, queries: int, level: float = 0.95) -> tuple[float, float]:
-    """Clopper and Pearson's exact interval for a share, from a count.
-
-    Parameters
-    ----------
-    right, queries : int
-        How many of how many; ``0 <= right <= queries``, `queries` >= 1.
-    level : float
-        Coverage of the two-sided interval, in (0, 1).
-
-    Returns
-    -------
-    tuple of float
-        Lower and upper bound.
-
-    Raises
-    ------
-    InvalidValueError
-        If a number is outside its domain.
-
-    References
-    ----------
-    Clopper and Pearson (1934), Biometrika 26(4), https://doi.org/10.1093/biomet/26.4.404
-
-    Examples
-    --------
-    90 of 100 answers were right. Where does the share of right answers lie, with 95 % confidence?
-
-    >>> low, high = binomial_bounds(90, 100)
-    >>> round(low, 3), round(high, 3)
-    (0.824, 0.951)
-    """
-    checks.whole("queries", queries, at_least=1)
-    checks.whole("right", right)
-    if right > queries:
-        raise InvalidValueError("right", f"at most {queries}", right)
-    tail = (1.0 - checks.fraction("level", level, zero=False, one=False)) / 2
-    low = 0.0 if right == 0 else _solve(lambda p: 1.0 - _at_most(right - 1, queries, p), tail)
-    high = 1.0 if right == queries else 1.0 - _solve(lambda q: 1.0 - _at_most(queries - right - 1, queries, q), tail)
-    return low, high
-
-
-def _at_most(count: int, queries: int, share: float) -> float:
-    """P(X <= count) for a binomial X."""
-    if share <= 0.0:
-        return 1.0
-    if share >= 1.0:
-        return 1.0 if count >= queries else 0.0
-    logs = np.arange(count + 1)
-    choose = math.lgamma(queries + 1) - _LGAMMA(logs + 1) - _LGAMMA(queries - logs + 1)
-    terms = choose + logs * math.log(share) + (queries - logs) * math.log1p(-share)
-    return float(min(1.0, np.exp(terms).sum()))
-
-
-_LGAMMA = np.vectorize(math.lgamma, otypes=[np.float64])
-
-
-def _solve(rising: object, target: float) -> float:
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if rising(middle) < target else (low, middle)  # type: ignore[operator]
-    return (low + high) / 2
+__all__ = ["Calibrated", "Report", "calibrate", "report"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,7 +119,8 @@ def calibrate(
         tested += 1
         played = play(testing.only(tiers), thresholds)
         right = round(float(played.correct.sum()))
-        if 1.0 - _at_most(right - 1, len(testing), quality_floor_fraction) > alpha:
+        # At least so many right is at most so many wrong, of which there are fewer to add up.
+        if at_most(len(testing) - right, len(testing), 1.0 - quality_floor_fraction) > alpha:
             break
         accepted.append((played.usd_per_request, tiers, thresholds))
     last = (outcomes.tiers[-1],)
@@ -270,7 +207,7 @@ def report(outcomes: Outcomes, calibrated: Calibrated, level: float = 0.95) -> R
 
 def _report(played: Played, tiers: int, level: float) -> Report:
     queries = len(played.correct)
-    low, high = binomial_bounds(round(float(played.correct.sum())), queries, level)
+    low, high = clopper_pearson(round(float(played.correct.sum())), queries, level)
     served: NDArray[np.float64] = np.bincount(played.tier, minlength=tiers) / queries
     error = float(played.usd.std(ddof=1) / math.sqrt(queries)) if queries > 1 else math.nan
     shares = tuple(float(share) for share in served)

@@ -1,42 +1,14 @@
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costlab.cache.binomial import at_most, clopper_pearson
+from costlab.binomial import clopper_pearson
 from costlab.cache.promise import check_promise
 from costlab.cache.threshold import GRID, Lookup, evaluate_threshold, fit_threshold
 from costlab.errors import InvalidValueError
 
 LOOKUPS = st.lists(st.builds(Lookup, st.floats(-1, 1), st.booleans()), max_size=300)
-
-
-@pytest.mark.parametrize(
-    # Clopper and Pearson (1934) give 10 trials graphically; these are the usual tables' values (e.g. Newcombe 1998,
-    # Statistics in Medicine 17, table I, method 5: 81/263, 15/148, 0/20, 1/29).
-    ("successes", "trials", "low", "high"),
-    [(81, 263, 0.2527, 0.3676), (15, 148, 0.0578, 0.1617), (0, 20, 0.0, 0.1684), (1, 29, 0.0009, 0.1776)],
-)
-def test_exact_intervals_agree_with_published_ones(successes: int, trials: int, low: float, high: float) -> None:
-    assert clopper_pearson(successes, trials) == pytest.approx((low, high), abs=5e-5)
-
-
-@given(st.integers(0, 60), st.integers(0, 60), st.floats(0.5, 0.999))
-def test_interval_holds_the_share_and_mirrors(successes: int, failures: int, confidence: float) -> None:
-    trials = successes + failures
-    low, high = clopper_pearson(successes, trials, confidence)
-    if trials:
-        assert low <= successes / trials <= high
-    mirrored = clopper_pearson(failures, trials, confidence)
-    assert mirrored == pytest.approx((1 - high, 1 - low), abs=1e-9)
-
-
-@given(st.integers(0, 40), st.integers(1, 40), st.floats(0.001, 0.999))
-def test_binomial_tail_is_a_sum_of_chances(successes: int, trials: int, share: float) -> None:
-    terms = (math.comb(trials, k) * share**k * (1 - share) ** (trials - k) for k in range(min(successes, trials) + 1))
-    assert at_most(successes, trials, share) == pytest.approx(math.fsum(terms), abs=1e-9)
 
 
 def test_report_by_hand() -> None:

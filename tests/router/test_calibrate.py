@@ -2,11 +2,9 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from costlab.errors import InvalidValueError
-from costlab.router.calibrate import binomial_bounds, calibrate, report
+from costlab.router.calibrate import calibrate, report
 from costlab.router.confidence import (
     IsotonicScaling,
     TemperatureScaling,
@@ -16,25 +14,6 @@ from costlab.router.confidence import (
 from costlab.router.outcomes import Outcomes, play
 from tests import needs
 from tests.router.test_evaluate import table
-
-
-@pytest.mark.parametrize(
-    ("right", "queries", "low", "high"),
-    # Tabulated: Clopper and Pearson's 95 % limits, as in R's binom.test.
-    [(90, 100, 0.8237774, 0.9509953), (0, 10, 0.0, 0.3084971), (10, 10, 0.6915029, 1.0), (7, 10, 0.3475471, 0.9332605)],
-)
-def test_binomial_limits(right: int, queries: int, low: float, high: float) -> None:
-    assert binomial_bounds(right, queries) == pytest.approx((low, high), abs=1e-6)
-
-
-@given(st.integers(1, 400), st.data())
-def test_binomial_limits_hold_the_share(queries: int, data: st.DataObject) -> None:
-    right = data.draw(st.integers(0, queries))
-    low, high = binomial_bounds(right, queries)
-    assert 0 <= low <= right / queries <= high <= 1
-    wider = binomial_bounds(right, queries, 0.99)
-    assert wider[0] <= low
-    assert wider[1] >= high
 
 
 @pytest.mark.slow
@@ -87,8 +66,6 @@ def test_bad_input_is_named() -> None:
     graded = Outcomes.of_prices(("a", "b"), np.full((60, 2), 0.5), np.full((60, 2), 0.5), [1.0, 2.0])
     with pytest.raises(InvalidValueError, match="answers that are right or wrong"):
         calibrate(graded, 0.5)
-    with pytest.raises(InvalidValueError, match="right must be at most 10, got 11"):
-        binomial_bounds(11, 10)
 
 
 def overconfident(queries: int = 5000) -> tuple[np.ndarray, np.ndarray]:
