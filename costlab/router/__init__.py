@@ -1,6 +1,9 @@
 """Tiers of models and the cascade in front of them: what it costs, how good it is, and how to set it."""
 
+from costlab.router.books import Guard, Reserved
 from costlab.router.calibrate import Calibrated, Report, calibrate, report
+from costlab.router.cascade import AnswerCache, Cascade
+from costlab.router.choice import ScoreRouter
 from costlab.router.confidence import (
     IsotonicScaling,
     ReliabilityBin,
@@ -20,24 +23,43 @@ from costlab.router.evaluate import (
     quality_at,
     saving_at_equal_quality,
 )
+from costlab.router.models import Model, ModelError, Prediction, ScriptedModel, Usage
 from costlab.router.outcomes import Outcomes, Played, play, play_routed
 from costlab.router.policy import Expectation, Stage, StageShare, WorkedExample, expected, worked_example
+from costlab.router.results import Attempt, CascadeFailedError, Routed
 from costlab.router.simulate import Simulated, simulate, simulate_outcomes
+from costlab.router.tiers import Gate, Price, Tier
 
 __all__ = [
+    "AnswerCache",
+    "Attempt",
     "Baselines",
     "Calibrated",
+    "Cascade",
+    "CascadeFailedError",
     "Expectation",
+    "Gate",
+    "Guard",
     "IsotonicScaling",
+    "Model",
+    "ModelError",
     "Outcomes",
     "Played",
     "Point",
+    "Prediction",
+    "Price",
     "ReliabilityBin",
     "Report",
+    "Reserved",
+    "Routed",
+    "ScoreRouter",
+    "ScriptedModel",
     "Simulated",
     "Stage",
     "StageShare",
     "TemperatureScaling",
+    "Tier",
+    "Usage",
     "WorkedExample",
     "apgr",
     "average_improvement",

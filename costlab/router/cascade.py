@@ -3,73 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
-import uuid
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field
-from inspect import isawaitable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from costlab import checks
 from costlab.cache import Answer, Request
-from costlab.errors import BudgetExceededError, InvalidValueError
-from costlab.events import Hook, Hooks, Outcome, Priority, RequestEvent, micro_usd
-from costlab.router.models import ModelError, Prediction, Usage
-from costlab.router.results import Attempt, CascadeFailedError, Routed
-from costlab.router.tiers import Tier
+from costlab.errors import BudgetExceeded, BudgetStoreError, InvalidValueError
+from costlab.events import PRIORITIES, Hook, Hooks, Outcome, Priority, RequestEvent, micro_usd
+from costlab.router.books import Books
+from costlab.router.climb import Climbed, Ladder, Trail
+from costlab.router.results import CascadeFailedError, Routed
 
-__all__ = ["AnswerCache", "BudgetGate", "Cascade"]
+if TYPE_CHECKING:
+    from costlab.router.books import Guard
+    from costlab.router.tiers import Tier
+
+__all__ = ["AnswerCache", "Cascade"]
 
 
 class AnswerCache(Protocol):
     """What a cascade asks of a cache: :class:`costlab.cache.ResponseCache` has it."""
 
-    async def get_or_call(self, request: Any, call: Callable[[Any], Any]) -> Any:
-        """The answer from the cache, or from the call."""
+    async def get_or_call(self, request: Request, call: Callable[[Any], Any]) -> Any:
+        """An object with the answer as its ``value``: from the cache, or from ``await call(request)``."""
         ...
-
-
-class BudgetGate(Protocol):
-    """What a cascade asks of a budget guard: :class:`costlab.monitoring.BudgetGuard` has it."""
-
-    def reserve_async(self, estimate_usd: float, priority: Priority) -> AbstractAsyncContextManager[Any]:
-        """A reservation to settle; raises :class:`BudgetExceededError` on entry."""
-        ...
-
-
-@dataclass(slots=True)
-class _Trail:
-    """What has happened to one request so far."""
-
-    attempts: list[Attempt] = field(default_factory=list)
-    usd: float = 0.0
-    input_tokens: int = 0
-    cached_input_tokens: int = 0
-    output_tokens: int = 0
-
-    def add(self, attempt: Attempt, usage: Usage | None = None) -> None:
-        self.attempts.append(attempt)
-        self.usd += attempt.usd
-        if usage is not None:
-            self.input_tokens += usage.input_tokens
-            self.cached_input_tokens += usage.cached_input_tokens
-            self.output_tokens += usage.output_tokens
-
-
-@dataclass(frozen=True, slots=True)
-class _Climbed:
-    answer: Any
-    tier: str
-    degraded: bool = False
-
-
-class _NotForOthersError(Exception):
-    """Carries an answer that must not be cached past the cache, which keeps no errors."""
-
-    def __init__(self, climbed: _Climbed) -> None:
-        super().__init__("an answer that is not kept")
-        self.climbed = climbed
 
 
 class Cascade:
@@ -78,32 +37,57 @@ class Cascade:
     Parameters
     ----------
     tiers : sequence of Tier
-        At least one, names used once; the last always answers.
+        At least one, names used once, none called ``cache``; the last always answers.
     cache : AnswerCache, optional
         Asked before any tier. An answer that the budget degraded is not kept in it.
-    cache_usd_per_lookup : float
-        What a look-up costs, hit or miss, in USD, >= 0.
-    cache_model : str
-        The name under which answers are cached; change it when the tiers change, and old answers are left behind.
-    guard : BudgetGate, optional
-        Asked before every call. Where it refuses a dearer tier, the best answer so far is given (degraded); where
-        there is none, its refusal is raised.
+    guard : Guard, optional
+        Asked before every call. Where it refuses, a cheaper answer is given, if there is one: see the notes.
     hooks : iterable of callable
         Each is told of every request, as a :class:`costlab.events.RequestEvent`. One that fails is counted in `hooks`.
+    clock : callable
+        Seconds that never go back, for latencies.
+    cache_usd_per_lookup : float
+        What a look-up costs, hit or miss, in USD, >= 0.
+    cache_model : str, optional
+        The name under which answers are cached; by default made of the tiers' names. Change it when models or
+        thresholds change, and old answers are left behind.
     deadline_s : float, optional
         Seconds for the whole route, > 0.
-    clock, now, new_id : callable
-        Seconds that never go back, for latencies; seconds since 1970, for events; and names for requests.
+    now, new_id : callable
+        Seconds since 1970, and a name for each request, for its event.
 
     Attributes
     ----------
+    tiers : tuple of Tier
+        As they were given.
     hooks : Hooks
         Those who are told; `hooks.failures` counts what failed.
 
     Raises
     ------
     InvalidValueError
-        If there are no tiers, or a name is used twice.
+        If there are no tiers, a name is used twice, a number is outside its domain, or a guard meets a tier of which
+        nobody says what a call can cost.
+
+    Notes
+    -----
+    **What a request costs** is the look-up, every gate that was asked and every call that was billed: of the tiers
+    tried in vain as of the one that answered. A hit costs its look-up. Equal requests at one time make one call, if the
+    cache does so, and the one that makes it pays. The event names the tier that answered (the last one that was tried,
+    where none did), with the cost and the tokens of all.
+
+    **When the budget refuses a call**, tiers that would reserve as much or more are left out. The answer is then the
+    best that there is: of a tier above, if it is cheaper; the last one that was not trusted; or that of the dearest
+    tier passed over before. Only without any is the refusal raised. Look-ups and gates are told to the guard together
+    with the next call, or at the end, so that guard and ledger agree.
+
+    **A tier that fails** or takes too long sends the query on. It is paid for where it was billed: by the usage in its
+    :class:`ModelError`, or, where it was given up, by `abandoned_usd_per_request`.
+
+    **A request that is cancelled** gives up its place at the model, settles its reservation and is told to the hooks.
+    What a guard on a slow store has not heard then, :meth:`drain` waits for.
+
+    One event loop uses a cascade.
 
     Examples
     --------
@@ -111,43 +95,42 @@ class Cascade:
 
     >>> import asyncio
     >>> from costlab.router import Cascade, Prediction, ScriptedModel, Tier
-    >>> small = Tier(name="small", model=ScriptedModel(lambda q: Prediction("cat", 0.6)), price=0.0005, min_confidence=0.95)
-    >>> large = Tier(name="large", model=ScriptedModel(lambda q: Prediction("dog", 0.99)), price=0.03)
+    >>> small = Tier("small", ScriptedModel({"Which animal barks?": Prediction("cat", 0.6)}), 0.0005, 0.95)
+    >>> large = Tier("large", ScriptedModel({"Which animal barks?": Prediction("dog", 0.99)}), 0.03)
     >>> routed = asyncio.run(Cascade([small, large]).route("Which animal barks?"))
     >>> routed.answer, routed.tier, routed.cost_usd, [attempt.outcome for attempt in routed.attempts]
     ('dog', 'large', 0.0305, ['unsure', 'answered'])
     """
 
+    #: Begins the name under which answers are cached: another way of choosing tiers gives other answers.
+    _KIND: ClassVar[str] = "cascade"
+
     def __init__(
         self,
         tiers: Sequence[Tier],
         cache: AnswerCache | None = None,
-        guard: BudgetGate | None = None,
+        guard: Guard | None = None,
         hooks: Iterable[Hook] = (),
         clock: Callable[[], float] = time.perf_counter,
         *,
         cache_usd_per_lookup: float = 0.0,
-        cache_model: str = "cascade",
+        cache_model: str | None = None,
         deadline_s: float | None = None,
         now: Callable[[], float] = time.time,
-        new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+        new_id: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:
         names = [tier.name for tier in tiers]
-        if not names or len(set(names)) < len(names):
-            raise InvalidValueError("tiers", "at least one, each name used once", names)
+        if not names or len({*names, "cache"}) <= len(names):
+            raise InvalidValueError("tiers", "at least one, each name used once, none of them 'cache'", names)
         self.tiers = tuple(tiers)
         self.hooks = Hooks(hooks)
         self._cache = cache
         self._lookup_usd = checks.non_negative("cache_usd_per_lookup", cache_usd_per_lookup)
-        self._cache_model = cache_model
-        self._guard = guard
-        self._clock = clock
-        self._now = now
-        self._new_id = new_id
+        self._cache_model = f"{self._KIND}: {', '.join(names)}" if cache_model is None else cache_model
+        self._clock, self._now, self._new_id = clock, now, new_id
         self._deadline_s = None if deadline_s is None else checks.positive("deadline_s", deadline_s)
-        self._places = [
-            asyncio.Semaphore(tier.max_concurrency) if tier.max_concurrency is not None else None for tier in tiers
-        ]
+        self._books = None if guard is None else Books(guard)
+        self._ladder = Ladder(tiers, self._books)
 
     async def route(self, query: str, priority: Priority = "standard", *, tenant: str = "") -> Routed:
         """The answer to a query, with what was paid for it.
@@ -168,51 +151,64 @@ class Cascade:
         Raises
         ------
         CascadeFailedError
-            If the last tier fails, or the deadline passes.
-        BudgetExceededError
-            If the guard refuses before there is any answer.
+            If the last tier fails, or the deadline passes; with the whole trail.
+        BudgetExceeded, BudgetStoreError
+            If the guard refuses, or cannot ask its store and its policy is to refuse, and there is no cheaper answer.
+        InvalidValueError, UnknownNameError
+            If the tenant is no text, or there is no such priority.
         """
-        started, trail = self._clock(), _Trail()
+        if priority not in PRIORITIES:
+            checks.one_of("priority", priority, PRIORITIES)
+        if not isinstance(tenant, str):
+            raise InvalidValueError("tenant", "a text", tenant)
+        clock = self._clock
+        started_s = clock()
+        trail = Trail(clock, started_s)
         outcome: Outcome = "error"
-        tier = self.tiers[0].name
+        tier: Tier | None = self.tiers[0]
         try:
             if self._deadline_s is None:
                 climbed = await self._answer(query, priority, tenant, trail)
             else:
-                async with asyncio.timeout(self._deadline_s):
-                    climbed = await self._answer(query, priority, tenant, trail)
+                climbed = await self._in_time(self._deadline_s, query, priority, tenant, trail)
             tier = climbed.tier
-            outcome = "cached" if tier == "cache" else "ok"
-            latency = self._clock() - started
-            return Routed(climbed.answer, tier, trail.usd, latency, tuple(trail.attempts), climbed.degraded)
+            outcome, name = ("cached", "cache") if tier is None else ("ok", tier.name)
+            attempts = tuple(trail.attempts)
+            return Routed(climbed.answer, name, trail.cost_usd, clock() - started_s, attempts, climbed.degraded)
+        except CascadeFailedError as error:
+            outcome = "timeout" if isinstance(error.__cause__, TimeoutError) else "error"
+            raise
         except asyncio.CancelledError:
             outcome = "cancelled"
             raise
-        except BudgetExceededError:
+        except (BudgetExceeded, BudgetStoreError):
             outcome = "refused"
             raise
-        except TimeoutError:
-            outcome = "timeout"
-            message = f"no answer within {self._deadline_s:g} s" if self._deadline_s else "the last tier took too long"
-            raise CascadeFailedError(message, tuple(trail.attempts), trail.usd) from None
         finally:
             if trail.attempts and outcome not in ("ok", "cached"):
-                tier = trail.attempts[-1].tier
-            self._tell(trail, tier, outcome, self._clock() - started, tenant, priority)
+                tier = next(one for one in self.tiers if one.name == trail.attempts[-1].tier)
+            self._tell(trail, tier, outcome, clock() - started_s, tenant, priority)
+            if trail.owed_usd and self._books is not None:
+                await self._books.record(trail.owed_usd)
+
+    async def drain(self) -> None:
+        """Wait until the guard has heard all of cancelled requests too; before the event loop ends, say."""
+        if self._books is not None:
+            await self._books.drain()
 
     def _tell(
-        self, trail: _Trail, tier: str, outcome: Outcome, latency_s: float, tenant: str, priority: Priority
+        self, trail: Trail, tier: Tier | None, outcome: Outcome, latency_s: float, tenant: str, priority: Priority
     ) -> None:
         self.hooks.emit(
             RequestEvent(
                 request_id=self._new_id(),
                 time_s=self._now(),
-                tier=tier,
-                model=tier,
+                tier="cache" if tier is None else tier.name,
+                model="cache" if tier is None else tier.model_name,
                 input_tokens=trail.input_tokens,
                 cached_input_tokens=trail.cached_input_tokens,
                 output_tokens=trail.output_tokens,
-                cost_micro_usd=micro_usd("cost_usd", trail.usd),
+                cost_micro_usd=micro_usd("cost_usd", trail.cost_usd),
                 latency_s=latency_s,
                 outcome=outcome,
                 tenant=tenant,
@@ -220,96 +216,49 @@ class Cascade:
             )
         )
 
-    async def _answer(self, query: str, priority: Priority, tenant: str, trail: _Trail) -> _Climbed:
+    async def _in_time(self, deadline_s: float, query: str, priority: Priority, tenant: str, trail: Trail) -> Climbed:
+        try:
+            async with asyncio.timeout(deadline_s) as limit:
+                return await self._answer(query, priority, tenant, trail)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            message = f"no answer within {deadline_s:g} s"
+            raise CascadeFailedError(message, tuple(trail.attempts), trail.cost_usd) from error
+
+    async def _answer(self, query: str, priority: Priority, tenant: str, trail: Trail) -> Climbed:
         if self._cache is None:
-            return await self._climb(query, priority, trail)
-        trail.usd += self._lookup_usd
-        asked = False
+            return await self._climb(trail, query, priority)
+        trail.look_up(self._lookup_usd)
+        climbed: Climbed | None = None
 
         async def call(_request: Any) -> Answer:
-            nonlocal asked
-            asked = True
-            before = trail.usd
-            climbed = await self._climb(query, priority, trail)
+            nonlocal climbed
+            before_usd = trail.cost_usd
+            climbed = await self._climb(trail, query, priority)
             if climbed.degraded:
-                raise _NotForOthersError(climbed)
-            return Answer({"answer": climbed.answer, "tier": climbed.tier}, trail.usd - before)
+                raise _NotKept
+            return Answer(climbed.answer, trail.cost_usd - before_usd)
 
         request = Request(model=self._cache_model, messages=query, namespace=tenant)
         try:
             found = await self._cache.get_or_call(request, call)
-        except _NotForOthersError as error:
-            return error.climbed
-        tier = found.value["tier"] if asked else "cache"
-        return _Climbed(found.value["answer"], tier)
-
-    async def _climb(self, query: str, priority: Priority, trail: _Trail) -> _Climbed:
-        best: tuple[float, _Climbed] | None = None
-        for index, tier in enumerate(self.tiers):
-            last = index == len(self.tiers) - 1
-            if tier.gate is not None and not last and not await _lets_through(tier, query):
-                trail.add(Attempt(tier.name, "skipped", tier.gate_usd_per_request))
-                continue
-            gate_usd = tier.gate_usd_per_request if tier.gate is not None and not last else 0.0
-            started = self._clock()
-            try:
-                prediction = await self._call(index, tier, query, priority)
-            except BudgetExceededError as error:
-                trail.add(Attempt(tier.name, "refused", gate_usd, error=str(error)))
-                if best is None:
-                    raise
-                return _Climbed(best[1].answer, best[1].tier, degraded=True)
-            except Exception as error:
-                usage = error.usage if isinstance(error, ModelError) else None
-                ended: Any = "timeout" if isinstance(error, TimeoutError) else "error"
-                words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-                took = self._clock() - started
-                trail.add(Attempt(tier.name, ended, gate_usd + tier.usd(usage), None, took, words), usage)
-                if last:
-                    failed = CascadeFailedError("the last tier failed", tuple(trail.attempts), trail.usd)
-                    raise failed from error
-                continue
-            usd = gate_usd + tier.usd(prediction.usage)
-            kept = last or prediction.confidence > tier.min_confidence
-            took = self._clock() - started
-            outcome: Any = "answered" if kept else "unsure"
-            trail.add(Attempt(tier.name, outcome, usd, prediction.confidence, took), prediction.usage)
-            climbed = _Climbed(prediction.answer, tier.name)
-            if kept:
+        except (_NotKept, BudgetExceeded, BudgetStoreError):
+            if climbed is not None:
                 return climbed
-            if best is None or prediction.confidence >= best[0]:
-                best = (prediction.confidence, climbed)
-        raise AssertionError("the last tier answers or raises")
+            if trail.attempts:
+                raise
+            # An equal request of another priority was refused; this one may still be admitted.
+            return await self._climb(trail, query, priority)
+        except CascadeFailedError as error:
+            if error.attempts == tuple(trail.attempts):
+                raise
+            raise CascadeFailedError(f"an equal request under way: {error}", (), trail.cost_usd) from error
+        return Climbed(found.value, None) if climbed is None else climbed
 
-    async def _call(self, index: int, tier: Tier, query: str, priority: Priority) -> Prediction:
-        place = self._places[index]
-        if place is None and self._guard is None and tier.timeout_s is None:
-            return await tier.model.predict(query)
-        async with place or nullcontext():
-            if self._guard is None:
-                return await _within(tier, query)
-            async with self._guard.reserve_async(tier.reserve_usd, priority) as reserved:
-                try:
-                    prediction = await _within(tier, query)
-                except ModelError as error:
-                    await reserved.settle(tier.usd(error.usage))
-                    raise
-                await reserved.settle(tier.usd(prediction.usage))
-                return prediction
+    async def _climb(self, trail: Trail, query: str, priority: Priority) -> Climbed:
+        return await self._ladder.climb(trail, query, priority)
 
 
-async def _within(tier: Tier, query: str) -> Prediction:
-    if tier.timeout_s is None:
-        return await tier.model.predict(query)
-    async with asyncio.timeout(tier.timeout_s):
-        return await tier.model.predict(query)
-
-
-async def _lets_through(tier: Tier, query: str) -> bool:
-    """What the gate says; one that fails lets the query through, since the tier can still decide by itself."""
-    assert tier.gate is not None  # noqa: S101 - asked only where there is one
-    try:
-        verdict = tier.gate(query)
-        return bool(await verdict if isawaitable(verdict) else verdict)
-    except Exception:
-        return True
+class _NotKept(Exception):  # noqa: N818 - no error: it passes a degraded answer by the cache, which keeps no exceptions
+    """An answer that the next request should not be given."""

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from costlab.errors import CostlabError
+from costlab.events import micro_usd
 
-__all__ = ["Attempt", "CascadeFailedError", "Routed"]
+__all__ = ["Attempt", "AttemptOutcome", "CascadeFailedError", "Routed"]
 
 #: How an attempt ended: its answer was kept; not trusted; its gate sent the query on; the model failed; it took too
-#: long; the budget refused it.
-AttemptOutcome = Literal["answered", "unsure", "skipped", "error", "timeout", "refused"]
+#: long; the budget refused it; the whole request was cancelled or out of time meanwhile.
+AttemptOutcome = Literal["answered", "unsure", "skipped", "error", "timeout", "refused", "abandoned"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,21 +21,21 @@ class Attempt:
     ----------
     tier : str
         Which tier.
-    outcome : {'answered', 'unsure', 'skipped', 'error', 'timeout', 'refused'}
+    outcome : {'answered', 'unsure', 'skipped', 'error', 'timeout', 'refused', 'abandoned'}
         How it ended.
-    usd : float
+    cost_usd : float
         What it cost, its gate included.
     confidence : float or None
         How sure the model was; None where it gave no answer.
     latency_s : float
-        Seconds that it took.
+        Seconds that it took, with its gate and the wait for a place.
     error : str
         What went wrong; empty otherwise.
     """
 
     tier: str
     outcome: AttemptOutcome
-    usd: float
+    cost_usd: float
     confidence: float | None = None
     latency_s: float = 0.0
     error: str = ""
@@ -55,9 +56,9 @@ class Routed:
     latency_s : float
         Seconds from request to answer.
     attempts : tuple of Attempt
-        Every tier tried, in order; empty for an answer from the cache.
+        Every tier that the request came to, in order; empty for an answer from the cache.
     degraded : bool
-        True when the budget refused a dearer tier, and an answer that is not trusted was given instead.
+        True when the budget refused the tier that should have answered, and a cheaper one's answer was given instead.
     """
 
     answer: Any
@@ -67,6 +68,11 @@ class Routed:
     attempts: tuple[Attempt, ...]
     degraded: bool = False
 
+    @property
+    def cost_micro_usd(self) -> int:
+        """The cost in whole micro-dollars, rounded up as in the request's event, so that totals agree exactly."""
+        return micro_usd("cost_usd", self.cost_usd)
+
 
 class CascadeFailedError(CostlabError, RuntimeError):
     """No tier answered: the last one failed, or the deadline passed.
@@ -74,13 +80,18 @@ class CascadeFailedError(CostlabError, RuntimeError):
     Attributes
     ----------
     attempts : tuple of Attempt
-        The whole trail.
+        The whole trail; empty where the request only waited for an equal one, which failed.
     cost_usd : float
-        What was paid all the same.
+        What this request paid all the same.
     """
 
     def __init__(self, message: str, attempts: tuple[Attempt, ...], cost_usd: float) -> None:
         trail = ", ".join(f"{a.tier}: {a.outcome}" + (f" ({a.error})" if a.error else "") for a in attempts)
-        super().__init__(f"{message}: {trail or 'nothing was tried'}")
+        super().__init__(f"{message}: {trail}" if trail else message)
+        self.message = message
         self.attempts = attempts
         self.cost_usd = cost_usd
+
+    def __reduce__(self) -> tuple[type["CascadeFailedError"], tuple[str, tuple[Attempt, ...], float]]:
+        # Workers hand exceptions to their parent by pickle, which would call the class with the whole message alone.
+        return type(self), (self.message, self.attempts, self.cost_usd)

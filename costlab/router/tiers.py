@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from costlab import checks
 from costlab.catalog import ApiPrice
+from costlab.errors import InvalidValueError
 
 if TYPE_CHECKING:
     from costlab.router.models import Model, Usage
@@ -20,14 +21,14 @@ Price = float | ApiPrice
 Gate = Callable[[str], bool | Awaitable[bool]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Tier:
     """One model of a cascade.
 
     Parameters
     ----------
     name : str
-        What to call it, in results and metrics.
+        What to call it in results and events, not empty.
     model : Model
         Who answers.
     price : float or ApiPrice
@@ -36,21 +37,34 @@ class Tier:
         An answer is kept when its confidence is *greater*, in 0..1; without meaning at the last tier, which always
         answers.
     gate : callable, optional
-        Asked before the model: False sends the query on to the next tier untried.
+        Asked before the model: False sends the query on to the next tier untried. One that fails lets the query
+        through, since the tier can still decide by itself; the attempt says so. Not asked at the last tier.
     gate_usd_per_request : float
         What asking the gate costs, in USD, >= 0.
     estimate_usd : float, optional
-        What to reserve of a budget before a call; by default the price per request. Needed with a price per token and a
-        budget guard.
+        What to reserve of a budget before a call: the most that it can cost, >= 0. By default the price per request;
+        with a price per token a budget guard needs it.
     timeout_s : float, optional
-        Seconds after which the call is given up and the next tier tried, > 0.
+        Seconds after which a call is given up and the next tier tried, > 0. Waiting for a place does not count.
+    abandoned_usd_per_request : float
+        What a call is taken to cost that was given up, after a time-out or because the request was cancelled, in USD,
+        >= 0: the provider may have finished it and sent a bill, and nobody on this side can know.
     max_concurrency : int, optional
         Calls under way at a time, >= 1; further ones wait their turn.
 
     Raises
     ------
     InvalidValueError
-        If a number is outside its domain.
+        If a number is outside its domain, or the name is empty.
+
+    Examples
+    --------
+    The small tier of the source lesson. Is an answer kept that is exactly as sure as it asks for?
+
+    >>> from costlab.router import ScriptedModel
+    >>> small = Tier("small", ScriptedModel({}), 0.0005, 0.95)
+    >>> small.keeps(0.95), small.keeps(0.951), small.keeps(float("nan"))
+    (False, True, False)
     """
 
     name: str
@@ -61,13 +75,17 @@ class Tier:
     gate_usd_per_request: float = 0.0
     estimate_usd: float | None = None
     timeout_s: float | None = None
+    abandoned_usd_per_request: float = 0.0
     max_concurrency: int | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise InvalidValueError("name", "a text that is not empty", self.name)
         if not isinstance(self.price, ApiPrice):
-            checks.non_negative("price", self.price)
+            object.__setattr__(self, "price", checks.non_negative("price", self.price))
         checks.fraction("min_confidence", self.min_confidence)
-        checks.non_negative("gate_usd_per_request", self.gate_usd_per_request)
+        for name in ("gate_usd_per_request", "abandoned_usd_per_request"):
+            object.__setattr__(self, name, checks.non_negative(name, getattr(self, name)))
         if self.estimate_usd is not None:
             checks.non_negative("estimate_usd", self.estimate_usd)
         if self.timeout_s is not None:
@@ -75,17 +93,27 @@ class Tier:
         if self.max_concurrency is not None:
             checks.whole("max_concurrency", self.max_concurrency, at_least=1)
 
+    def keeps(self, confidence: float) -> bool:
+        """Whether an answer of this confidence is trusted; NaN never is."""
+        return confidence > self.min_confidence
+
     def usd(self, usage: Usage | None) -> float:
         """What a call costs that reports this usage; None is a failed call that was billed nothing."""
         if usage is None:
             return 0.0
-        if isinstance(self.price, ApiPrice):
-            return self.price.usd(usage.input_tokens, usage.output_tokens, usage.cached_input_tokens)
-        return self.price
+        price = self.price
+        if isinstance(price, ApiPrice):
+            return price.usd(usage.input_tokens, usage.output_tokens, usage.cached_input_tokens)
+        return price
 
     @property
-    def reserve_usd(self) -> float:
-        """What to reserve of a budget before a call."""
+    def model_name(self) -> str:
+        """What events call the model: its name in the catalogue where its price is from there, or the tier's."""
+        return self.price.model if isinstance(self.price, ApiPrice) else self.name
+
+    @property
+    def reserve_usd(self) -> float | None:
+        """What to reserve of a budget before a call; None where nobody has said."""
         if self.estimate_usd is not None:
             return self.estimate_usd
-        return 0.0 if isinstance(self.price, ApiPrice) else self.price
+        return None if isinstance(self.price, ApiPrice) else self.price

@@ -1,0 +1,297 @@
+"""One request's way up the tiers, and what it has paid so far."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any
+
+from costlab.errors import BudgetExceeded, BudgetStoreError, InvalidValueError
+from costlab.router.models import ModelError, Prediction, Usage
+from costlab.router.results import Attempt, AttemptOutcome, CascadeFailedError
+
+if TYPE_CHECKING:
+    from costlab.events import Priority
+    from costlab.router.books import Books
+    from costlab.router.tiers import Tier
+
+__all__ = ["Climbed", "Ladder", "Trail"]
+
+_NO_BILL: tuple[float, Usage | None] | None = None
+
+
+class Trail:
+    """What has happened to one request so far.
+
+    Attributes
+    ----------
+    attempts : list of Attempt
+        One for each tier that it came to.
+    cost_usd : float
+        What it cost.
+    owed_usd : float
+        The part of it that no budget guard has heard of yet.
+    input_tokens, cached_input_tokens, output_tokens : int
+        Of all attempts together.
+    sent : bool
+        Whether a model has been asked in the attempt under way, and may send a bill for it.
+    bill : (float, Usage or None) or None
+        That bill, in USD and tokens, where it came before the attempt was over.
+    """
+
+    __slots__ = (
+        "_clock", "_gate_error", "_gate_usd", "_since_s", "attempts", "bill", "cached_input_tokens", "cost_usd",
+        "input_tokens", "output_tokens", "owed_usd", "sent",
+    )  # fmt: skip
+
+    def __init__(self, clock: Callable[[], float], started_s: float) -> None:
+        self.attempts: list[Attempt] = []
+        self.cost_usd = self.owed_usd = self._gate_usd = 0.0
+        self.input_tokens = self.cached_input_tokens = self.output_tokens = 0
+        self.sent, self.bill = False, _NO_BILL
+        self._clock, self._since_s, self._gate_error = clock, started_s, ""
+
+    def look_up(self, usd: float) -> None:
+        """A look-up in a cache, or at whatever else chooses the way."""
+        self.cost_usd += usd
+        self.owed_usd += usd
+
+    def ask_gate(self, usd: float) -> None:
+        """A gate was asked; its cost belongs to the attempt that follows."""
+        self._gate_usd = usd
+        self.owed_usd += usd
+
+    def gate_failed(self, error: Exception) -> None:
+        """The gate raised instead of an answer; the attempt that follows says so."""
+        self._gate_error = f"the gate failed ({in_words(error)})"
+
+    def add(
+        self,
+        tier: Tier,
+        outcome: AttemptOutcome,
+        usd: float,
+        confidence: float | None = None,
+        error: str = "",
+        usage: Usage | None = None,
+    ) -> None:
+        """An attempt ended, whose call cost `usd`."""
+        now_s = self._clock()
+        usd += self._gate_usd
+        attempt = Attempt(tier.name, outcome, usd, confidence, now_s - self._since_s, error or self._gate_error)
+        self.attempts.append(attempt)
+        self.cost_usd += usd
+        if usage is not None:
+            self.input_tokens += usage.input_tokens
+            self.cached_input_tokens += usage.cached_input_tokens
+            self.output_tokens += usage.output_tokens
+        self._since_s, self._gate_usd, self._gate_error = now_s, 0.0, ""
+        self.sent, self.bill = False, _NO_BILL
+
+
+@dataclass(frozen=True, slots=True)
+class Climbed:
+    """An answer, the tier that gave it (None for a cache), and whether the budget allowed no better one."""
+
+    answer: Any
+    tier: Tier | None
+    degraded: bool = False
+
+
+class Step:
+    """A tier in its place."""
+
+    __slots__ = ("gate", "last", "place", "plain", "predict", "reserve_usd", "tier")
+
+    def __init__(self, tier: Tier, last: bool, guarded: bool) -> None:
+        reserve_usd = tier.reserve_usd
+        if guarded and reserve_usd is None:
+            raise InvalidValueError(f"{tier.name}: estimate_usd", "given where a guard meets a price per token", None)
+        self.tier, self.last, self.reserve_usd = tier, last, reserve_usd or 0.0
+        self.gate = None if last else tier.gate
+        self.place = None if tier.max_concurrency is None else asyncio.Semaphore(tier.max_concurrency)
+        self.predict = tier.model.predict
+        # Most tiers have nothing to wait for but the model, and are then called without any detour.
+        self.plain = not guarded and self.place is None and tier.timeout_s is None
+
+
+class Ladder:
+    """The tiers of a cascade, ready to be climbed.
+
+    Parameters
+    ----------
+    tiers : sequence of Tier
+        From the bottom up.
+    books : Books, optional
+        Where a budget is kept.
+    """
+
+    def __init__(self, tiers: Sequence[Tier], books: Books | None) -> None:
+        last = len(tiers) - 1
+        self._steps = tuple(Step(tier, i == last, books is not None) for i, tier in enumerate(tiers))
+        self._books = books
+
+    async def climb(
+        self, trail: Trail, query: str, priority: Priority, first: int = 0, trusting: bool = False
+    ) -> Climbed:
+        """The first answer that is kept, from step `first` upward; every one is where `trusting`.
+
+        Raises
+        ------
+        CascadeFailedError
+            If the last step fails.
+        BudgetExceeded, BudgetStoreError
+            If the budget refuses, and there is no cheaper answer.
+        """
+        refusal: BudgetExceeded | BudgetStoreError | None = None
+        best: Climbed | None = None
+        refused_usd = math.inf
+        untried = list(self._steps[:first])
+        for step in self._steps[first:] if first else self._steps:
+            if step.reserve_usd >= refused_usd:  # what was too dear a moment ago need not be asked for again
+                continue
+            if step.gate is not None and not trusting and not await _lets_through(step, query, trail):
+                untried.append(step)
+                continue
+            try:
+                prediction = await self._attempt(step, query, priority, trail, trusting or step.last)
+            except (BudgetExceeded, BudgetStoreError) as error:
+                refusal, refused_usd = error, step.reserve_usd
+                continue
+            if prediction is None:
+                continue
+            # Confidences of different models do not compare, so the highest tier's answer counts as the best.
+            best = Climbed(prediction.answer, step.tier)
+            if trusting or step.last or step.tier.keeps(prediction.confidence):
+                return best
+        if refusal is None:
+            raise AssertionError("the last step answers, raises or is refused")
+        if best is not None:
+            return Climbed(best.answer, best.tier, degraded=True)
+        cheaper = [step for step in untried if step.reserve_usd < refused_usd]
+        return await self._make_do(cheaper, query, priority, trail, refusal)
+
+    async def _make_do(
+        self,
+        steps: list[Step],
+        query: str,
+        priority: Priority,
+        trail: Trail,
+        refusal: BudgetExceeded | BudgetStoreError,
+    ) -> Climbed:
+        """The answer of a step that was passed over before the budget refused: the dearest that it allows."""
+        for step in sorted(steps, key=lambda step: step.reserve_usd, reverse=True):
+            try:
+                prediction = await self._attempt(step, query, priority, trail, True)
+            except (BudgetExceeded, BudgetStoreError):
+                continue
+            if prediction is not None:
+                return Climbed(prediction.answer, step.tier, degraded=True)
+        raise refusal
+
+    async def _attempt(
+        self, step: Step, query: str, priority: Priority, trail: Trail, trusting: bool
+    ) -> Prediction | None:
+        """What a step answers; None where it fails and there is another one above."""
+        tier = step.tier
+        try:
+            if step.plain:
+                trail.sent = True
+                prediction = await step.predict(query)
+            else:
+                prediction = await self._call(step, query, priority, trail)
+            confidence, usage = prediction.confidence, prediction.usage
+            usd = tier.usd(usage)
+        except (BudgetExceeded, BudgetStoreError) as error:
+            if not trail.sent:  # otherwise it is the model's own budget, and the model that fails
+                trail.add(tier, "refused", 0.0, None, str(error))
+                raise
+            return self._failed(step, trail, error)
+        except Exception as error:
+            return self._failed(step, trail, error)
+        except asyncio.CancelledError as error:
+            usd, billed = trail.bill or (_billed_usd(tier, error, trail.sent), None)
+            trail.add(tier, "abandoned", usd, usage=billed)
+            raise
+        trail.add(tier, "answered" if trusting or tier.keeps(confidence) else "unsure", usd, confidence, "", usage)
+        return prediction
+
+    def _failed(self, step: Step, trail: Trail, error: Exception) -> None:
+        outcome: AttemptOutcome = "timeout" if isinstance(error, TimeoutError) else "error"
+        usd = _billed_usd(step.tier, error, trail.sent)
+        trail.add(step.tier, outcome, usd, None, in_words(error), _usage(error))
+        if step.last:
+            raise CascadeFailedError("the last tier failed", tuple(trail.attempts), trail.cost_usd) from error
+
+    async def _call(self, step: Step, query: str, priority: Priority, trail: Trail) -> Prediction:
+        """A call in its place, within its time and its budget; the place comes first, so no money waits for it."""
+        if step.place is None:
+            return await self._pay(step, query, priority, trail)
+        async with step.place:
+            return await self._pay(step, query, priority, trail)
+
+    async def _pay(self, step: Step, query: str, priority: Priority, trail: Trail) -> Prediction:
+        tier, books = step.tier, self._books
+        if books is None:
+            trail.sent = True
+            return await _in_time(step, query)
+        owed_usd = trail.owed_usd
+        reserved = await books.reserve(step.reserve_usd + owed_usd, priority)
+        trail.owed_usd, trail.sent = 0.0, True
+        try:
+            prediction = await _in_time(step, query)
+            usd = tier.usd(prediction.usage)
+        except BaseException as error:
+            usd = _billed_usd(tier, error, True)
+            trail.bill = usd, _usage(error)
+            await books.settle(reserved, owed_usd + usd)
+            raise
+        trail.bill = usd, prediction.usage
+        await books.settle(reserved, owed_usd + usd)
+        return prediction
+
+
+async def _in_time(step: Step, query: str) -> Prediction:
+    if step.tier.timeout_s is None:
+        return await step.predict(query)
+    async with asyncio.timeout(step.tier.timeout_s):
+        return await step.predict(query)
+
+
+def _usage(error: BaseException) -> Usage | None:
+    return error.usage if isinstance(error, ModelError) else None
+
+
+def _billed_usd(tier: Tier, error: BaseException, sent: bool) -> float:
+    """What a call that ended with an error cost: what it says itself, or the tier for a call that was given up."""
+    usage = _usage(error)
+    if usage is not None:
+        return tier.usd(usage)
+    given_up = isinstance(error, TimeoutError | asyncio.CancelledError)
+    return tier.abandoned_usd_per_request if given_up and sent else 0.0
+
+
+async def _lets_through(step: Step, query: str, trail: Trail) -> bool:
+    """What the gate says; where it says no, the attempt is over."""
+    assert step.gate is not None  # noqa: S101 - asked only where there is one
+    tier = step.tier
+    trail.ask_gate(tier.gate_usd_per_request)
+    try:
+        verdict = step.gate(query)
+        through = bool(await verdict if isawaitable(verdict) else verdict)
+    except Exception as error:
+        trail.gate_failed(error)
+        return True
+    except asyncio.CancelledError:
+        trail.add(tier, "abandoned", 0.0)
+        raise
+    if not through:
+        trail.add(tier, "skipped", 0.0)
+    return through
+
+
+def in_words(error: BaseException) -> str:
+    """An error as one reads it in a log."""
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
