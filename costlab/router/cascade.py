@@ -13,8 +13,9 @@ from costlab.cache import Answer, Request
 from costlab.errors import BudgetExceeded, BudgetStoreError, InvalidValueError
 from costlab.events import PRIORITIES, Hook, Hooks, Outcome, Priority, RequestEvent, micro_usd
 from costlab.router.books import Books
-from costlab.router.climb import Climbed, Ladder, Trail
+from costlab.router.climb import Climbed, Ladder
 from costlab.router.results import CascadeFailedError, Routed
+from costlab.router.trail import Trail
 
 if TYPE_CHECKING:
     from costlab.router.books import Guard
@@ -176,7 +177,7 @@ class Cascade:
             attempts = tuple(trail.attempts)
             return Routed(climbed.answer, name, trail.cost_usd, clock() - started_s, attempts, climbed.degraded)
         except CascadeFailedError as error:
-            outcome = "timeout" if isinstance(error.__cause__, TimeoutError) else "error"
+            outcome = "timeout" if _timed_out(error) else "error"
             raise
         except asyncio.CancelledError:
             outcome = "cancelled"
@@ -231,10 +232,11 @@ class Cascade:
             return await self._climb(trail, query, priority)
         trail.look_up(self._lookup_usd)
         climbed: Climbed | None = None
+        asked = False
 
         async def call(_request: Any) -> Answer:
-            nonlocal climbed
-            before_usd = trail.cost_usd
+            nonlocal asked, climbed
+            asked, before_usd = True, trail.cost_usd
             climbed = await self._climb(trail, query, priority)
             if climbed.degraded:
                 raise _NotKept
@@ -246,18 +248,23 @@ class Cascade:
         except (_NotKept, BudgetExceeded, BudgetStoreError):
             if climbed is not None:
                 return climbed
-            if trail.attempts:
+            if asked:
                 raise
             # An equal request of another priority was refused; this one may still be admitted.
             return await self._climb(trail, query, priority)
         except CascadeFailedError as error:
-            if error.attempts == tuple(trail.attempts):
+            if asked:
                 raise
             raise CascadeFailedError(f"an equal request under way: {error}", (), trail.cost_usd) from error
         return Climbed(found.value, None) if climbed is None else climbed
 
     async def _climb(self, trail: Trail, query: str, priority: Priority) -> Climbed:
         return await self._ladder.climb(trail, query, priority)
+
+
+def _timed_out(error: CascadeFailedError) -> bool:
+    cause = error.__cause__
+    return _timed_out(cause) if isinstance(cause, CascadeFailedError) else isinstance(cause, TimeoutError)
 
 
 class _NotKept(Exception):  # noqa: N818 - no error: it passes a degraded answer by the cache, which keeps no exceptions

@@ -16,8 +16,9 @@ from costlab.router.cascade import AnswerCache, Cascade
 if TYPE_CHECKING:
     from costlab.events import Hook, Priority
     from costlab.router.books import Guard
-    from costlab.router.climb import Climbed, Trail
+    from costlab.router.climb import Climbed
     from costlab.router.tiers import Tier
+    from costlab.router.trail import Trail
 
 __all__ = ["ScoreRouter"]
 

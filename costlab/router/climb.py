@@ -1,94 +1,29 @@
-"""One request's way up the tiers, and what it has paid so far."""
+"""One request's way up the tiers."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from costlab.errors import BudgetExceeded, BudgetStoreError, InvalidValueError
 from costlab.router.models import ModelError, Prediction, Usage
-from costlab.router.results import Attempt, AttemptOutcome, CascadeFailedError
+from costlab.router.results import AttemptOutcome, CascadeFailedError
+from costlab.router.trail import in_words
 
 if TYPE_CHECKING:
     from costlab.events import Priority
     from costlab.router.books import Books
     from costlab.router.tiers import Tier
+    from costlab.router.trail import Trail
 
-__all__ = ["Climbed", "Ladder", "Trail"]
+__all__ = ["Climbed", "Ladder", "Refusal"]
 
-_NO_BILL: tuple[float, Usage | None] | None = None
-
-
-class Trail:
-    """What has happened to one request so far.
-
-    Attributes
-    ----------
-    attempts : list of Attempt
-        One for each tier that it came to.
-    cost_usd : float
-        What it cost.
-    owed_usd : float
-        The part of it that no budget guard has heard of yet.
-    input_tokens, cached_input_tokens, output_tokens : int
-        Of all attempts together.
-    sent : bool
-        Whether a model has been asked in the attempt under way, and may send a bill for it.
-    bill : (float, Usage or None) or None
-        That bill, in USD and tokens, where it came before the attempt was over.
-    """
-
-    __slots__ = (
-        "_clock", "_gate_error", "_gate_usd", "_since_s", "attempts", "bill", "cached_input_tokens", "cost_usd",
-        "input_tokens", "output_tokens", "owed_usd", "sent",
-    )  # fmt: skip
-
-    def __init__(self, clock: Callable[[], float], started_s: float) -> None:
-        self.attempts: list[Attempt] = []
-        self.cost_usd = self.owed_usd = self._gate_usd = 0.0
-        self.input_tokens = self.cached_input_tokens = self.output_tokens = 0
-        self.sent, self.bill = False, _NO_BILL
-        self._clock, self._since_s, self._gate_error = clock, started_s, ""
-
-    def look_up(self, usd: float) -> None:
-        """A look-up in a cache, or at whatever else chooses the way."""
-        self.cost_usd += usd
-        self.owed_usd += usd
-
-    def ask_gate(self, usd: float) -> None:
-        """A gate was asked; its cost belongs to the attempt that follows."""
-        self._gate_usd = usd
-        self.owed_usd += usd
-
-    def gate_failed(self, error: Exception) -> None:
-        """The gate raised instead of an answer; the attempt that follows says so."""
-        self._gate_error = f"the gate failed ({in_words(error)})"
-
-    def add(
-        self,
-        tier: Tier,
-        outcome: AttemptOutcome,
-        usd: float,
-        confidence: float | None = None,
-        error: str = "",
-        usage: Usage | None = None,
-    ) -> None:
-        """An attempt ended, whose call cost `usd`."""
-        now_s = self._clock()
-        usd += self._gate_usd
-        attempt = Attempt(tier.name, outcome, usd, confidence, now_s - self._since_s, error or self._gate_error)
-        self.attempts.append(attempt)
-        self.cost_usd += usd
-        if usage is not None:
-            self.input_tokens += usage.input_tokens
-            self.cached_input_tokens += usage.cached_input_tokens
-            self.output_tokens += usage.output_tokens
-        self._since_s, self._gate_usd, self._gate_error = now_s, 0.0, ""
-        self.sent, self.bill = False, _NO_BILL
+#: What a guard raises instead of a reservation.
+Refusal = BudgetExceeded | BudgetStoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +80,7 @@ class Ladder:
         BudgetExceeded, BudgetStoreError
             If the budget refuses, and there is no cheaper answer.
         """
-        refusal: BudgetExceeded | BudgetStoreError | None = None
+        refusal: Refusal | None = None
         best: Climbed | None = None
         refused_usd = math.inf
         untried = list(self._steps[:first])
@@ -179,7 +114,7 @@ class Ladder:
         query: str,
         priority: Priority,
         trail: Trail,
-        refusal: BudgetExceeded | BudgetStoreError,
+        refusal: Refusal,
     ) -> Climbed:
         """The answer of a step that was passed over before the budget refused: the dearest that it allows."""
         for step in sorted(steps, key=lambda step: step.reserve_usd, reverse=True):
@@ -204,13 +139,13 @@ class Ladder:
                 prediction = await self._call(step, query, priority, trail)
             confidence, usage = prediction.confidence, prediction.usage
             usd = tier.usd(usage)
-        except (BudgetExceeded, BudgetStoreError) as error:
-            if not trail.sent:  # otherwise it is the model's own budget, and the model that fails
+        except Exception as error:
+            # After the model was asked it is the model's own budget that refuses, and the model that fails.
+            if isinstance(error, Refusal) and not trail.sent:
                 trail.add(tier, "refused", 0.0, None, str(error))
                 raise
-            return self._failed(step, trail, error)
-        except Exception as error:
-            return self._failed(step, trail, error)
+            self._failed(step, trail, error)
+            return None
         except asyncio.CancelledError as error:
             usd, billed = trail.bill or (_billed_usd(tier, error, trail.sent), None)
             trail.add(tier, "abandoned", usd, usage=billed)
@@ -290,8 +225,3 @@ async def _lets_through(step: Step, query: str, trail: Trail) -> bool:
     if not through:
         trail.add(tier, "skipped", 0.0)
     return through
-
-
-def in_words(error: BaseException) -> str:
-    """An error as one reads it in a log."""
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
