@@ -13,7 +13,7 @@ from costlab.cache import Answer, Request
 from costlab.errors import BudgetExceeded, BudgetStoreError, InvalidValueError
 from costlab.events import PRIORITIES, Hook, Hooks, Outcome, Priority, RequestEvent, micro_usd
 from costlab.router.books import Books
-from costlab.router.climb import Climbed, Ladder
+from costlab.router.climb import Ladder
 from costlab.router.results import CascadeFailedError, Routed
 from costlab.router.trail import Trail
 
@@ -166,16 +166,15 @@ class Cascade:
         started_s = clock()
         trail = Trail(clock, started_s)
         outcome: Outcome = "error"
-        tier: Tier | None = self.tiers[0]
+        latency_s: float | None = None
         try:
             if self._deadline_s is None:
-                climbed = await self._answer(query, priority, tenant, trail)
+                answer = await self._answer(query, priority, tenant, trail)
             else:
-                climbed = await self._in_time(self._deadline_s, query, priority, tenant, trail)
-            tier = climbed.tier
-            outcome, name = ("cached", "cache") if tier is None else ("ok", tier.name)
-            attempts = tuple(trail.attempts)
-            return Routed(climbed.answer, name, trail.cost_usd, clock() - started_s, attempts, climbed.degraded)
+                answer = await self._in_time(self._deadline_s, query, priority, tenant, trail)
+            latency_s = clock() - started_s
+            outcome, name = ("cached", "cache") if trail.tier is None else ("ok", trail.tier.name)
+            return Routed(answer, name, trail.cost_usd, latency_s, tuple(trail.attempts), trail.degraded)
         except CascadeFailedError as error:
             outcome = "timeout" if _timed_out(error) else "error"
             raise
@@ -186,9 +185,10 @@ class Cascade:
             outcome = "refused"
             raise
         finally:
-            if trail.attempts and outcome not in ("ok", "cached"):
-                tier = next(one for one in self.tiers if one.name == trail.attempts[-1].tier)
-            self._tell(trail, tier, outcome, clock() - started_s, tenant, priority)
+            if latency_s is None:
+                latency_s = clock() - started_s
+                trail.tier = self._last_tried(trail)
+            self._tell(trail, outcome, latency_s, tenant, priority)
             if trail.owed_usd and self._books is not None:
                 await self._books.record(trail.owed_usd)
 
@@ -197,9 +197,12 @@ class Cascade:
         if self._books is not None:
             await self._books.drain()
 
-    def _tell(
-        self, trail: Trail, tier: Tier | None, outcome: Outcome, latency_s: float, tenant: str, priority: Priority
-    ) -> None:
+    def _last_tried(self, trail: Trail) -> Tier:
+        name = trail.attempts[-1].tier if trail.attempts else self.tiers[0].name
+        return next(tier for tier in self.tiers if tier.name == name)
+
+    def _tell(self, trail: Trail, outcome: Outcome, latency_s: float, tenant: str, priority: Priority) -> None:
+        tier = trail.tier
         self.hooks.emit(
             RequestEvent(
                 request_id=self._new_id(),
@@ -217,7 +220,7 @@ class Cascade:
             )
         )
 
-    async def _in_time(self, deadline_s: float, query: str, priority: Priority, tenant: str, trail: Trail) -> Climbed:
+    async def _in_time(self, deadline_s: float, query: str, priority: Priority, tenant: str, trail: Trail) -> Any:
         try:
             async with asyncio.timeout(deadline_s) as limit:
                 return await self._answer(query, priority, tenant, trail)
@@ -227,27 +230,28 @@ class Cascade:
             message = f"no answer within {deadline_s:g} s"
             raise CascadeFailedError(message, tuple(trail.attempts), trail.cost_usd) from error
 
-    async def _answer(self, query: str, priority: Priority, tenant: str, trail: Trail) -> Climbed:
+    async def _answer(self, query: str, priority: Priority, tenant: str, trail: Trail) -> Any:
         if self._cache is None:
             return await self._climb(trail, query, priority)
         trail.look_up(self._lookup_usd)
-        climbed: Climbed | None = None
-        asked = False
+        asked = answered = False
+        answer: Any = None
 
         async def call(_request: Any) -> Answer:
-            nonlocal asked, climbed
+            nonlocal answer, answered, asked
             asked, before_usd = True, trail.cost_usd
-            climbed = await self._climb(trail, query, priority)
-            if climbed.degraded:
+            answer = await self._climb(trail, query, priority)
+            answered = True
+            if trail.degraded:
                 raise _NotKept
-            return Answer(climbed.answer, trail.cost_usd - before_usd)
+            return Answer(answer, trail.cost_usd - before_usd)
 
         request = Request(model=self._cache_model, messages=query, namespace=tenant)
         try:
             found = await self._cache.get_or_call(request, call)
         except (_NotKept, BudgetExceeded, BudgetStoreError):
-            if climbed is not None:
-                return climbed
+            if answered:
+                return answer
             if asked:
                 raise
             # An equal request of another priority was refused; this one may still be admitted.
@@ -256,9 +260,9 @@ class Cascade:
             if asked:
                 raise
             raise CascadeFailedError(f"an equal request under way: {error}", (), trail.cost_usd) from error
-        return Climbed(found.value, None) if climbed is None else climbed
+        return found.value
 
-    async def _climb(self, trail: Trail, query: str, priority: Priority) -> Climbed:
+    async def _climb(self, trail: Trail, query: str, priority: Priority) -> Any:
         return await self._ladder.climb(trail, query, priority)
 
 

@@ -16,7 +16,6 @@ from costlab.router.cascade import AnswerCache, Cascade
 if TYPE_CHECKING:
     from costlab.events import Hook, Priority
     from costlab.router.books import Guard
-    from costlab.router.climb import Climbed
     from costlab.router.tiers import Tier
     from costlab.router.trail import Trail
 
@@ -89,7 +88,7 @@ class ScoreRouter(Cascade):
         self._score, self._cuts = score, tuple(cuts)
         self._score_usd = checks.non_negative("score_usd_per_request", score_usd_per_request)
 
-    async def _climb(self, trail: Trail, query: str, priority: Priority) -> Climbed:
+    async def _climb(self, trail: Trail, query: str, priority: Priority) -> Any:
         trail.look_up(self._score_usd)
         try:
             found = self._score(query)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
@@ -20,19 +19,10 @@ if TYPE_CHECKING:
     from costlab.router.tiers import Tier
     from costlab.router.trail import Trail
 
-__all__ = ["Climbed", "Ladder", "Refusal"]
+__all__ = ["Ladder", "Refusal"]
 
 #: What a guard raises instead of a reservation.
 Refusal = BudgetExceeded | BudgetStoreError
-
-
-@dataclass(frozen=True, slots=True)
-class Climbed:
-    """An answer, the tier that gave it (None for a cache), and whether the budget allowed no better one."""
-
-    answer: Any
-    tier: Tier | None
-    degraded: bool = False
 
 
 class Step:
@@ -68,10 +58,10 @@ class Ladder:
         self._steps = tuple(Step(tier, i == last, books is not None) for i, tier in enumerate(tiers))
         self._books = books
 
-    async def climb(
-        self, trail: Trail, query: str, priority: Priority, first: int = 0, trusting: bool = False
-    ) -> Climbed:
+    async def climb(self, trail: Trail, query: str, priority: Priority, first: int = 0, trusting: bool = False) -> Any:
         """The first answer that is kept, from step `first` upward; every one is where `trusting`.
+
+        Who gave it, and whether for want of money, stands in the trail.
 
         Raises
         ------
@@ -81,7 +71,7 @@ class Ladder:
             If the budget refuses, and there is no cheaper answer.
         """
         refusal: Refusal | None = None
-        best: Climbed | None = None
+        best: Prediction | None = None
         refused_usd = math.inf
         untried = list(self._steps[:first])
         for step in self._steps[first:] if first else self._steps:
@@ -98,13 +88,14 @@ class Ladder:
             if prediction is None:
                 continue
             # Confidences of different models do not compare, so the highest tier's answer counts as the best.
-            best = Climbed(prediction.answer, step.tier)
+            best, trail.tier = prediction, step.tier
             if trusting or step.last or step.tier.keeps(prediction.confidence):
-                return best
+                return prediction.answer
         if refusal is None:
             raise AssertionError("the last step answers, raises or is refused")
+        trail.degraded = True
         if best is not None:
-            return Climbed(best.answer, best.tier, degraded=True)
+            return best.answer
         cheaper = [step for step in untried if step.reserve_usd < refused_usd]
         return await self._make_do(cheaper, query, priority, trail, refusal)
 
@@ -115,7 +106,7 @@ class Ladder:
         priority: Priority,
         trail: Trail,
         refusal: Refusal,
-    ) -> Climbed:
+    ) -> Any:
         """The answer of a step that was passed over before the budget refused: the dearest that it allows."""
         for step in sorted(steps, key=lambda step: step.reserve_usd, reverse=True):
             try:
@@ -123,7 +114,8 @@ class Ladder:
             except (BudgetExceeded, BudgetStoreError):
                 continue
             if prediction is not None:
-                return Climbed(prediction.answer, step.tier, degraded=True)
+                trail.tier = step.tier
+                return prediction.answer
         raise refusal
 
     async def _attempt(

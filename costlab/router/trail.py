@@ -24,6 +24,10 @@ class Trail:
     ----------
     attempts : list of Attempt
         One for each tier that it came to.
+    tier : Tier or None
+        Who gave the best answer so far.
+    degraded : bool
+        Whether the budget allowed no better one.
     cost_usd : float
         What it cost.
     owed_usd : float
@@ -38,11 +42,13 @@ class Trail:
 
     __slots__ = (
         "_clock", "_gate_error", "_gate_usd", "_since_s", "attempts", "bill", "cached_input_tokens", "cost_usd",
-        "input_tokens", "output_tokens", "owed_usd", "sent",
+        "degraded", "input_tokens", "output_tokens", "owed_usd", "sent", "tier",
     )  # fmt: skip
 
     def __init__(self, clock: Callable[[], float], started_s: float) -> None:
         self.attempts: list[Attempt] = []
+        self.tier: Tier | None = None
+        self.degraded = False
         self.cost_usd = self.owed_usd = self._gate_usd = 0.0
         self.input_tokens = self.cached_input_tokens = self.output_tokens = 0
         self.sent, self.bill = False, _NO_BILL

@@ -122,7 +122,7 @@ def test_who_waits_for_an_equal_request_fails_with_it_and_pays_the_look_up() -> 
     cascade = cached(tiers, ResponseCache(MemoryStore()), hooks=[told.append])
 
     async def scenario() -> list[Any]:
-        return await asyncio.gather(cascade.route("q"), cascade.route("q"), return_exceptions=True)
+        return [*await asyncio.gather(cascade.route("q"), cascade.route("q"), return_exceptions=True)]
 
     first, second = asyncio.run(scenario())
     assert isinstance(first, CascadeFailedError)
