@@ -1,23 +1,21 @@
 """What guards of both kinds do before and after they ask the store."""
 
 import logging
-import secrets
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count
 from threading import Lock
 
 from costlab import checks
 from costlab.errors import BudgetExceeded, BudgetStoreError, InvalidValueError
 from costlab.events import PRIORITIES, Priority, micro_usd
+from costlab.forks import UniqueNames
 from costlab.monitoring.budget.calendar import Calendar, Periods
 from costlab.monitoring.budget.limits import Account, level
 from costlab.monitoring.budget.policy import BudgetPolicy
 from costlab.monitoring.budget.records import Answer, Ask, AuditEntry, BudgetStatus, Close, Restart
 from costlab.monitoring.budget.stores.protocol import BudgetStore
-from costlab.monitoring.forks import after_fork
 
 __all__ = ["Alert", "Desk", "GuardCounts"]
 
@@ -71,7 +69,7 @@ class Desk:
         self._clock = clock
         self._calendar = Calendar(policy.timezone)
         self._on_alert = on_alert
-        self._new_token = new_token or Tokens()
+        self._new_token = new_token or UniqueNames()
         self._waiting: deque[Close] = deque()
         self._counts = dict.fromkeys(GuardCounts.__dataclass_fields__, 0)
         self._out = False
@@ -190,17 +188,3 @@ class Desk:
     def _count(self, name: str) -> None:
         with self._lock:
             self._counts[name] += 1
-
-
-class Tokens:
-    """Names that no other guard makes: a random part, which is another one after a fork, and a number."""
-
-    def __init__(self) -> None:
-        self._begin()
-        after_fork(self._begin)
-
-    def _begin(self) -> None:
-        self._prefix, self._numbers = secrets.token_hex(8), count()
-
-    def __call__(self) -> str:
-        return f"{self._prefix}-{next(self._numbers)}"

@@ -15,7 +15,7 @@ from costlab.monitoring import database
 from costlab.monitoring.budget import engine
 from costlab.monitoring.budget.limits import Account, Limits
 from costlab.monitoring.budget.records import Answer, Ask, AuditEntry, Close, Held, Restart
-from costlab.monitoring.forks import after_fork
+from costlab.forks import after_fork
 
 __all__ = ["SqliteBudgetStore"]
 

@@ -1,11 +1,13 @@
 """What must not be taken through a fork: open files of SQLite, and names that have to be unique."""
 
 import os
+import secrets
 import weakref
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
-__all__ = ["after_fork"]
+__all__ = ["UniqueNames", "after_fork"]
 
 
 def after_fork(method: Callable[[], Any]) -> None:
@@ -22,3 +24,18 @@ def after_fork(method: Callable[[], Any]) -> None:
                 alive()
 
         os.register_at_fork(after_in_child=in_child)
+
+
+class UniqueNames:
+    """Names that nobody else makes: a random part, which is another one after a fork, and a number."""
+
+    def __init__(self) -> None:
+        self._begin()
+        after_fork(self._begin)
+
+    def _begin(self) -> None:
+        self._prefix, self._numbers = secrets.token_hex(8), count()
+
+    def __call__(self) -> str:
+        """The next name."""
+        return f"{self._prefix}-{next(self._numbers)}"
