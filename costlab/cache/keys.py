@@ -36,7 +36,7 @@ _USUAL: Final = frozenset({"content", "role"})
 _pack = msgpack.packb
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, init=False)
 class Request:
     """What is asked of a model: all that changes the answer, and for whom.
 
@@ -76,6 +76,24 @@ class Request:
     namespace: str = ""
     version: str = ""
 
+    def __init__(
+        self,
+        *,
+        model: str,
+        messages: str | Sequence[Mapping[str, Any]],
+        parameters: Mapping[str, Any] | None = None,
+        namespace: str = "",
+        version: str = "",
+    ) -> None:
+        # One is made for every request; the constructor of a frozen dataclass takes half as long again, as it looks
+        # every field up by name.
+        set_model, set_messages, set_parameters, set_namespace, set_version = _SLOTS
+        set_model(self, model)
+        set_messages(self, messages)
+        set_parameters(self, {} if parameters is None else parameters)
+        set_namespace(self, namespace)
+        set_version(self, version)
+
     def within(self, namespace: str) -> Request:
         """The same request inside an outer `namespace`: that application's tenant, not another's of the same name."""
         return replace(self, namespace=json.dumps([namespace, self.namespace]))
@@ -98,6 +116,9 @@ class Request:
             messages[-1] = {name: value for name, value in messages[-1].items() if name != "content"}
             return request_key(replace(self, messages=messages), "scope")
         return request_key(self, "scope of a request without text")
+
+
+_SLOTS: Final = tuple(getattr(Request, name).__set__ for name in Request.__slots__)
 
 
 def request_key(request: Request, namespace: str = "") -> str:
