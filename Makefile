@@ -64,7 +64,7 @@ lab: $(VENV)/python.stamp  ## Open the lessons in JupyterLab
 	$(PIP) $(MODELS)
 	$(BIN)/jupyter lab --notebook-dir notebooks
 
-bench: $(VENV)/test.stamp  ## Speed of core, build or buy, cache and monitoring, as ratios to floors
+bench: $(VENV)/test.stamp  ## Speed of core, build or buy, cache, monitoring and router, as ratios to floors
 	$(BIN)/python benchmarks/core.py
 	$(BIN)/python benchmarks/build_vs_buy.py
 	$(BIN)/python benchmarks/cache.py
@@ -72,6 +72,7 @@ bench: $(VENV)/test.stamp  ## Speed of core, build or buy, cache and monitoring,
 	$(BIN)/python benchmarks/metrics.py
 	$(BIN)/python benchmarks/monitoring.py
 	$(BIN)/python benchmarks/report.py
+	$(BIN)/python benchmarks/router.py
 
 lesson: $(VENV)/test.stamp  ## Start a lesson: make lesson NAME=02_quantization
 	$(BIN)/python -m tools.notebooks new $(NAME)

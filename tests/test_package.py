@@ -30,6 +30,8 @@ HEAVY = (
     "pyarrow",
     "opentelemetry",
     "grafana_foundation_sdk",
+    "openai",
+    "sklearn",
 )
 CORE = (
     "costlab",
@@ -50,7 +52,10 @@ def run(code: str) -> str:
 
 
 MONITORING = ("alerts", "budget", "export", "importers", "ledger", "metrics", "report", "sample", "usage")
-LIGHT = ("cache", "cli", "lessons", "monitoring", "plotting", "tables", *(f"monitoring.{name}" for name in MONITORING))
+LIGHT = (
+    *("cache", "cli", "lessons", "monitoring", "plotting", "router", "tables"),
+    *(f"monitoring.{name}" for name in MONITORING),
+)
 
 
 @pytest.mark.parametrize("module", [*CORE, *(f"costlab.{name}" for name in LIGHT)])

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from costlab import checks
 from costlab.cache import Answer, Request
 from costlab.errors import BudgetExceeded, BudgetStoreError, InvalidValueError
 from costlab.events import PRIORITIES, Hook, Hooks, Outcome, Priority, RequestEvent, micro_usd
+from costlab.forks import UniqueNames
 from costlab.router.books import Books
 from costlab.router.climb import Ladder
 from costlab.router.results import CascadeFailedError, Routed
@@ -54,8 +55,10 @@ class Cascade:
         thresholds change, and old answers are left behind.
     deadline_s : float, optional
         Seconds for the whole route, > 0.
-    now, new_id : callable
-        Seconds since 1970, and a name for each request, for its event.
+    now : callable
+        Seconds since 1970-01-01 UTC, for events.
+    new_id : callable, optional
+        Makes a name for each request, unique among all that write to one ledger.
 
     Attributes
     ----------
@@ -118,20 +121,20 @@ class Cascade:
         cache_model: str | None = None,
         deadline_s: float | None = None,
         now: Callable[[], float] = time.time,
-        new_id: Callable[[], str] = lambda: secrets.token_hex(16),
+        new_id: Callable[[], str] | None = None,
     ) -> None:
         names = [tier.name for tier in tiers]
         if not names or len({*names, "cache"}) <= len(names):
             raise InvalidValueError("tiers", "at least one, each name used once, none of them 'cache'", names)
         self.tiers = tuple(tiers)
         self.hooks = Hooks(hooks)
-        self._cache = cache
         self._lookup_usd = checks.non_negative("cache_usd_per_lookup", cache_usd_per_lookup)
         self._cache_model = f"{self._KIND}: {', '.join(names)}" if cache_model is None else cache_model
-        self._clock, self._now, self._new_id = clock, now, new_id
+        self._clock, self._now, self._new_id = clock, now, new_id or UniqueNames()
         self._deadline_s = None if deadline_s is None else checks.positive("deadline_s", deadline_s)
         self._books = None if guard is None else Books(guard)
         self._ladder = Ladder(tiers, self._books)
+        self._answer = self._climb if cache is None else partial(self._look_up, cache)
 
     async def route(self, query: str, priority: Priority = "standard", *, tenant: str = "") -> Routed:
         """The answer to a query, with what was paid for it.
@@ -169,9 +172,9 @@ class Cascade:
         latency_s: float | None = None
         try:
             if self._deadline_s is None:
-                answer = await self._answer(query, priority, tenant, trail)
+                answer = await self._answer(trail, query, priority, tenant)
             else:
-                answer = await self._in_time(self._deadline_s, query, priority, tenant, trail)
+                answer = await self._in_time(self._deadline_s, trail, query, priority, tenant)
             latency_s = clock() - started_s
             outcome, name = ("cached", "cache") if trail.tier is None else ("ok", trail.tier.name)
             return Routed(answer, name, trail.cost_usd, latency_s, tuple(trail.attempts), trail.degraded)
@@ -188,7 +191,23 @@ class Cascade:
             if latency_s is None:
                 latency_s = clock() - started_s
                 trail.tier = self._last_tried(trail)
-            self._tell(trail, outcome, latency_s, tenant, priority)
+            tier = trail.tier
+            self.hooks.emit(
+                RequestEvent(
+                    request_id=self._new_id(),
+                    time_s=self._now(),
+                    tier="cache" if tier is None else tier.name,
+                    model="cache" if tier is None else tier.model_name,
+                    input_tokens=trail.input_tokens,
+                    cached_input_tokens=trail.cached_input_tokens,
+                    output_tokens=trail.output_tokens,
+                    cost_micro_usd=micro_usd("cost_usd", trail.cost_usd),
+                    latency_s=latency_s,
+                    outcome=outcome,
+                    tenant=tenant,
+                    priority=priority,
+                )
+            )
             if trail.owed_usd and self._books is not None:
                 await self._books.record(trail.owed_usd)
 
@@ -201,69 +220,43 @@ class Cascade:
         name = trail.attempts[-1].tier if trail.attempts else self.tiers[0].name
         return next(tier for tier in self.tiers if tier.name == name)
 
-    def _tell(self, trail: Trail, outcome: Outcome, latency_s: float, tenant: str, priority: Priority) -> None:
-        tier = trail.tier
-        self.hooks.emit(
-            RequestEvent(
-                request_id=self._new_id(),
-                time_s=self._now(),
-                tier="cache" if tier is None else tier.name,
-                model="cache" if tier is None else tier.model_name,
-                input_tokens=trail.input_tokens,
-                cached_input_tokens=trail.cached_input_tokens,
-                output_tokens=trail.output_tokens,
-                cost_micro_usd=micro_usd("cost_usd", trail.cost_usd),
-                latency_s=latency_s,
-                outcome=outcome,
-                tenant=tenant,
-                priority=priority,
-            )
-        )
-
-    async def _in_time(self, deadline_s: float, query: str, priority: Priority, tenant: str, trail: Trail) -> Any:
+    async def _in_time(self, deadline_s: float, trail: Trail, query: str, priority: Priority, tenant: str) -> Any:
         try:
             async with asyncio.timeout(deadline_s) as limit:
-                return await self._answer(query, priority, tenant, trail)
+                return await self._answer(trail, query, priority, tenant)
         except TimeoutError as error:
             if not limit.expired():
                 raise
             message = f"no answer within {deadline_s:g} s"
             raise CascadeFailedError(message, tuple(trail.attempts), trail.cost_usd) from error
 
-    async def _answer(self, query: str, priority: Priority, tenant: str, trail: Trail) -> Any:
-        if self._cache is None:
-            return await self._climb(trail, query, priority)
-        trail.look_up(self._lookup_usd)
-        asked = answered = False
-        answer: Any = None
-
-        async def call(_request: Any) -> Answer:
-            nonlocal answer, answered, asked
-            asked, before_usd = True, trail.cost_usd
-            answer = await self._climb(trail, query, priority)
-            answered = True
-            if trail.degraded:
-                raise _NotKept
-            return Answer(answer, trail.cost_usd - before_usd)
-
+    async def _look_up(self, cache: AnswerCache, trail: Trail, query: str, priority: Priority, tenant: str) -> Any:
+        trail.cost_usd = trail.owed_usd = self._lookup_usd
         request = Request(model=self._cache_model, messages=query, namespace=tenant)
         try:
-            found = await self._cache.get_or_call(request, call)
-        except (_NotKept, BudgetExceeded, BudgetStoreError):
-            if answered:
-                return answer
-            if asked:
-                raise
-            # An equal request of another priority was refused; this one may still be admitted.
-            return await self._climb(trail, query, priority)
+            found = await cache.get_or_call(request, partial(self._ask, trail, query, priority, tenant))
+        except (_NotKept, BudgetExceeded, BudgetStoreError) as error:
+            if not trail.asked:  # an equal request of another priority was refused; this one may still be admitted
+                return await self._climb(trail, query, priority, tenant)
+            if isinstance(error, _NotKept):
+                return error.answer
+            raise
         except CascadeFailedError as error:
-            if asked:
+            if trail.asked:
                 raise
             raise CascadeFailedError(f"an equal request under way: {error}", (), trail.cost_usd) from error
         return found.value
 
-    async def _climb(self, trail: Trail, query: str, priority: Priority) -> Any:
-        return await self._ladder.climb(trail, query, priority)
+    async def _ask(self, trail: Trail, query: str, priority: Priority, tenant: str, _request: Request) -> Answer:
+        """What the cache calls where it has no answer."""
+        trail.asked, before_usd = True, trail.cost_usd
+        answer = await self._climb(trail, query, priority, tenant)
+        if trail.degraded:
+            raise _NotKept(answer)
+        return Answer(answer, trail.cost_usd - before_usd)
+
+    def _climb(self, trail: Trail, query: str, priority: Priority, _tenant: str) -> Awaitable[Any]:
+        return self._ladder.climb(trail, query, priority)
 
 
 def _timed_out(error: CascadeFailedError) -> bool:
@@ -273,3 +266,7 @@ def _timed_out(error: CascadeFailedError) -> bool:
 
 class _NotKept(Exception):  # noqa: N818 - no error: it passes a degraded answer by the cache, which keeps no exceptions
     """An answer that the next request should not be given."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__("an answer that is not kept")
+        self.answer = answer

@@ -88,7 +88,7 @@ class ScoreRouter(Cascade):
         self._score, self._cuts = score, tuple(cuts)
         self._score_usd = checks.non_negative("score_usd_per_request", score_usd_per_request)
 
-    async def _climb(self, trail: Trail, query: str, priority: Priority) -> Any:
+    async def _climb(self, trail: Trail, query: str, priority: Priority, _tenant: str) -> Any:
         trail.look_up(self._score_usd)
         try:
             found = self._score(query)

@@ -34,6 +34,8 @@ class Trail:
         The part of it that no budget guard has heard of yet.
     input_tokens, cached_input_tokens, output_tokens : int
         Of all attempts together.
+    asked : bool
+        Whether it came to the tiers: not where a cache answered, or an equal request under way.
     sent : bool
         Whether a model has been asked in the attempt under way, and may send a bill for it.
     bill : (float, Usage or None) or None
@@ -41,21 +43,21 @@ class Trail:
     """
 
     __slots__ = (
-        "_clock", "_gate_error", "_gate_usd", "_since_s", "attempts", "bill", "cached_input_tokens", "cost_usd",
-        "degraded", "input_tokens", "output_tokens", "owed_usd", "sent", "tier",
+        "_clock", "_gate_error", "_gate_usd", "_since_s", "asked", "attempts", "bill", "cached_input_tokens",
+        "cost_usd", "degraded", "input_tokens", "output_tokens", "owed_usd", "sent", "tier",
     )  # fmt: skip
 
     def __init__(self, clock: Callable[[], float], started_s: float) -> None:
         self.attempts: list[Attempt] = []
         self.tier: Tier | None = None
-        self.degraded = False
+        self.degraded = self.asked = False
         self.cost_usd = self.owed_usd = self._gate_usd = 0.0
         self.input_tokens = self.cached_input_tokens = self.output_tokens = 0
         self.sent, self.bill = False, _NO_BILL
         self._clock, self._since_s, self._gate_error = clock, started_s, ""
 
     def look_up(self, usd: float) -> None:
-        """A look-up in a cache, or at whatever else chooses the way."""
+        """Something was asked that is no tier: a cache, a score."""
         self.cost_usd += usd
         self.owed_usd += usd
 
