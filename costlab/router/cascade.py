@@ -156,7 +156,7 @@ class Cascade:
         ------
         CascadeFailedError
             If the last tier fails, or the deadline passes; with the whole trail.
-        BudgetExceeded, BudgetStoreError
+        costlab.errors.BudgetExceeded, costlab.errors.BudgetStoreError
             If the guard refuses, or cannot ask its store and its policy is to refuse, and there is no cheaper answer.
         InvalidValueError, UnknownNameError
             If the tenant is no text, or there is no such priority.
