@@ -108,7 +108,7 @@ class Tier:
 
     @property
     def model_name(self) -> str:
-        """The name by which events call the model, the catalogue's where its price is from there, or else the tier's."""
+        """The name by which events call the model, as in the catalogue where its price is from there."""
         return self.price.model if isinstance(self.price, ApiPrice) else self.name
 
     @property
