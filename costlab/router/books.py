@@ -69,8 +69,8 @@ class Books:
         return reserved
 
     async def settle(self, reserved: Reserved, actual_usd: float) -> None:
-        """Record what was spent of a reservation; all of it is given back where that is nothing."""
-        await self._finish(reserved.settle(actual_usd) if actual_usd else reserved.cancel())
+        """Record what was spent of a reservation."""
+        await self._finish(reserved.settle(actual_usd))
 
     async def record(self, actual_usd: float) -> None:
         """Record what was spent without a reservation."""

@@ -83,6 +83,25 @@ def test_where_the_gate_sent_it_past_a_cheaper_tier_that_tier_answers_before_any
     assert books(guard) == (1_000_000, 0)
 
 
+def test_what_is_dearer_than_a_refused_tier_is_not_asked_for() -> None:
+    dear = says("d", 0.99)
+    tiers = [Tier("dear", dear, 5.0, 0.9, lambda _query: False), Tier("large", says("l"), 4.0)]
+    guard = budget(3.0)
+    with pytest.raises(BudgetExceeded):
+        route(Cascade(tiers, guard=guard))
+    assert (dear.calls, guard.counts.refused) == (0, 1)
+
+
+def test_what_was_paid_on_the_way_is_reserved_with_the_call() -> None:
+    """A dollar for the call and an eighth for the look-up are more than a dollar."""
+    tiers, cache = [Tier("only", says("a"), 1.0)], ResponseCache(MemoryStore())
+    assert route(Cascade(tiers, cache, budget(1.125), cache_usd_per_lookup=0.125)).cost_usd == 1.125
+    guard = budget(1.0)
+    with pytest.raises(BudgetExceeded):
+        route(Cascade(tiers, cache, guard, cache_usd_per_lookup=0.125), "another")
+    assert books(guard) == (125_000, 0)  # the look-up was paid all the same
+
+
 def test_a_cheaper_tier_above_the_refused_one_still_answers_in_full() -> None:
     tiers = [
         Tier("rented", says("r", 0.1), 4.0, 0.9),
@@ -192,13 +211,13 @@ def test_a_price_per_token_before_a_guard_needs_an_estimate() -> None:
 # --- cancellation ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("when", ["reserving", "calling", "settling"])
+@pytest.mark.parametrize("when", ["reserving", "calling", "settling", "settling a failure"])
 def test_a_cancelled_request_leaves_no_reservation_and_no_unpaid_bill(when: str) -> None:
     told: list[RequestEvent] = []
     store = SlowStore(0.02)
     policy = BudgetPolicy(daily_soft_usd=8, daily_hard_usd=10, monthly_usd=100)
     guard = AsyncBudgetGuard(policy, store, clock=lambda: START_S)
-    model = hangs() if when == "calling" else says("a")
+    model = {"calling": hangs(), "settling a failure": fails(ModelError("billed", Usage(7)))}.get(when, says("a"))
     tier = Tier("a", model, 1.0, abandoned_usd_per_request=0.25, max_concurrency=1)
     cascade = Cascade([tier], guard=guard, hooks=[told.append])
 
@@ -217,10 +236,11 @@ def test_a_cancelled_request_leaves_no_reservation_and_no_unpaid_bill(when: str)
         status = await guard.status()
         return status.day_spent_micro_usd, status.day_reserved_micro_usd
 
-    spent = {"reserving": 0, "calling": 250_000, "settling": 1_000_000}[when]
+    spent = {"reserving": 0, "calling": 250_000, "settling": 1_000_000, "settling a failure": 1_000_000}[when]
     assert asyncio.run(scenario()) == (spent, 0)
     # The event says what the books say, although the one who asked never saw the answer.
     assert [(event.outcome, event.cost_micro_usd) for event in told] == [("cancelled", spent)]
+    assert told[0].input_tokens == (7 if when == "settling a failure" else 0)
 
 
 async def until_called(model: ScriptedModel) -> None:
@@ -248,6 +268,25 @@ def test_a_request_cancelled_twice_still_settles() -> None:
         return status.day_spent_micro_usd, status.day_reserved_micro_usd
 
     assert asyncio.run(scenario()) == (250_000, 0)
+
+
+def test_a_bill_belongs_to_its_own_attempt() -> None:
+    """Cancelled at the second tier, before any bill of it came: the first one's is not paid twice."""
+    told: list[RequestEvent] = []
+    model = hangs()
+    tiers = [Tier("small", says("s"), 1.0, 0.9), Tier("large", model, 4.0)]
+    guard = budget(10.0)
+    cascade = Cascade(tiers, guard=guard, hooks=[told.append])
+
+    async def scenario() -> None:
+        task = asyncio.create_task(cascade.route("q"))
+        await until(lambda: model.running == 1)
+        task.cancel()
+        await asyncio.wait([task])
+
+    asyncio.run(scenario())
+    assert [event.cost_micro_usd for event in told] == [1_000_000]
+    assert books(guard) == (1_000_000, 0)
 
 
 def test_a_deadline_leaves_no_reservation_either() -> None:

@@ -157,6 +157,19 @@ def test_a_store_that_is_down_breaks_no_request() -> None:
     assert asyncio.run(cascade.route("q")).cost_usd == LOOKUP_USD + 5.0
 
 
+@pytest.mark.parametrize("deadline_s", [None, 60.0])
+def test_what_another_cache_raises_is_passed_on_as_it_is(deadline_s: float | None) -> None:
+    class Late:
+        async def get_or_call(self, _request: object, _call: object) -> Any:
+            raise TimeoutError("the cache took too long")
+
+    told: list[RequestEvent] = []
+    cascade = Cascade(two(), Late(), hooks=[told.append], deadline_s=deadline_s)
+    with pytest.raises(TimeoutError, match="the cache took too long"):
+        asyncio.run(cascade.route("q"))
+    assert [event.outcome for event in told] == ["error"]
+
+
 def test_a_failure_is_not_remembered() -> None:
     answers = iter([RuntimeError("broken"), Prediction("l", 0.9)])
     cascade = cached([Tier("large", ScriptedModel(lambda _query: next(answers)), 4.0)], ResponseCache(MemoryStore()))
