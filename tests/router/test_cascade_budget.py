@@ -271,22 +271,26 @@ def test_a_request_cancelled_twice_still_settles() -> None:
 
 
 def test_a_bill_belongs_to_its_own_attempt() -> None:
-    """Cancelled at the second tier, before any bill of it came: the first one's is not paid twice."""
+    """Cancelled while it waits for a place at the second tier: the first one's bill is not paid twice."""
     told: list[RequestEvent] = []
-    model = hangs()
-    tiers = [Tier("small", says("s"), 1.0, 0.9), Tier("large", model, 4.0)]
+    small, large = says("s"), hangs()
+    tiers = [Tier("small", small, 1.0, 0.9), Tier("large", large, 4.0, max_concurrency=1)]
     guard = budget(10.0)
     cascade = Cascade(tiers, guard=guard, hooks=[told.append])
 
     async def scenario() -> None:
-        task = asyncio.create_task(cascade.route("q"))
-        await until(lambda: model.running == 1)
-        task.cancel()
-        await asyncio.wait([task])
+        first = asyncio.create_task(cascade.route("q"))
+        await until(lambda: large.running == 1)
+        second = asyncio.create_task(cascade.route("q"))
+        await until(lambda: small.calls == 2)
+        await asyncio.sleep(0.005)
+        for task in (second, first):
+            task.cancel()
+            await asyncio.wait([task])
 
     asyncio.run(scenario())
-    assert [event.cost_micro_usd for event in told] == [1_000_000]
-    assert books(guard) == (1_000_000, 0)
+    assert [event.cost_micro_usd for event in told] == [1_000_000, 1_000_000]
+    assert books(guard) == (2_000_000, 0)
 
 
 def test_a_deadline_leaves_no_reservation_either() -> None:
