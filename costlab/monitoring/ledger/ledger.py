@@ -13,8 +13,8 @@ from typing import Any, Self
 from costlab import checks
 from costlab.errors import LedgerError
 from costlab.events import RequestEvent
-from costlab.monitoring import database
 from costlab.forks import after_fork
+from costlab.monitoring import database
 from costlab.monitoring.ledger import export
 from costlab.monitoring.ledger.schema import INSERT, LEDGER, NAMES, PAGE, SPAN, TOTALS
 from costlab.monitoring.ledger.totals import LedgerTotals

@@ -11,11 +11,11 @@ from typing import Any, Final, TypeVar
 
 from costlab import checks
 from costlab.errors import BudgetStoreError
+from costlab.forks import after_fork
 from costlab.monitoring import database
 from costlab.monitoring.budget import engine
 from costlab.monitoring.budget.limits import Account, Limits
 from costlab.monitoring.budget.records import Answer, Ask, AuditEntry, Close, Held, Restart
-from costlab.forks import after_fork
 
 __all__ = ["SqliteBudgetStore"]
 
