@@ -67,7 +67,7 @@ class ServiceTier:
     latency_s: float
 
 
-#: Shares, costs and latencies of the source lesson (S7): a million requests a day cost 3,803 dollars.
+#: As in the source lesson (S7), where a million requests a day cost 3,803 dollars.
 SERVICE_TIERS: Final = (
     ServiceTier("cache", "response-cache", 0.30, 0.00001, 0.002),
     ServiceTier("small", "distilbert-class", 0.40, 0.0005, 0.010),
@@ -75,7 +75,7 @@ SERVICE_TIERS: Final = (
     ServiceTier("large", "gpt-4o-class", 0.10, 0.03, 0.500),
 )
 
-#: Who asks: share of the ordinary requests, and priority at the budget guard.
+#: Who asks, with the share of the ordinary requests and the priority at the budget guard.
 SERVICE_TENANTS: Final[dict[str, tuple[float, Priority]]] = {
     "shop": (0.40, "standard"),
     "search": (0.25, "standard"),

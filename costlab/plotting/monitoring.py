@@ -79,8 +79,9 @@ def plot_tier_shares(groups: Sequence[Usage], *, limit_fraction: float | None = 
     hatches = ("", "//", "..", "\\\\", "")
     for place, tier in enumerate(tiers):
         share = [100 * requests.get((hour, tier), 0) / total[hour] for hour in hours]
-        style = {"color": colors[place % 5], "hatch": hatches[place % 5], "edgecolor": "white", "linewidth": 0.3}
-        ax.bar([_hour(hour) + 0.5 for hour in hours], share, 0.9, bottom=below, label=tier, **style)
+        color, hatch = colors[place % 5], hatches[place % 5]
+        middles = [_hour(hour) + 0.5 for hour in hours]
+        ax.bar(middles, share, 0.9, below, label=tier, color=color, hatch=hatch, edgecolor="white", linewidth=0.3)
         below = [low + more for low, more in zip(below, share, strict=True)]
     if limit_fraction is not None:
         ax.axhline(100 * limit_fraction, color="black", linestyle="--", label=f"limit {100 * limit_fraction:g} %")
@@ -141,8 +142,8 @@ def plot_idle(gpus: Sequence[GpuUsage], *, ax: Axes | None = None) -> Axes:
         )
         left = 0.0
         for name, hours, color, hatch in parts:
-            style = {"color": COLORS[color], "hatch": hatch, "edgecolor": "white"}
-            ax.barh(row, hours, 0.55, left=left, label=name if row == 0 else None, **style)
+            label = name if row == 0 else None
+            ax.barh(row, hours, 0.55, left, label=label, color=COLORS[color], hatch=hatch, edgecolor="white")
             left += hours
         ax.annotate(f" idle: {gpu.idle_cost_usd:,.2f} USD", (left, row), va="center", fontsize=SMALL)
     ax.set_yticks(range(len(gpus)), [str(gpu.key[0]) for gpu in gpus], fontsize=SMALL)
@@ -184,7 +185,7 @@ def plot_panel(panel: Panel, timelines: Sequence[Timeline], *, ax: Axes | None =
     Parameters
     ----------
     panel : Panel
-        One of :func:`costlab.monitoring.export.dashboard.panels` whose queries name recorded figures.
+        One of ``costlab.monitoring.export.dashboard.panels()`` whose queries name recorded figures.
     timelines : sequence of Timeline
         Figures of one day; those that the panel asks for are drawn.
     ax : matplotlib Axes, optional
