@@ -249,13 +249,7 @@ def _tokens(rng: np.random.Generator, median: float, log_spread: float, count: i
 
 
 class PlayedClock:
-    """A clock that shows what it is set to: for guards and stores while a day is played.
-
-    Attributes
-    ----------
-    now_s : float
-        Seconds since 1970-01-01 UTC.
-    """
+    """A clock that shows what its `now_s` is set to, in seconds since 1970-01-01 UTC, while a day is played."""
 
     __slots__ = ("now_s",)
 
