@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from costlab import checks
 from costlab.catalog import PRECISIONS, PRICINGS, current_gpu_prices, gpu, gpus
 from costlab.extras import require
+from costlab.monitoring.alerts import Incident
 from costlab.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["gpu_price_table", "gpu_spec_table", "unit_price_table"]
+__all__ = ["gpu_price_table", "gpu_spec_table", "incidents_table", "unit_price_table"]
 
 
 def gpu_price_table(
@@ -112,4 +114,44 @@ def unit_price_table(usd_per_hour: dict[str, float], precision: str = "fp16") ->
             }
         )
     table: DataFrame = pandas.DataFrame(rows).set_index("gpu")
+    return table
+
+
+def incidents_table(found: Iterable[Incident]) -> DataFrame:
+    """Alarms that were raised, a row each, in the order given.
+
+    Parameters
+    ----------
+    found : iterable of Incident
+        As :func:`costlab.monitoring.alerts.incidents` gives them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``fired`` and ``until`` (the time in UTC as ``14:04``; empty where the alarm still lasts), ``rule``,
+        ``of`` (the tier or GPU, where the figure is split), ``worst`` and ``severity``.
+
+    Raises
+    ------
+    MissingExtraError
+        If pandas is not installed.
+
+    Examples
+    --------
+    >>> from costlab.monitoring.alerts import Timeline, alert_rules, incidents
+    >>> busy = Timeline("costlab:gpu_utilization:now", "", (0.0, 600.0, 1200.0), (0.95, 0.99, 0.5))
+    >>> print(incidents_table(incidents(alert_rules(), [busy])).to_string(index=False))
+    fired until           rule of  worst severity
+    00:10 00:20 GpusOverloaded      0.99     page
+    """
+    pandas = require("pandas", "plots")
+
+    def moment(second: float | None) -> str:
+        return "" if second is None else f"{datetime.fromtimestamp(second, UTC):%H:%M}"
+
+    rows = [
+        (moment(one.fired_s), moment(one.until_s), one.rule.name, one.label, one.worst, one.rule.severity)
+        for one in found
+    ]
+    table: DataFrame = pandas.DataFrame(rows, columns=["fired", "until", "rule", "of", "worst", "severity"])
     return table

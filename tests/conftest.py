@@ -22,10 +22,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     built = tmp_path_factory.mktemp("site")
     command = [
         sys.executable,
-        "-m",
-        "jupyter_book.cli.main",
+        "-c",
+        "from jupyter_book.cli.main import main; main()",  # run by -m, the module only defines the command
         "build",
         str(ROOT),
+        "--all",
         "--path-output",
         str(built),
         "--quiet",

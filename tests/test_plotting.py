@@ -12,6 +12,9 @@ from costlab.cache.threshold import Lookup, evaluate_threshold
 from costlab.calculator import best_commitment, spot_job
 from costlab.catalog import current_gpu_prices
 from costlab.errors import InvalidValueError
+from costlab.monitoring.alerts import Timeline
+from costlab.monitoring.export.dashboard import panels
+from costlab.monitoring.usage import GpuUsage, Usage
 from costlab.sensitivity import Range, tornado
 from costlab.serving import roofline
 from tests import needs
@@ -44,6 +47,20 @@ REPORTS = [
     evaluate_threshold([Lookup(0.9, True), Lookup(0.8, False), Lookup(0.6, True)], t) for t in (0.95, 0.85, 0.7, 0.5)
 ]
 
+
+def used(*key: Any, requests: int = 10, cost_micro_usd: int = 1_000_000) -> Usage:
+    """A group of priced requests of which only number and cost matter."""
+    zeros = dict.fromkeys(set(Usage.__dataclass_fields__) - {"key"}, 0)
+    return Usage(**{**zeros, "key": key, "requests": requests, "cost_micro_usd": cost_micro_usd})  # type: ignore[arg-type]
+
+
+SPENT = {"without": [used(0), used(60, cost_micro_usd=3_000_000)], "with": [used(0)]}
+TIERS = [used(0, "small", requests=90), used(0, "large", cost_micro_usd=9_000_000), used(3600, "small")]
+GPUS = [GpuUsage(("a",), 24.0, 24.0, 12.0, 4.0, 8.0, 1.0, 24_000_000, 12_000_000, 4_000_000)]
+BUSY = Timeline("costlab:gpu_utilization_each:now", "a", (3600.0, 7200.0), (0.2, 0.8))
+REVENUE = Timeline("costlab:cost_of_revenue_fraction:1d", "", (3600.0, 7200.0), (0.03, 0.12))
+PANELS = {panel.title: panel for panel in panels()}
+
 FIGURES: dict[str, tuple[Callable[..., Any], str]] = {
     "price_comparison": (
         lambda **k: plotting.plot_price_comparison({"a": {"T4": 1}, "b": {"T4": 2, "L4": 3}}, **k),
@@ -74,6 +91,13 @@ FIGURES: dict[str, tuple[Callable[..., Any], str]] = {
         lambda **k: plotting.plot_capacity({"L4": roofline("Llama-3.1-8B", "L4")}, 400, 200, [50, 100, 150], **k),
         "ms",
     ),
+    "spend": (lambda **k: plotting.plot_spend(SPENT, {"soft": 2, "hard": 3}, **k), "USD"),
+    "tier_shares": (lambda **k: plotting.plot_tier_shares(TIERS, limit_fraction=0.15, **k), "%"),
+    "utilization": (lambda **k: plotting.plot_utilization([BUSY], {"low": 0.4}, **k), "%"),
+    "idle": (lambda **k: plotting.plot_idle(GPUS, **k), "GPU-hours"),
+    "overshoot": (lambda **k: plotting.plot_overshoot({"a": {1: 1.0, 8: 8.0}, "b": {1: 1.0}}, 1.0, **k), "USD"),
+    "panel_number": (lambda **k: plotting.plot_panel(PANELS["Cost of revenue"], [REVENUE, BUSY], **k), "%"),
+    "panel_lines": (lambda **k: plotting.plot_panel(PANELS["Utilization of each GPU"], [BUSY], **k), "%"),
     "ranges": (lambda **k: plotting.plot_ranges({"a": (-5, 1, 20)}, {"a": 3}, **k), "USD a month"),
 }
 
@@ -170,3 +194,47 @@ def test_numbers_are_short() -> None:
 
 def test_colours_are_told_apart_by_name() -> None:
     assert len(set(plotting.COLORS.values())) == len(plotting.COLORS) >= 5
+
+
+def test_spend_is_summed_over_the_day_and_the_limits_carry_their_amounts() -> None:
+    ax: Any = plotting.plot_spend(SPENT, {"soft": 2, "hard": 3})
+    lines = {line.get_label(): list(line.get_ydata()) for line in ax.lines}
+    assert (lines["without"], lines["with"]) == ([1.0, 4.0], [1.0])
+    assert [text.get_text() for text in ax.texts] == ["soft 2", "hard 3"]
+
+
+def test_the_dearest_tier_stands_at_the_bottom() -> None:
+    ax: Any = plotting.plot_tier_shares(TIERS, limit_fraction=0.15)
+    bottom = [bar.get_height() for bar in ax.patches if bar.get_y() == 0]
+    assert bottom[0] == 10.0  # 10 of 100 requests go to the large tier
+    assert ax.containers[0].get_label() == "large"
+    assert [line.get_ydata()[0] for line in ax.lines] == [15.0]
+
+
+def test_paid_hours_are_parted_by_how_busy_they_were() -> None:
+    ax: Any = plotting.plot_idle(GPUS)
+    assert [bar.get_width() for bar in ax.patches] == [8.0, 4.0, 12.0]
+    assert "12.00 USD" in ax.texts[0].get_text()
+
+
+def test_a_panel_shows_its_last_value_and_whether_that_is_beyond_its_threshold() -> None:
+    ax: Any = plotting.plot_panel(PANELS["Cost of revenue"], [REVENUE])
+    (number,) = ax.texts
+    assert (number.get_text(), number.get_color()) == ("12.0 %", plotting.COLORS["orange"])
+    calm = Timeline(REVENUE.recording, "", REVENUE.times_s, (0.12, 0.03))
+    ax = plotting.plot_panel(PANELS["Cost of revenue"], [calm])
+    assert (ax.texts[0].get_text(), ax.texts[0].get_color()) == ("3.0 %", plotting.COLORS["green"])
+    assert ax.get_title(loc="left") == "Cost of revenue"
+
+
+def test_a_panel_draws_the_last_day_only() -> None:
+    two_days = Timeline(REVENUE.recording, "", (3600.0, 86_400.0, 90_000.0), (0.5, 0.4, 0.03))
+    ax: Any = plotting.plot_panel(PANELS["Cost of revenue"], [two_days])
+    assert list(ax.lines[0].get_xdata()) == [1.0]
+
+
+def test_a_panel_without_its_figures_is_refused() -> None:
+    with pytest.raises(InvalidValueError, match="timelines must be given for costlab:cost_of_revenue_fraction:1d"):
+        plotting.plot_panel(PANELS["Cost of revenue"], [BUSY])
+    with pytest.raises(InvalidValueError, match="panel must be one with a unit of"):
+        plotting.plot_panel(PANELS["Latency"], [BUSY])

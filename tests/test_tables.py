@@ -8,7 +8,8 @@ from tests import needs
 
 needs.extra("pandas", "plots")
 
-from costlab.tables import gpu_price_table, gpu_spec_table, unit_price_table  # noqa: E402
+from costlab.monitoring.alerts import Timeline, alert_rules, incidents  # noqa: E402
+from costlab.tables import gpu_price_table, gpu_spec_table, incidents_table, unit_price_table  # noqa: E402
 
 
 def test_lesson_table_has_a_row_per_gpu_with_kind_and_date() -> None:
@@ -55,3 +56,17 @@ def test_unit_prices_refuse_what_is_unknown() -> None:
         unit_price_table({"T4": 0.5}, precision="bf16")
     with pytest.raises(InvalidValueError, match=r"usd_per_hour\['T4'\] must be a number > 0, got 0"):
         unit_price_table({"T4": 0})
+
+
+def test_an_alarm_that_still_lasts_has_no_end_in_the_table() -> None:
+    line = Timeline("costlab:gpu_utilization_each:now", "a", (0.0, 7200.0, 7260.0), (0.05, 0.01, 0.02))
+    (row,) = incidents_table(incidents(alert_rules(), [line])).to_dict("records")
+    assert row == {
+        "fired": "02:00",
+        "until": "",
+        "rule": "GpuIdle",
+        "of": "a",
+        "worst": 0.01,
+        "severity": "ticket",
+    }
+    assert list(incidents_table([]).columns) == list(row)

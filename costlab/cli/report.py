@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -135,7 +137,7 @@ def _print(found: Any, name: str) -> None:
     total = found.total
     typer.echo(f"{name}: {total.requests:,} requests, {moment(total.first_s)} to {moment(total.last_s)} UTC")
     for what, words in facts(found):
-        typer.echo(f"  {what}: {words}")
+        _say(f"  {what}: {words}", 4)
     for kind, groups in (("tier", found.tiers), ("model", found.models), ("tenant", found.tenants)):
         if len(groups) == 1 and not groups[0].key[0]:
             continue  # a log of one nameless tenant
@@ -164,12 +166,19 @@ def _print(found: Any, name: str) -> None:
     typer.echo("largest savings:" if found.savings else "no saving found that is worth a line")
     for number, one in enumerate(found.savings, 1):
         monthly = "" if one.usd_per_month is None else f" ({usd(one.usd_per_month)} a month)"
-        typer.echo(f"  {number}. {usd(one.usd)}{monthly}: {one.action}")
-        typer.echo(f"     {one.how}")
+        _say(f"  {number}. {usd(one.usd)}{monthly}: {one.action}", 5)
+        _say(f"     {one.how}", 5)
     if len(found.savings) > 1:
         typer.echo("  they overlap: the same dollar may be in two of them")
     for note in found.notes:
-        typer.echo(f"note: {note}")
+        _say(f"note: {note}", 6)
+
+
+def _say(line: str, indent: int) -> None:
+    """A line, broken between words where it is longer than the terminal is wide."""
+    width = max(40, shutil.get_terminal_size((120, 24)).columns)
+    hang = " " * indent
+    typer.echo(textwrap.fill(line, width, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False))
 
 
 def _print_trend(found: Any) -> None:

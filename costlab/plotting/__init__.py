@@ -20,6 +20,14 @@ from costlab.plotting.gpu import (
     plot_spot,
     plot_useful_hour,
 )
+from costlab.plotting.monitoring import (
+    plot_idle,
+    plot_overshoot,
+    plot_panel,
+    plot_spend,
+    plot_tier_shares,
+    plot_utilization,
+)
 from costlab.plotting.serving import plot_capacity, plot_predictions, plot_ranges
 from costlab.plotting.style import COLORS
 
@@ -31,17 +39,23 @@ __all__ = [
     "plot_commitment",
     "plot_cost_curve",
     "plot_demand",
+    "plot_idle",
     "plot_interval",
     "plot_migration",
     "plot_net_saving",
+    "plot_overshoot",
+    "plot_panel",
     "plot_payback",
     "plot_predictions",
     "plot_price_comparison",
     "plot_price_spread",
     "plot_ranges",
     "plot_similarities",
+    "plot_spend",
     "plot_spot",
     "plot_threshold",
+    "plot_tier_shares",
     "plot_tornado",
     "plot_useful_hour",
+    "plot_utilization",
 ]

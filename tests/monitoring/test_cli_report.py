@@ -42,6 +42,17 @@ def test_a_sample_log_is_reported_with_something_to_act_on(run: Run, logs: Path)
         assert text in out
 
 
+def test_long_lines_are_broken_between_words_where_the_terminal_ends(
+    run: Run, logs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    _, out, _ = run("report", str(logs / "log.parquet"), "--gpu-hours", str(logs / "gpus.csv"))
+    told = out[out.index("largest savings") :].splitlines()
+    assert max(len(line) for line in told) <= 60
+    assert told[-1].startswith("      ")  # the note goes on under itself
+    assert "--gpu-bill-apart" in told[-1] + told[-2]
+
+
 def test_json_is_one_object_and_html_one_file(run: Run, logs: Path, tmp_path: Path) -> None:
     status, out, err = run("report", str(logs / "log.parquet"), "--json", "--html", str(tmp_path / "r.html"))
     assert (status, err) == (0, f"wrote {tmp_path / 'r.html'}\n")

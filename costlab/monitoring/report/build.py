@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
@@ -153,9 +153,25 @@ def build_report(
         idle_usd=sum(gpu.idle_cost_usd for gpu in gpus),
         covered_hours=covered_hours,
         savings=savings(cells, hours, gpus, covered_hours)[:3],
-        notes=tuple(notes),
+        notes=(*notes, *_about_gpu_bill(total, gpus, gpu_bill_apart)),
         unpriced_models=dict(unpriced_models or {}),
     )
+
+
+def _about_gpu_bill(total: Usage, gpus: Sequence[GpuUsage], apart: bool) -> Iterator[str]:
+    """Whether the costs of the requests contain the GPUs, which a reader has to know and cannot see."""
+    bill = sum(gpu.cost_micro_usd for gpu in gpus)
+    if not gpus:
+        return
+    if apart:
+        yield "the cost per request and per conversion contains the GPU bill, which came on top of the requests' costs"
+    elif bill > total.cost_micro_usd:
+        yield (
+            "the GPU bill is larger than the cost of all requests, so those can hardly contain it: "
+            "--gpu-bill-apart adds it to the cost per request"
+        )
+    else:
+        yield "the requests' costs are taken to contain the GPU bill; where they do not, --gpu-bill-apart adds it"
 
 
 def _dearest_first(groups: Sequence[Usage]) -> tuple[Usage, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from costlab.catalog import api_price
@@ -123,12 +124,14 @@ def _runaway(hours: Sequence[Usage]) -> Found | None:
         excess = sum(one.cost_usd - ordinary for one in loud)
         if loud and ordinary > 0 and (worst is None or excess > worst[2]):
             who = f"tenant {tenant}" if tenant else "this service"
+            dearest = max(loud, key=lambda one: one.cost_micro_usd)
+            when = datetime.fromtimestamp(dearest.key[1], UTC).strftime("%Y-%m-%d %H:%M")
             worst = (
                 "runaway",
-                f"put a budget on {who}: it spent ${max(one.cost_usd for one in loud):,.2f} in one hour",
+                f"put a budget on {who}: it spent ${dearest.cost_usd:,.2f} in one hour, from {when} UTC",
                 excess,
                 f"{len(loud)} of its {len(its)} hours cost more than {RUNAWAY_FACTOR:g} times its median hour of "
-                f"${ordinary:,.2f}; what they cost above the median",
+                f"${ordinary:,.2f}; what they cost above the median. Totals and rates a month contain it",
             )
     return worst
 

@@ -68,7 +68,7 @@ def test_a_runaway_hour_is_worth_what_it_cost_above_the_median() -> None:
     found = saving(build_report(log(rows)), "runaway")
     assert found.usd == 48.0
     assert found.usd_per_month is None  # it happened once
-    assert "put a budget on tenant t: it spent $50.00 in one hour" in found.action
+    assert "put a budget on tenant t: it spent $50.00 in one hour, from 1970-01-01 07:00 UTC" in found.action
     rows[7]["cost_micro_usd"] = 10_000_000  # exactly five times: ordinary
     assert saving(build_report(log(rows)), "runaway") is None
 
@@ -105,6 +105,22 @@ def test_idle_and_underused_gpus() -> None:
     # 13 hours of work fit into 20 hours at 65 %.
     assert saving(report, "underused_gpus").usd == pytest.approx(80.0)
     assert [gpu.key[0] for gpu in report.gpus] == ["a", "b", "c"]
+
+
+def test_it_is_said_whether_the_gpu_bill_is_in_the_costs() -> None:
+    hours = pa.table(
+        {"time_s": [0.0], "gpu": ["a"], "hours": [2.0], "usd_per_hour": [1.0], "utilization_fraction": [0.7]}
+    )
+    cheap, dear = log([{}]), log([{"cost_micro_usd": 2_000_000}])  # against a GPU bill of 2 dollars
+    assert "the GPU bill is larger than the cost of all requests" in build_report(cheap, hours).notes[-1]
+    assert "are taken to contain the GPU bill" in build_report(dear, hours).notes[-1]
+    apart = build_report(cheap, hours, gpu_bill_apart=True, notes=["read so"])
+    assert apart.notes[0] == "read so"
+    assert apart.notes[1:] == (
+        "the cost per request and per conversion contains the GPU bill, which came on top of the requests' costs",
+    )
+    assert apart.metrics.cost_per_request_usd == 3.0
+    assert build_report(cheap).notes == ()
 
 
 def test_only_three_savings_and_none_that_is_trifling() -> None:
