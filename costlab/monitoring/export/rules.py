@@ -46,7 +46,8 @@ def prometheus_rules(rules: Sequence[AlertRule] | None = None) -> dict[str, Any]
     Returns
     -------
     dict
-        Groups of recording and alerting rules, to be written as YAML.
+        One group of recording and alerting rules, to be written as YAML. Prometheus evaluates a group from the top down
+        and different groups at any time, so that in two of them an alarm would see figures up to an interval old.
 
     Raises
     ------
@@ -55,12 +56,7 @@ def prometheus_rules(rules: Sequence[AlertRule] | None = None) -> dict[str, Any]
     """
     rules = alert_rules() if rules is None else rules
     recorded = [{"record": one.name, "expr": one.promql} for one in recordings()]
-    return {
-        "groups": [
-            {"name": "costlab-figures", "rules": recorded},
-            {"name": "costlab-alerts", "rules": [_alert(rule) for rule in rules]},
-        ]
-    }
+    return {"groups": [{"name": "costlab", "rules": [*recorded, *(_alert(rule) for rule in rules)]}]}
 
 
 def _alert(rule: AlertRule) -> dict[str, Any]:

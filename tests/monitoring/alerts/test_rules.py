@@ -46,6 +46,13 @@ def test_the_rules_are_those_of_the_source_lesson() -> None:
     assert found == LESSON
 
 
+def test_figures_are_computed_before_the_alarms_that_read_them() -> None:
+    """In one group, where the order is certain; Prometheus starts different groups in any order."""
+    (group,) = prometheus_rules()["groups"]
+    kinds = ["record" if "record" in rule else "alert" for rule in group["rules"]]
+    assert kinds == ["record"] * len(recordings()) + ["alert"] * len(RULES)
+
+
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_the_threshold_itself_is_no_alarm_and_what_is_beyond_is(rule: AlertRule) -> None:
     long = int(rule.for_s / 60) + 5

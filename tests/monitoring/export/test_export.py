@@ -187,7 +187,7 @@ def test_a_real_prometheus_scrapes_the_exporter_and_answers_every_query(scraped:
 
 
 def firing(address: str) -> set[str]:
-    """The alarms that are raised, once there are any: alerts are evaluated after figures."""
+    """The alarms that are raised, once there are any: the rules are evaluated every second."""
     for _ in range(60):
         alerts = ask(f"{address}/api/v1/alerts")["data"]["alerts"]
         found = {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
