@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -60,6 +59,7 @@ def calibrate(
     confidence_level: float = 0.95,
     seed: int = 0,
     steps: int = 25,
+    next_queries: int | None = None,
 ) -> Calibrated:
     r"""The cheapest cascade whose share of right answers is at least a floor, with confidence.
 
@@ -85,6 +85,8 @@ def calibrate(
         Seed of the split.
     steps : int
         Thresholds tried per tier; see :func:`cost_quality_curve`.
+    next_queries : int, optional
+        Promise it for the next so many queries, luck included, and not only in the long run: see the notes.
 
     Returns
     -------
@@ -99,6 +101,10 @@ def calibrate(
     -----
     The promise holds for traffic like the labelled queries. When the traffic gets harder it is void.
 
+    It is about the long run. A cascade that is right just often enough there falls below the floor in half of all weeks.
+    With `next_queries`, half of :math:`\alpha` is spent on that: the tests are made at :math:`\alpha / 2` against the
+    least long-run quality with which so many queries fall below the floor at most as often as :math:`\alpha / 2`.
+
     References
     ----------
     Angelopoulos et al. (2021), Learn then Test: calibrating predictive algorithms to achieve risk control,
@@ -111,16 +117,21 @@ def calibrate(
     if not np.isin(outcomes.correct, (0.0, 1.0)).all():
         raise InvalidValueError("outcomes", "answers that are right or wrong", "graded ones")
     shuffled = np.random.default_rng(checks.whole("seed", seed)).permutation(len(outcomes))
+    tested_floor = quality_floor_fraction
+    if next_queries is not None:
+        alpha /= 2
+        checks.whole("next_queries", next_queries, at_least=1)
+        tested_floor = _long_run_floor(quality_floor_fraction, next_queries, alpha)
     part = len(outcomes) // 3
     finding, testing = outcomes.rows(shuffled[:part]), outcomes.rows(shuffled[part:])
     accepted: list[tuple[float, tuple[str, ...], tuple[float, ...]]] = []
     tested = 0
-    for tiers, thresholds in _candidates(finding, quality_floor_fraction, steps):
+    for tiers, thresholds in _candidates(finding, tested_floor, steps):
         tested += 1
         played = play(testing.only(tiers), thresholds)
         right = round(float(played.correct.sum()))
         # At least so many right is at most so many wrong, of which there are fewer to add up.
-        if at_most(len(testing) - right, len(testing), 1.0 - quality_floor_fraction) > alpha:
+        if at_most(len(testing) - right, len(testing), 1.0 - tested_floor) > alpha:
             break
         accepted.append((played.usd_per_request, tiers, thresholds))
     last = (outcomes.tiers[-1],)
@@ -136,6 +147,16 @@ def calibrate(
         quality_fraction=whole.quality_fraction,
         tested=tested,
     )
+
+
+def _long_run_floor(floor: float, queries: int, alpha: float) -> float:
+    """The least share of right answers with which a sample falls below the floor with a chance of alpha at most."""
+    too_few = math.ceil(floor * queries - 1e-9) - 1
+    low, high = floor, 1.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (low, middle) if at_most(too_few, queries, middle) <= alpha else (middle, high)
+    return high
 
 
 def _candidates(outcomes: Outcomes, floor: float, steps: int) -> list[tuple[tuple[str, ...], tuple[float, ...]]]:
@@ -212,9 +233,3 @@ def _report(played: Played, tiers: int, level: float) -> Report:
     error = float(played.usd.std(ddof=1) / math.sqrt(queries)) if queries > 1 else math.nan
     shares = tuple(float(share) for share in served)
     return Report(queries, played.quality_fraction, low, high, played.usd_per_request, error, shares)
-
-
-def thresholds_text(tiers: Sequence[str], thresholds: Sequence[float]) -> str:
-    """Thresholds in words: ``tfidf above 0.83, else minilm``."""
-    kept = [f"{tier} above {limit:.3g}" for tier, limit in zip(tiers, thresholds, strict=False)]
-    return ", else ".join([*kept, tiers[-1]])

@@ -118,29 +118,54 @@ def expected_calibration_error(confidence: Any, correct: Any, bins: int = 10) ->
 
 
 class TemperatureScaling:
-    r"""Confidence with its log-odds divided by a temperature: above 1 a model becomes less sure, below 1 surer.
+    r"""Probabilities with their logarithms divided by a temperature: above 1 a model becomes less sure, below 1 surer.
 
-    .. math:: \text{confidence}' = \sigma\!\left(\frac{\text{logit}(\text{confidence})}{T}\right)
+    .. math:: p'_c = \frac{p_c^{1/T}}{\sum_k p_k^{1/T}}
 
-    :math:`T` is the one that makes the labelled answers most likely. The order of the answers is kept, so that the
-    same queries escalate at a suitable threshold; what changes is what a threshold means.
+    :math:`T` is the one that makes the right answers most likely. The likeliest class stays the likeliest, so no answer
+    changes; what changes is what a threshold means.
+
+    Where only the probability of the chosen answer is known, it and its complement are the two classes. With more than
+    two classes, fit all probabilities: from one number of 0.3 nobody can tell whether the rest lies on one class or on
+    seventy, and a temperature never lifts it above a half.
 
     References
     ----------
     Guo et al. (2017), On calibration of modern neural networks, ICML, https://arxiv.org/abs/1706.04599
+
+    Examples
+    --------
+    A model gives 90 % to its answer and is right in three of four. How sure should it have been?
+
+    >>> scaling = TemperatureScaling().fit([0.9] * 4, [1, 1, 1, 0])
+    >>> round(scaling.temperature, 2), scaling.transform([0.9]).round(3).tolist()
+    (2.0, [0.75])
     """
 
     def __init__(self) -> None:
         self.temperature = 1.0
 
     def fit(self, confidence: Any, correct: Any) -> TemperatureScaling:
-        """Find the temperature, between 0.05 and 20, on labelled answers."""
-        sure, right = _pairs(confidence, correct)
-        odds = _logit(sure)
+        """Find the temperature, between 0.05 and 20, on labelled answers.
+
+        Parameters
+        ----------
+        confidence : array-like of float, shape (queries,) or (queries, classes)
+            Probability of the chosen answer, or of every class.
+        correct : array-like, shape (queries,)
+            Whether each answer is right; or the column of the right class.
+
+        Raises
+        ------
+        InvalidValueError
+            If the shapes do not fit or a value is outside its domain.
+        """
+        logs = _log_classes(confidence)
+        target = _target(confidence, correct, logs.shape[1])
 
         def loss(temperature: float) -> float:
-            scaled = odds / temperature
-            return float((np.logaddexp(0.0, scaled) - right * scaled).mean())
+            scaled = logs / temperature
+            return float((np.logaddexp.reduce(scaled, axis=1) - (target * scaled).sum(axis=1)).mean())
 
         # Golden-section search in the logarithm: the loss has one minimum there.
         low, high, golden = np.log(0.05), np.log(20.0), (np.sqrt(5) - 1) / 2
@@ -151,15 +176,32 @@ class TemperatureScaling:
         return self
 
     def transform(self, confidence: Any) -> NDArray[np.float64]:
-        """Calibrated confidences."""
-        scaled: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-_logit(np.asarray(confidence)) / self.temperature))
-        return scaled
+        """Calibrated probabilities, in the shape of those given."""
+        scaled = _log_classes(confidence) / self.temperature
+        chances: NDArray[np.float64] = np.exp(scaled - np.logaddexp.reduce(scaled, axis=1, keepdims=True))
+        return chances if np.ndim(confidence) == 2 else chances[:, 0]
 
 
-def _logit(confidence: NDArray[np.float64]) -> NDArray[np.float64]:
-    inner = np.clip(confidence.astype(np.float64), EDGE, 1.0 - EDGE)
-    odds: NDArray[np.float64] = np.log(inner) - np.log1p(-inner)
-    return odds
+def _log_classes(confidence: Any) -> NDArray[np.float64]:
+    """Logarithms of the probabilities of all classes, shape (queries, classes)."""
+    chances = np.asarray(confidence, dtype=np.float64)
+    if chances.ndim == 1:
+        chances = np.stack([chances, 1.0 - chances], axis=1)
+    if chances.ndim != 2 or not ((chances >= 0) & (chances <= 1)).all():
+        raise InvalidValueError("confidence", "probabilities, one for each query or a row of them", chances.shape)
+    logs: NDArray[np.float64] = np.log(np.clip(chances, EDGE, 1.0 - EDGE))
+    return logs
+
+
+def _target(confidence: Any, correct: Any, classes: int) -> NDArray[np.float64]:
+    """Which class was right, shape (queries, classes): 1 there, 0 elsewhere."""
+    if np.ndim(confidence) != 2:
+        _, right = _pairs(confidence, correct)
+        return np.stack([right, 1.0 - right], axis=1)
+    column = np.asarray(correct)
+    if column.shape != (len(confidence),) or not np.isin(column, np.arange(classes)).all():
+        raise InvalidValueError("correct", f"the right class of each query, 0 to {classes - 1}", column.shape)
+    return np.eye(classes)[column.astype(np.intp)]
 
 
 class IsotonicScaling:

@@ -32,6 +32,20 @@ def test_the_promise_holds_for_traffic_not_seen() -> None:
     assert cheaper > 80
 
 
+def test_a_promise_for_the_next_queries_holds_on_so_many() -> None:
+    """20 fits on 900 queries, each judged on the next 900 alone, luck included."""
+    kept, long_run = 0, 0
+    for seed in range(20):
+        whole = table(seed, 1800)
+        first, rest = whole.rows(slice(0, 900)), whole.rows(slice(900, None))
+        fit = calibrate(first, 0.82, seed=seed, steps=12, next_queries=900)
+        assert fit.found
+        kept += report(rest, fit).quality_fraction >= 0.82
+        long_run += calibrate(first, 0.82, seed=seed, steps=12).usd_per_request < fit.usd_per_request
+    assert kept >= 19
+    assert long_run > 10  # it costs something: the long run alone is promised for less
+
+
 def test_a_promise_that_cannot_be_kept_is_not_made() -> None:
     fit = calibrate(table(0, 300), 0.99)
     assert not fit.found
@@ -81,6 +95,37 @@ def test_temperature_finds_how_much_too_sure_a_model_is() -> None:
     assert scaling.temperature == pytest.approx(2.0, rel=0.08)
     assert expected_calibration_error(scaling.transform(sure), right) < 0.02 < expected_calibration_error(sure, right)
     assert (np.diff(scaling.transform(np.sort(sure))) >= 0).all()  # the order is kept
+
+
+def many_classes(queries: int = 4000, classes: int = 20) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of twenty classes, told with half of the log-odds that they have: a model too unsure of itself."""
+    rng = np.random.default_rng(2)
+    logs = rng.normal(0, 2, (queries, classes))
+    true = np.exp(logs - np.logaddexp.reduce(logs, axis=1, keepdims=True))
+    right = (true.cumsum(axis=1) < rng.random((queries, 1))).sum(axis=1)
+    told = np.sqrt(true)
+    return told / told.sum(axis=1, keepdims=True), right
+
+
+def test_with_many_classes_a_temperature_needs_all_their_probabilities() -> None:
+    told, right = many_classes()
+    sure, correct = told.max(axis=1), told.argmax(axis=1) == right
+    scaling = TemperatureScaling().fit(told, right)
+    assert scaling.temperature == pytest.approx(0.5, rel=0.05)
+    scaled = scaling.transform(told)
+    assert np.allclose(scaled.sum(axis=1), 1.0)
+    assert (scaled.argmax(axis=1) == told.argmax(axis=1)).all()  # no answer changes
+    assert expected_calibration_error(scaled.max(axis=1), correct) < 0.03
+    alone = TemperatureScaling().fit(sure, correct).transform(sure)
+    assert expected_calibration_error(alone, correct) > 0.05
+
+
+@pytest.mark.parametrize(
+    ("told", "right"), [([[0.5, 0.5]], [2]), ([[0.5, 0.5]], [0, 1]), ([[0.5, 1.5]], [0]), ([[[0.5]]], [0])]
+)
+def test_probabilities_and_classes_are_checked(told: list[list[float]], right: list[int]) -> None:
+    with pytest.raises(InvalidValueError):
+        TemperatureScaling().fit(told, right)
 
 
 def test_isotonic_steps_do_as_well() -> None:
