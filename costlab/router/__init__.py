@@ -23,7 +23,18 @@ from costlab.router.evaluate import (
     quality_at,
     saving_at_equal_quality,
 )
-from costlab.router.models import Model, ModelError, Prediction, ScriptedModel, Usage
+from costlab.router.models import (
+    ClassifierModel,
+    EmbeddingModel,
+    EnsembleModel,
+    Model,
+    ModelError,
+    ModelTimeoutError,
+    Prediction,
+    ScriptedModel,
+    Usage,
+    mean_probability,
+)
 from costlab.router.outcomes import Outcomes, Played, play, play_routed
 from costlab.router.policy import Expectation, Stage, StageShare, WorkedExample, expected, worked_example
 from costlab.router.results import Attempt, CascadeFailedError, Routed
@@ -37,12 +48,16 @@ __all__ = [
     "Calibrated",
     "Cascade",
     "CascadeFailedError",
+    "ClassifierModel",
+    "EmbeddingModel",
+    "EnsembleModel",
     "Expectation",
     "Gate",
     "Guard",
     "IsotonicScaling",
     "Model",
     "ModelError",
+    "ModelTimeoutError",
     "Outcomes",
     "Played",
     "Point",
@@ -70,6 +85,7 @@ __all__ = [
     "expected",
     "expected_calibration_error",
     "hull",
+    "mean_probability",
     "play",
     "play_routed",
     "quality_at",
