@@ -32,6 +32,7 @@ from costlab.router.models import (
     ModelTimeoutError,
     Prediction,
     ScriptedModel,
+    TransformersModel,
     Usage,
     mean_probability,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "StageShare",
     "TemperatureScaling",
     "Tier",
+    "TransformersModel",
     "Usage",
     "WorkedExample",
     "apgr",

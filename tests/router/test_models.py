@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from costlab.router.models import (
     ModelTimeoutError,
     Prediction,
     ScriptedModel,
+    TransformersModel,
     Usage,
     mean_probability,
 )
@@ -127,3 +130,89 @@ def test_the_mean_probability_is_geometric() -> None:
     assert mean_probability([math.log(0.9), math.log(0.4)]) == pytest.approx(0.6)
     assert math.isnan(mean_probability([]))
     assert mean_probability([1e-9]) == 1.0  # a rounding error above certainty
+
+
+class TestTransformers:
+    def test_confidence_and_usage_are_those_of_the_tokens(self, llama: tuple[Any, Any]) -> None:
+        """Against the model's own scores of the text that it made, in one pass."""
+        import torch
+
+        model, tokenizer = llama
+        found = asyncio.run(TransformersModel(model, tokenizer, max_tokens=6).predict("hello"))
+        asked = tokenizer.apply_chat_template([{"role": "user", "content": "hello"}], add_generation_prompt=True)
+        asked = asked["input_ids"] if not isinstance(asked, list) else asked
+        made = torch.tensor([asked])
+        with torch.inference_mode():
+            logs = []
+            for _ in range(found.usage.output_tokens):
+                scores = torch.log_softmax(model(made).logits[0, -1], dim=-1)
+                logs.append(float(scores.max()))
+                made = torch.cat([made, scores.argmax().reshape(1, 1)], dim=1)
+        assert found.usage == Usage(input_tokens=len(asked), output_tokens=len(logs))
+        assert found.answer == tokenizer.decode(made[0, len(asked) :], skip_special_tokens=True).strip()
+        assert found.confidence == pytest.approx(mean_probability(logs), rel=1e-4)
+
+    def test_silence_is_no_answer_and_billed(self, llama: tuple[Any, Any]) -> None:
+        class Silent:
+            """The tokenizer of a model whose tokens are all white space."""
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(llama[1], name)
+
+            def decode(self, *_: Any, **__: Any) -> str:
+                return " "
+
+        with pytest.raises(ModelError, match="the model gave no answer") as found:
+            asyncio.run(TransformersModel(llama[0], Silent(), max_tokens=4).predict("hello"))
+        assert found.value.usage is not None
+        assert found.value.usage.output_tokens == 4
+
+    @pytest.mark.parametrize("parse", [int, {}.__getitem__])
+    def test_words_that_are_no_answer_are_billed(self, llama: tuple[Any, Any], parse: Any) -> None:
+        model = TransformersModel(*llama, parse=parse, max_tokens=4)
+        with pytest.raises(ModelError, match="not an answer: ") as found:
+            asyncio.run(model.predict("hello"))
+        assert found.value.usage is not None
+        assert found.value.usage.output_tokens == 4
+
+    def test_a_cancelled_call_computes_no_further(self, llama: tuple[Any, Any]) -> None:
+        model = TransformersModel(*llama, max_tokens=3000)
+
+        async def story() -> float:
+            task = asyncio.ensure_future(model.predict("hello"))
+            await asyncio.sleep(0.2)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            # The next call waits for the one thread: for a token, not for three thousand.
+            started = time.perf_counter()
+            short = TransformersModel(*llama, max_tokens=1)
+            short._workers = model._workers
+            await short.predict("hello")
+            return time.perf_counter() - started
+
+        assert asyncio.run(story()) < 1.0
+
+    def test_a_plain_tokenizer_gets_the_instructions_as_text(self, llama: tuple[Any, Any]) -> None:
+        model, _ = llama
+        _, tokenizer = tiny.language_model()
+        tokenizer.chat_template = None
+        found = asyncio.run(TransformersModel(model, tokenizer, system="Brief.", max_tokens=1).predict("hi"))
+        assert found.usage.input_tokens == len("Brief.\nhi")
+        with pytest.raises(ModelError, match="the query has no tokens"):
+            asyncio.run(TransformersModel(model, tokenizer, max_tokens=1).predict(""))
+
+    def test_it_is_read_from_a_folder(self, llama: tuple[Any, Any], tmp_path: Path) -> None:
+        model, tokenizer = llama
+        model.save_pretrained(tmp_path)
+        tokenizer.save_pretrained(tmp_path)
+        here = asyncio.run(TransformersModel(model, tokenizer, max_tokens=5).predict("hello"))
+        read = asyncio.run(TransformersModel.from_folder(tmp_path, max_tokens=5).predict("hello"))
+        assert (read.answer, read.usage) == (here.answer, here.usage)
+
+    def test_a_folder_without_a_model_is_never_looked_up_elsewhere(self, tmp_path: Path) -> None:
+        needs.extra("torch", "models")
+        needs.extra("transformers", "router")
+        with pytest.raises(InvalidValueError, match="folder must be a folder that exists"):
+            TransformersModel.from_folder(tmp_path / "org" / "model")
+        with pytest.raises((OSError, ValueError), match=r"config\.json"):
+            TransformersModel.from_folder(tmp_path)

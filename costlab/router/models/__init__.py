@@ -6,6 +6,7 @@ holds up the event loop, and an error that says what was billed.
 
 from costlab.router.models.classifiers import ClassifierModel, EmbeddingModel, EnsembleModel
 from costlab.router.models.completions import mean_probability
+from costlab.router.models.local import TransformersModel
 from costlab.router.models.prediction import Model, ModelError, ModelTimeoutError, Prediction, Usage
 from costlab.router.models.scripted import ScriptedModel
 
@@ -18,6 +19,7 @@ __all__ = [
     "ModelTimeoutError",
     "Prediction",
     "ScriptedModel",
+    "TransformersModel",
     "Usage",
     "mean_probability",
 ]
