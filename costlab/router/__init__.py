@@ -26,6 +26,7 @@ from costlab.router.evaluate import (
 from costlab.router.models import (
     ClassifierModel,
     EmbeddingModel,
+    EndpointModel,
     EnsembleModel,
     Model,
     ModelError,
@@ -51,6 +52,7 @@ __all__ = [
     "CascadeFailedError",
     "ClassifierModel",
     "EmbeddingModel",
+    "EndpointModel",
     "EnsembleModel",
     "Expectation",
     "Gate",

@@ -6,6 +6,7 @@ holds up the event loop, and an error that says what was billed.
 
 from costlab.router.models.classifiers import ClassifierModel, EmbeddingModel, EnsembleModel
 from costlab.router.models.completions import mean_probability
+from costlab.router.models.endpoint import EndpointModel
 from costlab.router.models.local import TransformersModel
 from costlab.router.models.prediction import Model, ModelError, ModelTimeoutError, Prediction, Usage
 from costlab.router.models.scripted import ScriptedModel
@@ -13,6 +14,7 @@ from costlab.router.models.scripted import ScriptedModel
 __all__ = [
     "ClassifierModel",
     "EmbeddingModel",
+    "EndpointModel",
     "EnsembleModel",
     "Model",
     "ModelError",
