@@ -23,7 +23,20 @@ from costlab.router.evaluate import (
     quality_at,
     saving_at_equal_quality,
 )
-from costlab.router.models import Model, ModelError, Prediction, ScriptedModel, Usage
+from costlab.router.models import (
+    ClassifierModel,
+    EmbeddingModel,
+    EndpointModel,
+    EnsembleModel,
+    Model,
+    ModelError,
+    ModelTimeoutError,
+    Prediction,
+    ScriptedModel,
+    TransformersModel,
+    Usage,
+    mean_probability,
+)
 from costlab.router.outcomes import Outcomes, Played, play, play_routed
 from costlab.router.policy import Expectation, Stage, StageShare, WorkedExample, expected, worked_example
 from costlab.router.results import Attempt, CascadeFailedError, Routed
@@ -37,12 +50,17 @@ __all__ = [
     "Calibrated",
     "Cascade",
     "CascadeFailedError",
+    "ClassifierModel",
+    "EmbeddingModel",
+    "EndpointModel",
+    "EnsembleModel",
     "Expectation",
     "Gate",
     "Guard",
     "IsotonicScaling",
     "Model",
     "ModelError",
+    "ModelTimeoutError",
     "Outcomes",
     "Played",
     "Point",
@@ -59,6 +77,7 @@ __all__ = [
     "StageShare",
     "TemperatureScaling",
     "Tier",
+    "TransformersModel",
     "Usage",
     "WorkedExample",
     "apgr",
@@ -70,6 +89,7 @@ __all__ = [
     "expected",
     "expected_calibration_error",
     "hull",
+    "mean_probability",
     "play",
     "play_routed",
     "quality_at",

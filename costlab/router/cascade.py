@@ -86,7 +86,7 @@ class Cascade:
     with the next call, or at the end, so that guard and ledger agree.
 
     **A tier that fails** or takes too long sends the query on. It is paid for where it was billed: by the usage in its
-    :class:`ModelError`, or, where it was given up, by `abandoned_usd_per_request`.
+    :class:`ModelError`, or, where it was given up or its answer was lost, by `abandoned_usd_per_request`.
 
     **A request that is cancelled** gives up its place at the model, settles its reservation and is told to the hooks.
     What a guard on a slow store has not heard then, :meth:`drain` waits for.

@@ -192,12 +192,15 @@ def _usage(error: BaseException) -> Usage | None:
 
 
 def _billed_usd(tier: Tier, error: BaseException, sent: bool) -> float:
-    """What a call that ended with an error cost: what it says itself, or the tier for a call that was given up."""
+    """What a call that ended with an error cost: what it says itself, or the tier where nobody can know."""
     usage = _usage(error)
     if usage is not None:
         return tier.usd(usage)
-    given_up = isinstance(error, TimeoutError | asyncio.CancelledError)
-    return tier.abandoned_usd_per_request if given_up and sent else 0.0
+    if isinstance(error, ModelError):
+        unknown = error.bill_unknown
+    else:
+        unknown = isinstance(error, TimeoutError | asyncio.CancelledError)
+    return tier.abandoned_usd_per_request if unknown and sent else 0.0
 
 
 async def _lets_through(step: Step, query: str, trail: Trail) -> bool:

@@ -47,8 +47,9 @@ class Tier:
     timeout_s : float, optional
         Seconds after which a call is given up and the next tier tried, > 0. Waiting for a place does not count.
     abandoned_usd_per_request : float
-        What a call is taken to cost that was given up, after a time-out or because the request was cancelled, in USD,
-        >= 0: the provider may have finished it and sent a bill, and nobody on this side can know.
+        What a call is taken to cost that was given up, after a time-out or because the request was cancelled, or whose
+        answer was lost on its way, in USD, >= 0: the provider may have finished it and sent a bill, and nobody on this
+        side can know.
     max_concurrency : int, optional
         Calls under way at a time, >= 1; further ones wait their turn.
 

@@ -14,7 +14,17 @@ import pytest
 from costlab.catalog import ApiPrice, api_snapshot
 from costlab.errors import InvalidValueError, UnknownNameError
 from costlab.events import RequestEvent
-from costlab.router import Cascade, CascadeFailedError, ModelError, Prediction, Routed, ScriptedModel, Tier, Usage
+from costlab.router import (
+    Cascade,
+    CascadeFailedError,
+    ModelError,
+    ModelTimeoutError,
+    Prediction,
+    Routed,
+    ScriptedModel,
+    Tier,
+    Usage,
+)
 from tests.router.cascades import START_S, fails, hangs, lesson_tiers, outcomes, paid, says, until
 
 PRICE = ApiPrice(
@@ -115,7 +125,11 @@ def test_latencies_come_from_the_clock_and_those_of_the_attempts_make_the_whole(
         (fails(RuntimeError("broken")), "error", 0.0),
         (fails(ModelError("no answer")), "error", 0.0),
         (fails(ModelError("not an answer", Usage(10, 0, 5))), "error", 0.25),
+        (fails(ModelError("cut off", bill_unknown=True)), "error", 0.125),
         (fails(TimeoutError()), "timeout", 0.125),
+        (fails(ModelTimeoutError("late")), "timeout", 0.125),
+        (fails(ModelTimeoutError("late, and the bill is here", Usage(10, 0, 5))), "timeout", 0.25),
+        (fails(ModelTimeoutError("never sent", bill_unknown=False)), "timeout", 0.0),
         (says("a", latency_s=3600.0), "timeout", 0.125),
         (ScriptedModel(lambda _query: "no prediction"), "error", 0.0),
         (ScriptedModel({}), "error", 0.0),

@@ -1,0 +1,156 @@
+"""A language model in this process, on transformers."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from costlab import checks
+from costlab.errors import InvalidValueError
+from costlab.extras import require
+from costlab.router.models.completions import mean_probability, quoted
+from costlab.router.models.prediction import ModelError, Prediction, Usage
+from costlab.router.models.workers import Workers
+
+__all__ = ["TransformersModel"]
+
+
+class TransformersModel:
+    """A causal language model of transformers, in this process; sure as its tokens are probable.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        The model; it answers one query at a time.
+    tokenizer : transformers.PreTrainedTokenizerBase
+        Its tokenizer.
+    system : str
+        Instructions before every query.
+    parse : callable, optional
+        As for :class:`EndpointModel`.
+    max_tokens : int
+        Most tokens of an answer, >= 1.
+
+    Raises
+    ------
+    MissingExtraError
+        If torch is not installed.
+    InvalidValueError
+        If an argument is outside its domain.
+
+    Notes
+    -----
+    The likeliest token is taken at each step, so that the same query has the same answer. A tokenizer without a chat
+    template gets the instructions and the query as plain text. A call that is cancelled ends with the token under way.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        system: str = "",
+        parse: Callable[[str], Any] | None = None,
+        max_tokens: int = 64,
+    ) -> None:
+        self._torch = require("torch", "models")
+        model.eval()
+        self._model, self._tokenizer = model, tokenizer
+        self._system, self._parse = system, parse
+        self._max_tokens = checks.whole("max_tokens", max_tokens, at_least=1)
+        self._workers = Workers(1)
+
+    @classmethod
+    def from_folder(cls, folder: Path, *, gguf_file: str | None = None, **settings: Any) -> TransformersModel:
+        """A model that lies in a folder, as transformers saves it; nothing is fetched.
+
+        Parameters
+        ----------
+        folder : pathlib.Path
+            Where weights, configuration and tokenizer lie.
+        gguf_file : str, optional
+            Name of a GGUF file in it, which is then read instead; transformers needs the package gguf for that.
+        **settings
+            As for the class.
+
+        Raises
+        ------
+        MissingExtraError
+            If torch or transformers is not installed.
+        InvalidValueError
+            If there is no such folder. transformers itself would take its path for a name on a hub.
+        OSError, ValueError
+            If there is no model in the folder, in transformers' own words.
+        """
+        require("torch", "models")
+        transformers = require("transformers", "router")
+        if not Path(folder).is_dir():
+            raise InvalidValueError("folder", "a folder that exists", str(folder))
+        where = {"local_files_only": True} | ({"gguf_file": gguf_file} if gguf_file else {})
+        return cls(
+            transformers.AutoModelForCausalLM.from_pretrained(folder, **where),
+            transformers.AutoTokenizer.from_pretrained(folder, **where),
+            **settings,
+        )
+
+    async def predict(self, query: str) -> Prediction:
+        """What the model says to the query.
+
+        Raises
+        ------
+        ModelError
+            If it says nothing, or nothing that is an answer, with the tokens that it took.
+        """
+        cancelled = threading.Event()
+        try:
+            return await self._workers.run(lambda: self._answer(query, cancelled))
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    def _answer(self, query: str, cancelled: threading.Event) -> Prediction:
+        torch = self._torch
+        asked = self._tokens(query)
+        if not asked["input_ids"].shape[1]:
+            raise ModelError("the query has no tokens")
+
+        def stop(ids: Any, _scores: Any, **_: Any) -> Any:
+            return torch.full((len(ids),), cancelled.is_set(), dtype=torch.bool, device=ids.device)
+
+        with torch.inference_mode():
+            made = self._model.generate(
+                **asked,
+                max_new_tokens=self._max_tokens,
+                do_sample=False,
+                output_logits=True,
+                return_dict_in_generate=True,
+                stopping_criteria=[stop],
+                pad_token_id=self._tokenizer.pad_token_id or self._tokenizer.eos_token_id,
+            )
+        length = asked["input_ids"].shape[1]
+        tokens = made.sequences[0, length:]
+        logits = torch.stack(made.logits)[:, 0].float()
+        logs = torch.log_softmax(logits, dim=-1)[torch.arange(len(tokens)), tokens]
+        usage = Usage(input_tokens=length, output_tokens=len(tokens))
+        words = self._tokenizer.decode(tokens, skip_special_tokens=True).strip()
+        if not words:
+            raise ModelError("the model gave no answer", usage)
+        try:
+            answer = words if self._parse is None else self._parse(words)
+        except Exception as error:  # whatever it raises, the tokens were made
+            raise ModelError(f"not an answer: {quoted(words)} ({error})", usage) from error
+        return Prediction(answer, mean_probability(logs.tolist()), usage)
+
+    def _tokens(self, query: str) -> Any:
+        if getattr(self._tokenizer, "chat_template", None):
+            messages = [{"role": "system", "content": self._system}] if self._system else []
+            messages.append({"role": "user", "content": query})
+            asked = self._tokenizer.apply_chat_template(
+                messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
+            )
+        else:
+            asked = self._tokenizer("\n".join(filter(None, (self._system, query))), return_tensors="pt")
+        return {key: asked[key].to(self._model.device) for key in ("input_ids", "attention_mask")}

@@ -1,0 +1,218 @@
+"""What each kind of model promises beyond the contract."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from costlab.errors import InvalidValueError
+from costlab.router.models import (
+    ClassifierModel,
+    EmbeddingModel,
+    EnsembleModel,
+    ModelError,
+    ModelTimeoutError,
+    Prediction,
+    ScriptedModel,
+    TransformersModel,
+    Usage,
+    mean_probability,
+)
+from tests import needs
+from tests.router import tiny
+
+
+class Told:
+    """A classifier that gives these probabilities for every text."""
+
+    def __init__(self, **chances: float) -> None:
+        self.classes_ = list(chances)
+        self._row = list(chances.values())
+
+    def predict_proba(self, texts: Any) -> Any:
+        return np.array([self._row] * len(texts))
+
+
+def test_a_classifier_is_as_sure_as_its_likeliest_class() -> None:
+    model = ClassifierModel(Told(cancel=0.7, password=0.3))
+    assert asyncio.run(model.predict("any")) == Prediction("cancel", 0.7)
+    assert model.predict_all([]) == []
+
+
+def test_a_classifiers_confidence_is_calibrated() -> None:
+    model = ClassifierModel(Told(cancel=0.7, password=0.3), lambda sure: np.asarray(sure) / 2, threads=0)
+    assert asyncio.run(model.predict("any")).confidence == pytest.approx(0.35)
+
+
+def test_an_ensemble_takes_the_geometric_mean_class_by_class() -> None:
+    """By hand: sqrt(0.9 x 0.4) = 0.6 and sqrt(0.1 x 0.6) = 0.245, so that 0.6 / 0.845 = 0.710."""
+    members = [ClassifierModel(Told(a=0.9, b=0.1)), ClassifierModel(Told(b=0.6, a=0.4))]
+    (found,) = EnsembleModel(members).predict_all(["any"])
+    assert found.answer == "a"
+    assert found.confidence == pytest.approx(0.6 / (0.6 + math.sqrt(0.06)))
+
+
+def test_a_member_that_is_certain_does_not_outvote_all_by_an_infinite_logarithm() -> None:
+    members = [ClassifierModel(Told(a=1.0, b=0.0)), ClassifierModel(Told(a=0.0, b=1.0))]
+    (found,) = EnsembleModel(members).predict_all(["any"])
+    assert found.confidence == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: ClassifierModel(object()), "classifier must be a fitted one"),
+        (lambda: ClassifierModel(Told(a=1.0), threads=-1), "threads must be a whole number >= 0"),
+        (lambda: EnsembleModel([ClassifierModel(Told(a=1.0))]), "members must be at least two classifiers, got 1"),
+        (
+            lambda: EnsembleModel([ClassifierModel(Told(a=0.5, b=0.5)), ClassifierModel(Told(a=0.5, c=0.5))]),
+            r"members must be classifiers of the same classes, got \['b', 'c'\]",
+        ),
+        (lambda: ScriptedModel({}, -1.0), "latency_s must be a number >= 0"),
+        (lambda: Usage(input_tokens=1, cached_input_tokens=2), "the cached tokens among the input"),
+        (lambda: Usage(output_tokens=-1), "counts >= 0"),
+    ],
+)
+def test_what_cannot_be_is_refused(build: Any, message: str) -> None:
+    with pytest.raises(InvalidValueError, match=message):
+        build()
+
+
+def test_a_classifier_of_other_vectors_is_refused_before_the_first_query() -> None:
+    needs.extra("sklearn", "router")
+
+    class Longer(tiny.LetterEmbedder):
+        dimensions = 27
+
+    with pytest.raises(InvalidValueError, match="fitted on 27 numbers a vector, got 26"):
+        EmbeddingModel(Longer(), tiny.vector_classifier())
+
+
+def test_a_script_may_fail_wait_and_count() -> None:
+    async def later(query: str) -> Prediction:
+        await asyncio.sleep(0.001)
+        return Prediction(query, 1.0)
+
+    async def story() -> None:
+        model = ScriptedModel(later)
+        await asyncio.gather(*(model.predict(str(i)) for i in range(5)))
+        assert (model.calls, model.running, model.most_running) == (5, 0, 5)
+        failing = ScriptedModel({"a": ModelError("overloaded", Usage(3))})
+        with pytest.raises(ModelError) as found:
+            await failing.predict("a")
+        assert found.value.usage == Usage(3)
+        with pytest.raises(KeyError):
+            await failing.predict("b")
+        assert failing.running == 0
+
+    asyncio.run(story())
+
+
+def test_a_timeout_is_both_a_model_error_and_a_timeout() -> None:
+    error = ModelTimeoutError("too slow")
+    assert isinstance(error, TimeoutError)
+    assert (str(error), error.usage, error.bill_unknown) == ("too slow", None, True)
+
+
+def test_a_bill_that_is_known_is_not_unknown() -> None:
+    error = ModelTimeoutError("too slow", Usage(5))
+    assert (error.usage, error.bill_unknown) == (Usage(5), False)
+    assert not ModelError("overloaded").bill_unknown
+
+
+def test_the_mean_probability_is_geometric() -> None:
+    assert mean_probability([math.log(0.9), math.log(0.4)]) == pytest.approx(0.6)
+    assert math.isnan(mean_probability([]))
+    assert mean_probability([1e-9]) == 1.0  # a rounding error above certainty
+
+
+class TestTransformers:
+    def test_confidence_and_usage_are_those_of_the_tokens(self, llama: tuple[Any, Any]) -> None:
+        """Against the model's own scores of the text that it made, in one pass."""
+        import torch
+
+        model, tokenizer = llama
+        found = asyncio.run(TransformersModel(model, tokenizer, max_tokens=6).predict("hello"))
+        asked = tokenizer.apply_chat_template([{"role": "user", "content": "hello"}], add_generation_prompt=True)
+        asked = asked["input_ids"] if not isinstance(asked, list) else asked
+        made = torch.tensor([asked])
+        with torch.inference_mode():
+            logs = []
+            for _ in range(found.usage.output_tokens):
+                scores = torch.log_softmax(model(made).logits[0, -1], dim=-1)
+                logs.append(float(scores.max()))
+                made = torch.cat([made, scores.argmax().reshape(1, 1)], dim=1)
+        assert found.usage == Usage(input_tokens=len(asked), output_tokens=len(logs))
+        assert found.answer == tokenizer.decode(made[0, len(asked) :], skip_special_tokens=True).strip()
+        assert found.confidence == pytest.approx(mean_probability(logs), rel=1e-4)
+
+    def test_silence_is_no_answer_and_billed(self, llama: tuple[Any, Any]) -> None:
+        class Silent:
+            """The tokenizer of a model whose tokens are all white space."""
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(llama[1], name)
+
+            def decode(self, *_: Any, **__: Any) -> str:
+                return " "
+
+        with pytest.raises(ModelError, match="the model gave no answer") as found:
+            asyncio.run(TransformersModel(llama[0], Silent(), max_tokens=4).predict("hello"))
+        assert found.value.usage is not None
+        assert found.value.usage.output_tokens == 4
+
+    @pytest.mark.parametrize("parse", [int, {}.__getitem__])
+    def test_words_that_are_no_answer_are_billed(self, llama: tuple[Any, Any], parse: Any) -> None:
+        model = TransformersModel(*llama, parse=parse, max_tokens=4)
+        with pytest.raises(ModelError, match="not an answer: ") as found:
+            asyncio.run(model.predict("hello"))
+        assert found.value.usage is not None
+        assert found.value.usage.output_tokens == 4
+
+    def test_a_cancelled_call_computes_no_further(self, llama: tuple[Any, Any]) -> None:
+        model = TransformersModel(*llama, max_tokens=3000)
+
+        async def story() -> float:
+            task = asyncio.ensure_future(model.predict("hello"))
+            await asyncio.sleep(0.2)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            # The next call waits for the one thread: for a token, not for three thousand.
+            started = time.perf_counter()
+            short = TransformersModel(*llama, max_tokens=1)
+            short._workers = model._workers
+            await short.predict("hello")
+            return time.perf_counter() - started
+
+        assert asyncio.run(story()) < 1.0
+
+    def test_a_plain_tokenizer_gets_the_instructions_as_text(self, llama: tuple[Any, Any]) -> None:
+        model, _ = llama
+        _, tokenizer = tiny.language_model()
+        tokenizer.chat_template = None
+        found = asyncio.run(TransformersModel(model, tokenizer, system="Brief.", max_tokens=1).predict("hi"))
+        assert found.usage.input_tokens == len("Brief.\nhi")
+        with pytest.raises(ModelError, match="the query has no tokens"):
+            asyncio.run(TransformersModel(model, tokenizer, max_tokens=1).predict(""))
+
+    def test_it_is_read_from_a_folder(self, llama: tuple[Any, Any], tmp_path: Path) -> None:
+        model, tokenizer = llama
+        model.save_pretrained(tmp_path)
+        tokenizer.save_pretrained(tmp_path)
+        here = asyncio.run(TransformersModel(model, tokenizer, max_tokens=5).predict("hello"))
+        read = asyncio.run(TransformersModel.from_folder(tmp_path, max_tokens=5).predict("hello"))
+        assert (read.answer, read.usage) == (here.answer, here.usage)
+
+    def test_a_folder_without_a_model_is_never_looked_up_elsewhere(self, tmp_path: Path) -> None:
+        needs.extra("torch", "models")
+        needs.extra("transformers", "router")
+        with pytest.raises(InvalidValueError, match="folder must be a folder that exists"):
+            TransformersModel.from_folder(tmp_path / "org" / "model")
+        with pytest.raises((OSError, ValueError), match=r"config\.json"):
+            TransformersModel.from_folder(tmp_path)
