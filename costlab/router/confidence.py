@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 #: Confidences are kept this far from 0 and 1, where their logarithm has no end.
-EDGE = 1e-6
+EDGE = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +177,8 @@ class TemperatureScaling:
 
     def transform(self, confidence: Any) -> NDArray[np.float64]:
         """Calibrated probabilities, in the shape of those given."""
+        if self.temperature == 1.0:
+            return np.array(confidence, dtype=np.float64)
         scaled = _log_classes(confidence) / self.temperature
         chances: NDArray[np.float64] = np.exp(scaled - np.logaddexp.reduce(scaled, axis=1, keepdims=True))
         return chances if np.ndim(confidence) == 2 else chances[:, 0]

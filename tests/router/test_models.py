@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from costlab.errors import InvalidValueError
+from costlab.errors import InvalidValueError, UnknownNameError
 from costlab.router.models import (
     ClassifierModel,
     EmbeddingModel,
@@ -48,6 +48,17 @@ def test_a_classifier_is_as_sure_as_its_likeliest_class() -> None:
 def test_a_classifiers_confidence_is_calibrated() -> None:
     model = ClassifierModel(Told(cancel=0.7, password=0.3), lambda sure: np.asarray(sure) / 2, threads=0)
     assert asyncio.run(model.predict("any")).confidence == pytest.approx(0.35)
+
+
+def test_a_classifier_that_is_too_sure_learns_to_be_as_sure_as_it_is_right() -> None:
+    """Told 0.8 of 1, 0.1 and 0.1, and right in half of the queries: the two others share the rest."""
+    model = ClassifierModel(Told(a=0.8, b=0.1, c=0.1), threads=0).fit_temperature(["q"] * 4, ["a", "b", "a", "c"])
+    assert asyncio.run(model.predict("any")) == Prediction("a", pytest.approx(0.5, abs=1e-6))
+    assert model.probabilities(["any"]).tolist() == [[0.8, 0.1, 0.1]]  # as an ensemble takes them
+    with pytest.raises(UnknownNameError, match="unknown label 'd'"):
+        model.fit_temperature(["q"], ["d"])
+    with pytest.raises(InvalidValueError, match="labels must be as many as there are queries"):
+        model.fit_temperature(["q"], [])
 
 
 def test_an_ensemble_takes_the_geometric_mean_class_by_class() -> None:

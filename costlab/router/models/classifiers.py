@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from costlab import checks
 from costlab.errors import InvalidValueError
+from costlab.router.confidence import TemperatureScaling
 from costlab.router.models.prediction import Prediction
 from costlab.router.models.workers import Workers
 
@@ -30,8 +32,8 @@ class ClassifierModel:
     classifier : object
         A fitted classifier or pipeline with ``predict_proba`` over texts and ``classes_``.
     calibrate : callable, optional
-        Maps an array of raw confidences to ones that can be trusted: a fitted
-        :class:`costlab.router.TemperatureScaling`'s ``transform``, say.
+        Maps an array of confidences to ones that can be trusted: the ``transform`` of a fitted
+        :class:`costlab.router.IsotonicScaling`, say. See :meth:`fit_temperature` too.
     threads : int
         Queries answered at a time, each in a thread of the model's own, >= 0. With 0 the event loop itself computes:
         right for a classifier that takes less time than the hand-over to a thread, some 50 us.
@@ -40,6 +42,8 @@ class ClassifierModel:
     ----------
     classes : tuple of str
         The labels that it chooses from.
+    scaling : TemperatureScaling
+        Applied to the probabilities of all classes before one is chosen; changes nothing until it is fitted.
 
     Raises
     ------
@@ -71,6 +75,7 @@ class ClassifierModel:
         self._classifier = classifier
         self._calibrate = calibrate
         self._workers = Workers(threads)
+        self.scaling = TemperatureScaling()
         self.classes = tuple(str(label) for label in classifier.classes_)
 
     async def predict(self, query: str) -> Prediction:
@@ -81,12 +86,27 @@ class ClassifierModel:
         """The answers to many queries at once, without any event loop: for tables and calibration."""
         if not queries:
             return []
-        chances = self.probabilities(queries)
+        chances = self.scaling.transform(self.probabilities(queries))
         best = chances.argmax(axis=1)
         sure = chances[np.arange(len(best)), best]
         if self._calibrate is not None:
             sure = self._calibrate(sure)
         return [Prediction(self.classes[i], float(c)) for i, c in zip(best, sure, strict=True)]
+
+    def fit_temperature(self, queries: Sequence[str], labels: Sequence[str]) -> Self:
+        """Make the model as sure as it should be, on labelled queries that it has not learned from; no answer changes.
+
+        Raises
+        ------
+        InvalidValueError
+            If there is not one label for each query, or one is not among the classes.
+        """
+        if len(labels) != len(queries):
+            raise InvalidValueError("labels", f"as many as there are queries ({len(queries)})", len(labels))
+        columns = {label: column for column, label in enumerate(self.classes)}
+        right = [columns[checks.one_of("label", label, columns)] for label in labels]
+        self.scaling.fit(self.probabilities(queries), right)
+        return self
 
     def probabilities(self, queries: Sequence[str]) -> NDArray[np.float64]:
         """Probability of each class for each query, shape (queries, classes), as the classifier has it."""
@@ -210,6 +230,7 @@ class EnsembleModel(ClassifierModel):
         self._members = tuple(members)
         self._calibrate = calibrate
         self._workers = Workers(threads)
+        self.scaling = TemperatureScaling()
         self.classes = classes
         self._order = [[member.classes.index(label) for label in classes] for member in members]
 
