@@ -1,9 +1,8 @@
-"""Three real tiers on labelled queries: how good each is, how sure it says it is, and whether a cascade is worth it."""
+"""Whether a cascade of real tiers is worth it: how good and how sure each tier is, alone and together."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
@@ -12,79 +11,219 @@ import numpy as np
 
 from costlab import checks
 from costlab.cache.embedding import Embedder, PackagedMiniLm, RememberingEmbedder
-from costlab.datasets import banking77, clinc150, support_queries
+from costlab.datasets import IntentQueries, banking77, clinc150, support_queries
 from costlab.devices import find_device
+from costlab.query_tiers import LabelledQueries, fit_tiers, tier_outcomes
 from costlab.recordings import Recording
-from costlab.router.models import ClassifierModel, EmbeddingModel, EnsembleModel
-from costlab.router.outcomes import Outcomes
+from costlab.router import (
+    Outcomes,
+    apgr,
+    baselines,
+    calibrate,
+    call_share_for,
+    cost_quality_curve,
+    expected_calibration_error,
+    play,
+    quality_at,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["LESSON_USD_PER_REQUEST", "fit_tiers", "tier_outcomes"]
+__all__ = ["measure_tiers", "promises"]
 
-#: The source lesson's prices of a small, a medium and a large tier, in USD per request.
-LESSON_USD_PER_REQUEST: Final = {"words": 0.0005, "vectors": 0.003, "ensemble": 0.03}
+#: How far below the best tier's quality a promise is made.
+FLOORS_BELOW: Final = (0.04, 0.08)
 
 
-def fit_tiers(texts: Sequence[str], labels: Sequence[str], embedder: Embedder) -> dict[str, ClassifierModel]:
-    """The tiers, cheapest first: words counted, sentence vectors, and an ensemble of three classifiers.
+def promises(
+    outcomes: Outcomes, quality_floor_fraction: float, splits: int = 20, *, for_next: bool = True
+) -> list[dict[str, Any]]:
+    """Calibrate on a random half of the queries and look at the other half, again and again.
 
     Parameters
     ----------
-    texts, labels : sequence of str
-        Queries to learn from, and what each one wants.
-    embedder : Embedder
-        Makes sentence vectors. One that remembers spares the ensemble from making them again.
+    outcomes : Outcomes
+        Queries that no tier has learned from.
+    quality_floor_fraction : float
+        Share of right answers to promise.
+    splits : int
+        Random halves, with the seeds 0, 1, 2 and so on; >= 1.
+    for_next : bool
+        Promise it for as many queries as the other half has, and not in the long run alone.
 
     Returns
     -------
-    dict
-        ``words``: logistic regression on weighted words and pairs of words (TF-IDF); ``vectors``: on sentence vectors;
-        ``ensemble``: the vectors, words and vectors together, and pieces of words.
-
-    Notes
-    -----
-    The strengths of regularization were chosen on the calibration part of the support queries.
+    list of dict
+        For each split: ``found``, whether a promise was made; ``kept``, whether the other half has the quality;
+        its ``quality_fraction`` and ``usd_per_request``; and whether all queries together have the quality.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline, make_union
-    from sklearn.preprocessing import FunctionTransformer
+    rows = []
+    for seed in range(checks.whole("splits", splits, at_least=1)):
+        order = np.random.default_rng(seed).permutation(len(outcomes))
+        half = len(order) // 2
+        fitted, held_out = outcomes.rows(order[:half]), outcomes.rows(order[half:])
+        fit = calibrate(fitted, quality_floor_fraction, seed=seed, next_queries=len(held_out) if for_next else None)
+        played = play(held_out.only(fit.tiers), fit.thresholds)
+        together = play(outcomes.only(fit.tiers), fit.thresholds)
+        rows.append(
+            {
+                "found": fit.found,
+                "kept": not fit.found or played.quality_fraction >= quality_floor_fraction,
+                "kept_of_all": not fit.found or together.quality_fraction >= quality_floor_fraction,
+                "quality_fraction": played.quality_fraction,
+                "usd_per_request": played.usd_per_request,
+            }
+        )
+    return rows
 
-    def regression(strength: float) -> Any:
-        return LogisticRegression(C=strength, max_iter=2000)
 
-    def counted(**settings: Any) -> Any:
-        return TfidfVectorizer(sublinear_tf=True, **settings)
-
-    both = make_union(counted(ngram_range=(1, 2)), FunctionTransformer(embedder.embed))
-    pieces = counted(analyzer="char_wb", ngram_range=(2, 5))
-    words = ClassifierModel(make_pipeline(counted(ngram_range=(1, 2)), regression(100)).fit(texts, labels))
-    vectors = EmbeddingModel(embedder, regression(10).fit(embedder.embed(texts), labels))
-    members = [make_pipeline(features, regression(c)).fit(texts, labels) for features, c in ((both, 30), (pieces, 100))]
-    ensemble = EnsembleModel([vectors, *(ClassifierModel(member) for member in members)])
-    return {"words": words, "vectors": vectors, "ensemble": ensemble}
-
-
-def tier_outcomes(
-    models: Mapping[str, ClassifierModel],
-    texts: Sequence[str],
-    labels: Sequence[str],
-    usd_per_request: Mapping[str, float] = LESSON_USD_PER_REQUEST,
-) -> Outcomes:
-    """What each tier answers to each query: the table on which routers are compared.
+def measure_tiers(
+    embedder: Embedder | None = None, *, splits: int = 200, seed: int = 7, published: bool = True
+) -> Recording:
+    """The three tiers on the support queries and on published sets: quality, calibration, cascade, promises.
 
     Parameters
     ----------
-    models : mapping of str to ClassifierModel
-        By tier, cheapest first.
-    texts, labels : sequence of str
-        Queries, and the right answers.
-    usd_per_request : mapping of str to float
-        What trying a tier costs.
+    embedder : Embedder, optional
+        By default the packaged MiniLM.
+    splits : int
+        Random halves on which promises are tried, >= 1.
+    seed : int
+        Of the division of sets that come without a part to calibrate on.
+    published : bool
+        Whether to look at CLINC150 and BANKING77 too.
+
+    Returns
+    -------
+    Recording
+        Rows of three kinds, told apart by ``what``: ``tier``, ``cascade`` and ``promise``.
+
+    Raises
+    ------
+    DatasetError
+        If a published set can neither be found nor fetched.
     """
-    answers = [model.predict_all(texts) for model in models.values()]
-    correct = np.array([[p.answer == label for p, label in zip(tier, labels, strict=True)] for tier in answers])
-    confidence = np.array([[p.confidence for p in tier] for tier in answers])
-    return Outcomes.of_prices(tuple(models), correct.T, confidence.T, [usd_per_request[name] for name in models])
+    model: Embedder = RememberingEmbedder(PackagedMiniLm() if embedder is None else embedder)
+    device = find_device("cpu")
+    support = support_queries()
+    sets = {"support": [LabelledQueries.of(support.split(part)) for part in ("train", "calibration", "test")]}
+    if published:
+        rng = np.random.default_rng(seed)
+        sets["BANKING77"] = _divided(rng, banking77(), ("train",), ("test",), 3000)
+        clinc = clinc150()
+        parts = (("train", "oos_train"), ("val", "oos_val"), ("test", "oos_test"))
+        sets["CLINC150"] = [LabelledQueries.of([q for name in part for q in clinc.split(name)]) for part in parts]
+    rows: list[dict[str, Any]] = []
+    for name, (learned, calibration, test) in sets.items():
+        rows += ({"data": name, **row} for row in _measure(model, learned, calibration, test, splits))
+    return Recording(
+        experiment="tiers",
+        device="cpu",
+        device_name=device.name,
+        driver=device.driver,
+        library_versions={library: version(library) for library in ("numpy", "onnxruntime", "scikit-learn")}
+        | {"model": model.name},
+        recorded_on=date.today().isoformat(),
+        command=f"costlab bench tiers --splits {splits} --seed {seed} --record",
+        repeats=1,
+        rows=tuple(rows),
+    )
+
+
+def _divided(
+    rng: np.random.Generator, data: IntentQueries, learned: Sequence[str], test: Sequence[str], held: int
+) -> list[LabelledQueries]:
+    """A set whose training part also serves to calibrate: `held` of its queries at random."""
+    known = [query for part in learned for query in data.split(part)]
+    order = rng.permutation(len(known)).tolist()
+    parts = [[known[k] for k in order[held:]], [known[k] for k in order[:held]]]
+    parts.append([query for part in test for query in data.split(part)])
+    return [LabelledQueries.of(part) for part in parts]
+
+
+def _measure(
+    embedder: Embedder,
+    learned: LabelledQueries,
+    calibration: LabelledQueries,
+    test: LabelledQueries,
+    splits: int,
+) -> list[dict[str, Any]]:
+    models = fit_tiers(learned, embedder)
+    raw = tier_outcomes(models, test)
+    for model in models.values():
+        model.fit_temperature(calibration.texts, calibration.labels)
+    fitted, held_out = tier_outcomes(models, calibration), tier_outcomes(models, test)
+    rows: list[dict[str, Any]] = []
+    for i, (name, model) in enumerate(models.items()):
+        right: NDArray[np.float64] = held_out.correct[:, i]
+        quality = float(right.mean())
+        rows.append(
+            {
+                "what": "tier",
+                "tier": name,
+                "learned": len(learned.texts),
+                "queries": len(right),
+                "quality_fraction": quality,
+                "quality_error": float(np.sqrt(quality * (1 - quality) / len(right))),
+                "raw_confidence": float(raw.confidence[:, i].mean()),
+                "raw_calibration_error": expected_calibration_error(raw.confidence[:, i], right),
+                "temperature": model.scaling.temperature,
+                "calibration_error": expected_calibration_error(held_out.confidence[:, i], right),
+            }
+        )
+    rows.append({"what": "cascade", **_cascade(fitted, held_out)})
+    both = Outcomes(
+        held_out.tiers,
+        *(np.concatenate([getattr(t, name) for t in (fitted, held_out)]) for name in ("correct", "confidence", "usd")),
+    )
+    best = float(both.correct[:, -1].mean())
+    for below in FLOORS_BELOW:
+        floor = round(best - below, 2)
+        for for_next in (False, True):
+            tried = promises(both, floor, splits, for_next=for_next)
+            made = [row for row in tried if row["found"]]
+            rows.append(
+                {
+                    "what": "promise",
+                    "queries": len(both) // 2,
+                    "quality_floor_fraction": floor,
+                    "for_next": for_next,
+                    "splits": splits,
+                    "found": len(made),
+                    "broken": sum(not row["kept"] for row in made),
+                    "broken_of_all": sum(not row["kept_of_all"] for row in made),
+                    "quality_fraction": float(np.mean([row["quality_fraction"] for row in tried])),
+                    "usd_per_request": float(np.mean([row["usd_per_request"] for row in tried])),
+                }
+            )
+    return rows
+
+
+def _cascade(fitted: Outcomes, held_out: Outcomes) -> dict[str, Any]:
+    """The cheapest cascade that is as good as the last tier where it is fitted, on the other queries."""
+    wanted = float(fitted.correct[:, -1].mean())
+    point = min(
+        (point for point in cost_quality_curve(fitted) if point.quality_fraction >= wanted),
+        key=lambda point: point.usd_per_request,
+    )
+    played = play(held_out, point.thresholds)
+    alone = baselines(held_out)
+    difference = played.correct - held_out.correct[:, -1]
+    return {
+        "thresholds": list(point.thresholds),
+        "queries": len(held_out),
+        "quality_fraction": played.quality_fraction,
+        "usd_per_request": played.usd_per_request,
+        "all_large_quality_fraction": alone.all_large.quality_fraction,
+        "all_large_usd_per_request": alone.all_large.usd_per_request,
+        "difference_fraction": float(difference.mean()),
+        "difference_error": float(difference.std(ddof=1) / np.sqrt(len(held_out))),
+        "fixed_mix_quality_fraction": quality_at(alone.singles, played.usd_per_request),
+        "oracle_quality_fraction": alone.oracle.quality_fraction,
+        "oracle_usd_per_request": alone.oracle.usd_per_request,
+        "served_fractions": [float((played.tier == i).mean()) for i in range(len(held_out.tiers))],
+        "apgr": apgr(held_out),
+        "cpt50": call_share_for(held_out, 0.5),
+        "cpt80": call_share_for(held_out, 0.8),
+    }

@@ -9,7 +9,7 @@ import typer
 from costlab import recordings
 from costlab.cli.shared import JsonFlag, bench, print_json, whole
 
-__all__ = ["bench_device", "bench_semantic", "bench_traffic"]
+__all__ = ["bench_device", "bench_semantic", "bench_tiers", "bench_traffic"]
 
 Record = Annotated[bool, typer.Option("--record", help="Keep the result as a recording.")]
 Folder = Annotated[Path | None, typer.Option(help="Where to; by default the package's recordings.")]
@@ -86,6 +86,41 @@ def bench_semantic(
                     f"{row['data']:<22} guards {row['guards']:<8} at most {row['max_error_fraction']:.0%} wrong: found "
                     f"in {row['found']} of {row['splits']}, promise broken in {row['broken']}, {hits}"
                 )
+    if record:
+        _save(result, folder)
+
+
+@bench.command("tiers")
+def bench_tiers(
+    splits: Annotated[int, typer.Option(parser=whole, metavar="N", help="Random halves of each set.")] = 200,
+    seed: Annotated[int, typer.Option(parser=whole, metavar="SEED", help="Of the division of BANKING77.")] = 7,
+    published: Annotated[bool, typer.Option(help="CLINC150 and BANKING77 too.")] = True,
+    record: Record = False,
+    folder: Folder = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Three tiers that classify queries: each alone, as a cascade, and whether promises hold (needs the model)."""
+    from costlab.tier_study import measure_tiers
+
+    result = measure_tiers(splits=splits, seed=seed, published=published)
+    if as_json:
+        print_json(asdict(result))
+    else:
+        for row in result.rows:
+            if row["what"] == "tier":
+                right = f"{row['quality_fraction']:.1%} right of {row['queries']:,}"
+                off = f"off by {row['raw_calibration_error']:.1%}, with temperature {row['calibration_error']:.1%}"
+                typer.echo(f"{row['data']:<10} {row['tier']:<9} {right}; confidence {off}")
+            elif row["what"] == "cascade":
+                large = f"{row['all_large_quality_fraction']:.1%} at {row['all_large_usd_per_request']:.4f} all large"
+                here = f"{row['quality_fraction']:.1%} right at {row['usd_per_request']:.4f} USD"
+                mix = f"{row['fixed_mix_quality_fraction']:.1%} for a fixed mix of that cost"
+                typer.echo(f"{row['data']:<10} cascade   {here}; {large}; {mix}")
+            else:
+                whose = "of the next half" if row["for_next"] else "of the long run"
+                floor = f"{row['quality_floor_fraction']:.0%} {whose}"
+                made = f"made in {row['found']} of {row['splits']}, broken on the other half in {row['broken']}"
+                typer.echo(f"{row['data']:<10} promise   {floor}: {made}")
     if record:
         _save(result, folder)
 
