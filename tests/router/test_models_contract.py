@@ -49,7 +49,7 @@ def make(request: pytest.FixtureRequest) -> Iterator[Make]:
 
         def minilm(seconds: float) -> ClassifierModel:
             encoder = request.getfixturevalue("minilm")
-            return EmbeddingModel(tiny.Slow(encoder, "embed", seconds), tiny.vector_classifier(encoder))
+            return EmbeddingModel(tiny.Slow(encoder, "embed", seconds), tiny.vector_classifier(encoder), threads=4)
 
         def ensemble(seconds: float) -> Model:
             return EnsembleModel([classifier(seconds), embedding(0.0)])
