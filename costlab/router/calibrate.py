@@ -102,8 +102,9 @@ def calibrate(
     The promise holds for traffic like the labelled queries. When the traffic gets harder it is void.
 
     It is about the long run: a cascade that is right just often enough there falls below the floor in half of all
-    weeks. With `next_queries`, half of :math:`\alpha` is spent on that: the tests are made at :math:`\alpha / 2` against the
-    least long-run quality with which so many queries fall below the floor at most as often as :math:`\alpha / 2`.
+    weeks. With `next_queries`, half of :math:`\alpha` is spent on that: the tests are made at :math:`\alpha / 2`
+    against the least long-run quality with which so many queries fall below the floor at most as often as
+    :math:`\alpha / 2`.
 
     References
     ----------
