@@ -28,6 +28,7 @@ from costlab.plotting.monitoring import (
     plot_tier_shares,
     plot_utilization,
 )
+from costlab.plotting.router import plot_cost_quality, plot_drift, plot_promises, plot_reliability
 from costlab.plotting.serving import plot_capacity, plot_predictions, plot_ranges
 from costlab.plotting.style import COLORS
 
@@ -38,7 +39,9 @@ __all__ = [
     "plot_capacity",
     "plot_commitment",
     "plot_cost_curve",
+    "plot_cost_quality",
     "plot_demand",
+    "plot_drift",
     "plot_idle",
     "plot_interval",
     "plot_migration",
@@ -49,7 +52,9 @@ __all__ = [
     "plot_predictions",
     "plot_price_comparison",
     "plot_price_spread",
+    "plot_promises",
     "plot_ranges",
+    "plot_reliability",
     "plot_similarities",
     "plot_spend",
     "plot_spot",

@@ -1,0 +1,154 @@
+"""Figures of routers: how sure tiers should be, quality against cost, promises, and traffic that gets harder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from costlab.plotting.style import COLORS, SMALL, line_styles, new_axes
+from costlab.router import Baselines, Point, ReliabilityBin, hull
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["plot_cost_quality", "plot_drift", "plot_promises", "plot_reliability"]
+
+
+def plot_reliability(models: Mapping[str, Sequence[ReliabilityBin]], *, ax: Axes | None = None) -> Axes:
+    """How often answers are right against how sure the model was; a model that knows itself lies on the diagonal.
+
+    Parameters
+    ----------
+    models : mapping of str to sequence of ReliabilityBin
+        For each line the bins of :func:`costlab.router.reliability`.
+    ax : matplotlib Axes, optional
+        Where to draw; by default on a new figure.
+    """
+    ax = new_axes(ax, 4.6, 4.0)
+    ax.plot([0, 100], [0, 100], color=COLORS["grey"], linestyle=":", label="as sure as right")
+    for (name, bins), (color, dash) in zip(models.items(), line_styles(len(models)), strict=True):
+        sure, right = [100 * b.confidence for b in bins], [100 * b.accuracy for b in bins]
+        ax.plot(sure, right, color=color, linestyle=dash, marker="o", linewidth=2, label=name)
+    ax.set(xlim=(0, 100), ylim=(0, 100), xlabel="confidence (%)", ylabel="right answers (%)")
+    ax.legend(frameon=False, fontsize=SMALL, loc="lower right")
+    return ax
+
+
+def plot_cost_quality(
+    cascade: Sequence[Point],
+    alone: Baselines,
+    *,
+    chosen: Mapping[str, Point] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Quality against cost: the cascade's hull, every tier alone, the best fixed mix of them, and the oracle.
+
+    Parameters
+    ----------
+    cascade : sequence of Point
+        Policies of the cascade; the line is their hull.
+    alone : Baselines
+        From :func:`costlab.router.baselines`.
+    chosen : mapping of str to Point, optional
+        Further policies to mark, by name.
+    ax : matplotlib Axes, optional
+        Where to draw; by default on a new figure.
+    """
+    ax = new_axes(ax, 5.6, 3.9)
+    reach = hull(cascade)
+    # Above its last point a cascade is no better for more money.
+    end = max(alone.all_large.usd_per_request, reach[-1].usd_per_request)
+    usd = [100 * p.usd_per_request for p in reach] + [100 * end]
+    ax.plot(usd, _percent([*reach, reach[-1]]), color=COLORS["blue"], linewidth=2.2, label="cascade")
+    mix = alone.best_fixed_mix
+    ax.plot(_cents(mix), _percent(mix), color=COLORS["grey"], linestyle="--", linewidth=1.6, label="best fixed mix")
+    for point in alone.singles:
+        _mark(ax, point, point.label, "grey", "o", (6, -12))
+    _mark(ax, alone.oracle, "oracle", "green", "*", (8, -3))
+    for name, point in (chosen or {}).items():
+        _mark(ax, point, name, "orange", "D", (0, 9))
+    ax.set(xlabel="cost of a request (US cents)", ylabel="right answers (%)")
+    ax.set_xlim(0)
+    ax.margins(y=0.12)
+    ax.legend(frameon=False, fontsize=SMALL, loc="center right")
+    return ax
+
+
+def _cents(points: Sequence[Point]) -> list[float]:
+    return [100 * point.usd_per_request for point in points]
+
+
+def _percent(points: Sequence[Point]) -> list[float]:
+    return [100 * point.quality_fraction for point in points]
+
+
+def _mark(ax: Axes, point: Point, name: str, color: str, marker: str, shift: tuple[int, int]) -> None:
+    place = (100 * point.usd_per_request, 100 * point.quality_fraction)
+    ax.plot(*place, marker=marker, markersize=11 if marker == "*" else 7, color=COLORS[color], linestyle="none")
+    side = "right" if shift[0] and point.usd_per_request > 0.02 else "left"
+    ax.annotate(name, place, shift, textcoords="offset points", fontsize=SMALL, color=COLORS[color], ha=side)
+
+
+def plot_promises(
+    tried: Mapping[str, Sequence[Mapping[str, Any]]], floor_fraction: float, *, ax: Axes | None = None
+) -> Axes:
+    """What thresholds fitted on a half of the queries did on the other half, one dot for each division.
+
+    Parameters
+    ----------
+    tried : mapping of str to sequence of mapping
+        For each kind of promise the rows of :func:`costlab.tier_study.promises`.
+    floor_fraction : float
+        What was promised.
+    ax : matplotlib Axes, optional
+        Where to draw; by default on a new figure.
+    """
+    ax = new_axes(ax, 5.4, 1.2 + 0.75 * len(tried))
+    for place, rows in enumerate(tried.values()):
+        # Dots are moved apart up and down so that equal ones can be counted.
+        made = [row for row in rows if row["found"]]
+        height = [place + 0.5 * (i / max(1, len(made) - 1) - 0.5) for i in range(len(made))]
+        colors = [COLORS["blue"] if row["kept"] else COLORS["orange"] for row in made]
+        ax.scatter([100 * row["quality_fraction"] for row in made], height, c=colors, s=36)
+    ax.axvline(100 * floor_fraction, color=COLORS["grey"], linestyle="--", linewidth=1.6)
+    ax.annotate(
+        "promised", (100 * floor_fraction, len(tried) - 0.55), (4, 0), textcoords="offset points", fontsize=SMALL
+    )
+    ax.set_yticks(range(len(tried)), list(tried))
+    ax.set_ylim(-0.6, len(tried) - 0.35)
+    ax.set_xlabel("right answers on the other half (%)")
+    return ax
+
+
+def plot_drift(
+    hard_fractions: Sequence[float],
+    quality_fractions: Sequence[float],
+    usd_per_request: Sequence[float],
+    floor_fraction: float,
+    *,
+    ax: Axes | None = None,
+) -> Axes:
+    """A cascade with fixed thresholds while the traffic gets harder: quality, with the cost written beside it.
+
+    Parameters
+    ----------
+    hard_fractions : sequence of float
+        Share of hard queries in the traffic.
+    quality_fractions, usd_per_request : sequence of float
+        What the cascade then does.
+    floor_fraction : float
+        What was promised.
+    ax : matplotlib Axes, optional
+        Where to draw; by default on a new figure.
+    """
+    ax = new_axes(ax)
+    hard, right = [100 * x for x in hard_fractions], [100 * x for x in quality_fractions]
+    ax.plot(hard, right, color=COLORS["blue"], marker="o", linewidth=2)
+    for x, y, usd in zip(hard, right, usd_per_request, strict=True):
+        ax.annotate(f"{100 * usd:.2f} ¢", (x, y), (5, 6), textcoords="offset points", fontsize=SMALL)
+    ax.axhline(100 * floor_fraction, color=COLORS["grey"], linestyle="--", linewidth=1.6)
+    ax.annotate(
+        "promised", (hard[-1], 100 * floor_fraction), (0, 4), textcoords="offset points", fontsize=SMALL, ha="right"
+    )
+    ax.set(xlabel="hard queries in the traffic (%)", ylabel="right answers (%)", ylim=(0, 100))
+    return ax
