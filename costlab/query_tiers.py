@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,7 +13,7 @@ from costlab.cache.embedding import Embedder
 from costlab.datasets import IntentQuery, SupportQuery
 from costlab.router import ClassifierModel, EmbeddingModel, EnsembleModel, Outcomes
 
-__all__ = ["LESSON_USD_PER_REQUEST", "LabelledQueries", "fit_tiers", "tier_outcomes"]
+__all__ = ["LESSON_USD_PER_REQUEST", "LabelledQueries", "fit_tiers", "seconds_per_query", "tier_outcomes"]
 
 #: The source lesson's prices of a small, a medium and a large tier, in USD per request.
 LESSON_USD_PER_REQUEST: Final = {"words": 0.0005, "vectors": 0.003, "ensemble": 0.03}
@@ -98,3 +99,25 @@ def tier_outcomes(
     correct = np.array([[p.answer == label for p, label in zip(tier, asked.labels, strict=True)] for tier in answers])
     confidence = np.array([[p.confidence for p in tier] for tier in answers])
     return Outcomes.of_prices(tuple(models), correct.T, confidence.T, [usd_per_request[name] for name in models])
+
+
+def seconds_per_query(models: Mapping[str, ClassifierModel], texts: Sequence[str]) -> dict[str, float]:
+    """Median seconds that each tier needs for one query, one after the other.
+
+    Parameters
+    ----------
+    models : mapping of str to ClassifierModel
+        By tier.
+    texts : sequence of str
+        What is asked, at least one. Each tier gets them in words of its own, so that an embedder that remembers has
+        seen none of them.
+    """
+    found = {}
+    for name, model in models.items():
+        taken = []
+        for text in texts:
+            begin = time.perf_counter()
+            model.predict_all([f"{name}: {text}"])
+            taken.append(time.perf_counter() - begin)
+        found[name] = float(np.median(taken))
+    return found

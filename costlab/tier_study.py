@@ -17,6 +17,7 @@ from costlab.query_tiers import LabelledQueries, fit_tiers, tier_outcomes
 from costlab.recordings import Recording
 from costlab.router import (
     Outcomes,
+    Point,
     apgr,
     baselines,
     calibrate,
@@ -30,7 +31,7 @@ from costlab.router import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["measure_tiers", "promises"]
+__all__ = ["as_good_as_last", "measure_tiers", "promises"]
 
 #: How far below the best tier's quality a promise is made.
 FLOORS_BELOW: Final = (0.04, 0.08)
@@ -76,6 +77,17 @@ def promises(
             }
         )
     return rows
+
+
+def as_good_as_last(outcomes: Outcomes) -> Point:
+    """The cheapest cascade that is right at least as often as the last tier alone, on these queries.
+
+    On others it tends to be worse: the cheapest of many that look as good was lucky. For one that keeps a promise see
+    :func:`costlab.router.calibrate`.
+    """
+    wanted = float(outcomes.correct[:, -1].mean())
+    good = (point for point in cost_quality_curve(outcomes) if point.quality_fraction >= wanted)
+    return min(good, key=lambda point: point.usd_per_request)
 
 
 def measure_tiers(
@@ -173,10 +185,7 @@ def _measure(
             }
         )
     rows.append({"what": "cascade", **_cascade(fitted, held_out)})
-    both = Outcomes(
-        held_out.tiers,
-        *(np.concatenate([getattr(t, name) for t in (fitted, held_out)]) for name in ("correct", "confidence", "usd")),
-    )
+    both = fitted.joined(held_out)
     best = float(both.correct[:, -1].mean())
     for below in FLOORS_BELOW:
         floor = round(best - below, 2)
@@ -202,11 +211,7 @@ def _measure(
 
 def _cascade(fitted: Outcomes, held_out: Outcomes) -> dict[str, Any]:
     """The cheapest cascade that is as good as the last tier where it is fitted, on the other queries."""
-    wanted = float(fitted.correct[:, -1].mean())
-    point = min(
-        (point for point in cost_quality_curve(fitted) if point.quality_fraction >= wanted),
-        key=lambda point: point.usd_per_request,
-    )
+    point = as_good_as_last(fitted)
     played = play(held_out, point.thresholds)
     alone = baselines(held_out)
     difference = played.correct - held_out.correct[:, -1]

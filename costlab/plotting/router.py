@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from costlab.plotting.style import COLORS, SMALL, line_styles, new_axes
-from costlab.router import Baselines, Point, ReliabilityBin, hull
+from costlab.router import Baselines, Point, ReliabilityBin, Simulated, hull
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -121,12 +121,7 @@ def plot_promises(
 
 
 def plot_drift(
-    hard_fractions: Sequence[float],
-    quality_fractions: Sequence[float],
-    usd_per_request: Sequence[float],
-    floor_fraction: float,
-    *,
-    ax: Axes | None = None,
+    hard_fractions: Sequence[float], found: Sequence[Simulated], floor_fraction: float, *, ax: Axes | None = None
 ) -> Axes:
     """A cascade with fixed thresholds while the traffic gets harder: quality, with the cost written beside it.
 
@@ -134,7 +129,7 @@ def plot_drift(
     ----------
     hard_fractions : sequence of float
         Share of hard queries in the traffic.
-    quality_fractions, usd_per_request : sequence of float
+    found : sequence of Simulated
         What the cascade then does.
     floor_fraction : float
         What was promised.
@@ -142,10 +137,11 @@ def plot_drift(
         Where to draw; by default on a new figure.
     """
     ax = new_axes(ax)
-    hard, right = [100 * x for x in hard_fractions], [100 * x for x in quality_fractions]
+    hard, right = [100 * x for x in hard_fractions], [100 * one.quality_fraction for one in found]
     ax.plot(hard, right, color=COLORS["blue"], marker="o", linewidth=2)
-    for x, y, usd in zip(hard, right, usd_per_request, strict=True):
-        ax.annotate(f"{100 * usd:.2f} ¢", (x, y), (5, 6), textcoords="offset points", fontsize=SMALL)
+    for x, y, one in zip(hard, right, found, strict=True):
+        cents = f"{100 * one.usd_per_request:.2f} ¢"
+        ax.annotate(cents, (x, y), (5, 6), textcoords="offset points", fontsize=SMALL)
     ax.axhline(100 * floor_fraction, color=COLORS["grey"], linestyle="--", linewidth=1.6)
     ax.annotate(
         "promised", (hard[-1], 100 * floor_fraction), (0, 4), textcoords="offset points", fontsize=SMALL, ha="right"

@@ -111,6 +111,17 @@ class Outcomes:
         """The table with these queries alone, by index or mask."""
         return Outcomes(self.tiers, self.correct[chosen], self.confidence[chosen], self.usd[chosen])
 
+    def joined(self, other: Outcomes) -> Outcomes:
+        """Both tables as one; the tiers must be the same."""
+        if other.tiers != self.tiers:
+            raise InvalidValueError("other", f"a table of the tiers {', '.join(self.tiers)}", other.tiers)
+        columns = ((getattr(self, name), getattr(other, name)) for name in ("correct", "confidence", "usd"))
+        return Outcomes(self.tiers, *(np.concatenate(pair) for pair in columns))
+
+    def at_prices(self, usd_per_request: Sequence[float]) -> Outcomes:
+        """The same answers at other prices, one per tier."""
+        return Outcomes.of_prices(self.tiers, self.correct, self.confidence, usd_per_request)
+
     def only(self, tiers: Sequence[str]) -> Outcomes:
         """The table with these tiers alone, in this order."""
         unknown = [name for name in tiers if name not in self.tiers]
