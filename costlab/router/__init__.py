@@ -40,7 +40,7 @@ from costlab.router.models import (
 from costlab.router.outcomes import Outcomes, Played, play, play_routed
 from costlab.router.policy import Expectation, Stage, StageShare, WorkedExample, expected, worked_example
 from costlab.router.results import Attempt, CascadeFailedError, Routed
-from costlab.router.simulate import Simulated, simulate, simulate_outcomes
+from costlab.router.simulate import Simulated, simulate, simulate_outcomes, simulate_stream
 from costlab.router.tiers import Gate, Price, Tier
 
 __all__ = [
@@ -98,5 +98,6 @@ __all__ = [
     "saving_at_equal_quality",
     "simulate",
     "simulate_outcomes",
+    "simulate_stream",
     "worked_example",
 ]
