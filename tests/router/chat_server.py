@@ -19,6 +19,7 @@ class Handler(BaseHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two packets, and the second would wait 40 ms for the first
     server: ChatHttpServer
 
     def do_POST(self) -> None:
@@ -112,7 +113,7 @@ class ChatServer:
 
 
 def completion(
-    content: str | None = "yes", usage: Any = None, logprobs: list[float] | None = None, **choice: Any
+    content: str | None = "yes", usage: Any = None, logprobs: list[Any] | None = None, **choice: Any
 ) -> dict[str, Any]:
     """The body of an answer."""
     made: dict[str, Any] = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": content}}

@@ -83,8 +83,8 @@ def test_a_model_behind_a_server_says_what_it_says_in_this_process(llama: tuple[
     assert there.confidence == pytest.approx(here.confidence, rel=1e-4)
 
 
-@pytest.mark.parametrize("logprobs", [None, [], [float("nan")], [3.0]])
-def test_without_usable_log_probabilities_nobody_knows_how_sure_it_is(logprobs: list[float] | None) -> None:
+@pytest.mark.parametrize("logprobs", [None, [], [float("nan")], [float("-inf")], [3.0], [False], [-(10**400)], ["-1"]])
+def test_without_usable_log_probabilities_nobody_knows_how_sure_it_is(logprobs: list[Any] | None) -> None:
     assert math.isnan(ask(says(completion(logprobs=logprobs)))[0].confidence)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,31 @@ def test_a_classifier_is_as_sure_as_its_likeliest_class() -> None:
 def test_a_classifiers_confidence_is_calibrated() -> None:
     model = ClassifierModel(Told(cancel=0.7, password=0.3), lambda sure: np.asarray(sure) / 2, threads=0)
     assert asyncio.run(model.predict("any")).confidence == pytest.approx(0.35)
+
+
+def test_a_call_that_is_cancelled_while_it_waits_is_never_made() -> None:
+    made, go_on = [], threading.Event()
+
+    class Counting(Told):
+        def predict_proba(self, texts: Any) -> Any:
+            made.extend(texts)
+            go_on.wait(5.0)
+            return super().predict_proba(texts)
+
+    async def story() -> None:
+        model = ClassifierModel(Counting(a=1.0))
+        calls = [asyncio.ensure_future(model.predict(query)) for query in "abcd"]
+        while not made:
+            await asyncio.sleep(0.001)
+        for call in calls[1:]:
+            call.cancel()
+        await asyncio.gather(*calls[1:], return_exceptions=True)
+        go_on.set()
+        assert (await calls[0]).answer == "a"
+        await model.predict("e")
+
+    asyncio.run(story())
+    assert made == ["a", "e"]
 
 
 def test_an_ensemble_takes_the_geometric_mean_class_by_class() -> None:

@@ -14,6 +14,8 @@ __all__ = ["mean_probability", "read_completion", "read_usage"]
 
 #: Of a server's own words, so many characters go into an error.
 MOST_QUOTED = 200
+#: Log-probabilities below minus this are nonsense. Servers write -9999 for a token that could not come.
+LEAST_LOG = 1e6
 
 
 def mean_probability(log_probabilities: Sequence[float]) -> float:
@@ -126,7 +128,8 @@ def _confidence(choice: dict[str, Any]) -> float:
     if not isinstance(tokens, list):
         return math.nan
     found = [one.get("logprob") if isinstance(one, dict) else None for one in tokens]
-    usable = [p for p in found if isinstance(p, int | float) and p <= 0.0]
+    numbers = [p for p in found if isinstance(p, int | float) and not isinstance(p, bool)]
+    usable = [p for p in numbers if -LEAST_LOG <= p <= 0.0]
     return mean_probability(usable) if len(usable) == len(found) else math.nan
 
 
