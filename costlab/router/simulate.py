@@ -182,21 +182,26 @@ def simulate_stream(
     replayed = lru_replay(stream, entries)
     if not replayed.requests:
         raise InvalidValueError("stream", "at least one request", 0)
-    requests, hits = replayed.requests, replayed.hits
-    behind = simulate(stages, requests - hits, seed)  # the first request is never a hit
+    # The first request is never a hit.
+    return behind_cache(cache, replayed.hits, simulate(stages, replayed.requests - replayed.hits, seed))
+
+
+def behind_cache(cache: Stage, hits: int, behind: Simulated) -> Simulated:
+    """Requests of which a cache answered `hits`, and a cascade the others."""
+    requests = hits + behind.requests
     lookups = requests * (cache.usd_per_request + cache.gate_usd_per_request)
     share, mean = behind.requests / requests, behind.usd_per_request
-    variance = behind.usd_per_request_error**2 * behind.requests + mean**2
-    spread = share * variance - (share * mean) ** 2
+    # The mean square of what requests cost behind the cache, of which its hits cost nothing.
+    square = behind.usd_per_request_error**2 * behind.requests + mean**2
     return Simulated(
         requests=requests,
-        seed=seed,
+        seed=behind.seed,
         tiers=(cache.name, *behind.tiers),
         tried=(requests, *behind.tried),
         served=(hits, *behind.served),
         usd=lookups + behind.usd,
         usd_per_request=(lookups + behind.usd) / requests,
-        usd_per_request_error=float(np.sqrt(max(0.0, spread) / requests)),
+        usd_per_request_error=float(np.sqrt(max(0.0, share * square - (share * mean) ** 2) / requests)),
         served_only_usd=hits * cache.usd_per_request + behind.served_only_usd,
         quality_fraction=(hits * cache.quality_fraction + behind.requests * behind.quality_fraction) / requests,
         tier_usd=(lookups, *behind.tier_usd),
