@@ -41,7 +41,9 @@ def test_hits_are_those_of_a_cache_played_one_request_after_the_other(
     assert found == Replayed(len(stream), by_hand(stream, entries))
 
 
-@pytest.mark.parametrize(("entries", "zipf"), [(100, 0.9), (500, 0.9), (3000, 0.0), (3000, 0.7), (20_000, 1.1), (60_000, 0.9)])
+@pytest.mark.parametrize(
+    ("entries", "zipf"), [(100, 0.9), (500, 0.9), (3000, 0.0), (3000, 0.7), (20_000, 1.1), (60_000, 0.9)]
+)
 def test_long_streams_too(entries: int, zipf: float) -> None:
     stream = zipf_stream(np.random.default_rng(1), unique=50_000, zipf=zipf, requests=150_000)
     assert lru_replay([stream], entries).hits == by_hand(stream.tolist(), entries)
