@@ -127,6 +127,15 @@ def test_route_as_json_is_one_object_with_every_attempt(run: Run, example: str) 
     assert (attempt["tier"], attempt["outcome"], attempt["confidence"]) == ("small", "answered", 0.98)
 
 
+def test_a_model_that_is_trained_first_says_so_on_stderr(run: Run, tmp_path: Path) -> None:
+    needs.extra("sklearn", "router")
+    (tmp_path / "rows.csv").write_text("text,label\nreset my password,password\ncancel my plan,cancel\n")
+    (tmp_path / "t.toml").write_text(LARGE + 'model = { kind = "sklearn", training = "rows.csv" }\n')
+    status, out, err = run("route", str(tmp_path / "t.toml"), "my password", "--json")
+    assert (status, err) == (0, "training large\n")
+    assert json.loads(out)["answer"] == "password"
+
+
 @pytest.mark.parametrize("command", [("simulate",), ("route",)])
 @pytest.mark.parametrize(
     ("text", "message"),

@@ -24,6 +24,9 @@ _TOGETHER: Final = 1 << 16
 #: A cache smaller than this is faster played one request after the other: it is in the processor's cache itself.
 _SMALL: Final = 400
 
+#: The greatest number that may stand for a thing.
+_MOST: Final = 10**9
+
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
@@ -50,8 +53,8 @@ def lru_replay(stream: Iterable[NDArray[np.int64]], entries: int) -> Replayed:
     Parameters
     ----------
     stream : iterable of numpy.ndarray of int
-        What is asked, in parts: numbers from 0 that stand for the different things, best without gaps, since memory
-        grows with the greatest of them (8 bytes each). It does not grow with the length of the stream.
+        What is asked, in parts: numbers from 0 to 10^9 that stand for the different things, best without gaps, since
+        memory grows with the greatest of them (8 to 16 bytes each). It does not grow with the length of the stream.
     entries : int
         Size of the cache in answers, >= 1.
 
@@ -85,8 +88,8 @@ def lru_replay(stream: Iterable[NDArray[np.int64]], entries: int) -> Replayed:
     requests = hits = 0
     for keys in stream:
         part = np.asarray(keys)
-        if part.ndim != 1 or part.dtype.kind not in "iu" or (part.size and not 0 <= part.min() <= part.max() < 2**40):
-            raise InvalidValueError("stream", "arrays of whole numbers >= 0 and < 2**40", part)
+        if part.ndim != 1 or part.dtype.kind not in "iu" or (part.size and not 0 <= part.min() <= part.max() <= _MOST):
+            raise InvalidValueError("stream", "arrays of whole numbers from 0 to 10^9", part)
         for start in range(0, len(part), step):
             hits += cache.hits(part[start : start + step].astype(np.int64))
         requests += len(part)

@@ -35,6 +35,9 @@ def route(
     file = read_tiers(tiers)
     if not question.strip():
         raise InvalidValueError("question", "a text that is not empty", question)
+    trained = [tier.name for tier in file.keys.tier if tier.model and tier.model.kind in ("sklearn", "minilm")]
+    if trained:
+        typer.echo(f"training {', '.join(trained)}", err=True)
     found = asyncio.run(_ask(file, question))
     if as_json:
         print_json({"file": file.name, "question": question, **asdict(found)})

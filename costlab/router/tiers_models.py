@@ -140,7 +140,13 @@ def _labelled(file: TiersFile, table: TrainedTable) -> tuple[list[str], list[str
             missing = [column for column in columns if column not in (reader.fieldnames or ())]
             if missing:
                 raise CostlabError(f"{table.training} has no column {' and '.join(map(repr, missing))}")
-            pairs = [(row[columns[0]] or "", row[columns[1]] or "") for row in reader]
+            pairs = []
+            for row in reader:
+                text, label = (row[column] or "" for column in columns)
+                if not text.strip() or not label.strip():
+                    place = f"{table.training}, line {reader.line_num}"
+                    raise CostlabError(f"{place}: must have a text and a label, got {[text, label]}")
+                pairs.append((text, label))
     except OSError as error:
         raise CostlabError(f"training: {table.training} cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:

@@ -161,6 +161,11 @@ def test_a_server_that_is_not_there_sends_the_query_on_or_ends_it() -> None:
             "text,label\n.,b\n.,c\n",
             "nothing to learn from: empty",
         ),
+        (
+            'kind = "sklearn", training = "rows.csv"',
+            "text,label\na,b\nb\n",
+            "line 3: must have a text and a label, got",
+        ),
         ('kind = "sklearn", training = "rows.csv"', "text,label\n\udcff,b\n", "rows.csv is not a CSV in UTF-8"),
     ],
 )
