@@ -179,7 +179,7 @@ def _lost(turns: list[int], dropped: list[int]) -> int:
     lost = passed = 0
     saved: list[int] = []
     for turn, count in zip(turns, dropped, strict=True):
-        reached = max(0, count + lost) + passed
+        reached = count + lost + passed
         while saved and saved[0] < reached:
             heappop(saved)
             passed += 1

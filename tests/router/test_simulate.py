@@ -91,6 +91,13 @@ def test_a_stream_that_never_repeats_gains_nothing_from_a_cache() -> None:
     assert found.usd == pytest.approx(simulate(BEHIND, 5000).usd + 5000 * 0.00001)
 
 
+def test_only_what_served_is_in_the_source_lessons_account() -> None:
+    found = simulate_stream(Stage("cache", 0.25), [Stage("model", 2.0)], [np.array([0, 0, 1, 0])], 2)
+    assert found.served == (2, 2)
+    assert found.served_only_usd == 2 * 0.25 + 2 * 2.0
+    assert found.usd == 4 * 0.25 + 2 * 2.0
+
+
 def test_an_empty_stream_is_refused() -> None:
     with pytest.raises(InvalidValueError, match="stream must be at least one request, got 0"):
         simulate_stream(CACHE, BEHIND, [], 10)

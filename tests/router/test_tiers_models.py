@@ -76,6 +76,13 @@ def test_a_deadline_ends_the_route() -> None:
         ask(LARGE + "timeout_s = 0.05\n" + slow)
 
 
+def test_a_call_that_is_given_up_costs_what_the_file_says() -> None:
+    slow = 'model = { kind = "scripted", answer = "x", latency_s = 60.0 }\n'
+    found = ask(SMALL + "timeout_s = 0.05\nabandoned_usd_per_request = 0.25\n" + slow + LARGE + SURE)
+    assert outcomes(found) == [("small", "timeout"), ("large", "answered")]
+    assert found.cost_usd == pytest.approx(0.25 + 0.03)
+
+
 def test_a_classifier_is_trained_on_the_files_rows(tmp_path: Path) -> None:
     needs.extra("sklearn", "router")
     labelled(tmp_path)
@@ -83,6 +90,8 @@ def test_a_classifier_is_trained_on_the_files_rows(tmp_path: Path) -> None:
     found = ask(SMALL + model + LARGE + SURE, folder=tmp_path)
     assert (found.answer, found.tier) == ("password", "small")
     assert ask(SMALL.replace("0.6", "0.999") + model + LARGE + SURE, folder=tmp_path).tier == "large"
+    timid = ask(SMALL + model.replace("100.0", "0.1") + LARGE + SURE, folder=tmp_path)
+    assert (timid.attempts[0].confidence or 0) < (found.attempts[0].confidence or 0)
     labelled(tmp_path, "query", "intent")
     named = model.replace("}", ', text_column = "query", label_column = "intent" }')
     assert ask(SMALL + named + LARGE + SURE, folder=tmp_path).answer == "password"
