@@ -73,6 +73,7 @@ bench: $(VENV)/test.stamp  ## Speed of core, build or buy, cache, monitoring and
 	$(BIN)/python benchmarks/monitoring.py
 	$(BIN)/python benchmarks/report.py
 	$(BIN)/python benchmarks/router.py
+	$(BIN)/python benchmarks/router_simulation.py
 
 lesson: $(VENV)/test.stamp  ## Start a lesson: make lesson NAME=02_quantization
 	$(BIN)/python -m tools.notebooks new $(NAME)

@@ -1,7 +1,7 @@
 """TOML files of costlab's own: read against a pydantic model, with errors that name the key and what it should be."""
 
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -21,6 +21,7 @@ def parse_table(
     kind: str,
     error: type[Exception],
     keys_beside: Callable[[Place], Iterable[str]],
+    kinds: Collection[str] = (),
 ) -> Model:
     """The text of a TOML file as a model.
 
@@ -34,6 +35,8 @@ def parse_table(
         What is raised where the text is no TOML, or a key is missing, unknown or has a value that it may not have.
     keys_beside : callable
         The keys that may stand where an unknown one does.
+    kinds : collection of str
+        Names of the kinds of a table that may be one of several; pydantic puts them into a place as if they were keys.
     """
     try:
         return model.model_validate(tomllib.loads(text))
@@ -42,17 +45,30 @@ def parse_table(
     except RecursionError:
         raise error(f"{name} is not {kind}: it is nested too deeply") from None
     except ValidationError as cause:
-        raise error(f"{name}: {'; '.join(_words(one, keys_beside) for one in cause.errors()[:3])}") from cause
+        raise error(f"{name}: {'; '.join(_words(one, keys_beside, kinds) for one in cause.errors()[:3])}") from cause
 
 
-def _words(found: Any, keys_beside: Callable[[Place], Iterable[str]]) -> str:
+def _words(found: Any, keys_beside: Callable[[Place], Iterable[str]], kinds: Collection[str]) -> str:
     """A validation error as costlab words it: ``workload.peak_to_mean must be >= 1, got 0.5``."""
-    place = ".".join(str(part + 1) if isinstance(part, int) else part for part in found["loc"])
+    parts = [part for part in found["loc"] if part not in kinds]
+    place = ".".join(str(part + 1) if isinstance(part, int) else part for part in parts)
     if found["type"] == "missing":
         return f"{place} is missing"
+    if found["type"].startswith("union_tag"):
+        about = found["ctx"]
+        place += "." + about["discriminator"].strip("'")
+        if found["type"] == "union_tag_not_found":
+            return f"{place} is missing"
+        near = near_names(about["tag"], {kind: kind for kind in kinds})
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"{place} must be one of {about['expected_tags']}, got {about['tag']!r}{hint}"
     if found["type"] == "extra_forbidden":
         near = near_names(str(found["loc"][-1]), {key: key for key in keys_beside(found["loc"])})
         return f"unknown key {place}" + (f"; did you mean {near[0]!r}?" if near else "")
+    if found["type"] in ("model_type", "model_attributes_type"):
+        return f"{place} must be a table, got {found['input']!r}"
+    if found["type"] == "tuple_type":
+        return f"{place} must be a list, got {found['input']!r}"
     wanted = found["msg"].removeprefix("Input should be ").replace("greater than or equal to", ">=")
     wanted = wanted.replace("less than or equal to", "<=").replace("greater than", ">").replace("less than", "<")
     return f"{place} must be {wanted}, got {found['input']!r}"

@@ -3,13 +3,27 @@
 import json
 import sys
 from datetime import date
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["AsOf", "JsonFlag", "Snapshot", "app", "bench", "cache", "number", "print_json", "print_table", "whole"]
+__all__ = [
+    "AsOf",
+    "JsonFlag",
+    "Snapshot",
+    "TiersPath",
+    "app",
+    "bench",
+    "cache",
+    "number",
+    "print_json",
+    "print_table",
+    "read_tiers",
+    "whole",
+]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,6 +39,7 @@ app.add_typer(cache, name="cache")
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 AsOf = Annotated[str | None, typer.Option(metavar="DATE", help="The catalogue as it stood on this ISO date.")]
 Snapshot = Annotated[str | None, typer.Option(help="Only the rows of this table: lesson or list.")]
+TiersPath = Annotated[Path | None, typer.Argument(help="The file of tiers; --example prints one.")]
 
 
 def whole(text: str) -> int:
@@ -41,6 +56,15 @@ def number(text: str) -> float:
         return float(text)
     except ValueError:
         raise typer.BadParameter(f"must be a number, got {text!r}") from None
+
+
+def read_tiers(path: Path | None) -> Any:
+    """The file of tiers that a command was given."""
+    from costlab.router.tiers_file import TiersFileError, load_tiers
+
+    if path is None or not path.name:
+        raise TiersFileError("no file of tiers given; --example prints one to begin with")
+    return load_tiers(path)
 
 
 def print_json(value: dict[str, Any]) -> None:

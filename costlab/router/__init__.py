@@ -18,6 +18,7 @@ from costlab.router.evaluate import (
     average_improvement,
     baselines,
     call_share_for,
+    cost_at,
     cost_quality_curve,
     hull,
     quality_at,
@@ -40,7 +41,7 @@ from costlab.router.models import (
 from costlab.router.outcomes import Outcomes, Played, play, play_routed
 from costlab.router.policy import Expectation, Stage, StageShare, WorkedExample, expected, worked_example
 from costlab.router.results import Attempt, CascadeFailedError, Routed
-from costlab.router.simulate import Simulated, simulate, simulate_outcomes
+from costlab.router.simulate import Simulated, simulate, simulate_outcomes, simulate_stream
 from costlab.router.tiers import Gate, Price, Tier
 
 __all__ = [
@@ -85,6 +86,7 @@ __all__ = [
     "baselines",
     "calibrate",
     "call_share_for",
+    "cost_at",
     "cost_quality_curve",
     "expected",
     "expected_calibration_error",
@@ -98,5 +100,6 @@ __all__ = [
     "saving_at_equal_quality",
     "simulate",
     "simulate_outcomes",
+    "simulate_stream",
     "worked_example",
 ]

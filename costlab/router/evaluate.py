@@ -23,6 +23,7 @@ __all__ = [
     "average_improvement",
     "baselines",
     "call_share_for",
+    "cost_at",
     "cost_quality_curve",
     "hull",
     "quality_at",
@@ -118,7 +119,8 @@ def quality_at(points: Sequence[Point], usd_per_request: float) -> float:
     return float(np.interp(usd_per_request, [p.usd_per_request for p in kept], [p.quality_fraction for p in kept]))
 
 
-def _cost_at(points: Sequence[Point], quality_fraction: float) -> float:
+def cost_at(points: Sequence[Point], quality_fraction: float) -> float:
+    """The mean cost at which the hull of some policies reaches a quality; NaN above the best of them."""
     kept = hull(points)
     if quality_fraction > kept[-1].quality_fraction:
         return float("nan")
@@ -175,7 +177,7 @@ def saving_at_equal_quality(points: Sequence[Point], baseline: Point) -> float:
     float
         Negative when it is dearer; NaN when no policy reaches the quality.
     """
-    return 1.0 - _cost_at(points, baseline.quality_fraction) / baseline.usd_per_request
+    return 1.0 - cost_at(points, baseline.quality_fraction) / baseline.usd_per_request
 
 
 def _recovered(outcomes: Outcomes, scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from costlab.errors import InvalidValueError
+from costlab.extras import require
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,23 +85,53 @@ class Outcomes:
         InvalidValueError
             If a column is missing, or a query lacks a tier or has it twice.
         """
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        try:
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                rows = list(csv.DictReader(file))
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise InvalidValueError(path.name, "a CSV in UTF-8", str(error)) from error
+        return cls._of_rows(rows, path.name, "a CSV", tiers)
+
+    @classmethod
+    def from_parquet(cls, path: Path, tiers: Sequence[str] | None = None) -> Outcomes:
+        """The same as :meth:`from_csv` from a Parquet file with those columns.
+
+        Raises
+        ------
+        MissingExtraError
+            If pyarrow is not installed.
+        InvalidValueError
+            As for a CSV, or if the file is no Parquet.
+        """
+        arrow, parquet = require("pyarrow", "usage"), require("pyarrow.parquet", "usage")
+        with path.open("rb") as file:
+            try:
+                rows = parquet.read_table(file).to_pylist()
+            except arrow.ArrowException as error:
+                raise InvalidValueError(path.name, "a Parquet file", " ".join(str(error).split())) from error
+        return cls._of_rows(rows, path.name, "a Parquet file", tiers)
+
+    @classmethod
+    def _of_rows(cls, rows: Sequence[dict[str, Any]], file: str, kind: str, tiers: Sequence[str] | None) -> Outcomes:
         columns = {"query", "tier", "correct", "confidence", "usd"}
         missing = columns - set(rows[0] if rows else ())
         if missing:
-            raise InvalidValueError(path.name, f"a CSV with the columns {', '.join(sorted(columns))}", sorted(missing))
+            raise InvalidValueError(file, f"{kind} with the columns {', '.join(sorted(columns))}", sorted(missing))
         cells: dict[tuple[str, str], tuple[float, float, float]] = {}
         for row in rows:
             key = (row["query"], row["tier"])
             if key in cells:
-                raise InvalidValueError(path.name, "a table with each query once per tier", key)
-            cells[key] = (float(row["correct"]), float(row["confidence"]), float(row["usd"]))
+                raise InvalidValueError(file, "a table with each query once per tier", key)
+            try:
+                cells[key] = (float(row["correct"]), float(row["confidence"]), float(row["usd"]))
+            except (TypeError, ValueError):
+                found = (row["correct"], row["confidence"], row["usd"])
+                raise InvalidValueError(file, "a table of numbers", found) from None
         queries = list(dict.fromkeys(query for query, _ in cells))
         names = list(tiers or dict.fromkeys(tier for _, tier in cells))
         absent = [(query, name) for query in queries for name in names if (query, name) not in cells]
         if absent:
-            raise InvalidValueError(path.name, "a table with every query at every tier", absent[0])
+            raise InvalidValueError(file, "a table with every query at every tier", absent[0])
         table = np.array([[cells[query, name] for name in names] for query in queries])
         if tiers is None:
             order = np.argsort(table[:, :, 2].mean(axis=0), kind="stable")

@@ -1,0 +1,282 @@
+"""The file that describes a cascade: its keys, their checks, and errors that say where the mistake is."""
+
+from dataclasses import dataclass
+from datetime import date
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from costlab.catalog import ApiPrice, ApiSnapshot, api_price
+from costlab.errors import CostlabError
+from costlab.toml_tables import parse_table
+
+__all__ = ["TiersFile", "TiersFileError", "example_tiers", "load_tiers", "parse_tiers"]
+
+#: More tiers than anybody runs; with gates, the ways through a cascade double with each.
+MOST_TIERS: Final = 12
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+Some = Annotated[int, Field(ge=1)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class TiersFileError(CostlabError, ValueError):
+    """A file of tiers that cannot be used; the message names the file, the key and what it should be."""
+
+
+class _Table(BaseModel):
+    # Strict: "0.9" is a text and true is no number, also where Python would take them for one.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class PriceTable(_Table):
+    """The keys of ``price``: a model of the catalogue, or rates per million tokens."""
+
+    model: Text | None = None
+    provider: Text | None = None
+    as_of: str | date | None = None
+    input_usd_per_mtok: NonNegative | None = None
+    output_usd_per_mtok: NonNegative | None = None
+    cached_input_usd_per_mtok: NonNegative | None = None
+
+
+class GateTable(_Table):
+    """The keys of ``gate``: the tier is tried on queries of at most so many words."""
+
+    max_words: Some
+    usd_per_request: NonNegative = 0.0
+
+
+class SimulationTable(_Table):
+    """The keys of ``simulation``: what :class:`costlab.router.Stage` needs, as measured on one's own traffic."""
+
+    pass_fraction: Fraction | None = None
+    skip_fraction: Fraction = 0.0
+    latency_s: NonNegative | None = None
+    quality_fraction: Fraction | None = None
+    input_tokens: NonNegative | None = None
+    output_tokens: NonNegative = 0.0
+    cached_input_tokens: NonNegative = 0.0
+
+
+class ScriptedAnswer(_Table):
+    """One of a scripted model's ``answers``."""
+
+    query: str
+    answer: str
+    confidence: Fraction
+
+
+class ScriptedTable(_Table):
+    """The keys of a ``model`` of kind ``scripted``: what it says to some queries, and to all others."""
+
+    kind: Literal["scripted"]
+    answer: str | None = None
+    confidence: Fraction = 0.5
+    answers: tuple[ScriptedAnswer, ...] = Field(default=(), strict=False)
+    input_tokens: Count = 0
+    output_tokens: Count = 0
+    latency_s: NonNegative = 0.0
+
+
+class TrainedTable(_Table):
+    """The keys of a ``model`` of kind ``sklearn`` or ``minilm``: a classifier that is trained when it is loaded."""
+
+    kind: Literal["sklearn", "minilm"]
+    training: Text | None = None
+    dataset: Literal["support"] | None = None
+    text_column: Text = "text"
+    label_column: Text = "label"
+    c: Positive = 10.0
+
+
+class OpenAiTable(_Table):
+    """The keys of a ``model`` of kind ``openai``; see :class:`costlab.router.EndpointModel`.
+
+    TOML has no None: ``key_variable = ""`` is a server without a key, and ``max_tokens = 0`` asks for no limit.
+    """
+
+    kind: Literal["openai"]
+    model: Text
+    base_url: Text = "https://api.openai.com/v1"
+    key_variable: str = "OPENAI_API_KEY"
+    system: str = ""
+    max_tokens: Count = 256
+    logprobs: bool = True
+    timeout_s: Positive = 30.0
+    retries: Count = 2
+    usage_required: bool = True
+    parameters: dict[str, Any] = {}
+
+
+class TierTable(_Table):
+    """The keys of ``[[tier]]``; see :class:`costlab.router.Tier`."""
+
+    name: Text
+    usd_per_request: NonNegative | None = None
+    price: PriceTable | None = None
+    min_confidence: Fraction = 0.0
+    timeout_s: Positive | None = None
+    abandoned_usd_per_request: NonNegative = 0.0
+    gate: GateTable | None = None
+    simulation: SimulationTable = SimulationTable()
+    model: Annotated[ScriptedTable | TrainedTable | OpenAiTable, Field(discriminator="kind")] | None = None
+
+
+class CacheTable(_Table):
+    """The keys of ``[cache]``, which the simulation alone uses."""
+
+    hit_rate_fraction: Fraction
+    usd_per_lookup: NonNegative = 0.0
+    latency_s: NonNegative | None = None
+    quality_fraction: Fraction | None = None
+
+
+class OutcomesTable(_Table):
+    """The keys of ``[outcomes]``: labelled queries, as :meth:`costlab.router.Outcomes.from_csv` reads them."""
+
+    path: Text
+
+
+class CascadeTable(_Table):
+    """The keys of ``[cascade]``."""
+
+    deadline_s: Positive | None = None
+
+
+class FileTable(_Table):
+    """The tables of a file."""
+
+    tier: tuple[TierTable, ...] = Field(strict=False)
+    cascade: CascadeTable = CascadeTable()
+    cache: CacheTable | None = None
+    outcomes: OutcomesTable | None = None
+
+
+_MODELS: Final[dict[str, type[BaseModel]]] = {
+    "scripted": ScriptedTable, "sklearn": TrainedTable, "minilm": TrainedTable, "openai": OpenAiTable,
+}  # fmt: skip
+_TABLES: Final[dict[str, type[BaseModel]]] = {
+    "tier": TierTable, "cascade": CascadeTable, "cache": CacheTable, "outcomes": OutcomesTable,
+    "price": PriceTable, "gate": GateTable, "simulation": SimulationTable, "answers": ScriptedAnswer, **_MODELS,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TiersFile:
+    """A cascade as a file describes it.
+
+    Attributes
+    ----------
+    name : str
+        What error messages call the file.
+    folder : pathlib.Path
+        Where paths in it begin.
+    keys : FileTable
+        Its tables.
+    prices : tuple of float or ApiPrice
+        What each tier asks for.
+    """
+
+    name: str
+    folder: Path
+    keys: FileTable
+    prices: tuple[float | ApiPrice, ...]
+
+    def error(self, message: str) -> TiersFileError:
+        """An error that names the file."""
+        return TiersFileError(f"{self.name}: {message}")
+
+
+def parse_tiers(text: str, name: str = "the tiers", folder: Path = Path()) -> TiersFile:
+    r"""A cascade from the text of a TOML file.
+
+    Parameters
+    ----------
+    text : str
+        The text.
+    name : str
+        Stands in error messages.
+    folder : pathlib.Path
+        Where paths in it begin.
+
+    Raises
+    ------
+    TiersFileError
+        If the text is no TOML, a key is missing, unknown or has a value that it may not have, or a price is not in the
+        catalogue.
+
+    Examples
+    --------
+    >>> found = parse_tiers('[[tier]]\nname = "large"\nprice = { model = "gpt-4o", as_of = "2026-01-01" }\n')
+    >>> found.prices[0].usd(400, output_tokens=200)
+    0.003
+    """
+    keys = parse_table(FileTable, text, name, "a file of tiers", TiersFileError, _keys_beside, tuple(_MODELS))
+    names = [tier.name for tier in keys.tier]
+    if not 1 <= len(names) <= MOST_TIERS:
+        raise TiersFileError(f"{name}: tier must be there 1 to {MOST_TIERS} times, got {len(names)}")
+    if len({*names, "cache"}) <= len(names):
+        raise TiersFileError(f"{name}: tier.name must be used once and never be 'cache', got {names!r}")
+    return TiersFile(name, folder, keys, tuple(_price(name, i, tier) for i, tier in enumerate(keys.tier, 1)))
+
+
+def load_tiers(path: str | Path) -> TiersFile:
+    """A cascade from a TOML file; paths in it begin at its folder.
+
+    Raises
+    ------
+    TiersFileError
+        If the file is not UTF-8, or as :func:`parse_tiers`.
+    OSError
+        If the file cannot be read.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise TiersFileError(f"{path.name} is not a text in UTF-8") from error
+    return parse_tiers(text, path.name, path.parent)
+
+
+def example_tiers() -> str:
+    """The text of the file that the package ships: the source lesson's cascade."""
+    return (files("costlab.router") / "example_tiers.toml").read_text(encoding="utf-8")
+
+
+def _keys_beside(place: tuple[int | str, ...]) -> tuple[str, ...]:
+    inner = [part for part in place[:-1] if isinstance(part, str)]
+    return tuple((_TABLES[inner[-1]] if inner else FileTable).model_fields)
+
+
+def _price(name: str, number: int, tier: TierTable) -> float | ApiPrice:
+    place, rates = f"{name}: tier.{number}", tier.price
+    if (tier.usd_per_request is None) == (rates is None):
+        got = "neither" if rates is None else "both"
+        raise TiersFileError(f"{place} must have usd_per_request or price, got {got}")
+    if rates is None:
+        return tier.usd_per_request or 0.0
+    if (rates.model is None) == (rates.input_usd_per_mtok is None):
+        got = "neither" if rates.model is None else "both"
+        raise TiersFileError(f"{place}.price must have model or input_usd_per_mtok, got {got}")
+    if rates.model is not None:
+        try:
+            return api_price(rates.model, rates.provider, rates.as_of)
+        except CostlabError as error:
+            raise TiersFileError(f"{place}.price: {error}") from error
+    return ApiPrice(
+        model=tier.name,
+        provider=name,
+        input_usd_per_mtok=rates.input_usd_per_mtok or 0.0,
+        output_usd_per_mtok=rates.output_usd_per_mtok,
+        cached_input_usd_per_mtok=rates.cached_input_usd_per_mtok,
+        as_of=date.min,
+        snapshot=ApiSnapshot("", date.min, dated=False),
+        source_url="",
+        note="given in the file",
+    )
