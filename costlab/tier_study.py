@@ -80,8 +80,9 @@ def promises(
 
 
 def as_good_as_last(outcomes: Outcomes) -> Point:
-    """The cheapest cascade that is right at least as often as the last tier alone, on these queries.
+    """The cheapest cascade of all tiers that is right at least as often as the last tier alone, on these queries.
 
+    Where the steps in price are small it can cost more than the last tier alone, since what was tried in vain is paid.
     On others it tends to be worse: the cheapest of many that look as good was lucky. For one that keeps a promise see
     :func:`costlab.router.calibrate`.
     """
@@ -215,6 +216,7 @@ def _cascade(fitted: Outcomes, held_out: Outcomes) -> dict[str, Any]:
     played = play(held_out, point.thresholds)
     alone = baselines(held_out)
     difference = played.correct - held_out.correct[:, -1]
+    gap = alone.all_large.quality_fraction - alone.singles[0].quality_fraction
     return {
         "thresholds": list(point.thresholds),
         "queries": len(held_out),
@@ -228,7 +230,8 @@ def _cascade(fitted: Outcomes, held_out: Outcomes) -> dict[str, Any]:
         "oracle_quality_fraction": alone.oracle.quality_fraction,
         "oracle_usd_per_request": alone.oracle.usd_per_request,
         "served_fractions": [float((played.tier == i).mean()) for i in range(len(held_out.tiers))],
-        "apgr": apgr(held_out),
-        "cpt50": call_share_for(held_out, 0.5),
-        "cpt80": call_share_for(held_out, 0.8),
+        # Without a gap between the first tier and the last there is no part of it to recover.
+        "apgr": apgr(held_out) if gap > 0 else None,
+        "cpt50": call_share_for(held_out, 0.5) if gap > 0 else None,
+        "cpt80": call_share_for(held_out, 0.8) if gap > 0 else None,
     }

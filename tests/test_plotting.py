@@ -15,6 +15,7 @@ from costlab.errors import InvalidValueError
 from costlab.monitoring.alerts import Timeline
 from costlab.monitoring.export.dashboard import panels
 from costlab.monitoring.usage import GpuUsage, Usage
+from costlab.router import Outcomes, baselines, cost_quality_curve, hull, reliability, simulate_outcomes
 from costlab.sensitivity import Range, tornado
 from costlab.serving import roofline
 from tests import needs
@@ -61,6 +62,13 @@ BUSY = Timeline("costlab:gpu_utilization_each:now", "a", (3600.0, 7200.0), (0.2,
 REVENUE = Timeline("costlab:cost_of_revenue_fraction:1d", "", (3600.0, 7200.0), (0.03, 0.12))
 PANELS = {panel.title: panel for panel in panels()}
 
+TABLE = Outcomes.of_prices(
+    ("small", "large"), [[0, 1], [1, 1], [1, 0], [0, 1]], [[0.2, 1]] * 2 + [[0.9, 1]] * 2, [1, 5]
+)
+OUTCOMES = cost_quality_curve(TABLE), baselines(TABLE)
+TRIED = {"found": True, "kept": True, "quality_fraction": 0.6}
+PLAYED = simulate_outcomes(TABLE, [0.5], 100)
+
 FIGURES: dict[str, tuple[Callable[..., Any], str]] = {
     "price_comparison": (
         lambda **k: plotting.plot_price_comparison({"a": {"T4": 1}, "b": {"T4": 2, "L4": 3}}, **k),
@@ -98,6 +106,13 @@ FIGURES: dict[str, tuple[Callable[..., Any], str]] = {
     "overshoot": (lambda **k: plotting.plot_overshoot({"a": {1: 1.0, 8: 8.0}, "b": {1: 1.0}}, 1.0, **k), "USD"),
     "panel_number": (lambda **k: plotting.plot_panel(PANELS["Cost of revenue"], [REVENUE, BUSY], **k), "%"),
     "panel_lines": (lambda **k: plotting.plot_panel(PANELS["Utilization of each GPU"], [BUSY], **k), "%"),
+    "reliability": (lambda **k: plotting.plot_reliability({"a": reliability([0.2, 0.9], [0, 1])}, **k), "%"),
+    "cost_quality": (lambda **k: plotting.plot_cost_quality(*OUTCOMES, **k), "US cents"),
+    "promises": (
+        lambda **k: plotting.plot_promises({"a": [TRIED, TRIED | {"kept": False}], "b": [TRIED]}, 0.5, **k),
+        "%",
+    ),
+    "drift": (lambda **k: plotting.plot_drift([0.0, 0.5], [PLAYED, PLAYED], 0.5, **k), "%"),
     "ranges": (lambda **k: plotting.plot_ranges({"a": (-5, 1, 20)}, {"a": 3}, **k), "USD a month"),
 }
 
@@ -169,6 +184,17 @@ def test_the_line_of_a_cache_s_size_is_the_formula_s() -> None:
 def test_every_pair_is_in_the_figure_equal_and_opposite_texts_too() -> None:
     ax: Any = plotting.plot_similarities({"a": [1.0, 1.0 + 1e-7, 0.5, -0.1]})
     assert sum(ax.patches[0].get_data().values) == pytest.approx(100)
+
+
+def test_the_line_of_a_cascade_is_its_hull_and_the_broken_promise_has_another_colour() -> None:
+    ax: Any = plotting.plot_cost_quality(*OUTCOMES)
+    drawn = list(zip(*ax.lines[0].get_data(), strict=True))
+    assert drawn[: len(hull(OUTCOMES[0]))] == [
+        (100 * point.usd_per_request, 100 * point.quality_fraction) for point in hull(OUTCOMES[0])
+    ]
+    assert {text.get_text() for text in ax.texts} == {"small", "large", "oracle"}
+    dots: Any = FIGURES["promises"][0]().collections[0]
+    assert len(set(map(tuple, dots.get_facecolors()))) == 2
 
 
 def test_a_threshold_without_hits_has_no_point() -> None:

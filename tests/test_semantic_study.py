@@ -1,11 +1,9 @@
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from costlab import recordings, semantic_study
 from costlab.cache.embedding import PackagedMiniLm
@@ -15,6 +13,7 @@ from costlab.cli import main
 from costlab.errors import InvalidValueError
 from costlab.semantic_study import GUARD_SETS, guard_rows, intent_lookups, support_lookups
 from tests import needs
+from tests.letters import Letters
 
 
 def rows(what: str) -> list[Any]:
@@ -93,18 +92,6 @@ def test_a_published_set_is_drawn_from_both_of_its_parts(minilm: PackagedMiniLm)
     (lookup,) = intent_lookups(np.random.default_rng(4), minilm, data, cached=1, asked=1)
     assert lookup.right
     assert 0 < lookup.similarity < 1
-
-
-class Letters:
-    """An embedder that costs nothing: what is printed and recorded does not depend on how good it is."""
-
-    name = "letters"
-    dimensions = 26
-
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        counts = [[1 + text.lower().count(chr(97 + k)) for k in range(26)] for text in texts]
-        rows = np.array(counts).reshape(-1, self.dimensions)
-        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
 
 
 @pytest.mark.slow
