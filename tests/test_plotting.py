@@ -15,7 +15,7 @@ from costlab.errors import InvalidValueError
 from costlab.monitoring.alerts import Timeline
 from costlab.monitoring.export.dashboard import panels
 from costlab.monitoring.usage import GpuUsage, Usage
-from costlab.router import Outcomes, baselines, cost_quality_curve, hull, reliability, simulate_outcomes
+from costlab.router import Outcomes, baselines, cost_quality_curve, hull, quality_at, reliability, simulate_outcomes
 from costlab.sensitivity import Range, tornado
 from costlab.serving import roofline
 from tests import needs
@@ -188,10 +188,9 @@ def test_every_pair_is_in_the_figure_equal_and_opposite_texts_too() -> None:
 
 def test_the_line_of_a_cascade_is_its_hull_and_the_broken_promise_has_another_colour() -> None:
     ax: Any = plotting.plot_cost_quality(*OUTCOMES)
-    drawn = list(zip(*ax.lines[0].get_data(), strict=True))
-    assert drawn[: len(hull(OUTCOMES[0]))] == [
-        (100 * point.usd_per_request, 100 * point.quality_fraction) for point in hull(OUTCOMES[0])
-    ]
+    cents, right = ax.lines[0].get_data()
+    assert right[-1] == pytest.approx(100 * hull(OUTCOMES[0])[-1].quality_fraction)
+    assert right == pytest.approx([100 * quality_at(OUTCOMES[0], cost / 100) for cost in cents])
     assert {text.get_text() for text in ax.texts} == {"small", "large", "oracle"}
     dots: Any = FIGURES["promises"][0]().collections[0]
     assert len(set(map(tuple, dots.get_facecolors()))) == 2

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from costlab.plotting.style import COLORS, SMALL, line_styles, new_axes
-from costlab.router import Baselines, Point, ReliabilityBin, Simulated, hull
+from costlab.plotting.style import COLORS, SMALL, line_styles, new_axes, plain_numbers
+from costlab.router import Baselines, Point, ReliabilityBin, Simulated, hull, quality_at
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,38 +55,29 @@ def plot_cost_quality(
         Where to draw; by default on a new figure.
     """
     ax = new_axes(ax, 5.6, 3.9)
-    reach = hull(cascade)
-    # Above its last point a cascade is no better for more money.
-    end = max(alone.all_large.usd_per_request, reach[-1].usd_per_request)
-    usd = [100 * p.usd_per_request for p in reach] + [100 * end]
-    ax.plot(usd, _percent([*reach, reach[-1]]), color=COLORS["blue"], linewidth=2.2, label="cascade")
-    mix = alone.best_fixed_mix
-    ax.plot(_cents(mix), _percent(mix), color=COLORS["grey"], linestyle="--", linewidth=1.6, label="best fixed mix")
+    lines = {"cascade": (cascade, "blue", "-"), "best fixed mix": (alone.best_fixed_mix, "grey", "--")}
+    for name, (points, color, dash) in lines.items():
+        # Mixtures lie on straight lines, which a logarithmic axis bends.
+        first, last = hull(points)[0].usd_per_request, alone.all_large.usd_per_request
+        usd = [first * (last / first) ** (step / 100) for step in range(101)]
+        right = [100 * quality_at(points, cost) for cost in usd]
+        ax.plot([100 * cost for cost in usd], right, color=COLORS[color], linestyle=dash, linewidth=2, label=name)
     for point in alone.singles:
-        _mark(ax, point, point.label, "grey", "o", (6, -12))
+        _mark(ax, point, point.label, "grey", "o", (-14, -15))
     _mark(ax, alone.oracle, "oracle", "green", "*", (8, -3))
     for name, point in (chosen or {}).items():
         _mark(ax, point, name, "orange", "D", (0, 9))
-    ax.set(xlabel="cost of a request (US cents)", ylabel="right answers (%)")
-    ax.set_xlim(0)
-    ax.margins(y=0.12)
-    ax.legend(frameon=False, fontsize=SMALL, loc="center right")
+    ax.set(xlabel="cost of a request (US cents)", ylabel="right answers (%)", xscale="log")
+    plain_numbers(ax.xaxis)
+    ax.margins(x=0.08, y=0.12)
+    ax.legend(frameon=False, fontsize=SMALL, loc="upper right")
     return ax
-
-
-def _cents(points: Sequence[Point]) -> list[float]:
-    return [100 * point.usd_per_request for point in points]
-
-
-def _percent(points: Sequence[Point]) -> list[float]:
-    return [100 * point.quality_fraction for point in points]
 
 
 def _mark(ax: Axes, point: Point, name: str, color: str, marker: str, shift: tuple[int, int]) -> None:
     place = (100 * point.usd_per_request, 100 * point.quality_fraction)
     ax.plot(*place, marker=marker, markersize=11 if marker == "*" else 7, color=COLORS[color], linestyle="none")
-    side = "right" if shift[0] and point.usd_per_request > 0.02 else "left"
-    ax.annotate(name, place, shift, textcoords="offset points", fontsize=SMALL, color=COLORS[color], ha=side)
+    ax.annotate(name, place, shift, textcoords="offset points", fontsize=SMALL, color=COLORS[color])
 
 
 def plot_promises(
