@@ -50,7 +50,16 @@ def run(code: str) -> str:
 
 
 MONITORING = ("alerts", "budget", "export", "importers", "ledger", "metrics", "report", "sample", "usage")
-LIGHT = ("cache", "cli", "lessons", "monitoring", "plotting", "tables", *(f"monitoring.{name}" for name in MONITORING))
+LIGHT = (
+    "cache",
+    "cli",
+    "compression",
+    "lessons",
+    "monitoring",
+    "plotting",
+    "tables",
+    *(f"monitoring.{name}" for name in MONITORING),
+)
 
 
 @pytest.mark.parametrize("module", [*CORE, *(f"costlab.{name}" for name in LIGHT)])
