@@ -25,6 +25,7 @@ __all__ = [
     "MissingModelError",
     "PriceNotFoundError",
     "RecordingError",
+    "SchemeUnavailableError",
     "StoreError",
     "UnknownNameError",
     "near_names",
@@ -95,6 +96,15 @@ class DatasetError(CostlabError, OSError):
 
 class RecordingError(CostlabError, ValueError):
     """A file of recorded measurements cannot be trusted: it is torn, foreign or incomplete."""
+
+
+class SchemeUnavailableError(CostlabError, RuntimeError):
+    """A way to compress a model does not run on this device; the message holds the reason."""
+
+    def __init__(self, scheme: str, device: str, reason: str) -> None:
+        super().__init__(f"{scheme} does not run on {device}: {reason}")
+        self.scheme = scheme
+        self.reason = reason
 
 
 class StoreError(CostlabError, OSError):
