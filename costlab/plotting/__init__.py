@@ -11,6 +11,7 @@ from costlab.plotting.build_vs_buy import (
     plot_tornado,
 )
 from costlab.plotting.caching import plot_cache_size, plot_net_saving, plot_similarities, plot_threshold
+from costlab.plotting.compression import plot_quality_cost, plot_speed_bits
 from costlab.plotting.gpu import (
     plot_commitment,
     plot_demand,
@@ -38,8 +39,10 @@ __all__ = [
     "plot_predictions",
     "plot_price_comparison",
     "plot_price_spread",
+    "plot_quality_cost",
     "plot_ranges",
     "plot_similarities",
+    "plot_speed_bits",
     "plot_spot",
     "plot_threshold",
     "plot_tornado",
