@@ -10,11 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from costlab import __version__
-from costlab.cli import bench, cache, compare, monitoring, prices, report, sample_log
+from costlab.cli import bench, cache, compare, compression, monitoring, prices, report, sample_log
 from costlab.cli.shared import app
 from costlab.errors import CostlabError
 
-__all__ = ["app", "bench", "cache", "compare", "main", "monitoring", "prices", "report", "sample_log"]
+__all__ = ["app", "bench", "cache", "compare", "compression", "main", "monitoring", "prices", "report", "sample_log"]
 
 #: Wrong options and arguments. Newer releases of typer carry their own copy of click, so click's class is not named.
 UsageError: Any = typer.BadParameter.__bases__[0]

@@ -3,13 +3,27 @@
 import json
 import sys
 from datetime import date
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["AsOf", "JsonFlag", "Snapshot", "app", "bench", "cache", "number", "print_json", "print_table", "whole"]
+__all__ = [
+    "AsOf",
+    "Folder",
+    "JsonFlag",
+    "Record",
+    "Snapshot",
+    "app",
+    "bench",
+    "cache",
+    "number",
+    "print_json",
+    "print_table",
+    "whole",
+]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,6 +38,8 @@ app.add_typer(cache, name="cache")
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 AsOf = Annotated[str | None, typer.Option(metavar="DATE", help="The catalogue as it stood on this ISO date.")]
+Record = Annotated[bool, typer.Option("--record", help="Keep the result as a recording.")]
+Folder = Annotated[Path | None, typer.Option(help="Where to; by default the package's recordings.")]
 Snapshot = Annotated[str | None, typer.Option(help="Only the rows of this table: lesson or list.")]
 
 

@@ -4,6 +4,14 @@ Torch and its relatives are imported when something is measured, never by the im
 """
 
 from costlab.compression.benchmark import Variant, benchmark
+from costlab.compression.distillation import Training, distill
+from costlab.compression.distillation_results import (
+    DistillationCost,
+    DistillationResult,
+    DistillationRow,
+    recorded_distillation,
+)
+from costlab.compression.distillation_study import ARMS, distillation_study
 from costlab.compression.measured_sizes import measured_bytes, measured_disk_bytes
 from costlab.compression.models import MODEL_NAMES, PackagedModel, hub_model, packaged_model
 from costlab.compression.quantization import (
@@ -17,28 +25,47 @@ from costlab.compression.quantization import (
 from costlab.compression.results import BenchmarkResult, BenchmarkRow, Latency, recorded_benchmark, together
 from costlab.compression.schemes import SCHEMES, Scheme
 from costlab.compression.sizes import ModelShape, WeightFormat, kv_cache_bytes, weights_bytes
+from costlab.compression.soft_targets import UNLABELLED, Examples, distillation_loss
+from costlab.compression.spread import Spread, spread
+from costlab.compression.students import hashed_words, small_network, words_network
 from costlab.compression.study import quantization_study, quantization_variants
 from costlab.compression.subjects import Assessment, Encoder, LanguageModel, OnnxEncoder, Subject
+from costlab.compression.tasks import DistillationTask, TaskDraw, digits_task, support_task
 
 __all__ = [
+    "ARMS",
     "MODEL_NAMES",
     "SCHEMES",
+    "UNLABELLED",
     "Assessment",
     "Availability",
     "BenchmarkResult",
     "BenchmarkRow",
+    "DistillationCost",
+    "DistillationResult",
+    "DistillationRow",
+    "DistillationTask",
     "Encoder",
+    "Examples",
     "LanguageModel",
     "Latency",
     "ModelShape",
     "OnnxEncoder",
     "PackagedModel",
     "Scheme",
+    "Spread",
     "Subject",
+    "TaskDraw",
+    "Training",
     "Variant",
     "WeightFormat",
     "available_schemes",
     "benchmark",
+    "digits_task",
+    "distill",
+    "distillation_loss",
+    "distillation_study",
+    "hashed_words",
     "hub_model",
     "kv_cache_bytes",
     "measured_bytes",
@@ -50,7 +77,12 @@ __all__ = [
     "quantization_variants",
     "quantize",
     "recorded_benchmark",
+    "recorded_distillation",
+    "small_network",
+    "spread",
+    "support_task",
     "together",
     "usable_device",
     "weights_bytes",
+    "words_network",
 ]

@@ -6,14 +6,14 @@ import gc
 import math
 import random
 import statistics
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any, Final
+from typing import Final
 
 from costlab import checks
 from costlab.catalog import GpuPrice, gpu, gpu_price
+from costlab.compression.progress import bar
 from costlab.compression.quantization import usable_device
 from costlab.compression.results import BenchmarkResult, BenchmarkRow, Latency
 from costlab.compression.stopwatch import added_bytes, free_bytes, one_thread, seconds
@@ -115,7 +115,7 @@ def benchmark(
         raise InvalidValueError("variants", "named differently", [variant.name for variant in variants])
     usd_per_hour, source = hourly_price(found, price)
     run = _Run(place, batches, repeats, random.Random(seed), usd_per_hour, free)  # noqa: S311
-    with one_thread(place), _bar(progress, len(variants)) as advance:
+    with one_thread(place), bar(progress, len(variants), "measuring") as advance:
         rows = [run.baseline(variants[0])]
         advance(variants[0].name)
         for variant in variants[1:]:
@@ -262,16 +262,3 @@ def hourly_price(device: Device, price: GpuPrice | None) -> tuple[float | None, 
     if device.kind == "cpu" and price is None:
         source += " (the whole machine, for its CPU)"
     return found.usd_per_hour, source
-
-
-@contextmanager
-def _bar(shown: bool, steps: int) -> Iterator[Callable[[str], None]]:
-    if not shown:
-        yield lambda name: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task: Any = bar.add_task("measuring", total=steps)
-        yield lambda name: bar.update(task, advance=1, description=name)

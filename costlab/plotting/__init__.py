@@ -11,7 +11,7 @@ from costlab.plotting.build_vs_buy import (
     plot_tornado,
 )
 from costlab.plotting.caching import plot_cache_size, plot_net_saving, plot_similarities, plot_threshold
-from costlab.plotting.compression import plot_quality_cost, plot_speed_bits
+from costlab.plotting.compression import plot_arms, plot_quality_cost, plot_speed_bits
 from costlab.plotting.gpu import (
     plot_commitment,
     plot_demand,
@@ -26,6 +26,7 @@ from costlab.plotting.style import COLORS
 
 __all__ = [
     "COLORS",
+    "plot_arms",
     "plot_break_even_map",
     "plot_cache_size",
     "plot_capacity",

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import statistics
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from costlab.errors import InvalidValueError
+from costlab.extras import require
 from costlab.plotting.style import COLORS, SMALL, new_axes, plain_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_quality_cost", "plot_speed_bits"]
+__all__ = ["plot_arms", "plot_quality_cost", "plot_speed_bits"]
 
 
 def plot_quality_cost(
@@ -85,4 +88,33 @@ def plot_speed_bits(promised: Mapping[str, float], measured: Mapping[str, float]
     ax.set_xlim(0, 1.1 * max(*promised.values(), *measured.values()))
     ax.set_xlabel("times as fast as the baseline")
     ax.legend(frameon=False, fontsize=SMALL, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2)
+    return ax
+
+
+def plot_arms(accuracies: Mapping[str, Sequence[float]], *, ax: Axes | None = None) -> Axes:
+    """For each way to train the accuracy of every seed as a small dot, and the mean with its 95 % interval.
+
+    Parameters
+    ----------
+    accuracies : mapping of str to sequence of float
+        Accuracies under at least two seeds, in [0, 1], of each way, drawn from the top down.
+    ax : matplotlib Axes, optional
+        Where to draw; by default on a new figure.
+    """
+    if not accuracies or min(map(len, accuracies.values())) < 2:
+        raise InvalidValueError("accuracies", "those of at least two seeds for each arm", dict(accuracies))
+    stats = require("scipy.stats", "compression")
+    ax = new_axes(ax, height=0.9 + 0.45 * len(accuracies))
+    ax.grid(visible=False, axis="y")
+    ax.grid(axis="x", alpha=0.25)
+    for row, values in enumerate(accuracies.values()):
+        percent = [100 * value for value in values]
+        mean = statistics.fmean(percent)
+        margin = stats.t.ppf(0.975, len(percent) - 1) * statistics.stdev(percent) / math.sqrt(len(percent))
+        ax.plot(percent, [row] * len(percent), "o", color=COLORS["sky"], ms=4, alpha=0.6, zorder=1)
+        ax.errorbar(mean, row, xerr=margin, fmt="o", color=COLORS["blue"], ms=7, capsize=4, linewidth=2, zorder=2)
+        ax.annotate(f"{mean:.1f}", (mean, row), xytext=(0, 8), textcoords="offset points", ha="center", fontsize=SMALL)
+    ax.set_yticks(range(len(accuracies)), list(accuracies), fontsize=SMALL)
+    ax.set_ylim(len(accuracies) - 0.5, -0.7)
+    ax.set_xlabel("accuracy (%)")
     return ax
