@@ -1,5 +1,6 @@
 """``costlab bench quantization`` and its like: what makes a model smaller and faster, measured here."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,14 +12,12 @@ from costlab.cli.shared import Folder, JsonFlag, Record, bench, number, print_js
 if TYPE_CHECKING:
     from costlab.compression import BenchmarkResult, BenchmarkRow
 
-__all__ = ["bench_distillation", "bench_quantization"]
+__all__ = ["bench_distillation", "bench_pruning", "bench_quantization"]
 
 DeviceName = Annotated[str | None, typer.Option("--device", help="cuda or cpu; by default the GPU if there is one.")]
 Models = Annotated[
     list[str] | None,
-    typer.Option(
-        "--model", help="smollm2, minilm, or owner/name on the Hugging Face hub; may be repeated. By default both."
-    ),
+    typer.Option("--model", help="smollm2, minilm, or owner/name on the Hugging Face hub; may be repeated."),
 ]
 Batches = Annotated[
     list[int] | None, typer.Option("--batch", parser=whole, metavar="N", help="A batch size; may be repeated.")
@@ -51,8 +50,7 @@ def bench_quantization(
     )
     _show(result, as_json)
     if record:
-        chosen = [("--model", names), ("--scheme", scheme or ()), ("--batch", batches)]
-        options = "".join(f" {flag} {value}" for flag, values in chosen for value in values)
+        options = _options({"--model": names, "--scheme": scheme or (), "--batch": batches})
         ending = f"--repeats {repeats} --seed {seed} --record"
         _saved(result.record(folder, command=f"costlab bench quantization --device {place}{options} {ending}"))
 
@@ -89,6 +87,55 @@ def bench_distillation(
         _saved(result.record(folder, command=f"costlab bench distillation {options} --record"))
 
 
+@bench.command("pruning")
+def bench_pruning(
+    device: DeviceName = None,
+    model: Models = None,
+    fraction: Annotated[
+        list[float] | None,
+        typer.Option(parser=number, metavar="SHARE", help="Share of zeros, between 0 and 1; may be repeated."),
+    ] = None,
+    pattern: Annotated[
+        list[str] | None, typer.Option(help="unstructured, structured or 2:4; may be repeated. By default all.")
+    ] = None,
+    steps: Annotated[int, typer.Option(parser=whole, metavar="N", help="Of fine-tuning; 0 for none.")] = 60,
+    batch: Batches = None,
+    repeats: Repeats = 7,
+    seed: Seed = 0,
+    record: Record = False,
+    folder: Folder = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """What zeros do to size, speed and quality, with fine-tuning and sparse kernels (needs the models)."""
+    from costlab.compression import PATTERNS, pruning_study, usable_device
+    from costlab.compression.pruning_study import FRACTIONS
+
+    names, batches, place = tuple(model or ("minilm",)), tuple(batch or (1, 32)), usable_device(device)
+    fractions, patterns = tuple(fraction or FRACTIONS), tuple(pattern or PATTERNS)
+    result = pruning_study(
+        names,
+        device=place,
+        fractions=fractions,
+        patterns=patterns,
+        steps=steps,
+        batch_sizes=batches,
+        repeats=repeats,
+        seed=seed,
+        progress=not as_json,
+    )
+    _show(result, as_json)
+    if record:
+        chosen = {"--model": names, "--fraction": fractions, "--pattern": patterns, "--batch": batches}
+        command = f"costlab bench pruning --device {place}{_options(chosen)} --steps {steps}"
+        command += f" --repeats {repeats} --seed {seed} --record"
+        _saved(result.record(folder, command=command, experiment="pruning"))
+
+
+def _options(chosen: Mapping[str, Iterable[object]]) -> str:
+    """Flags as they were typed, or would have been."""
+    return "".join(f" {flag} {value}" for flag, values in chosen.items() for value in values)
+
+
 def _show(result: "BenchmarkResult", as_json: bool) -> None:
     if as_json:
         print_json(asdict(result))
@@ -99,7 +146,7 @@ def _show(result: "BenchmarkResult", as_json: bool) -> None:
 
 
 def _variant_line(row: "BenchmarkRow") -> str:
-    head = f"{row.model:<22} {row.variant:<17}"
+    head = f"{row.model:<22} {row.variant:<23}"
     if row.reason:
         return f"{head} not measured: {row.reason}"
     times = ", ".join(f"{one.median:.4g} ms at {one.batch} ({one.ratio:.2f}x)" for one in row.latencies)

@@ -14,6 +14,8 @@ from costlab.compression.distillation_results import (
 from costlab.compression.distillation_study import ARMS, distillation_study
 from costlab.compression.measured_sizes import measured_bytes, measured_disk_bytes
 from costlab.compression.models import MODEL_NAMES, PackagedModel, hub_model, packaged_model
+from costlab.compression.pruning import PATTERNS, PrunedSizes, make_permanent, prune, pruned_sizes, sparsity_fraction
+from costlab.compression.pruning_study import pruning_study, pruning_variants
 from costlab.compression.quantization import (
     Availability,
     available_schemes,
@@ -22,10 +24,12 @@ from costlab.compression.quantization import (
     quantize,
     usable_device,
 )
+from costlab.compression.recovery import recover
 from costlab.compression.results import BenchmarkResult, BenchmarkRow, Latency, recorded_benchmark, together
 from costlab.compression.schemes import SCHEMES, Scheme
 from costlab.compression.sizes import ModelShape, WeightFormat, kv_cache_bytes, weights_bytes
 from costlab.compression.soft_targets import UNLABELLED, Examples, distillation_loss
+from costlab.compression.sparse_kernels import KERNELS, available_kernels, with_sparse_kernel
 from costlab.compression.spread import Spread, spread
 from costlab.compression.students import hashed_words, small_network, words_network
 from costlab.compression.study import quantization_study, quantization_variants
@@ -34,7 +38,9 @@ from costlab.compression.tasks import DistillationTask, TaskDraw, digits_task, s
 
 __all__ = [
     "ARMS",
+    "KERNELS",
     "MODEL_NAMES",
+    "PATTERNS",
     "SCHEMES",
     "UNLABELLED",
     "Assessment",
@@ -52,6 +58,7 @@ __all__ = [
     "ModelShape",
     "OnnxEncoder",
     "PackagedModel",
+    "PrunedSizes",
     "Scheme",
     "Spread",
     "Subject",
@@ -59,6 +66,7 @@ __all__ = [
     "Training",
     "Variant",
     "WeightFormat",
+    "available_kernels",
     "available_schemes",
     "benchmark",
     "digits_task",
@@ -68,21 +76,29 @@ __all__ = [
     "hashed_words",
     "hub_model",
     "kv_cache_bytes",
+    "make_permanent",
     "measured_bytes",
     "measured_disk_bytes",
     "model_shape",
     "packaged_model",
     "predicted_bytes",
+    "prune",
+    "pruned_sizes",
+    "pruning_study",
+    "pruning_variants",
     "quantization_study",
     "quantization_variants",
     "quantize",
     "recorded_benchmark",
     "recorded_distillation",
+    "recover",
     "small_network",
+    "sparsity_fraction",
     "spread",
     "support_task",
     "together",
     "usable_device",
     "weights_bytes",
+    "with_sparse_kernel",
     "words_network",
 ]

@@ -193,6 +193,7 @@ class _Run:
             predicted_bytes=variant.predicted_bytes,
             size_ratio=subject.weights_bytes / self._weights_bytes,
             unit=subject.unit,
+            facts=dict(getattr(subject, "facts", {})),
         )
 
     def _alone(self, batch: int) -> Latency:

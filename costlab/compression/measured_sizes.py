@@ -24,7 +24,7 @@ def measured_bytes(model: Any) -> int:
     Buffers (positions, frequencies) are no weights and are not counted. Layers of ``torch-dynamic`` hold their weights
     packed for the processor; counted is what is packed.
     """
-    tensors = list(_tensors(model))  # all at once: the address of one that is gone would be used again
+    tensors = list(tensors_of(model))  # all at once: the address of one that is gone would be used again
     sizes = {(tensor.data_ptr(), tuple(tensor.shape)): tensor.numel() * tensor.element_size() for tensor in tensors}
     return sum(sizes.values())
 
@@ -58,7 +58,8 @@ class _Counting:
         """Nothing waits to be written."""
 
 
-def _tensors(model: Any) -> Iterator[Any]:
+def tensors_of(model: Any) -> Iterator[Any]:
+    """The plain tensors that a model's weights consist of; shared ones may come twice."""
     for parameter in model.parameters():
         yield from _parts(parameter)
         state = getattr(parameter, "quant_state", None)  # bitsandbytes keeps the scales beside the weights
@@ -74,6 +75,9 @@ def _tensors(model: Any) -> Iterator[Any]:
 def _parts(tensor: Any) -> Iterator[Any]:
     """The plain tensors inside a tensor of a library's own class."""
     torch = require("torch", "models")
+    if tensor.layout == torch.sparse_csr:
+        yield from (tensor.crow_indices(), tensor.col_indices(), tensor.values())
+        return
     if type(tensor) in (torch.Tensor, torch.nn.Parameter) or not hasattr(tensor, "__tensor_flatten__"):
         yield tensor
         return

@@ -124,7 +124,7 @@ def quantize(model: Any, scheme: str, *, device: str | None = None, in_place: bo
     except _REFUSALS as error:
         if isinstance(error, MissingExtraError):
             raise
-        raise SchemeUnavailableError(scheme, place, _one_line(error)) from error
+        raise SchemeUnavailableError(scheme, place, one_line(error)) from error
 
 
 def available_schemes(device: str | None = None) -> tuple[Availability, ...]:
@@ -162,7 +162,7 @@ def _tried(name: str, place: str) -> Availability:
     except SchemeUnavailableError as error:
         return Availability(name, False, error.reason)
     except _REFUSALS as error:
-        return Availability(name, False, _one_line(error))
+        return Availability(name, False, one_line(error))
     return Availability(name, finite, "" if finite else "its results are not finite")
 
 
@@ -186,7 +186,7 @@ def model_shape(model: Any, *, output_too: bool = False) -> ModelShape:
     """
     torch = require("torch", "models")
     linear = [(name, module) for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
-    tied = _output_name(model)
+    tied = output_name(model)
     matrices = [tuple(module.weight.shape) for name, module in linear if name != tied]
     inside = sum(rows * columns for rows, columns in matrices)
     kept = sum(weights.numel() for weights in model.parameters()) - inside
@@ -212,7 +212,7 @@ def predicted_bytes(model: Any, scheme: str, *, device: str | None = None) -> fl
     return weights_bytes(shape, chosen.stored_on(place), chosen.kept_on(place))
 
 
-def _output_name(model: Any) -> str | None:
+def output_name(model: Any) -> str | None:
     """Name of the linear layer whose matrix is the input embedding, if there is one."""
     torch = require("torch", "models")
     tables = {id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Embedding)}
@@ -220,7 +220,8 @@ def _output_name(model: Any) -> str | None:
     return next((name for name, module in linear if id(module.weight) in tables), None)
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """What an error says, short."""
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
@@ -231,7 +232,7 @@ def _converted(torch: Any, model: Any, scheme: Scheme, place: str) -> Any:
 def _by_torchao(torch: Any, model: Any, scheme: Scheme, place: str, *, config: str, **options: Any) -> Any:
     library = require("torchao.quantization", "models")
     model = _converted(torch, model, scheme, place)
-    tied = _output_name(model)
+    tied = output_name(model)
     chosen = getattr(library, config)(**options)
     library.quantize_(
         model, chosen, filter_fn=lambda module, name: isinstance(module, torch.nn.Linear) and name != tied
@@ -242,7 +243,7 @@ def _by_torchao(torch: Any, model: Any, scheme: Scheme, place: str, *, config: s
 def _by_bitsandbytes(torch: Any, model: Any, scheme: Scheme, place: str) -> Any:
     library = require("bitsandbytes", "models")
     model = _converted(torch, model, scheme, place)
-    tied = _output_name(model)
+    tied = output_name(model)
     for name, module in list(model.named_modules()):
         if not isinstance(module, torch.nn.Linear) or name == tied:
             continue

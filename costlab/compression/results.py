@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +79,8 @@ class BenchmarkRow:
         Share of the `quality_n` places where it says what the baseline says.
     usd, usd_unit : float or None, str
         Price of a million tokens or of a request, at the largest batch and the result's price of an hour.
+    facts : mapping of str to float
+        What else is known of the variant, each with its unit: ``sparsity_fraction``, ``packed_bytes``.
     """
 
     model: str
@@ -100,6 +102,7 @@ class BenchmarkRow:
     agreement_fraction: float | None = None
     usd: float | None = None
     usd_unit: str = ""
+    facts: Mapping[str, float] = field(default_factory=dict)
 
     def at(self, batch: int) -> Latency:
         """The time of a step at one batch size.
@@ -265,6 +268,7 @@ def _flat(row: BenchmarkRow) -> dict[str, Any]:
         "n": row.quality_n,
         "agreement": row.agreement_fraction,
         "usd": row.usd,
+        **row.facts,
         "reason": row.reason,
     }
 

@@ -61,6 +61,10 @@ class Subject(Protocol):
         What a step makes one of for each member of the batch: ``token`` or ``request``.
     weights_bytes, disk_bytes : int
         Its weights in memory, and its file.
+
+    Notes
+    -----
+    A subject may have ``facts`` too, a mapping of names to numbers, which its row shows.
     """
 
     @property
@@ -120,6 +124,7 @@ class LanguageModel:
         ids = tokenizer(text, return_tensors="pt", verbose=False).input_ids[0, :tokens].to(device)
         if len(ids) < tokens:
             raise InvalidValueError("text", f"one of at least {tokens} tokens", f"{len(ids)} tokens")
+        self.facts: dict[str, float] = {}
         self._model, self._windows = model, ids.reshape(-1, window)
         self.weights_bytes, self.disk_bytes = measured_bytes(model), measured_disk_bytes(model)
 
@@ -195,6 +200,7 @@ class Encoder(_Sentences):
 
     def __init__(self, model: Any, tokenizer: Any, *, examples: int = 4, asked: int = 2) -> None:
         super().__init__(examples, asked)
+        self.facts: dict[str, float] = {}
         self._model, self._tokenizer = model, tokenizer
         self.weights_bytes, self.disk_bytes = measured_bytes(model), measured_disk_bytes(model)
 
