@@ -12,7 +12,7 @@ from costlab.cli.shared import Folder, JsonFlag, Record, bench, number, print_js
 if TYPE_CHECKING:
     from costlab.compression import BenchmarkResult, BenchmarkRow
 
-__all__ = ["bench_distillation", "bench_pruning", "bench_quantization"]
+__all__ = ["bench_combined", "bench_distillation", "bench_pruning", "bench_quantization"]
 
 DeviceName = Annotated[str | None, typer.Option("--device", help="cuda or cpu; by default the GPU if there is one.")]
 Models = Annotated[
@@ -129,6 +129,37 @@ def bench_pruning(
         command = f"costlab bench pruning --device {place}{_options(chosen)} --steps {steps}"
         command += f" --repeats {repeats} --seed {seed} --record"
         _saved(result.record(folder, command=command, experiment="pruning"))
+
+
+@bench.command("combined")
+def bench_combined(
+    device: DeviceName = None,
+    variant: Annotated[
+        list[str] | None, typer.Option(help="A variant, the baseline first; may be repeated. By default all.")
+    ] = None,
+    steps: Annotated[int, typer.Option(parser=whole, metavar="N", help="Of fine-tuning, at least 1.")] = 60,
+    batch: Batches = None,
+    repeats: Repeats = 7,
+    seed: Seed = 0,
+    record: Record = False,
+    folder: Folder = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Pruned, quantized and distilled models on one task: quality against dollars (needs the models)."""
+    from costlab.compression import COMBINED, combined_study, usable_device
+
+    names, batches, place = tuple(variant or COMBINED), tuple(batch or (1, 32)), usable_device(device)
+    result = combined_study(
+        names, device=place, steps=steps, batch_sizes=batches, repeats=repeats, seed=seed, progress=not as_json
+    )
+    _show(result, as_json)
+    if not as_json:
+        typer.echo(f"not beaten in quality and dollars: {', '.join(result.front())}")
+    if record:
+        chosen = {"--variant": [f"'{name}'" for name in names], "--batch": batches}
+        command = f"costlab bench combined --device {place}{_options(chosen)} --steps {steps}"
+        command += f" --repeats {repeats} --seed {seed} --record"
+        _saved(result.record(folder, command=command, experiment="combined"))
 
 
 def _options(chosen: Mapping[str, Iterable[object]]) -> str:

@@ -4,6 +4,7 @@ Torch and its relatives are imported when something is measured, never by the im
 """
 
 from costlab.compression.benchmark import Variant, benchmark
+from costlab.compression.combined import COMBINED, combined_study, combined_variants
 from costlab.compression.distillation import Training, distill
 from costlab.compression.distillation_results import (
     DistillationCost,
@@ -38,6 +39,7 @@ from costlab.compression.tasks import DistillationTask, TaskDraw, digits_task, s
 
 __all__ = [
     "ARMS",
+    "COMBINED",
     "KERNELS",
     "MODEL_NAMES",
     "PATTERNS",
@@ -69,6 +71,8 @@ __all__ = [
     "available_kernels",
     "available_schemes",
     "benchmark",
+    "combined_study",
+    "combined_variants",
     "digits_task",
     "distill",
     "distillation_loss",

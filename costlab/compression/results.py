@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from costlab import recordings
 from costlab.errors import InvalidValueError
 from costlab.extras import require
+from costlab.pareto import pareto_front
 from costlab.plotting.compression import plot_quality_cost
 from costlab.recordings import Recording
 
@@ -171,16 +172,29 @@ class BenchmarkResult:
         table: DataFrame = pandas.DataFrame([_flat(row) for row in self.rows]).set_index(["model", "variant"])
         return table
 
+    def front(self, *, model: str | None = None) -> tuple[str, ...]:
+        """The variants of a model that no other beats in quality and dollars, the cheapest first: the Pareto front.
+
+        Raises
+        ------
+        InvalidValueError
+            If no variant of the model was measured and priced.
+        """
+        rows = self._priced(model)
+        return pareto_front(_dots(rows), less_is_better=rows[0].metric == "perplexity")
+
     def plot(self, *, model: str | None = None, ax: Axes | None = None) -> Axes:
         """Quality against dollars, one dot for each variant of a model; by default of the first."""
+        rows = self._priced(model)
+        lower = rows[0].metric == "perplexity"
+        return plot_quality_cost(_dots(rows), metric=rows[0].metric, unit=rows[0].usd_unit, less_is_better=lower, ax=ax)
+
+    def _priced(self, model: str | None) -> list[BenchmarkRow]:
         model = self.rows[0].model if model is None else model
         rows = [row for row in self.rows if row.model == model and row.usd is not None and row.quality is not None]
         if not rows:
             raise InvalidValueError("model", "one with a variant that was measured and priced", model)
-        dots = {row.variant: (row.usd or 0.0, row.quality or 0.0) for row in rows}
-        return plot_quality_cost(
-            dots, metric=rows[0].metric, unit=rows[0].usd_unit, less_is_better=rows[0].metric == "perplexity", ax=ax
-        )
+        return rows
 
     def recording(self, command: str, experiment: str = "quantization") -> Recording:
         """The result as a recording, made by the command named."""
@@ -248,6 +262,10 @@ def recorded_benchmark(
         usd_per_hour=first["usd_per_hour"],
         price=price,
     )
+
+
+def _dots(rows: Sequence[BenchmarkRow]) -> dict[str, tuple[float, float]]:
+    return {row.variant: (row.usd or 0.0, row.quality or 0.0) for row in rows}
 
 
 def _flat(row: BenchmarkRow) -> dict[str, Any]:

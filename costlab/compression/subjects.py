@@ -156,11 +156,11 @@ class LanguageModel:
             answers += logits.argmax(-1).tolist()
         value = math.exp(statistics.fmean(parts))
         return Assessment(
-            "perplexity", value, len(answers), value * _standard_error(parts), tuple(parts), tuple(answers)
+            "perplexity", value, len(answers), value * standard_error(parts), tuple(parts), tuple(answers)
         )
 
 
-class _Sentences:
+class Sentences:
     """What encoders share: the accuracy of the nearest example among the support queries."""
 
     unit = "request"
@@ -177,17 +177,20 @@ class _Sentences:
         texts = [text for text, _ in (self._asked * batch)[:batch]]
         return lambda: self._embed(texts)
 
+    def vectors(self, texts: Sequence[str], size: int = 32) -> Any:
+        """Vectors of any number of texts, `size` at a time."""
+        return np.concatenate([self._embed(texts[first : first + size]) for first in range(0, len(texts), size)])
+
     def assess(self) -> Assessment:
         """Share of queries whose nearest example has the same intent; the answers are the examples' numbers."""
-        known = np.concatenate([self._embed([text for text, _ in chunk]) for chunk in _chunks(self._examples)])
-        asked = np.concatenate([self._embed([text for text, _ in chunk]) for chunk in _chunks(self._asked)])
+        known, asked = (self.vectors([text for text, _ in pairs]) for pairs in (self._examples, self._asked))
         nearest = (asked @ known.T).argmax(axis=1).tolist()
         parts = [float(self._examples[k][1] == want) for k, (_, want) in zip(nearest, self._asked, strict=True)]
-        error = _standard_error(parts)
+        error = standard_error(parts)
         return Assessment("accuracy", statistics.fmean(parts), len(parts), error, tuple(parts), tuple(nearest))
 
 
-class Encoder(_Sentences):
+class Encoder(Sentences):
     """An encoder of the transformers library: vectors of sentences, and how often the nearest one means the same.
 
     Parameters
@@ -214,7 +217,7 @@ class Encoder(_Sentences):
         return torch.nn.functional.normalize(summed, dim=1).cpu().numpy()
 
 
-class OnnxEncoder(_Sentences):
+class OnnxEncoder(Sentences):
     """The packaged MiniLM in int8, run by ONNX Runtime on the CPU.
 
     Parameters
@@ -247,9 +250,6 @@ def _of_each_intent(split: str, count: int) -> list[tuple[str, str]]:
     return [pair for pairs in taken.values() for pair in pairs]
 
 
-def _chunks(pairs: list[tuple[str, str]], size: int = 32) -> list[list[tuple[str, str]]]:
-    return [pairs[first : first + size] for first in range(0, len(pairs), size)]
-
-
-def _standard_error(parts: Sequence[float]) -> float:
+def standard_error(parts: Sequence[float]) -> float:
+    """Of the mean of some parts; NaN for one."""
     return statistics.stdev(parts) / math.sqrt(len(parts)) if len(parts) > 1 else math.nan

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from costlab.errors import InvalidValueError
 from costlab.extras import require
+from costlab.pareto import pareto_front
 from costlab.plotting.style import COLORS, SMALL, new_axes, plain_numbers
 
 if TYPE_CHECKING:
@@ -41,13 +42,9 @@ def plot_quality_cost(
     if not dots:
         raise InvalidValueError("dots", "not empty", dots)
     ax = new_axes(ax, height=4.0)
-    sign = -1.0 if less_is_better else 1.0
+    front = pareto_front(dots, less_is_better=less_is_better)
     for name, (cost, quality) in dots.items():
-        beaten = any(
-            other != (cost, quality) and other[0] <= cost and sign * other[1] >= sign * quality
-            for other in dots.values()
-        )
-        color = COLORS["grey"] if beaten else COLORS["blue"]
+        color = COLORS["blue"] if name in front else COLORS["grey"]
         ax.plot(cost, quality, "o", color=color, ms=7)
         ax.annotate(
             name, (cost, quality), xytext=(6, 4), textcoords="offset points", fontsize=SMALL, color=color, clip_on=False
