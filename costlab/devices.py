@@ -19,7 +19,7 @@ from costlab.errors import InvalidValueError
 from costlab.extras import require
 from costlab.recordings import Recording
 
-__all__ = ["Device", "find_device", "measure_device"]
+__all__ = ["Device", "find_device", "library_versions", "measure_device"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ def measure_device(
         device=device.short_name,
         device_name=f"{device.name}, {device.cores} cores" if not on_gpu else device.name,
         driver=device.driver,
-        library_versions={"python": platform.python_version(), **_versions("torch", "costlab")},
+        library_versions={"python": platform.python_version(), **library_versions("torch", "costlab")},
         recorded_on=date.today().isoformat(),
         command=f"costlab bench device --device {device.kind}{options} --record",
         repeats=repeats,
@@ -205,7 +205,8 @@ def _row(quantity: str, unit: str, values: list[float]) -> dict[str, Any]:
     }
 
 
-def _versions(*names: str) -> dict[str, str]:
+def library_versions(*names: str) -> dict[str, str]:
+    """The versions of those of the libraries that are installed."""
     found = {}
     for name in names:
         try:

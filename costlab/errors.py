@@ -7,7 +7,7 @@ and ``except CostlabError`` catches them all.
 from collections.abc import Iterable, Mapping
 from difflib import SequenceMatcher
 
-from costlab.units import MICRO_USD_PER_USD
+from costlab.units import BYTES_PER_GB, MICRO_USD_PER_USD
 
 __all__ = [
     "AmbiguousPriceError",
@@ -23,8 +23,11 @@ __all__ = [
     "LedgerError",
     "MissingExtraError",
     "MissingModelError",
+    "ModelFetchError",
+    "ModelTooLargeError",
     "PriceNotFoundError",
     "RecordingError",
+    "SchemeUnavailableError",
     "StoreError",
     "UnknownNameError",
     "near_names",
@@ -89,12 +92,39 @@ class MissingModelError(CostlabError, ImportError):
         self.model = model
 
 
+class ModelFetchError(CostlabError, OSError):
+    """A model of a hub could not be had: no network, no such model, or no permission."""
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__(f"{model} could not be fetched from the hub ({reason}); packaged models need no network")
+        self.model = model
+
+
+class ModelTooLargeError(CostlabError, MemoryError):
+    """A model does not fit into the memory that is free."""
+
+    def __init__(self, model: str, needed_bytes: float, free_bytes: float, device: str) -> None:
+        needed, free = (f"{size / BYTES_PER_GB:,.2f} GB" for size in (needed_bytes, free_bytes))
+        super().__init__(f"{model} takes {needed} for its weights, and {free} of memory are free on {device}")
+        self.needed_bytes = needed_bytes
+        self.free_bytes = free_bytes
+
+
 class DatasetError(CostlabError, OSError):
     """A data set could not be had: not in the folder, not fetched, or not the published file."""
 
 
 class RecordingError(CostlabError, ValueError):
     """A file of recorded measurements cannot be trusted: it is torn, foreign or incomplete."""
+
+
+class SchemeUnavailableError(CostlabError, RuntimeError):
+    """A way to compress a model does not run on this device; the message holds the reason."""
+
+    def __init__(self, scheme: str, device: str, reason: str) -> None:
+        super().__init__(f"{scheme} does not run on {device}: {reason}")
+        self.scheme = scheme
+        self.reason = reason
 
 
 class StoreError(CostlabError, OSError):

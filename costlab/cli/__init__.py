@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from costlab import __version__
-from costlab.cli import bench, cache, compare, monitoring, prices, report, route, sample_log, simulate
+from costlab.cli import bench, cache, compare, compression, monitoring, prices, report, route, sample_log, simulate
 from costlab.cli.shared import app
 from costlab.errors import CostlabError
 
@@ -19,6 +19,7 @@ __all__ = [
     "bench",
     "cache",
     "compare",
+    "compression",
     "main",
     "monitoring",
     "prices",

@@ -7,12 +7,9 @@ from typing import Annotated
 import typer
 
 from costlab import recordings
-from costlab.cli.shared import JsonFlag, bench, print_json, whole
+from costlab.cli.shared import Folder, JsonFlag, Record, bench, print_json, whole
 
 __all__ = ["bench_device", "bench_semantic", "bench_tiers", "bench_traffic"]
-
-Record = Annotated[bool, typer.Option("--record", help="Keep the result as a recording.")]
-Folder = Annotated[Path | None, typer.Option(help="Where to; by default the package's recordings.")]
 
 
 @bench.command("device")

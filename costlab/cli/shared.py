@@ -12,7 +12,9 @@ from rich.table import Table
 
 __all__ = [
     "AsOf",
+    "Folder",
     "JsonFlag",
+    "Record",
     "Snapshot",
     "TiersPath",
     "app",
@@ -38,6 +40,8 @@ app.add_typer(cache, name="cache")
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 AsOf = Annotated[str | None, typer.Option(metavar="DATE", help="The catalogue as it stood on this ISO date.")]
+Record = Annotated[bool, typer.Option("--record", help="Keep the result as a recording.")]
+Folder = Annotated[Path | None, typer.Option(help="Where to; by default the package's recordings.")]
 Snapshot = Annotated[str | None, typer.Option(help="Only the rows of this table: lesson or list.")]
 TiersPath = Annotated[Path | None, typer.Argument(help="The file of tiers; --example prints one.")]
 

@@ -11,6 +11,7 @@ from costlab.plotting.build_vs_buy import (
     plot_tornado,
 )
 from costlab.plotting.caching import plot_cache_size, plot_net_saving, plot_similarities, plot_threshold
+from costlab.plotting.compression import plot_arms, plot_quality_cost, plot_speed_bits
 from costlab.plotting.gpu import (
     plot_commitment,
     plot_demand,
@@ -34,6 +35,7 @@ from costlab.plotting.style import COLORS
 
 __all__ = [
     "COLORS",
+    "plot_arms",
     "plot_break_even_map",
     "plot_cache_size",
     "plot_capacity",
@@ -53,9 +55,11 @@ __all__ = [
     "plot_price_comparison",
     "plot_price_spread",
     "plot_promises",
+    "plot_quality_cost",
     "plot_ranges",
     "plot_reliability",
     "plot_similarities",
+    "plot_speed_bits",
     "plot_spend",
     "plot_spot",
     "plot_threshold",

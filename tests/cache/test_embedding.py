@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from costlab import extras
 from costlab.cache import embedding
 from costlab.cache.embedding import PackagedMiniLm, RememberingEmbedder, SentenceTransformerEmbedder
 from costlab.errors import InvalidValueError, MissingExtraError, MissingModelError
@@ -58,7 +59,7 @@ def test_it_works_in_threads(model: PackagedMiniLm) -> None:
 
 
 def test_a_missing_model_names_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedding, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
     monkeypatch.setattr(embedding, "require", lambda module, extra: None)
     with pytest.raises(MissingModelError) as caught:
         PackagedMiniLm()

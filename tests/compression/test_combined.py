@@ -1,0 +1,100 @@
+import copy
+import json
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from costlab.cli import main
+from costlab.compression import (
+    COMBINED,
+    BenchmarkResult,
+    PackagedModel,
+    benchmark,
+    combined_study,
+    combined_variants,
+    recorded_benchmark,
+)
+from costlab.errors import InvalidValueError, UnknownNameError
+from tests import needs
+
+SOME = ("fp32", "torch-dynamic", "pruned", "pruned + torch-dynamic", "pruned + csr", "student", "student alone")
+
+
+@pytest.fixture(scope="module")
+def result(encoder: PackagedModel) -> BenchmarkResult:
+    needs.extra("sklearn", "compression")
+    model = copy.deepcopy(encoder.model)
+    model.encoder.layer = model.encoder.layer[:1]
+    found = PackagedModel("first layer", "encoder", model, encoder.tokenizer, "test")
+    variants = combined_variants(found, SOME, device="cpu", labels_each=2, asked=2, unlabelled=400, steps=1)
+    return benchmark(variants, device="cpu", batch_sizes=(1,), repeats=3, progress=False)
+
+
+def test_all_answer_the_same_queries(result: BenchmarkResult) -> None:
+    assert [row.variant for row in result.rows] == list(SOME)
+    assert all(row.reason == "" for row in result.rows)
+    assert {(row.metric, row.quality_n) for row in result.rows} == {("accuracy", 144)}
+
+
+def test_the_student_is_the_cheapest_and_learns_from_its_teacher(result: BenchmarkResult) -> None:
+    taught, alone = result.row("student"), result.row("student alone")
+    assert taught.at(1).ratio < 0.5
+    assert (taught.quality or 0) > (alone.quality or 1)
+    assert taught.weights_bytes == alone.weights_bytes
+    assert taught.facts["training_s"] > 0
+
+
+def test_the_front_begins_with_a_student_and_holds_the_best(result: BenchmarkResult) -> None:
+    front = result.front()
+    best = max(row.quality or 0 for row in result.rows)
+    assert front[0] in ("student", "student alone")
+    assert result.row(front[-1]).quality == best
+    with pytest.raises(InvalidValueError, match="model must be one with a variant that was measured"):
+        result.front(model="other")
+
+
+def test_a_figure_shows_the_front_in_colour(result: BenchmarkResult) -> None:
+    needs.extra("matplotlib", "plots")
+    from costlab.plotting import COLORS
+
+    drawn = {text.get_text() for text in result.plot().texts if text.get_color() == COLORS["blue"]}
+    assert drawn == set(result.front())
+
+
+def test_bad_input(encoder: PackagedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UnknownNameError, match="unknown variant 'studnt'; did you mean 'student'"):
+        combined_variants(encoder, ("studnt",), device="cpu")
+    with pytest.raises(InvalidValueError, match="steps must be a whole number >= 1, got 0"):
+        combined_variants(encoder, steps=0, device="cpu")
+    with pytest.raises(InvalidValueError, match="unlabelled must be a whole number >= 1, got 0"):
+        combined_variants(encoder, unlabelled=0, device="cpu")
+    assert [variant.name for variant in combined_variants(encoder, device="cpu")] == list(COMBINED)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=""))
+    with pytest.raises(InvalidValueError, match="device must be one that is present"):
+        combined_study(device="cuda")
+
+
+def test_the_command_names_the_front_and_records(
+    result: BenchmarkResult, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    asked: list[Any] = []
+
+    def study(names: tuple[str, ...], **options: Any) -> BenchmarkResult:
+        asked.append((names, options["steps"]))
+        return result
+
+    monkeypatch.setattr("costlab.compression.combined_study", study)
+    chosen = ("--device", "cpu", "--variant", "fp32", "--variant", "student", "--steps", "3", "--batch", "1")
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", "combined", *chosen, "--record", "--folder", str(tmp_path)])
+    assert ended.value.code == 0
+    assert asked == [(("fp32", "student"), 3)]
+    assert f"not beaten in quality and dollars: {', '.join(result.front())}" in capsys.readouterr().out
+    assert recorded_benchmark("cpu", "combined", tmp_path) == result
+    assert json.loads((tmp_path / "combined-cpu.json").read_text())["command"] == (
+        "costlab bench combined --device cpu --variant 'fp32' --variant 'student' --batch 1 --steps 3 --repeats 7 "
+        "--seed 0 --record"
+    )

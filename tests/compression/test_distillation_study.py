@@ -1,0 +1,262 @@
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from costlab.cli import main
+from costlab.compression import (
+    UNLABELLED,
+    DistillationCost,
+    DistillationResult,
+    DistillationTask,
+    Examples,
+    TaskDraw,
+    digits_task,
+    distill,
+    distillation_study,
+    recorded_distillation,
+    small_network,
+    spread,
+    support_task,
+)
+from costlab.datasets import support_queries
+from costlab.errors import InvalidValueError, UnknownNameError
+from tests import needs
+
+ARMS = ("teacher", "linear", "labels", "argmax", "soft", "soft + hidden", "truth")
+
+
+def plane_task() -> DistillationTask:
+    """Points on two sides of a line through ten dimensions: twenty labelled ones, and a teacher that is right."""
+    needs.extra("torch", "models")
+    needs.extra("scipy", "compression")
+    import torch
+
+    def draw(seed: int) -> TaskDraw:
+        generator = torch.Generator().manual_seed(seed)
+        points = torch.randn(700, 10, generator=generator)
+        side = points.sum(1)
+        truth = (side > 0).long()
+        labels = truth[:400].clone()
+        labels[20:] = UNLABELLED
+        logits = torch.stack([-side, side], 1)
+        taught = Examples(
+            inputs=points[:400], labels=labels, teacher_logits=logits[:400], teacher_hidden=side[:400, None]
+        )
+        return TaskDraw(
+            student=lambda: small_network(10, 2, width=4, seed=seed),
+            labelled=taught.chosen(slice(20)),
+            everything=taught,
+            truth=truth[:400],
+            test_inputs=points[400:],
+            test_labels=truth[400:],
+            teacher_right=torch.ones(300, dtype=torch.bool),
+            linear_right=torch.zeros(300, dtype=torch.bool),
+            teacher_training_s=1.0,
+        )
+
+    return DistillationTask(
+        name="plane",
+        draw=draw,
+        teacher_step=lambda: sum(range(20_000)),
+        student_step=lambda: 0,
+        options=(("epochs", 30),),
+    )
+
+
+@pytest.fixture(scope="module")
+def result() -> DistillationResult:
+    return distillation_study([plane_task()], seeds=5, repeats=5, progress=False)
+
+
+def test_all_arms_learn_from_the_same_examples(result: DistillationResult) -> None:
+    assert tuple(row.arm for row in result.rows) == ARMS
+    assert {row.arm: row.examples for row in result.rows} == {
+        "teacher": 20,
+        "linear": 20,
+        "labels": 20,
+        "argmax": 400,
+        "soft": 400,
+        "soft + hidden": 400,
+        "truth": 400,
+    }
+    assert all(len(row.accuracies) == 5 and row.tested == 300 for row in result.rows)
+
+
+def test_most_of_the_gain_is_the_unlabelled_data(result: DistillationResult) -> None:
+    assert result.gain("plane", "soft").low > 0.05
+    assert result.gain("plane", "argmax").mean > 0.7 * result.gain("plane", "soft").mean
+    assert abs(result.gain("plane", "soft", over="argmax").mean) < 0.05
+    assert result.row("plane", "teacher").spread.mean == 1.0
+
+
+def test_a_study_repeats_itself(result: DistillationResult) -> None:
+    again = distillation_study([plane_task()], arms=("soft",), seeds=5, repeats=5, progress=False)
+    assert tuple(row.arm for row in again.rows) == ("teacher", "linear", "labels", "soft")
+    assert again.row("plane", "soft").accuracies == result.row("plane", "soft").accuracies
+
+
+def test_a_result_is_recorded_and_read_again(result: DistillationResult, tmp_path: Path) -> None:
+    assert recorded_distillation("cpu", tmp_path) is None
+    path = result.record(tmp_path)
+    assert path.name == "distillation-cpu.json"
+    assert recorded_distillation("cpu", tmp_path) == result
+
+
+def test_table_and_figure(result: DistillationResult) -> None:
+    needs.extra("pandas", "plots")
+    needs.extra("matplotlib", "plots")
+    table = result.frame()
+    assert list(table.index.get_level_values("arm")) == list(ARMS)
+    soft = {name: float(table[name].iloc[ARMS.index("soft")]) for name in ("accuracy", "low", "high", "gain")}
+    assert soft["low"] < soft["accuracy"] < soft["high"]
+    assert soft["gain"] == pytest.approx(result.gain("plane", "soft").mean)
+    ax = result.plot()
+    assert [label.get_text() for label in ax.get_yticklabels()] == list(ARMS)
+    assert ax.get_xlabel() == "accuracy (%)"
+    with pytest.raises(InvalidValueError, match="task must be one of plane, got 'sphere'"):
+        result.plot(task="sphere")
+
+
+def test_training_is_earned_back_after_so_many_requests() -> None:
+    cost = DistillationCost(
+        task="t",
+        teacher_ms=10.0,
+        student_ms=2.0,
+        student_bytes=1,
+        examples=1000,
+        teacher_training_s=3.0,
+        student_training_s=6.0,
+    )
+    # 6 s of training and 1,000 answers of 10 ms, by 8 ms a request.
+    assert cost.payback_requests == pytest.approx(16_000 / 8)
+    slow = DistillationCost(
+        task="t",
+        teacher_ms=1.0,
+        student_ms=1.0,
+        student_bytes=1,
+        examples=1,
+        teacher_training_s=1.0,
+        student_training_s=1.0,
+    )
+    assert slow.payback_requests is None
+
+
+def test_the_interval_is_students() -> None:
+    needs.extra("scipy", "compression")
+    # Student (1908): t at 97.5 % with four degrees of freedom is 2.776; s is the root of 2.5.
+    found = spread([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert found.high - found.mean == pytest.approx(2.776 * (2.5 / 5) ** 0.5, rel=1e-3)
+    with pytest.raises(InvalidValueError, match="values must be at least two, got 1"):
+        spread([1.0])
+    with pytest.raises(InvalidValueError, match="values must be a finite number, got nan"):
+        spread([1.0, float("nan")])
+
+
+def test_digits_with_all_labels_have_nothing_to_gain() -> None:
+    needs.extra("sklearn", "compression")
+    needs.extra("torch", "models")
+    draw = digits_task().draw(0)
+    assert len(draw.labelled) == len(draw.everything) == 1200
+    assert float(draw.teacher_right.float().mean()) > 0.94
+    few = digits_task(3).draw(1)
+    assert len(few.labelled) == 30
+    assert sorted(few.labelled.labels.tolist()) == sorted([*range(10)] * 3)
+
+
+class Knowing:
+    """Vectors that tell the intents apart, without a model."""
+
+    name = "knowing"
+    dimensions = 72
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        intents = {query.text: query.intent for query in support_queries().queries}
+        order = {name: k for k, name in enumerate(sorted(support_queries().intents))}
+        vectors = np.zeros((len(texts), 72), dtype=np.float32)
+        for k, text in enumerate(texts):
+            vectors[k, order[intents[text]]] = 1.0
+        return vectors
+
+
+def test_support_queries_teach_what_the_vectors_know() -> None:
+    for module in ("sklearn", "torch", "scipy"):
+        needs.extra(module, "compression")
+    task = support_task(2, embedder=Knowing(), unlabelled=600, asked=100)
+    draw = task.draw(0)
+    assert (len(draw.labelled), len(draw.everything)) == (144, 744)
+    assert int((draw.everything.labels != UNLABELLED).sum()) == 144
+    assert bool(draw.teacher_right.all())
+    assert 100 <= len(draw.test_labels) <= 120
+    student = draw.student()
+    distill(student, draw.everything, epochs=10, learning_rate=0.03)
+    learnt = float((student(draw.test_inputs).argmax(1) == draw.test_labels).float().mean())
+    assert learnt > 5 / 72
+    task.teacher_step()
+    task.student_step()
+
+
+def test_bad_input() -> None:
+    task = plane_task()
+    with pytest.raises(UnknownNameError, match="unknown arm 'sof'; did you mean 'soft'"):
+        distillation_study([task], arms=("sof",), progress=False)
+    with pytest.raises(InvalidValueError, match="seeds must be a whole number >= 5, got 4"):
+        distillation_study([task], seeds=4, progress=False)
+    needs.extra("sklearn", "compression")
+    with pytest.raises(InvalidValueError, match="labels_each must be a whole number >= 1, got 0"):
+        digits_task(0)
+    with pytest.raises(InvalidValueError, match="labels_each must be a whole number >= 1, got 0"):
+        support_task(0, embedder=Knowing())
+
+
+def test_names_of_a_result(result: DistillationResult) -> None:
+    with pytest.raises(InvalidValueError, match="task and arm must be one of plane: teacher"):
+        result.row("plane", "harder")
+    assert result.cost("plane").teacher_ms > result.cost("plane").student_ms
+    assert result.cost("plane").examples == 400
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, result: DistillationResult) -> Any:
+    asked: list[dict[str, Any]] = []
+
+    def study(**options: Any) -> DistillationResult:
+        asked.append(options)
+        return result
+
+    monkeypatch.setattr("costlab.compression.distillation_study", study)
+
+    def call(*arguments: str) -> tuple[int, str, str, list[dict[str, Any]]]:
+        with pytest.raises(SystemExit) as ended:
+            main(["bench", "distillation", *arguments])
+        out, err = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, out, err, asked
+
+    return call
+
+
+def test_the_command_prints_and_records(run: Callable[..., Any], tmp_path: Path) -> None:
+    status, out, err, asked = run("--seeds", "5", "--alpha", "0.8", "--record", "--folder", str(tmp_path))
+    assert status == 0
+    assert len(out.splitlines()) == 1 + len(ARMS) + 1
+    assert "plane                    soft             400 examples" in out
+    assert err == "recorded in distillation-cpu.json\n"
+    assert asked == [{"seeds": 5, "temperature": 2.0, "alpha": 0.8, "progress": True}]
+    command = json.loads((tmp_path / "distillation-cpu.json").read_text())["command"]
+    assert command == "costlab bench distillation --seeds 5 --temperature 2 --alpha 0.8 --record"
+    status, out, err, _ = run("--json")
+    assert (status, err) == (0, "")
+    assert json.loads(out)["rows"][0]["arm"] == "teacher"
+
+
+def test_a_wrong_option_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    needs.extra("torch", "models")
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", "distillation", "--seeds", "3"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "error: seeds must be a whole number >= 5, got 3\n"
