@@ -107,7 +107,7 @@ def packaged_model(name: str, *, hub: bool = False, folder: Path | None = None) 
     22713216
     """
     checks.one_of("model", name, MODEL_NAMES)
-    transformers = require("transformers", "models")
+    transformers = _transformers()
     require("torch", "models")
     language = name == "smollm2"
     kind = "language model" if language else "encoder"
@@ -144,11 +144,16 @@ def hub_model(name: str) -> PackagedModel:
     ModelFetchError
         If the hub cannot be reached, or has no such model.
     """
-    transformers = require("transformers", "models")
+    transformers = _transformers()
     try:
         return PackagedModel(name, "language model", *_load(transformers, name, True), f"the checkpoint {name}")
     except (OSError, ValueError) as error:
         raise ModelFetchError(name, type(error).__name__) from error
+
+
+def _transformers() -> Any:
+    with quiet():  # in a notebook it asks for widgets that no lesson uses
+        return require("transformers", "models")
 
 
 def _load(transformers: Any, place: Path | str, language: bool, **options: Any) -> tuple[Any, Any]:
@@ -172,7 +177,7 @@ def _converted(package: Path, folder: Path | None) -> Path:
 
 
 def _widen(gguf: Path, target: Path) -> None:
-    transformers = require("transformers", "models")
+    transformers = _transformers()
     model, tokenizer = _load(transformers, gguf.parent, True, gguf_file=gguf.name)
     # The model still says that it is quantized, and could not be loaded again.
     del model.config.quantization_config
