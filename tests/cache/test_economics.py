@@ -57,7 +57,8 @@ def test_at_the_break_even_hit_rate_nothing_is_saved(costs: CacheCosts, requests
         assert saved.net_usd == pytest.approx(0, abs=1e-9 * saved.without_cache_usd)
     else:
         assume(costs.hit_usd > 0 or needed == math.inf)
-        assert net_saving(costs, requests=requests, hit_rate_fraction=1, store_usd=store_usd).net_usd < 0
+        saved = net_saving(costs, requests=requests, hit_rate_fraction=1, store_usd=store_usd)
+        assert saved.net_usd < 0 or (saved.net_usd == 0 and costs.hit_usd == 0)  # a hit may be worth just nothing
 
 
 def test_no_hit_rate_pays_when_wrong_answers_cost_more_than_calls() -> None:
