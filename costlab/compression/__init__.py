@@ -5,6 +5,8 @@ Torch and its relatives are imported when something is measured, never by the im
 
 from costlab.compression.benchmark import Variant, benchmark
 from costlab.compression.combined import COMBINED, combined_study, combined_variants
+from costlab.compression.decode import DECODE_SCHEMES, decode_study
+from costlab.compression.decode_results import DecodeResult, DecodeRow, recorded_decode
 from costlab.compression.distillation import Training, distill
 from costlab.compression.distillation_results import (
     DistillationCost,
@@ -13,6 +15,7 @@ from costlab.compression.distillation_results import (
     recorded_distillation,
 )
 from costlab.compression.distillation_study import ARMS, distillation_study
+from costlab.compression.llama import LLAMA_SHAPES, LlamaShape, random_llama
 from costlab.compression.measured_sizes import measured_bytes, measured_disk_bytes
 from costlab.compression.models import MODEL_NAMES, PackagedModel, hub_model, packaged_model
 from costlab.compression.pruning import PATTERNS, PrunedSizes, make_permanent, prune, pruned_sizes, sparsity_fraction
@@ -40,7 +43,9 @@ from costlab.compression.tasks import DistillationTask, TaskDraw, digits_task, s
 __all__ = [
     "ARMS",
     "COMBINED",
+    "DECODE_SCHEMES",
     "KERNELS",
+    "LLAMA_SHAPES",
     "MODEL_NAMES",
     "PATTERNS",
     "SCHEMES",
@@ -49,6 +54,8 @@ __all__ = [
     "Availability",
     "BenchmarkResult",
     "BenchmarkRow",
+    "DecodeResult",
+    "DecodeRow",
     "DistillationCost",
     "DistillationResult",
     "DistillationRow",
@@ -57,6 +64,7 @@ __all__ = [
     "Examples",
     "LanguageModel",
     "Latency",
+    "LlamaShape",
     "ModelShape",
     "OnnxEncoder",
     "PackagedModel",
@@ -73,6 +81,7 @@ __all__ = [
     "benchmark",
     "combined_study",
     "combined_variants",
+    "decode_study",
     "digits_task",
     "distill",
     "distillation_loss",
@@ -93,7 +102,9 @@ __all__ = [
     "quantization_study",
     "quantization_variants",
     "quantize",
+    "random_llama",
     "recorded_benchmark",
+    "recorded_decode",
     "recorded_distillation",
     "recover",
     "small_network",

@@ -11,7 +11,7 @@ from costlab.plotting.build_vs_buy import (
     plot_tornado,
 )
 from costlab.plotting.caching import plot_cache_size, plot_net_saving, plot_similarities, plot_threshold
-from costlab.plotting.compression import plot_arms, plot_quality_cost, plot_speed_bits
+from costlab.plotting.compression import plot_arms, plot_floors, plot_quality_cost, plot_speed_bits
 from costlab.plotting.gpu import (
     plot_commitment,
     plot_demand,
@@ -33,6 +33,7 @@ __all__ = [
     "plot_commitment",
     "plot_cost_curve",
     "plot_demand",
+    "plot_floors",
     "plot_interval",
     "plot_migration",
     "plot_net_saving",
