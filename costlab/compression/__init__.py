@@ -19,6 +19,7 @@ from costlab.compression.llama import LLAMA_SHAPES, LlamaShape, random_llama
 from costlab.compression.measured_sizes import measured_bytes, measured_disk_bytes
 from costlab.compression.models import MODEL_NAMES, PackagedModel, hub_model, packaged_model
 from costlab.compression.pruning import PATTERNS, PrunedSizes, make_permanent, prune, pruned_sizes, sparsity_fraction
+from costlab.compression.pruning_curves import bytes_by_zeros, quality_by_zeros
 from costlab.compression.pruning_study import pruning_study, pruning_variants
 from costlab.compression.quantization import (
     Availability,
@@ -79,6 +80,7 @@ __all__ = [
     "available_kernels",
     "available_schemes",
     "benchmark",
+    "bytes_by_zeros",
     "combined_study",
     "combined_variants",
     "decode_study",
@@ -99,6 +101,7 @@ __all__ = [
     "pruned_sizes",
     "pruning_study",
     "pruning_variants",
+    "quality_by_zeros",
     "quantization_study",
     "quantization_variants",
     "quantize",

@@ -21,6 +21,7 @@ from costlab.plotting.gpu import (
     plot_spot,
     plot_useful_hour,
 )
+from costlab.plotting.pruning import plot_pruned_bytes, plot_pruning
 from costlab.plotting.serving import plot_capacity, plot_predictions, plot_ranges
 from costlab.plotting.style import COLORS
 
@@ -41,6 +42,8 @@ __all__ = [
     "plot_predictions",
     "plot_price_comparison",
     "plot_price_spread",
+    "plot_pruned_bytes",
+    "plot_pruning",
     "plot_quality_cost",
     "plot_ranges",
     "plot_similarities",
