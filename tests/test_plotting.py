@@ -74,6 +74,15 @@ FIGURES: dict[str, tuple[Callable[..., Any], str]] = {
         lambda **k: plotting.plot_capacity({"L4": roofline("Llama-3.1-8B", "L4")}, 400, 200, [50, 100, 150], **k),
         "ms",
     ),
+    "quality_cost": (
+        lambda **k: plotting.plot_quality_cost({"a": (1.0, 0.5), "b": (2.0, 0.9)}, metric="accuracy", unit="USD", **k),
+        "USD",
+    ),
+    "speed_bits": (lambda **k: plotting.plot_speed_bits({"a": 4.0}, {"a": 2.0}, **k), "times as fast"),
+    "arms": (lambda **k: plotting.plot_arms({"a": [0.5, 0.6], "b": [0.7, 0.7]}, **k), "%"),
+    "floors": (lambda **k: plotting.plot_floors({"a": [(1, 2.0, 1.0), (8, 3.0, 1.5)]}, **k), "ms"),
+    "pruning": (lambda **k: plotting.plot_pruning({"a": [(0.0, 0.9), (0.5, 0.7)]}, metric="accuracy", **k), "%"),
+    "pruned_bytes": (lambda **k: plotting.plot_pruned_bytes({"a": [(0.0, 9e6), (0.5, 7e6)]}, **k), "MB"),
     "ranges": (lambda **k: plotting.plot_ranges({"a": (-5, 1, 20)}, {"a": 3}, **k), "USD a month"),
 }
 

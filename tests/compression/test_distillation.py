@@ -148,6 +148,7 @@ def test_the_inner_state_comes_nearer_to_the_teachers() -> None:
 
 
 def test_the_bar_shows_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch_library()
     shown: list[str] = []
     monkeypatch.setattr("rich.progress.Progress.update", lambda *_, **change: shown.append(change["description"]))
     distill(small_network(2, 2), spiral(40), epochs=2, progress=True)
