@@ -56,10 +56,10 @@ def decode_study(
     Parameters
     ----------
     model : str, optional
-        A name of :data:`costlab.compression.LLAMA_SHAPES`; by default ``llama-3-8b`` on a GPU and ``small`` on a CPU.
+        A name of ``costlab.compression.LLAMA_SHAPES``; by default ``llama-3-8b`` on a GPU and ``small`` on a CPU.
     schemes : sequence of str, optional
-        Names of :data:`costlab.compression.SCHEMES`, the baseline first; by default the device's
-        :data:`costlab.compression.DECODE_SCHEMES`.
+        Names of ``costlab.compression.SCHEMES``, the baseline first; by default the device's
+        ``costlab.compression.DECODE_SCHEMES``.
     device : {'cpu', 'cuda'}, optional
         By default the GPU if there is one.
     batch_sizes : sequence of int
