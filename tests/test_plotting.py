@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -171,6 +172,16 @@ def test_costs_lead_from_the_calls_avoided_to_the_net_saving() -> None:
     assert store.get_x() + store.get_width() == pytest.approx(4)
     assert wrong.get_x() + wrong.get_width() == pytest.approx(NETS["loose"].net_usd) == pytest.approx(-6)
     assert [text.get_text() for text in ax.texts] == ["4.00", "-6.00"]
+
+
+def test_names_of_dots_that_lie_close_do_not_cover_each_other() -> None:
+    dots = {name: (1.0 + k / 1000, 0.5) for k, name in enumerate(("first", "second", "third"))}
+    ax = plotting.plot_quality_cost({**dots, "far": (9.0, 0.5)}, metric="accuracy")
+    texts: list[Any] = list(ax.texts)
+    lifts = {text.get_text(): text.xyann[1] for text in texts}
+    near = sorted(lifts[name] for name in dots)
+    assert min(b - a for a, b in pairwise(near)) >= 9
+    assert lifts["far"] == near[0]
 
 
 def test_numbers_are_short() -> None:
