@@ -11,7 +11,7 @@ from costlab.plotting.build_vs_buy import (
     plot_tornado,
 )
 from costlab.plotting.caching import plot_cache_size, plot_net_saving, plot_similarities, plot_threshold
-from costlab.plotting.compression import plot_arms, plot_quality_cost, plot_speed_bits
+from costlab.plotting.compression import plot_arms, plot_floors, plot_quality_cost, plot_speed_bits
 from costlab.plotting.gpu import (
     plot_commitment,
     plot_demand,
@@ -21,6 +21,7 @@ from costlab.plotting.gpu import (
     plot_spot,
     plot_useful_hour,
 )
+<<<<<<< HEAD
 from costlab.plotting.monitoring import (
     plot_idle,
     plot_overshoot,
@@ -30,6 +31,9 @@ from costlab.plotting.monitoring import (
     plot_utilization,
 )
 from costlab.plotting.router import plot_cost_quality, plot_drift, plot_promises, plot_reliability
+=======
+from costlab.plotting.pruning import plot_pruned_bytes, plot_pruning
+>>>>>>> compress
 from costlab.plotting.serving import plot_capacity, plot_predictions, plot_ranges
 from costlab.plotting.style import COLORS
 
@@ -43,8 +47,12 @@ __all__ = [
     "plot_cost_curve",
     "plot_cost_quality",
     "plot_demand",
+<<<<<<< HEAD
     "plot_drift",
     "plot_idle",
+=======
+    "plot_floors",
+>>>>>>> compress
     "plot_interval",
     "plot_migration",
     "plot_net_saving",
@@ -54,7 +62,12 @@ __all__ = [
     "plot_predictions",
     "plot_price_comparison",
     "plot_price_spread",
+<<<<<<< HEAD
     "plot_promises",
+=======
+    "plot_pruned_bytes",
+    "plot_pruning",
+>>>>>>> compress
     "plot_quality_cost",
     "plot_ranges",
     "plot_reliability",

@@ -15,7 +15,7 @@ from costlab.plotting.style import COLORS, SMALL, new_axes, plain_numbers
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_arms", "plot_quality_cost", "plot_speed_bits"]
+__all__ = ["plot_arms", "plot_floors", "plot_quality_cost", "plot_speed_bits"]
 
 
 def plot_quality_cost(
@@ -26,7 +26,7 @@ def plot_quality_cost(
     less_is_better: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
-    """A dot for each variant, cost to the right and quality upwards; those that another beats in both are grey.
+    """A dot for each variant, cost to the right and what is better upwards; those that another beats are grey.
 
     Parameters
     ----------
@@ -43,20 +43,40 @@ def plot_quality_cost(
         raise InvalidValueError("dots", "not empty", dots)
     ax = new_axes(ax, height=4.0)
     front = pareto_front(dots, less_is_better=less_is_better)
-    for name, (cost, quality) in dots.items():
-        color = COLORS["blue"] if name in front else COLORS["grey"]
-        ax.plot(cost, quality, "o", color=color, ms=7)
-        ax.annotate(
-            name, (cost, quality), xytext=(6, 4), textcoords="offset points", fontsize=SMALL, color=color, clip_on=False
-        )
-    costs = [cost for cost, _ in dots.values()]
-    ax.set_xlim(0, 1.35 * max(costs))
+    ax.set_xlim(0, 1.35 * max(cost for cost, _ in dots.values()))
     if less_is_better:
         ax.set_yscale("log")
+        ax.yaxis.set_major_locator(require("matplotlib.ticker", "plots").LogLocator(subs=(1, 2, 3, 5)))
         plain_numbers(ax.yaxis)
+    for name, (cost, quality) in dots.items():
+        ax.plot(cost, quality, "o", color=COLORS["blue"] if name in front else COLORS["grey"], ms=7)
+    ax.margins(y=0.2)
+    if less_is_better:
+        ax.invert_yaxis()
+    for name, lift in _lifts(ax, dots).items():
+        color = COLORS["blue"] if name in front else COLORS["grey"]
+        ax.annotate(
+            name, dots[name], xytext=(6, lift), textcoords="offset points", fontsize=SMALL, color=color, clip_on=False
+        )
     ax.set_xlabel(unit)
     ax.set_ylabel(f"{metric} ({'less' if less_is_better else 'more'} is better)")
     return ax
+
+
+def _lifts(ax: Axes, dots: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    """Points by which each name is lifted over its dot so that none covers another; the lowest keeps its place."""
+    per_point = ax.figure.dpi / 72
+    places = {name: [value / per_point for value in ax.transData.transform(dot)] for name, dot in dots.items()}
+    taken: list[tuple[float, float, float]] = []
+    lifts = {}
+    for name, (x, y) in sorted(places.items(), key=lambda place: place[1][1]):
+        end, height = x + 6 + 0.6 * SMALL * len(name), y + 4
+        for begin, stop, used in sorted(taken, key=lambda other: other[2]):
+            if begin < end and x < stop and used - SMALL - 2 < height < used + SMALL + 2:
+                height = used + SMALL + 2
+        taken.append((x, end, height))
+        lifts[name] = height - y
+    return lifts
 
 
 def plot_speed_bits(promised: Mapping[str, float], measured: Mapping[str, float], *, ax: Axes | None = None) -> Axes:
@@ -114,4 +134,34 @@ def plot_arms(accuracies: Mapping[str, Sequence[float]], *, ax: Axes | None = No
     ax.set_yticks(range(len(accuracies)), list(accuracies), fontsize=SMALL)
     ax.set_ylim(len(accuracies) - 0.5, -0.7)
     ax.set_xlabel("accuracy (%)")
+    return ax
+
+
+def plot_floors(lines: Mapping[str, Sequence[tuple[int, float, float]]], *, ax: Axes | None = None) -> Axes:
+    """Time of a step against the batch size, a line for each scheme, and dashed what the device allows at best.
+
+    Parameters
+    ----------
+    lines : mapping of str to sequence of (int, float, float)
+        For each scheme its batch sizes with the time and its floor, in milliseconds, > 0.
+    ax : matplotlib Axes, optional
+        Where to draw; by default on a new figure.
+    """
+    if not lines:
+        raise InvalidValueError("lines", "not empty", dict(lines))
+    ticker = require("matplotlib.ticker", "plots")
+    ax = new_axes(ax)
+    for number, (name, points) in enumerate(lines.items()):
+        color = list(COLORS.values())[number % len(COLORS)]
+        batches, times, floors = zip(*points, strict=True)
+        ax.plot(batches, times, "o-", color=color, label=name)
+        ax.plot(batches, floors, "--", color=color, linewidth=1)
+    ax.set_xscale("log", base=2)
+    ax.set_yscale("log")
+    plain_numbers(ax.yaxis)
+    ax.xaxis.set_major_locator(ticker.FixedLocator(sorted({point[0] for line in lines.values() for point in line})))
+    plain_numbers(ax.xaxis)
+    ax.set_xlabel("sequences at once")
+    ax.set_ylabel("ms for a step (dashed: the floor)")
+    ax.legend(frameon=False, fontsize=SMALL)
     return ax
