@@ -100,7 +100,6 @@ FIGURES: dict[str, tuple[Callable[..., Any], str]] = {
         lambda **k: plotting.plot_capacity({"L4": roofline("Llama-3.1-8B", "L4")}, 400, 200, [50, 100, 150], **k),
         "ms",
     ),
-<<<<<<< HEAD
     "spend": (lambda **k: plotting.plot_spend(SPENT, {"soft": 2, "hard": 3}, **k), "USD"),
     "tier_shares": (lambda **k: plotting.plot_tier_shares(TIERS, limit_fraction=0.15, **k), "%"),
     "utilization": (lambda **k: plotting.plot_utilization([BUSY], {"low": 0.4}, **k), "%"),
@@ -115,7 +114,6 @@ FIGURES: dict[str, tuple[Callable[..., Any], str]] = {
         "%",
     ),
     "drift": (lambda **k: plotting.plot_drift([0.0, 0.5], [PLAYED, PLAYED], 0.5, **k), "%"),
-=======
     "quality_cost": (
         lambda **k: plotting.plot_quality_cost({"a": (1.0, 0.5), "b": (2.0, 0.9)}, metric="accuracy", unit="USD", **k),
         "USD",
@@ -125,7 +123,6 @@ FIGURES: dict[str, tuple[Callable[..., Any], str]] = {
     "floors": (lambda **k: plotting.plot_floors({"a": [(1, 2.0, 1.0), (8, 3.0, 1.5)]}, **k), "ms"),
     "pruning": (lambda **k: plotting.plot_pruning({"a": [(0.0, 0.9), (0.5, 0.7)]}, metric="accuracy", **k), "%"),
     "pruned_bytes": (lambda **k: plotting.plot_pruned_bytes({"a": [(0.0, 9e6), (0.5, 7e6)]}, **k), "MB"),
->>>>>>> compress
     "ranges": (lambda **k: plotting.plot_ranges({"a": (-5, 1, 20)}, {"a": 3}, **k), "USD a month"),
 }
 

@@ -21,7 +21,6 @@ from costlab.plotting.gpu import (
     plot_spot,
     plot_useful_hour,
 )
-<<<<<<< HEAD
 from costlab.plotting.monitoring import (
     plot_idle,
     plot_overshoot,
@@ -30,10 +29,8 @@ from costlab.plotting.monitoring import (
     plot_tier_shares,
     plot_utilization,
 )
-from costlab.plotting.router import plot_cost_quality, plot_drift, plot_promises, plot_reliability
-=======
 from costlab.plotting.pruning import plot_pruned_bytes, plot_pruning
->>>>>>> compress
+from costlab.plotting.router import plot_cost_quality, plot_drift, plot_promises, plot_reliability
 from costlab.plotting.serving import plot_capacity, plot_predictions, plot_ranges
 from costlab.plotting.style import COLORS
 
@@ -47,12 +44,9 @@ __all__ = [
     "plot_cost_curve",
     "plot_cost_quality",
     "plot_demand",
-<<<<<<< HEAD
     "plot_drift",
-    "plot_idle",
-=======
     "plot_floors",
->>>>>>> compress
+    "plot_idle",
     "plot_interval",
     "plot_migration",
     "plot_net_saving",
@@ -62,12 +56,9 @@ __all__ = [
     "plot_predictions",
     "plot_price_comparison",
     "plot_price_spread",
-<<<<<<< HEAD
     "plot_promises",
-=======
     "plot_pruned_bytes",
     "plot_pruning",
->>>>>>> compress
     "plot_quality_cost",
     "plot_ranges",
     "plot_reliability",
