@@ -10,9 +10,9 @@ import typer
 from costlab.cli.shared import Folder, JsonFlag, Record, bench, number, print_json, whole
 
 if TYPE_CHECKING:
-    from costlab.compression import BenchmarkResult, BenchmarkRow
+    from costlab.compression import BenchmarkResult, BenchmarkRow, DecodeRow
 
-__all__ = ["bench_combined", "bench_distillation", "bench_pruning", "bench_quantization"]
+__all__ = ["bench_combined", "bench_decode", "bench_distillation", "bench_pruning", "bench_quantization"]
 
 DeviceName = Annotated[str | None, typer.Option("--device", help="cuda or cpu; by default the GPU if there is one.")]
 Models = Annotated[
@@ -160,6 +160,63 @@ def bench_combined(
         command = f"costlab bench combined --device {place}{_options(chosen)} --steps {steps}"
         command += f" --repeats {repeats} --seed {seed} --record"
         _saved(result.record(folder, command=command, experiment="combined"))
+
+
+@bench.command("decode")
+def bench_decode(
+    device: DeviceName = None,
+    model: Annotated[
+        str | None, typer.Option(help="A shape: llama-3-8b, the default on a GPU, or small, on a CPU.")
+    ] = None,
+    scheme: Annotated[
+        list[str] | None, typer.Option(help="A scheme, the baseline first; may be repeated. By default several.")
+    ] = None,
+    batch: Batches = None,
+    context: Annotated[int, typer.Option(parser=whole, metavar="TOKENS", help="Tokens before a step.")] = 1024,
+    repeats: Annotated[int, typer.Option(parser=whole, metavar="N", help="Timed steps, at least 5.")] = 9,
+    seed: Annotated[int, typer.Option(parser=whole, metavar="SEED", help="Of weights and tokens.")] = 0,
+    record: Record = False,
+    folder: Folder = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Speed of a large model's shape with random weights, beside what the device allows (needs torch, torchao)."""
+    from costlab.compression import decode_study, usable_device
+
+    place, batches = usable_device(device), tuple(batch or (1, 4, 16, 64))
+    result = decode_study(
+        model,
+        schemes=scheme,
+        device=place,
+        batch_sizes=batches,
+        context=context,
+        repeats=repeats,
+        seed=seed,
+        progress=not as_json,
+    )
+    if as_json:
+        print_json(asdict(result))
+    else:
+        rates = f"{result.copy_gb_per_s:.4g} GB/s copied, "
+        rates += ", ".join(f"{rate:.3g} TFLOP/s {name}" for name, rate in result.matmul_tflop_per_s.items())
+        typer.echo(f"{result.model} on {result.device_name} ({result.recorded_on}, median of {repeats}); {rates}")
+        for row in result.rows:
+            typer.echo(_decode_line(row))
+    if record:
+        chosen = {"--scheme": dict.fromkeys(row.scheme for row in result.rows), "--batch": batches}
+        command = f"costlab bench decode --device {place} --model {result.model}{_options(chosen)}"
+        command += f" --context {context} --repeats {repeats} --seed {seed} --record"
+        _saved(result.record(folder, command=command))
+
+
+def _decode_line(row: "DecodeRow") -> str:
+    head = f"{row.scheme:<17} {row.phase:<7} batch {row.batch:<3}"
+    if row.milliseconds is None:
+        return f"{head} not measured: {row.reason}"
+    faster = "" if row.speedup is None else f", {row.speedup:.2f}x"
+    return (
+        f"{head} {row.milliseconds:>9.4g} ms, {row.tokens_per_s:,.0f} tokens/s{faster}, "
+        f"MBU {row.mbu_fraction:.0%}, MFU {row.mfu_fraction:.0%}"
+    )
 
 
 def _options(chosen: Mapping[str, Iterable[object]]) -> str:

@@ -5,6 +5,8 @@ Torch and its relatives are imported when something is measured, never by the im
 
 from costlab.compression.benchmark import Variant, benchmark
 from costlab.compression.combined import COMBINED, combined_study, combined_variants
+from costlab.compression.decode import DECODE_SCHEMES, decode_study
+from costlab.compression.decode_results import DecodeResult, DecodeRow, recorded_decode
 from costlab.compression.distillation import Training, distill
 from costlab.compression.distillation_results import (
     DistillationCost,
@@ -13,9 +15,11 @@ from costlab.compression.distillation_results import (
     recorded_distillation,
 )
 from costlab.compression.distillation_study import ARMS, distillation_study
+from costlab.compression.llama import LLAMA_SHAPES, LlamaShape, random_llama
 from costlab.compression.measured_sizes import measured_bytes, measured_disk_bytes
 from costlab.compression.models import MODEL_NAMES, PackagedModel, hub_model, packaged_model
 from costlab.compression.pruning import PATTERNS, PrunedSizes, make_permanent, prune, pruned_sizes, sparsity_fraction
+from costlab.compression.pruning_curves import bytes_by_zeros, quality_by_zeros
 from costlab.compression.pruning_study import pruning_study, pruning_variants
 from costlab.compression.quantization import (
     Availability,
@@ -40,7 +44,9 @@ from costlab.compression.tasks import DistillationTask, TaskDraw, digits_task, s
 __all__ = [
     "ARMS",
     "COMBINED",
+    "DECODE_SCHEMES",
     "KERNELS",
+    "LLAMA_SHAPES",
     "MODEL_NAMES",
     "PATTERNS",
     "SCHEMES",
@@ -49,6 +55,8 @@ __all__ = [
     "Availability",
     "BenchmarkResult",
     "BenchmarkRow",
+    "DecodeResult",
+    "DecodeRow",
     "DistillationCost",
     "DistillationResult",
     "DistillationRow",
@@ -57,6 +65,7 @@ __all__ = [
     "Examples",
     "LanguageModel",
     "Latency",
+    "LlamaShape",
     "ModelShape",
     "OnnxEncoder",
     "PackagedModel",
@@ -71,8 +80,10 @@ __all__ = [
     "available_kernels",
     "available_schemes",
     "benchmark",
+    "bytes_by_zeros",
     "combined_study",
     "combined_variants",
+    "decode_study",
     "digits_task",
     "distill",
     "distillation_loss",
@@ -90,10 +101,13 @@ __all__ = [
     "pruned_sizes",
     "pruning_study",
     "pruning_variants",
+    "quality_by_zeros",
     "quantization_study",
     "quantization_variants",
     "quantize",
+    "random_llama",
     "recorded_benchmark",
+    "recorded_decode",
     "recorded_distillation",
     "recover",
     "small_network",

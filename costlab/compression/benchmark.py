@@ -26,7 +26,7 @@ from costlab.serving import usd_per_mtok, usd_per_request
 __all__ = ["Variant", "benchmark", "hourly_price"]
 
 #: What a variant may fail with and be a row all the same: no kernel, no library, no memory.
-_FAILURES: Final = (CostlabError, ImportError, MemoryError, RuntimeError)
+FAILURES: Final = (CostlabError, ImportError, MemoryError, RuntimeError)
 
 _LIBRARIES: Final = ("torch", "transformers", "torchao", "bitsandbytes", "onnxruntime", "costlab")
 
@@ -167,7 +167,7 @@ class _Run:
             row = self._sized(variant, subject)
             latencies = tuple(self._in_turn(subject, batch) for batch in self._batches)
             return self._judged(replace(row, latencies=latencies), assessed)
-        except _FAILURES as error:
+        except FAILURES as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             return BenchmarkRow(model=variant.model, variant=variant.name, reason=reason)
         finally:

@@ -140,8 +140,8 @@ def combined_variants(
     device : {'cpu', 'cuda'}, optional
         By default the GPU if there is one. Students run on the CPU.
     labels_each, asked : int
-        Labelled queries of each of the 72 intents, from the part ``train``; and queries of each to answer, from
-        ``test``; >= 1.
+        Labelled queries of each of the 72 intents, >= 2, from the part ``train``; and queries of each to answer, >= 1,
+        from ``test``.
     unlabelled : int, optional
         At most so many further queries that the teacher answers for its student, >= 1; by default all.
     steps : int
@@ -160,6 +160,7 @@ def combined_variants(
     for name in names:
         checks.one_of("variant", name, COMBINED)
     checks.whole("steps", steps, at_least=1)
+    checks.whole("labels_each", labels_each, at_least=2)
     if unlabelled is not None:
         checks.whole("unlabelled", unlabelled, at_least=1)
     sizes: dict[str, int] = {"examples": labels_each, "asked": asked}

@@ -77,6 +77,7 @@ def quantization_study(
     seed: int = 0,
     progress: bool = True,
     free: int | None = None,
+    **options: Any,
 ) -> BenchmarkResult:
     """Every scheme on each of the models, measured here.
 
@@ -84,7 +85,7 @@ def quantization_study(
     ----------
     models : sequence of str
         Packaged models by their names; or ``owner/name`` of a language model on the Hugging Face hub.
-    device, schemes, batch_sizes, repeats, seed, progress, free
+    device, schemes, batch_sizes, repeats, seed, progress, free, **options
         As for :func:`costlab.compression.benchmark` and :func:`quantization_variants`.
 
     Returns
@@ -104,7 +105,7 @@ def quantization_study(
     results = []
     for name in models:
         found = hub_model(name) if "/" in name else packaged_model(name)
-        variants = quantization_variants(found, schemes, device=place)
+        variants = quantization_variants(found, schemes, device=place, **options)
         results.append(
             benchmark(
                 variants,

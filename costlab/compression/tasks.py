@@ -86,7 +86,7 @@ def digits_task(labels_each: int | None = None, *, width: int = 8) -> Distillati
     Parameters
     ----------
     labels_each : int, optional
-        Labelled images of each digit, >= 1; by default all of them.
+        Labelled images of each digit, >= 2; by default all of them.
     width : int
         Neurons of the student's inner layer, >= 1.
 
@@ -105,7 +105,7 @@ def digits_task(labels_each: int | None = None, *, width: int = 8) -> Distillati
     inputs = torch.tensor(data.data / 16.0, dtype=torch.float32)
     truth = torch.tensor(data.target, dtype=torch.int64)
     if labels_each is not None:
-        checks.whole("labels_each", labels_each, at_least=1)
+        checks.whole("labels_each", labels_each, at_least=2)
 
     def draw(seed: int) -> TaskDraw:
         order = np.random.default_rng(seed).permutation(len(truth))
@@ -148,7 +148,7 @@ def support_task(
     Parameters
     ----------
     labels_each : int
-        Labelled queries of each of the 72 intents, >= 1, drawn from the parts ``train`` and ``calibration``.
+        Labelled queries of each of the 72 intents, >= 2, drawn from the parts ``train`` and ``calibration``.
     embedder : Embedder, optional
         Makes the teacher's vectors; by default the packaged MiniLM, which takes half a minute for all queries.
     unlabelled : int, optional
@@ -172,7 +172,7 @@ def support_task(
     """
     torch = require("torch", "models")
     linear = require("sklearn.linear_model", "compression")
-    checks.whole("labels_each", labels_each, at_least=1)
+    checks.whole("labels_each", labels_each, at_least=2)
     embedder = PackagedMiniLm(batch=32) if embedder is None else embedder
     queries = support_queries()
     parts = [queries.split(name, in_scope=True) for name in ("train", "calibration", "test")]

@@ -11,7 +11,7 @@ from costlab.plotting.build_vs_buy import (
     plot_tornado,
 )
 from costlab.plotting.caching import plot_cache_size, plot_net_saving, plot_similarities, plot_threshold
-from costlab.plotting.compression import plot_arms, plot_quality_cost, plot_speed_bits
+from costlab.plotting.compression import plot_arms, plot_floors, plot_quality_cost, plot_speed_bits
 from costlab.plotting.gpu import (
     plot_commitment,
     plot_demand,
@@ -29,6 +29,7 @@ from costlab.plotting.monitoring import (
     plot_tier_shares,
     plot_utilization,
 )
+from costlab.plotting.pruning import plot_pruned_bytes, plot_pruning
 from costlab.plotting.router import plot_cost_quality, plot_drift, plot_promises, plot_reliability
 from costlab.plotting.serving import plot_capacity, plot_predictions, plot_ranges
 from costlab.plotting.style import COLORS
@@ -44,6 +45,7 @@ __all__ = [
     "plot_cost_quality",
     "plot_demand",
     "plot_drift",
+    "plot_floors",
     "plot_idle",
     "plot_interval",
     "plot_migration",
@@ -55,6 +57,8 @@ __all__ = [
     "plot_price_comparison",
     "plot_price_spread",
     "plot_promises",
+    "plot_pruned_bytes",
+    "plot_pruning",
     "plot_quality_cost",
     "plot_ranges",
     "plot_reliability",

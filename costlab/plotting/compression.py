@@ -15,7 +15,7 @@ from costlab.plotting.style import COLORS, SMALL, new_axes, plain_numbers
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_arms", "plot_quality_cost", "plot_speed_bits"]
+__all__ = ["plot_arms", "plot_floors", "plot_quality_cost", "plot_speed_bits"]
 
 
 def plot_quality_cost(
@@ -114,4 +114,34 @@ def plot_arms(accuracies: Mapping[str, Sequence[float]], *, ax: Axes | None = No
     ax.set_yticks(range(len(accuracies)), list(accuracies), fontsize=SMALL)
     ax.set_ylim(len(accuracies) - 0.5, -0.7)
     ax.set_xlabel("accuracy (%)")
+    return ax
+
+
+def plot_floors(lines: Mapping[str, Sequence[tuple[int, float, float]]], *, ax: Axes | None = None) -> Axes:
+    """Time of a step against the batch size, a line for each scheme, and dashed what the device allows at best.
+
+    Parameters
+    ----------
+    lines : mapping of str to sequence of (int, float, float)
+        For each scheme its batch sizes with the time and its floor, in milliseconds, > 0.
+    ax : matplotlib Axes, optional
+        Where to draw; by default on a new figure.
+    """
+    if not lines:
+        raise InvalidValueError("lines", "not empty", dict(lines))
+    ticker = require("matplotlib.ticker", "plots")
+    ax = new_axes(ax)
+    for number, (name, points) in enumerate(lines.items()):
+        color = list(COLORS.values())[number % len(COLORS)]
+        batches, times, floors = zip(*points, strict=True)
+        ax.plot(batches, times, "o-", color=color, label=name)
+        ax.plot(batches, floors, "--", color=color, linewidth=1)
+    ax.set_xscale("log", base=2)
+    ax.set_yscale("log")
+    plain_numbers(ax.yaxis)
+    ax.xaxis.set_major_locator(ticker.FixedLocator(sorted({point[0] for line in lines.values() for point in line})))
+    plain_numbers(ax.xaxis)
+    ax.set_xlabel("sequences at once")
+    ax.set_ylabel("ms for a step (dashed: the floor)")
+    ax.legend(frameon=False, fontsize=SMALL)
     return ax

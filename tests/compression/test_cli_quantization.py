@@ -1,12 +1,13 @@
 import json
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from costlab.cli import main
-from costlab.compression import PackagedModel, recorded_benchmark
+from costlab.compression import PackagedModel, quantization_study, recorded_benchmark
 from tests import needs
 
 Run = Callable[..., tuple[int, str, str]]
@@ -28,7 +29,14 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
     return call
 
 
-@pytest.mark.slow
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The study asks fewer queries, to be quick."""
+    fewer = partial(quantization_study, examples=1, asked=1)
+    monkeypatch.setattr("costlab.compression.quantization_study", fewer)
+
+
+@pytest.mark.usefixtures("small")
 def test_a_line_for_each_scheme_and_a_recording(run: Run, encoder: PackagedModel, tmp_path: Path) -> None:
     more = ("--scheme", "bf16", "--scheme", "int4-weight-only", "--record", "--folder", str(tmp_path))
     status, out, err = run(*SHORT, *more)
@@ -39,7 +47,7 @@ def test_a_line_for_each_scheme_and_a_recording(run: Run, encoder: PackagedModel
     assert "90.9 MB" in wide
     assert "(1.00x)" in wide
     assert "45.4 MB" in narrow
-    assert "(n = 144)" in narrow
+    assert "(n = 72)" in narrow
     assert "not measured: int4-weight-only does not run on cpu" in absent
     assert "recorded in quantization-cpu.json" in err
     result = recorded_benchmark("cpu", folder=tmp_path)
@@ -52,7 +60,7 @@ def test_a_line_for_each_scheme_and_a_recording(run: Run, encoder: PackagedModel
     )
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("small")
 def test_json_is_one_object(run: Run, encoder: PackagedModel) -> None:
     status, out, err = run(*SHORT, "--json")
     assert (status, err) == (0, "")

@@ -207,10 +207,10 @@ def test_bad_input() -> None:
     with pytest.raises(InvalidValueError, match="seeds must be a whole number >= 5, got 4"):
         distillation_study([task], seeds=4, progress=False)
     needs.extra("sklearn", "compression")
-    with pytest.raises(InvalidValueError, match="labels_each must be a whole number >= 1, got 0"):
-        digits_task(0)
-    with pytest.raises(InvalidValueError, match="labels_each must be a whole number >= 1, got 0"):
-        support_task(0, embedder=Knowing())
+    with pytest.raises(InvalidValueError, match="labels_each must be a whole number >= 2, got 1"):
+        digits_task(1)
+    with pytest.raises(InvalidValueError, match="labels_each must be a whole number >= 2, got 1"):
+        support_task(1, embedder=Knowing())
 
 
 def test_names_of_a_result(result: DistillationResult) -> None:

@@ -15,12 +15,14 @@ from costlab.compression import (
     BenchmarkResult,
     PackagedModel,
     available_kernels,
+    bytes_by_zeros,
     make_permanent,
     measured_bytes,
     prune,
     pruned_sizes,
     pruning_study,
     pruning_variants,
+    quality_by_zeros,
     recorded_benchmark,
     recover,
     sparsity_fraction,
@@ -203,7 +205,7 @@ def test_a_language_model_is_tuned_on_its_teachers_tokens(language_model: Packag
 @pytest.fixture(scope="module")
 def result(encoder: PackagedModel) -> BenchmarkResult:
     found = small_encoder(encoder)
-    variants = pruning_variants(found, (0.3, 0.9), ("unstructured", "2:4"), device="cpu", steps=1, examples=1, asked=1)
+    variants = pruning_variants(found, (0.9,), ("unstructured", "2:4"), device="cpu", steps=1, examples=1, asked=1)
     from costlab.compression import benchmark
 
     return benchmark(variants, device="cpu", batch_sizes=(1,), repeats=3, progress=False)
@@ -212,14 +214,11 @@ def result(encoder: PackagedModel) -> BenchmarkResult:
 def test_every_variant_is_measured_or_says_why_not(result: BenchmarkResult) -> None:
     assert [row.variant for row in result.rows] == [
         "dense",
-        "masked 30%",
-        "unstructured 30%",
-        "unstructured 30%, tuned",
+        "masked 90%",
         "unstructured 90%",
         "unstructured 90%, tuned",
         "2:4",
         "2:4, tuned",
-        "unstructured 30%, csr",
         "unstructured 90%, csr",
         "2:4, semi-structured",
     ]
@@ -233,11 +232,11 @@ def test_zeros_alone_save_nothing(result: BenchmarkResult) -> None:
     assert (zeros.weights_bytes, zeros.disk_bytes) == (wide.weights_bytes, wide.disk_bytes)
     assert zeros.facts["sparsity_fraction"] == pytest.approx(0.9, abs=0.001)
     assert zeros.facts["packed_bytes"] < wide.facts["packed_bytes"]
-    assert (result.row("masked 30%").disk_bytes or 0) > (wide.disk_bytes or 0)
+    assert (result.row("masked 90%").disk_bytes or 0) > (wide.disk_bytes or 0)
     skipping = result.row("unstructured 90%, csr")
     assert (skipping.weights_bytes or 0) < (wide.weights_bytes or 0)
     assert skipping.quality == zeros.quality
-    assert result.row("unstructured 30%, tuned").facts["fine_tuning_s"] > 0
+    assert result.row("unstructured 90%, tuned").facts["fine_tuning_s"] > 0
 
 
 def test_facts_are_in_the_table_and_in_the_recording(result: BenchmarkResult, tmp_path: Path) -> None:
@@ -245,7 +244,34 @@ def test_facts_are_in_the_table_and_in_the_recording(result: BenchmarkResult, tm
     assert path.name == "pruning-cpu.json"
     assert recorded_benchmark("cpu", "pruning", tmp_path) == result
     needs.extra("pandas", "plots")
-    assert result.frame()["sparsity_fraction"].iloc[4] == pytest.approx(0.9, abs=0.001)
+    assert result.frame()["sparsity_fraction"].iloc[2] == pytest.approx(0.9, abs=0.001)
+
+
+def test_curves_of_quality_and_bytes_begin_at_the_dense_model(result: BenchmarkResult) -> None:
+    quality, sizes = quality_by_zeros(result), bytes_by_zeros(result)
+    assert list(quality) == ["unstructured", "unstructured, tuned", "2:4", "2:4, tuned"]
+    assert [round(zeros, 2) for zeros, _ in quality["unstructured"]] == [0.0, 0.9]
+    assert {curve[0] for curve in quality.values()} == {(0.0, result.row("dense").quality)}
+    assert {size for _, size in sizes["dense"]} == {result.row("dense").weights_bytes}
+    assert [size for _, size in sizes["zlib"]] == sorted((size for _, size in sizes["zlib"]), reverse=True)
+    with pytest.raises(InvalidValueError, match="model must be one whose dense variant was measured, got 'other'"):
+        quality_by_zeros(result, model="other")
+
+
+def test_figures_of_pruning(result: BenchmarkResult) -> None:
+    needs.extra("matplotlib", "plots")
+    from costlab.plotting import plot_pruned_bytes, plot_pruning
+
+    ax = plot_pruning(quality_by_zeros(result), metric="accuracy")
+    styles = {str(line.get_label()): line.get_linestyle() for line in ax.lines}
+    assert (styles["2:4"], styles["2:4, tuned"]) == ("--", "-")
+    assert ax.get_ylabel() == "accuracy"
+    ax = plot_pruned_bytes(bytes_by_zeros(result))
+    assert [line.get_label() for line in ax.lines] == ["dense", "zlib", "CSR"]
+    assert ax.get_ylabel() == "MB"
+    for draw in (lambda: plot_pruned_bytes({}), lambda: plot_pruning({}, metric="accuracy")):
+        with pytest.raises(InvalidValueError, match="curves must be not empty"):
+            draw()
 
 
 def test_bad_input_of_a_study(encoder: PackagedModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,215 @@
+"""A Llama of any shape with random weights, to measure speed and memory where no checkpoint can be had."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+from costlab import checks
+from costlab.compression.sizes import ModelShape
+from costlab.errors import InvalidValueError
+from costlab.extras import require
+
+__all__ = ["LLAMA_SHAPES", "LlamaShape", "random_llama"]
+
+#: Of Llama 3: base of the rotary positions, and what keeps the norm's root from zero.
+THETA: Final = 500_000.0
+EPSILON: Final = 1e-5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LlamaShape:
+    """Sizes of a decoder-only transformer of the Llama kind.
+
+    Parameters
+    ----------
+    hidden, layers, heads, kv_heads, head_dim, ffn, vocabulary : int
+        Width; layers; query heads and key-value heads of each; size of a head, even; inner width of the feed-forward
+        part; tokens. All >= 1, and `kv_heads` divides `heads`.
+
+    Raises
+    ------
+    InvalidValueError
+        If a number is outside its domain.
+    """
+
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    ffn: int
+    vocabulary: int
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            checks.whole(field.name, getattr(self, field.name), at_least=1)
+        if self.heads % self.kv_heads:
+            raise InvalidValueError("kv_heads", f"a divisor of the {self.heads} heads", self.kv_heads)
+        if self.head_dim % 2:
+            raise InvalidValueError("head_dim", "even", self.head_dim)
+
+    @property
+    def weights(self) -> ModelShape:
+        """Its matrices, the output among them, and its other weights: the input embedding and the norms."""
+        queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        attention = ((queries, self.hidden), (keys, self.hidden), (keys, self.hidden), (self.hidden, queries))
+        forward = ((self.ffn, self.hidden), (self.ffn, self.hidden), (self.hidden, self.ffn))
+        kept = self.vocabulary * self.hidden + (2 * self.layers + 1) * self.hidden
+        return ModelShape(self.layers * (attention + forward) + ((self.vocabulary, self.hidden),), kept)
+
+    def decode_operations(self, batch: int, context: int) -> float:
+        """Additions and multiplications of a step that makes a token for each member of a batch."""
+        looked_up = self.vocabulary * self.hidden
+        attention = 4 * self.layers * self.heads * self.head_dim * (context + 1)
+        return batch * (2.0 * (self.weights.parameters - looked_up) + attention)
+
+    def prefill_operations(self, batch: int, tokens: int) -> float:
+        """The same for reading prompts of so many tokens; only the last gets an output, and none looks ahead."""
+        looked_up = self.vocabulary * self.hidden
+        inner = self.weights.parameters - 2 * looked_up
+        attention = 4 * self.layers * self.heads * self.head_dim * tokens * (tokens + 1) / 2
+        return batch * (2.0 * (inner * tokens + looked_up) + attention)
+
+
+#: The shape of Llama-3-8B, from its published config, and one that a CPU runs in milliseconds.
+#:
+#: :meta hide-value:
+LLAMA_SHAPES: Final = {
+    "llama-3-8b": LlamaShape(
+        hidden=4096, layers=32, heads=32, kv_heads=8, head_dim=128, ffn=14_336, vocabulary=128_256
+    ),
+    "small": LlamaShape(hidden=512, layers=4, heads=8, kv_heads=2, head_dim=64, ffn=1536, vocabulary=8192),
+}
+
+
+def random_llama(shape: LlamaShape, *, device: str = "cpu", dtype: Any = None, seed: int = 0) -> Any:
+    """A model of a shape, with normal random weights.
+
+    Parameters
+    ----------
+    shape : LlamaShape
+        Its sizes.
+    device : {'cpu', 'cuda'}
+        Where it is made; nothing is copied there.
+    dtype : torch.dtype, optional
+        By default bfloat16.
+    seed : int
+        Of its weights.
+
+    Returns
+    -------
+    torch.nn.Module
+        In evaluation mode, without gradients. ``reserve(batch, length)`` makes room for keys and values; called with
+        tokens, shape (batch, tokens), and the place of the first of them, it gives the logits after the last. Either
+        all tokens of a prompt from place 0, or one.
+
+    Notes
+    -----
+    Its answers mean nothing. Its speed is that of a trained model: no kernel here looks at the values.
+
+    References
+    ----------
+    Grattafiori et al. (2024), The Llama 3 Herd of Models, https://arxiv.org/abs/2407.21783
+    """
+    torch = require("torch", "models")
+    generator = torch.Generator(device=device).manual_seed(checks.whole("seed", seed))
+    dtype = torch.bfloat16 if dtype is None else dtype
+    with torch.device("meta"):
+        model = _classes(torch)(shape)
+    model = model.to(dtype).to_empty(device=device).eval().requires_grad_(False)
+    for name, weights in model.named_parameters():
+        if name.endswith("norm.weight"):
+            weights.fill_(1.0)
+        else:
+            weights.normal_(0.0, 0.02, generator=generator)
+    return model
+
+
+def _classes(torch: Any) -> Any:
+    """The model's class; made here because torch is imported when it is needed."""
+    nn, functional = torch.nn, torch.nn.functional
+
+    class Layer(nn.Module):  # type: ignore[misc, name-defined]
+        """Attention and a gated feed-forward part."""
+
+        def __init__(self, shape: LlamaShape) -> None:
+            super().__init__()
+            self.shape = shape
+            queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+            sizes = {"q": (shape.hidden, queries), "k": (shape.hidden, keys), "v": (shape.hidden, keys)}
+            sizes |= {"o": (queries, shape.hidden), "gate": (shape.hidden, shape.ffn), "up": (shape.hidden, shape.ffn)}
+            for name, (inputs, outputs) in {**sizes, "down": (shape.ffn, shape.hidden)}.items():
+                setattr(self, name, nn.Linear(inputs, outputs, bias=False))
+            self.attention_norm = nn.RMSNorm(shape.hidden, eps=EPSILON)
+            self.forward_norm = nn.RMSNorm(shape.hidden, eps=EPSILON)
+            self.keys: Any = None
+            self.values: Any = None
+
+        def forward(self, states: Any, cos: Any, sin: Any, start: int) -> Any:
+            """States with what this layer adds."""
+            states = states + self.o(self._attention(self.attention_norm(states), cos, sin, start))
+            inner = self.forward_norm(states)
+            return states + self.down(functional.silu(self.gate(inner)) * self.up(inner))
+
+        def _attention(self, states: Any, cos: Any, sin: Any, start: int) -> Any:
+            batch, tokens, _ = states.shape
+            heads, kv_heads, size = self.shape.heads, self.shape.kv_heads, self.shape.head_dim
+            q, k, v = (
+                layer(states).view(batch, tokens, count, size).transpose(1, 2)
+                for layer, count in ((self.q, heads), (self.k, kv_heads), (self.v, kv_heads))
+            )
+            q, k = q * cos + _turned(torch, q) * sin, k * cos + _turned(torch, k) * sin
+            self.keys[:, :, start : start + tokens] = k
+            self.values[:, :, start : start + tokens] = v
+            if tokens == 1:
+                # The query heads of a group share keys: as rows of one query they read them once.
+                grouped = q.reshape(batch, kv_heads, heads // kv_heads, size)
+                seen = (self.keys[:, :, : start + 1], self.values[:, :, : start + 1])
+                found = functional.scaled_dot_product_attention(grouped, *seen)
+                return found.reshape(batch, 1, heads * size)
+            found = functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=heads > kv_heads)
+            return found.transpose(1, 2).reshape(batch, tokens, heads * size)
+
+    class Llama(nn.Module):  # type: ignore[misc, name-defined]
+        """The whole model."""
+
+        def __init__(self, shape: LlamaShape) -> None:
+            super().__init__()
+            self.shape = shape
+            self.words = nn.Embedding(shape.vocabulary, shape.hidden)
+            self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
+            self.norm = nn.RMSNorm(shape.hidden, eps=EPSILON)
+            self.output = nn.Linear(shape.hidden, shape.vocabulary, bias=False)
+            self.cos: Any = None
+            self.sin: Any = None
+
+        def reserve(self, batch: int, length: int) -> None:
+            """Room for the keys and values of `length` places."""
+            place, dtype = self.words.weight.device, self.words.weight.dtype
+            for layer in self.layers:
+                room = (batch, self.shape.kv_heads, length, self.shape.head_dim)
+                layer.keys = torch.zeros(room, device=place, dtype=dtype)
+                layer.values = torch.zeros(room, device=place, dtype=dtype)
+                if place.type == "cuda":  # a CUDA graph may then write into them
+                    torch._dynamo.mark_static_address(layer.keys)
+                    torch._dynamo.mark_static_address(layer.values)
+            half = torch.arange(0, self.shape.head_dim, 2, device=place, dtype=torch.float32) / self.shape.head_dim
+            angles = torch.outer(torch.arange(length, device=place, dtype=torch.float32), THETA**-half).repeat(1, 2)
+            self.cos, self.sin = angles.cos().to(dtype), angles.sin().to(dtype)
+
+        def forward(self, tokens: Any, start: int = 0) -> Any:
+            """Logits after the last token."""
+            last = start + tokens.shape[1]
+            cos, sin = self.cos[start:last], self.sin[start:last]
+            states = self.words(tokens)
+            for layer in self.layers:
+                states = layer(states, cos, sin, start)
+            return self.output(self.norm(states[:, -1]))
+
+    return Llama
+
+
+def _turned(torch: Any, states: Any) -> Any:
+    first, second = states.chunk(2, -1)
+    return torch.cat((-second, first), -1)
