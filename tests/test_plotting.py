@@ -113,6 +113,8 @@ FIGURES: dict[str, tuple[Callable[..., Any], str]] = {
         "%",
     ),
     "drift": (lambda **k: plotting.plot_drift([0.0, 0.5], [PLAYED, PLAYED], 0.5, **k), "%"),
+    "pruning": (lambda **k: plotting.plot_pruning({"a": [(0, 0.9), (0.5, 0.8)]}, metric="accuracy", **k), "%"),
+    "pruned_bytes": (lambda **k: plotting.plot_pruned_bytes({"CSR": [(0, 9e6), (0.9, 2e6)]}, **k), "MB"),
     "ranges": (lambda **k: plotting.plot_ranges({"a": (-5, 1, 20)}, {"a": 3}, **k), "USD a month"),
 }
 
