@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -113,8 +114,15 @@ FIGURES: dict[str, tuple[Callable[..., Any], str]] = {
         "%",
     ),
     "drift": (lambda **k: plotting.plot_drift([0.0, 0.5], [PLAYED, PLAYED], 0.5, **k), "%"),
-    "pruning": (lambda **k: plotting.plot_pruning({"a": [(0, 0.9), (0.5, 0.8)]}, metric="accuracy", **k), "%"),
-    "pruned_bytes": (lambda **k: plotting.plot_pruned_bytes({"CSR": [(0, 9e6), (0.9, 2e6)]}, **k), "MB"),
+    "quality_cost": (
+        lambda **k: plotting.plot_quality_cost({"a": (1.0, 0.5), "b": (2.0, 0.9)}, metric="accuracy", unit="USD", **k),
+        "USD",
+    ),
+    "speed_bits": (lambda **k: plotting.plot_speed_bits({"a": 4.0}, {"a": 2.0}, **k), "times as fast"),
+    "arms": (lambda **k: plotting.plot_arms({"a": [0.5, 0.6], "b": [0.7, 0.7]}, **k), "%"),
+    "floors": (lambda **k: plotting.plot_floors({"a": [(1, 2.0, 1.0), (8, 3.0, 1.5)]}, **k), "ms"),
+    "pruning": (lambda **k: plotting.plot_pruning({"a": [(0.0, 0.9), (0.5, 0.7)]}, metric="accuracy", **k), "%"),
+    "pruned_bytes": (lambda **k: plotting.plot_pruned_bytes({"a": [(0.0, 9e6), (0.5, 7e6)]}, **k), "MB"),
     "ranges": (lambda **k: plotting.plot_ranges({"a": (-5, 1, 20)}, {"a": 3}, **k), "USD a month"),
 }
 
@@ -213,6 +221,16 @@ def test_costs_lead_from_the_calls_avoided_to_the_net_saving() -> None:
     assert store.get_x() + store.get_width() == pytest.approx(4)
     assert wrong.get_x() + wrong.get_width() == pytest.approx(NETS["loose"].net_usd) == pytest.approx(-6)
     assert [text.get_text() for text in ax.texts] == ["4.00", "-6.00"]
+
+
+def test_names_of_dots_that_lie_close_do_not_cover_each_other() -> None:
+    dots = {name: (1.0 + k / 1000, 0.5) for k, name in enumerate(("first", "second", "third"))}
+    ax = plotting.plot_quality_cost({**dots, "far": (9.0, 0.5)}, metric="accuracy")
+    texts: list[Any] = list(ax.texts)
+    lifts = {text.get_text(): text.xyann[1] for text in texts}
+    near = sorted(lifts[name] for name in dots)
+    assert min(b - a for a, b in pairwise(near)) >= 9
+    assert lifts["far"] == near[0]
 
 
 def test_numbers_are_short() -> None:

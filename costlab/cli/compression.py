@@ -210,11 +210,11 @@ def bench_decode(
 
 def _decode_line(row: "DecodeRow") -> str:
     head = f"{row.scheme:<17} {row.phase:<7} batch {row.batch:<3}"
-    if row.milliseconds is None:
+    if row.median is None:
         return f"{head} not measured: {row.reason}"
     faster = "" if row.speedup is None else f", {row.speedup:.2f}x"
     return (
-        f"{head} {row.milliseconds:>9.4g} ms, {row.tokens_per_s:,.0f} tokens/s{faster}, "
+        f"{head} {row.median:>9.4g} ms, {row.tokens_per_s:,.0f} tokens/s{faster}, "
         f"MBU {row.mbu_fraction:.0%}, MFU {row.mfu_fraction:.0%}"
     )
 

@@ -136,7 +136,7 @@ def combined_variants(
     found : PackagedModel
         The encoder.
     names : sequence of str
-        Names of :data:`costlab.compression.COMBINED`, the baseline first.
+        Names of ``costlab.compression.COMBINED``, the baseline first.
     device : {'cpu', 'cuda'}, optional
         By default the GPU if there is one. Students run on the CPU.
     labels_each, asked : int

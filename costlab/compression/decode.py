@@ -56,10 +56,10 @@ def decode_study(
     Parameters
     ----------
     model : str, optional
-        A name of :data:`costlab.compression.LLAMA_SHAPES`; by default ``llama-3-8b`` on a GPU and ``small`` on a CPU.
+        A name of ``costlab.compression.LLAMA_SHAPES``; by default ``llama-3-8b`` on a GPU and ``small`` on a CPU.
     schemes : sequence of str, optional
-        Names of :data:`costlab.compression.SCHEMES`, the baseline first; by default the device's
-        :data:`costlab.compression.DECODE_SCHEMES`.
+        Names of ``costlab.compression.SCHEMES``, the baseline first; by default the device's
+        ``costlab.compression.DECODE_SCHEMES``.
     device : {'cpu', 'cuda'}, optional
         By default the GPU if there is one.
     batch_sizes : sequence of int
@@ -213,7 +213,7 @@ class _Run:
             row,
             weights_bytes=weights,
             peak_bytes=None if added is None else int(weights + kept + added),
-            milliseconds=median,
+            median=median,
             least=min(took),
             greatest=max(took),
             tokens_per_s=1000 * made / median,
@@ -248,10 +248,10 @@ class _Run:
 
 def _compared(rows: list[DecodeRow], before: list[DecodeRow]) -> list[DecodeRow]:
     """Rows with their speed beside that of the first scheme."""
-    first = {(row.phase, row.batch): row.milliseconds for row in reversed(before or rows)}
+    first = {(row.phase, row.batch): row.median for row in reversed(before or rows)}
     compared = []
     for row in rows:
         base = first[row.phase, row.batch]
-        known = base is not None and row.milliseconds is not None
-        compared.append(replace(row, speedup=(base or 0.0) / row.milliseconds if known and row.milliseconds else None))
+        known = base is not None and row.median is not None
+        compared.append(replace(row, speedup=(base or 0.0) / row.median if known and row.median else None))
     return compared

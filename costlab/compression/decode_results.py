@@ -37,8 +37,8 @@ class DecodeRow:
         Why it did not run; empty where it did.
     weights_bytes, peak_bytes : int or None
         All weights; and at its peak with cache and the numbers in between.
-    milliseconds, least, greatest : float or None
-        Median of a step and its spread.
+    median, least, greatest : float or None
+        Milliseconds of a step, over the repeats.
     tokens_per_s : float or None
         Of all sequences together: tokens made, or read.
     moved_bytes, operations : float
@@ -58,7 +58,7 @@ class DecodeRow:
     reason: str = ""
     weights_bytes: int | None = None
     peak_bytes: int | None = None
-    milliseconds: float | None = None
+    median: float | None = None
     least: float | None = None
     greatest: float | None = None
     tokens_per_s: float | None = None
@@ -72,12 +72,12 @@ class DecodeRow:
     @property
     def mbu_fraction(self) -> float | None:
         """Share of the copy bandwidth that the step used."""
-        return None if self.milliseconds is None else self.memory_floor_ms / self.milliseconds
+        return None if self.median is None else self.memory_floor_ms / self.median
 
     @property
     def mfu_fraction(self) -> float | None:
         """Share of the matrix rate that the step used."""
-        return None if self.milliseconds is None else self.arithmetic_floor_ms / self.milliseconds
+        return None if self.median is None else self.arithmetic_floor_ms / self.median
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,9 +151,9 @@ class DecodeResult:
         """Time of a step against the batch size for each scheme, with the floor of each dashed."""
         lines: dict[str, list[tuple[int, float, float]]] = {}
         for row in self.rows:
-            if row.phase == phase and row.milliseconds is not None:
+            if row.phase == phase and row.median is not None:
                 floor = max(row.memory_floor_ms, row.arithmetic_floor_ms)
-                lines.setdefault(row.scheme, []).append((row.batch, row.milliseconds, floor))
+                lines.setdefault(row.scheme, []).append((row.batch, row.median, floor))
         return plot_floors(lines, ax=ax)
 
     def recording(self, command: str) -> Recording:

@@ -28,7 +28,7 @@ class DistillationRow:
     Attributes
     ----------
     task, arm : str
-        What was learnt, and from what: a name of :data:`costlab.compression.ARMS`; ``teacher``; or ``linear``, a
+        What was learnt, and from what: a name of ``costlab.compression.ARMS``; ``teacher``; or ``linear``, a
         logistic regression on the labelled examples.
     examples : int
         Examples that it learnt from.

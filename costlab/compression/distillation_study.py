@@ -53,7 +53,7 @@ def distillation_study(
     tasks : sequence of DistillationTask, optional
         By default digits with all labels, digits with ten labels each, and support queries with five labels each.
     arms : sequence of str
-        Names of :data:`costlab.compression.ARMS`; ``labels`` is always among them, to compare with.
+        Names of ``costlab.compression.ARMS``; ``labels`` is always among them, to compare with.
     seeds : int
         Repetitions, >= 5: each draws labels, first weights and the order of examples anew.
     temperature, alpha, hidden_weight

@@ -51,7 +51,7 @@ class LlamaShape:
 
     @property
     def weights(self) -> ModelShape:
-        """Its matrices, the output among them, and its other weights: the input embedding and the norms."""
+        """Its matrices with the output among them, and the number of its other weights."""
         queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
         attention = ((queries, self.hidden), (keys, self.hidden), (keys, self.hidden), (self.hidden, queries))
         forward = ((self.ffn, self.hidden), (self.ffn, self.hidden), (self.hidden, self.ffn))

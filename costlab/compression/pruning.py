@@ -61,7 +61,7 @@ def prune(model: Any, fraction: float = 0.5, *, pattern: str = "unstructured", i
     fraction : float
         Share of each matrix to mask, in [0, 1); 0.5 for ``2:4``, which knows nothing else.
     pattern : str
-        A name of :data:`costlab.compression.PATTERNS`. The weights of least size go; of rows, those of least length.
+        A name of ``costlab.compression.PATTERNS``. The weights of least size go; of rows, those of least length.
     in_place : bool
         Change the model instead of a copy.
 

@@ -52,7 +52,7 @@ def pruning_variants(
     fractions : sequence of float
         Shares of zeros, each in (0, 1). The pattern 2:4 has its own.
     patterns : sequence of str
-        Names of :data:`costlab.compression.PATTERNS`.
+        Names of ``costlab.compression.PATTERNS``.
     device : {'cpu', 'cuda'}, optional
         By default the GPU if there is one.
     steps : int

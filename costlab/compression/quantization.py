@@ -65,7 +65,7 @@ def quantize(model: Any, scheme: str, *, device: str | None = None, in_place: bo
     model : torch.nn.Module
         The model; it stays as it is, unless `in_place`.
     scheme : str
-        A name of :data:`costlab.compression.SCHEMES`.
+        A name of ``costlab.compression.SCHEMES``.
     device : {'cpu', 'cuda'}, optional
         Where it will run; by default the GPU if there is one.
     in_place : bool
@@ -138,7 +138,7 @@ def available_schemes(device: str | None = None) -> tuple[Availability, ...]:
     Returns
     -------
     tuple of Availability
-        One for each of :data:`costlab.compression.SCHEMES`.
+        One for each of ``costlab.compression.SCHEMES``.
 
     Raises
     ------
@@ -203,7 +203,7 @@ def predicted_bytes(model: Any, scheme: str, *, device: str | None = None) -> fl
     model : torch.nn.Module
         A model that is not quantized yet.
     scheme : str
-        A name of :data:`costlab.compression.SCHEMES`.
+        A name of ``costlab.compression.SCHEMES``.
     device : {'cpu', 'cuda'}, optional
         Where it will run; by default the GPU if there is one.
     """

@@ -186,8 +186,11 @@ class BenchmarkResult:
     def plot(self, *, model: str | None = None, ax: Axes | None = None) -> Axes:
         """Quality against dollars, one dot for each variant of a model; by default of the first."""
         rows = self._priced(model)
-        lower = rows[0].metric == "perplexity"
-        return plot_quality_cost(_dots(rows), metric=rows[0].metric, unit=rows[0].usd_unit, less_is_better=lower, ax=ax)
+        metric, unit, scale = rows[0].metric, rows[0].usd_unit, 1.0
+        if rows[0].unit == "request":  # one costs too little for an axis
+            unit, scale = "USD per million requests", 1e6
+        dots = {name: (scale * usd, quality) for name, (usd, quality) in _dots(rows).items()}
+        return plot_quality_cost(dots, metric=metric, unit=unit, less_is_better=metric == "perplexity", ax=ax)
 
     def _priced(self, model: str | None) -> list[BenchmarkRow]:
         model = self.rows[0].model if model is None else model

@@ -27,7 +27,7 @@ class Examples:
     inputs : torch.Tensor
         One example a row.
     labels : torch.Tensor
-        Number of the right class of each, int64, or :data:`UNLABELLED`.
+        Number of the right class of each, int64, or ``UNLABELLED``.
     teacher_logits : torch.Tensor, optional
         What the teacher says of each, shape (examples, classes), before the softmax.
     teacher_hidden : torch.Tensor, optional

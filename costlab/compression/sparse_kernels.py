@@ -34,7 +34,7 @@ def with_sparse_kernel(model: Any, kernel: str, *, device: str | None = None) ->
     model : torch.nn.Module
         Pruned and made permanent; for ``semi-structured`` in the pattern 2:4.
     kernel : str
-        A name of :data:`costlab.compression.KERNELS`.
+        A name of ``costlab.compression.KERNELS``.
     device : {'cpu', 'cuda'}, optional
         Where it will run; by default the GPU if there is one.
 
@@ -129,7 +129,7 @@ def available_kernels(device: str | None = None) -> tuple[Availability, ...]:
     Returns
     -------
     tuple of Availability
-        One for each of :data:`costlab.compression.KERNELS`.
+        One for each of ``costlab.compression.KERNELS``.
 
     Raises
     ------

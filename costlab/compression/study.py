@@ -29,7 +29,7 @@ def quantization_variants(
     found : PackagedModel
         The model.
     schemes : sequence of str, optional
-        Names of :data:`costlab.compression.SCHEMES`, the baseline first, and ``onnx-int8`` for the encoder. By default
+        Names of ``costlab.compression.SCHEMES``, the baseline first, and ``onnx-int8`` for the encoder. By default
         fp32 on a CPU and bf16 on a GPU, then all others.
     device : {'cpu', 'cuda'}, optional
         By default the GPU if there is one.

@@ -26,7 +26,7 @@ def plot_quality_cost(
     less_is_better: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
-    """A dot for each variant, cost to the right and quality upwards; those that another beats in both are grey.
+    """A dot for each variant, cost to the right and what is better upwards; those that another beats are grey.
 
     Parameters
     ----------
@@ -43,20 +43,40 @@ def plot_quality_cost(
         raise InvalidValueError("dots", "not empty", dots)
     ax = new_axes(ax, height=4.0)
     front = pareto_front(dots, less_is_better=less_is_better)
-    for name, (cost, quality) in dots.items():
-        color = COLORS["blue"] if name in front else COLORS["grey"]
-        ax.plot(cost, quality, "o", color=color, ms=7)
-        ax.annotate(
-            name, (cost, quality), xytext=(6, 4), textcoords="offset points", fontsize=SMALL, color=color, clip_on=False
-        )
-    costs = [cost for cost, _ in dots.values()]
-    ax.set_xlim(0, 1.35 * max(costs))
+    ax.set_xlim(0, 1.35 * max(cost for cost, _ in dots.values()))
     if less_is_better:
         ax.set_yscale("log")
+        ax.yaxis.set_major_locator(require("matplotlib.ticker", "plots").LogLocator(subs=(1, 2, 3, 5)))
         plain_numbers(ax.yaxis)
+    for name, (cost, quality) in dots.items():
+        ax.plot(cost, quality, "o", color=COLORS["blue"] if name in front else COLORS["grey"], ms=7)
+    ax.margins(y=0.2)
+    if less_is_better:
+        ax.invert_yaxis()
+    for name, lift in _lifts(ax, dots).items():
+        color = COLORS["blue"] if name in front else COLORS["grey"]
+        ax.annotate(
+            name, dots[name], xytext=(6, lift), textcoords="offset points", fontsize=SMALL, color=color, clip_on=False
+        )
     ax.set_xlabel(unit)
     ax.set_ylabel(f"{metric} ({'less' if less_is_better else 'more'} is better)")
     return ax
+
+
+def _lifts(ax: Axes, dots: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    """Points by which each name is lifted over its dot so that none covers another; the lowest keeps its place."""
+    per_point = ax.figure.dpi / 72
+    places = {name: [value / per_point for value in ax.transData.transform(dot)] for name, dot in dots.items()}
+    taken: list[tuple[float, float, float]] = []
+    lifts = {}
+    for name, (x, y) in sorted(places.items(), key=lambda place: place[1][1]):
+        end, height = x + 6 + 0.6 * SMALL * len(name), y + 4
+        for begin, stop, used in sorted(taken, key=lambda other: other[2]):
+            if begin < end and x < stop and used - SMALL - 2 < height < used + SMALL + 2:
+                height = used + SMALL + 2
+        taken.append((x, end, height))
+        lifts[name] = height - y
+    return lifts
 
 
 def plot_speed_bits(promised: Mapping[str, float], measured: Mapping[str, float], *, ax: Axes | None = None) -> Axes:

@@ -30,7 +30,7 @@ def plot_pruning(curves: Curves, *, metric: str, ax: Axes | None = None) -> Axes
     """
     if not curves:
         raise InvalidValueError("curves", "not empty", dict(curves))
-    ax = new_axes(ax)
+    ax = new_axes(ax, height=4.2)
     patterns = list(dict.fromkeys(name.removesuffix(", tuned") for name in curves))
     for name, points in curves.items():
         color = list(COLORS.values())[patterns.index(name.removesuffix(", tuned")) % len(COLORS)]
@@ -40,7 +40,7 @@ def plot_pruning(curves: Curves, *, metric: str, ax: Axes | None = None) -> Axes
     ax.set_ylim(bottom=0)
     ax.set_xlabel("zeros among the weights of linear layers (%)")
     ax.set_ylabel(metric)
-    ax.legend(frameon=False, fontsize=SMALL)
+    ax.legend(frameon=False, fontsize=SMALL, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2)
     return ax
 
 

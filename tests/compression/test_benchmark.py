@@ -152,6 +152,8 @@ def test_table_and_figure(clock: list[float]) -> None:
     ax = result.plot()
     assert {text.get_text() for text in ax.texts} == {"wide", "narrow"}
     assert "less is better" in ax.get_ylabel()
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # and what is better stands higher
+    assert ax.get_xlabel() == "USD per million tokens"
     with pytest.raises(InvalidValueError, match="model must be one with a variant that was measured"):
         result.plot(model="other")
 

@@ -60,8 +60,9 @@ def test_a_figure_shows_the_front_in_colour(result: BenchmarkResult) -> None:
     needs.extra("matplotlib", "plots")
     from costlab.plotting import COLORS
 
-    drawn = {text.get_text() for text in result.plot().texts if text.get_color() == COLORS["blue"]}
-    assert drawn == set(result.front())
+    ax = result.plot()
+    assert {text.get_text() for text in ax.texts if text.get_color() == COLORS["blue"]} == set(result.front())
+    assert ax.get_xlabel() == "USD per million requests"
 
 
 def test_bad_input(encoder: PackagedModel, monkeypatch: pytest.MonkeyPatch) -> None:

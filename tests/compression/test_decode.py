@@ -129,11 +129,11 @@ def test_each_time_stands_beside_its_floor(result: DecodeResult) -> None:
     assert wide.operations == shape.decode_operations(1, 32)
     rate = 1e12 * result.matmul_tflop_per_s["fp32"]
     assert wide.arithmetic_floor_ms == pytest.approx(1000 * wide.operations / rate)
-    assert wide.mbu_fraction == pytest.approx(wide.memory_floor_ms / (wide.milliseconds or 0))
-    assert wide.mfu_fraction == pytest.approx(wide.arithmetic_floor_ms / (wide.milliseconds or 0))
+    assert wide.mbu_fraction == pytest.approx(wide.memory_floor_ms / (wide.median or 0))
+    assert wide.mfu_fraction == pytest.approx(wide.arithmetic_floor_ms / (wide.median or 0))
     assert wide.speedup == 1.0
     assert narrow.moved_bytes < 0.3 * wide.moved_bytes
-    assert narrow.speedup == pytest.approx((wide.milliseconds or 0) / (narrow.milliseconds or 1))
+    assert narrow.speedup == pytest.approx((wide.median or 0) / (narrow.median or 1))
 
 
 def test_a_batch_makes_more_tokens_a_second_and_a_prompt_is_arithmetic(result: DecodeResult) -> None:
@@ -148,7 +148,7 @@ def test_a_batch_makes_more_tokens_a_second_and_a_prompt_is_arithmetic(result: D
 def test_a_scheme_without_a_kernel_is_a_row_with_its_reason(result: DecodeResult) -> None:
     rows = [row for row in result.rows if row.scheme == "int4-weight-only"]
     assert len(rows) == 3
-    assert all("GPUs only" in row.reason and row.milliseconds is None and row.speedup is None for row in rows)
+    assert all("GPUs only" in row.reason and row.median is None and row.speedup is None for row in rows)
     assert rows[0].mbu_fraction is None
 
 

