@@ -70,6 +70,8 @@ OUTCOMES = cost_quality_curve(TABLE), baselines(TABLE)
 TRIED = {"found": True, "kept": True, "quality_fraction": 0.6}
 PLAYED = simulate_outcomes(TABLE, [0.5], 100)
 
+SAID = {"refund": 0.7, "invoice": 0.3}
+BILLS = {"buy": (0.0, 0.01), "build": (100.0, 0.001)}
 FIGURES: dict[str, tuple[Callable[..., Any], str]] = {
     "price_comparison": (
         lambda **k: plotting.plot_price_comparison({"a": {"T4": 1}, "b": {"T4": 2, "L4": 3}}, **k),
@@ -123,6 +125,9 @@ FIGURES: dict[str, tuple[Callable[..., Any], str]] = {
     "floors": (lambda **k: plotting.plot_floors({"a": [(1, 2.0, 1.0), (8, 3.0, 1.5)]}, **k), "ms"),
     "pruning": (lambda **k: plotting.plot_pruning({"a": [(0.0, 0.9), (0.5, 0.7)]}, metric="accuracy", **k), "%"),
     "pruned_bytes": (lambda **k: plotting.plot_pruned_bytes({"a": [(0.0, 9e6), (0.5, 7e6)]}, **k), "MB"),
+    "soft_targets": (lambda **k: plotting.plot_soft_targets({"T = 1": SAID, "T = 4": SAID}, **k), "%"),
+    "label_curve": (lambda **k: plotting.plot_label_curve({"a": {10: 0.2, 20: 0.4}}, {"b": 0.3}, **k), "%"),
+    "bill": (lambda **k: plotting.plot_bill(BILLS, least_requests=1, most_requests=1e6, **k), "USD"),
     "ranges": (lambda **k: plotting.plot_ranges({"a": (-5, 1, 20)}, {"a": 3}, **k), "USD a month"),
 }
 
@@ -283,3 +288,41 @@ def test_a_panel_without_its_figures_is_refused() -> None:
         plotting.plot_panel(PANELS["Cost of revenue"], [BUSY])
     with pytest.raises(InvalidValueError, match="panel must be one with a unit of"):
         plotting.plot_panel(PANELS["Latency"], [BUSY])
+
+
+def test_a_bill_begins_with_what_was_spent_before() -> None:
+    ax: Any = FIGURES["bill"][0]()
+    buy, build = (line.get_ydata() for line in ax.lines)
+    assert [buy[0], build[0]] == pytest.approx([0.01, 100.001])
+    assert [buy[-1], build[-1]] == pytest.approx([10_000, 1_100])
+    with pytest.raises(InvalidValueError, match="least_requests must be between 0 and 10, got 20"):
+        plotting.plot_bill(BILLS, least_requests=20, most_requests=10)
+    with pytest.raises(InvalidValueError, match="options must be not empty"):
+        plotting.plot_bill({}, least_requests=1, most_requests=10)
+
+
+def test_soft_targets_are_bars_in_per_cent() -> None:
+    ax: Any = FIGURES["soft_targets"][0]()
+    assert [bar.get_width() for bar in ax.patches] == pytest.approx([70, 30, 70, 30])
+    with pytest.raises(InvalidValueError, match="of the same classes at each temperature"):
+        plotting.plot_soft_targets({"a": SAID, "b": {"refund": 1.0}})
+    with pytest.raises(InvalidValueError, match="of the same classes at each temperature"):
+        plotting.plot_soft_targets({})
+
+
+def test_levels_lie_across_the_label_curve() -> None:
+    ax: Any = FIGURES["label_curve"][0]()
+    curve, level = ax.lines
+    assert list(curve.get_ydata()) == [20, 40]
+    assert set(level.get_ydata()) == {30}
+    with pytest.raises(InvalidValueError, match="at some number of labels for each model"):
+        plotting.plot_label_curve({"a": {}}, {})
+
+
+def test_what_was_measured_now_is_a_ring_around_what_was_recorded() -> None:
+    needs.extra("scipy", "compression")
+    ax: Any = plotting.plot_arms({"labels": [0.2, 0.3], "soft": [0.4, 0.5]}, live={"soft": [0.4]})
+    assert [list(line.get_xdata()) for line in ax.lines][-1] == [40]
+    assert list(ax.lines[-1].get_ydata()) == [1]
+    with pytest.raises(InvalidValueError, match="live must be of labels, soft, got 'argmax'"):
+        plotting.plot_arms({"labels": [0.2, 0.3], "soft": [0.4, 0.5]}, live={"argmax": [0.4]})

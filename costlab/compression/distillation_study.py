@@ -26,11 +26,16 @@ __all__ = ["ARMS", "distillation_study"]
 #: :meta hide-value:
 ARMS: Final = {
     "labels": "the labelled examples, no teacher",
+    "own answers": "all examples, the first choice of a student of labels taken as a label, no teacher",
+    "soft, few": "the labelled examples alone, the teacher's probabilities",
     "argmax": "all examples, the teacher's first choice taken as a label",
     "soft": "all examples, the teacher's probabilities",
     "soft + hidden": "the same, and the teacher's inner state",
     "truth": "all examples with true labels, which nobody has",
 }
+
+#: Arms that are another one again where every example has a label.
+_WANT_UNLABELLED: Final = ("own answers", "soft, few", "truth")
 
 _LIBRARIES: Final = ("torch", "scikit-learn", "scipy", "onnxruntime", "costlab")
 
@@ -78,7 +83,7 @@ def distillation_study(
     -----
     Runs on one thread of the CPU: the students are so small that a GPU would not help. All arms train by one rule, at
     most so many epochs and fewer once the loss on what they learn from stops falling; ``argmax`` and ``soft`` differ in
-    nothing but the targets. The interval covers what a seed decides. All seeds of the
+    nothing but the targets, ``argmax`` and ``own answers`` in nothing but who gave the answers. The interval covers what a seed decides. All seeds of the
     support task share their test queries, so that it says nothing of other queries.
 
     References
@@ -132,31 +137,35 @@ class _Study:
 
     def add(self, seed: int) -> None:
         """Train every arm under one seed."""
-        draw = self._task.draw(seed)
+        draw, plain = self._task.draw(seed), None
         self._tested = len(draw.test_labels)
         self._teacher_s.append(draw.teacher_training_s)
         self._keep("teacher", draw.teacher_right, len(draw.labelled))
         self._keep("linear", draw.linear_right, len(draw.labelled))
         for arm in self._arms:
-            if arm == "truth" and len(draw.labelled) == len(draw.everything):
-                continue  # that is the arm "labels"
-            examples, options = self._plan(arm, draw)
+            if arm in _WANT_UNLABELLED and len(draw.labelled) == len(draw.everything):
+                continue  # that would be the arm "labels" or "soft" again
+            examples, options = self._plan(arm, draw, plain)
             student = draw.student()
             started = time.process_time()
             distill(student, examples, seed=seed, **{**dict(self._task.options), **options})
             if arm == "soft":
                 self._trained_s.append(time.process_time() - started)
+            plain = student if arm == "labels" else plain
             self._student_bytes = measured_bytes(student)
             self._keep(arm, student(draw.test_inputs).argmax(1) == draw.test_labels, len(examples))
 
-    def _plan(self, arm: str, draw: TaskDraw) -> tuple[Examples, dict[str, Any]]:
+    def _plan(self, arm: str, draw: TaskDraw, plain: Any) -> tuple[Examples, dict[str, Any]]:
         if arm == "labels":
             return draw.labelled, {"alpha": 0.0}
         if arm == "truth":
             return replace(draw.everything, labels=draw.truth), {"alpha": 0.0}
+        examples = draw.labelled if arm == "soft, few" else draw.everything
+        if arm == "own answers":
+            examples = replace(examples, teacher_logits=plain(examples.inputs).detach())
         hidden = self._teaching["hidden_weight"] if arm == "soft + hidden" else 0.0
-        targets = "argmax" if arm == "argmax" else "soft"
-        return draw.everything, {**self._teaching, "hidden_weight": hidden, "targets": targets}
+        targets = "argmax" if arm in ("argmax", "own answers") else "soft"
+        return examples, {**self._teaching, "hidden_weight": hidden, "targets": targets}
 
     def _keep(self, arm: str, right: Any, examples: int) -> None:
         self._accuracies.setdefault(arm, []).append(float(right.float().mean()))

@@ -12,6 +12,7 @@ from costlab.plotting.build_vs_buy import (
 )
 from costlab.plotting.caching import plot_cache_size, plot_net_saving, plot_similarities, plot_threshold
 from costlab.plotting.compression import plot_arms, plot_floors, plot_quality_cost, plot_speed_bits
+from costlab.plotting.distillation import plot_bill, plot_label_curve, plot_soft_targets
 from costlab.plotting.gpu import (
     plot_commitment,
     plot_demand,
@@ -37,6 +38,7 @@ from costlab.plotting.style import COLORS
 __all__ = [
     "COLORS",
     "plot_arms",
+    "plot_bill",
     "plot_break_even_map",
     "plot_cache_size",
     "plot_capacity",
@@ -48,6 +50,7 @@ __all__ = [
     "plot_floors",
     "plot_idle",
     "plot_interval",
+    "plot_label_curve",
     "plot_migration",
     "plot_net_saving",
     "plot_overshoot",
@@ -63,6 +66,7 @@ __all__ = [
     "plot_ranges",
     "plot_reliability",
     "plot_similarities",
+    "plot_soft_targets",
     "plot_speed_bits",
     "plot_spend",
     "plot_spot",

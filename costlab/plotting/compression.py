@@ -108,13 +108,20 @@ def plot_speed_bits(promised: Mapping[str, float], measured: Mapping[str, float]
     return ax
 
 
-def plot_arms(accuracies: Mapping[str, Sequence[float]], *, ax: Axes | None = None) -> Axes:
+def plot_arms(
+    accuracies: Mapping[str, Sequence[float]],
+    *,
+    live: Mapping[str, Sequence[float]] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
     """For each way to train the accuracy of every seed as a small dot, and the mean with its 95 % interval.
 
     Parameters
     ----------
     accuracies : mapping of str to sequence of float
         Accuracies under at least two seeds, in [0, 1], of each way, drawn from the top down.
+    live : mapping of str to sequence of float, optional
+        Accuracies measured just now, of some of the ways, drawn as rings around the dots they should meet.
     ax : matplotlib Axes, optional
         Where to draw; by default on a new figure.
     """
@@ -131,6 +138,11 @@ def plot_arms(accuracies: Mapping[str, Sequence[float]], *, ax: Axes | None = No
         ax.plot(percent, [row] * len(percent), "o", color=COLORS["sky"], ms=4, alpha=0.6, zorder=1)
         ax.errorbar(mean, row, xerr=margin, fmt="o", color=COLORS["blue"], ms=7, capsize=4, linewidth=2, zorder=2)
         ax.annotate(f"{mean:.1f}", (mean, row), xytext=(0, 8), textcoords="offset points", ha="center", fontsize=SMALL)
+    for name, values in (live or {}).items():
+        if name not in accuracies:
+            raise InvalidValueError("live", f"of {', '.join(accuracies)}", name)
+        row = list(accuracies).index(name)
+        ax.plot([100 * value for value in values], [row] * len(values), "o", mfc="none", mec=COLORS["orange"], ms=9)
     ax.set_yticks(range(len(accuracies)), list(accuracies), fontsize=SMALL)
     ax.set_ylim(len(accuracies) - 0.5, -0.7)
     ax.set_xlabel("accuracy (%)")

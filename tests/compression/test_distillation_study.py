@@ -27,7 +27,7 @@ from costlab.datasets import support_queries
 from costlab.errors import InvalidValueError, UnknownNameError
 from tests import needs
 
-ARMS = ("teacher", "linear", "labels", "argmax", "soft", "soft + hidden", "truth")
+ARMS = ("teacher", "linear", "labels", "own answers", "soft, few", "argmax", "soft", "soft + hidden", "truth")
 
 
 def plane_task() -> DistillationTask:
@@ -73,12 +73,14 @@ def result() -> DistillationResult:
     return distillation_study([plane_task()], seeds=5, repeats=5, progress=False)
 
 
-def test_all_arms_learn_from_the_same_examples(result: DistillationResult) -> None:
+def test_each_arm_learns_from_the_examples_that_its_name_says(result: DistillationResult) -> None:
     assert tuple(row.arm for row in result.rows) == ARMS
     assert {row.arm: row.examples for row in result.rows} == {
         "teacher": 20,
         "linear": 20,
         "labels": 20,
+        "own answers": 400,
+        "soft, few": 20,
         "argmax": 400,
         "soft": 400,
         "soft + hidden": 400,
@@ -92,6 +94,11 @@ def test_most_of_the_gain_is_the_unlabelled_data(result: DistillationResult) -> 
     assert result.gain("plane", "argmax").mean > 0.7 * result.gain("plane", "soft").mean
     assert abs(result.gain("plane", "soft", over="argmax").mean) < 0.05
     assert result.row("plane", "teacher").spread.mean == 1.0
+
+
+def test_the_unlabelled_data_teach_nothing_without_a_teacher(result: DistillationResult) -> None:
+    assert abs(result.gain("plane", "own answers").mean) < 0.03
+    assert result.gain("plane", "argmax", over="own answers").low > 0.05
 
 
 def test_a_study_repeats_itself(result: DistillationResult) -> None:
