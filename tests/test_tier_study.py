@@ -148,6 +148,8 @@ def test_bench_has_a_line_for_every_row(
 
 
 def test_a_published_set_without_a_part_to_calibrate_is_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    needs.extra("sklearn", "router")
+    needs.extra("onnxruntime", "semantic")
     from costlab.datasets import IntentQueries, IntentQuery
 
     rng = np.random.default_rng(5)

@@ -5,11 +5,14 @@ import pytest
 
 from costlab.lessons import check
 from costlab.lessons.exercises import _exercises, digests_of
+from tests import needs
 from tools.exercises import TARGET, Exercises, collect
 
 
 @pytest.fixture(scope="module")
 def solutions() -> Exercises:
+    for module, extra in (("sklearn", "router"), ("onnxruntime", "semantic"), ("tokenizers", "semantic")):
+        needs.extra(module, extra)  # the solutions of all lessons run, and some train models
     return collect()
 
 
