@@ -53,6 +53,7 @@ def plot_quality_cost(
     ax.margins(y=0.2)
     if less_is_better:
         ax.invert_yaxis()
+    ax.autoscale_view()  # matplotlib sets limits late, and the names' places follow from them
     for name, lift in _lifts(ax, dots).items():
         color = COLORS["blue"] if name in front else COLORS["grey"]
         ax.annotate(
