@@ -83,8 +83,8 @@ def distillation_study(
     -----
     Runs on one thread of the CPU: the students are so small that a GPU would not help. All arms train by one rule, at
     most so many epochs and fewer once the loss on what they learn from stops falling; ``argmax`` and ``soft`` differ in
-    nothing but the targets, ``argmax`` and ``own answers`` in nothing but who gave the answers. The interval covers what a seed decides. All seeds of the
-    support task share their test queries, so that it says nothing of other queries.
+    nothing but the targets, ``argmax`` and ``own answers`` in nothing but who gave the answers. The interval covers
+    what a seed decides. All seeds of the support task share their test queries, so it says nothing of other queries.
 
     References
     ----------
