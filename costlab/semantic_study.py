@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import date
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -16,7 +15,7 @@ from costlab.cache.promise import check_promise
 from costlab.cache.semantic import labelled_lookups
 from costlab.cache.threshold import Lookup, evaluate_threshold, fit_threshold
 from costlab.datasets import IntentQueries, banking77, clinc150, support_queries
-from costlab.devices import find_device
+from costlab.devices import find_device, library_versions
 from costlab.recordings import Recording
 from costlab.traffic import reworded
 
@@ -184,8 +183,7 @@ def measure_semantic(
         device="cpu",
         device_name=device.name,
         driver=device.driver,
-        library_versions={library: version(library) for library in ("numpy", "onnxruntime", "tokenizers")}
-        | {"model": model.name},
+        library_versions=library_versions("numpy", "onnxruntime", "tokenizers") | {"model": model.name},
         recorded_on=date.today().isoformat(),
         command=f"costlab bench semantic --splits {splits} --seed {seed} --record",
         repeats=1,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from costlab import checks
 from costlab.cache.embedding import Embedder, PackagedMiniLm, RememberingEmbedder
 from costlab.datasets import IntentQueries, banking77, clinc150, support_queries
-from costlab.devices import find_device
+from costlab.devices import find_device, library_versions
 from costlab.query_tiers import LabelledQueries, fit_tiers, tier_outcomes
 from costlab.recordings import Recording
 from costlab.router import (
@@ -135,8 +134,7 @@ def measure_tiers(
         device="cpu",
         device_name=device.name,
         driver=device.driver,
-        library_versions={library: version(library) for library in ("numpy", "onnxruntime", "scikit-learn")}
-        | {"model": model.name},
+        library_versions=library_versions("numpy", "onnxruntime", "scikit-learn") | {"model": model.name},
         recorded_on=date.today().isoformat(),
         command=f"costlab bench tiers --splits {splits} --seed {seed} --record",
         repeats=1,

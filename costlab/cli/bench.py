@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from costlab import recordings
-from costlab.cli.shared import Folder, JsonFlag, Record, bench, print_json, whole
+from costlab.cli.shared import Folder, JsonFlag, Record, bench, print_json, say_recorded, whole
 
 __all__ = ["bench_device", "bench_semantic", "bench_tiers", "bench_traffic"]
 
@@ -123,5 +123,4 @@ def bench_tiers(
 
 
 def _save(result: recordings.Recording, folder: Path | None) -> None:
-    path = recordings.save(result, folder)
-    typer.echo(f"recorded in {path.name}", err=True)
+    say_recorded(recordings.save(result, folder))

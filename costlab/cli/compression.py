@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from costlab.cli.shared import Folder, JsonFlag, Record, bench, number, print_json, whole
+from costlab.cli.shared import Folder, JsonFlag, Record, bench, number, print_json, say_recorded, whole
 
 if TYPE_CHECKING:
     from costlab.compression import BenchmarkResult, BenchmarkRow, DecodeRow
@@ -52,7 +51,7 @@ def bench_quantization(
     if record:
         options = _options({"--model": names, "--scheme": scheme or (), "--batch": batches})
         ending = f"--repeats {repeats} --seed {seed} --record"
-        _saved(result.record(folder, command=f"costlab bench quantization --device {place}{options} {ending}"))
+        say_recorded(result.record(folder, command=f"costlab bench quantization --device {place}{options} {ending}"))
 
 
 @bench.command("distillation")
@@ -84,7 +83,7 @@ def bench_distillation(
             typer.echo(f"{cost.task:<24} teacher {cost.teacher_ms:.3g} ms a query, student {cost.student_ms:.3g} ms")
     if record:
         options = f"--seeds {seeds} --temperature {temperature:g} --alpha {alpha:g}"
-        _saved(result.record(folder, command=f"costlab bench distillation {options} --record"))
+        say_recorded(result.record(folder, command=f"costlab bench distillation {options} --record"))
 
 
 @bench.command("pruning")
@@ -128,7 +127,7 @@ def bench_pruning(
         chosen = {"--model": names, "--fraction": fractions, "--pattern": patterns, "--batch": batches}
         command = f"costlab bench pruning --device {place}{_options(chosen)} --steps {steps}"
         command += f" --repeats {repeats} --seed {seed} --record"
-        _saved(result.record(folder, command=command, experiment="pruning"))
+        say_recorded(result.record(folder, command=command, experiment="pruning"))
 
 
 @bench.command("combined")
@@ -159,7 +158,7 @@ def bench_combined(
         chosen = {"--variant": [f"'{name}'" for name in names], "--batch": batches}
         command = f"costlab bench combined --device {place}{_options(chosen)} --steps {steps}"
         command += f" --repeats {repeats} --seed {seed} --record"
-        _saved(result.record(folder, command=command, experiment="combined"))
+        say_recorded(result.record(folder, command=command, experiment="combined"))
 
 
 @bench.command("decode")
@@ -205,7 +204,7 @@ def bench_decode(
         chosen = {"--scheme": dict.fromkeys(row.scheme for row in result.rows), "--batch": batches}
         command = f"costlab bench decode --device {place} --model {result.model}{_options(chosen)}"
         command += f" --context {context} --repeats {repeats} --seed {seed} --record"
-        _saved(result.record(folder, command=command))
+        say_recorded(result.record(folder, command=command))
 
 
 def _decode_line(row: "DecodeRow") -> str:
@@ -241,7 +240,3 @@ def _variant_line(row: "BenchmarkRow") -> str:
     quality = f"{row.metric} {row.quality:.4g} +- {row.quality_standard_error or 0:.2g} (n = {row.quality_n})"
     dollars = "no price" if row.usd is None else f"{row.usd:.3g} {row.usd_unit}"
     return f"{head} {(row.weights_bytes or 0) / 1e6:>6.1f} MB, {times}, {quality}, {dollars}"
-
-
-def _saved(path: Path) -> None:
-    typer.echo(f"recorded in {path.name}", err=True)

@@ -24,6 +24,7 @@ __all__ = [
     "print_json",
     "print_table",
     "read_tiers",
+    "say_recorded",
     "whole",
 ]
 
@@ -89,3 +90,8 @@ def _finite(value: Any) -> Any:
 def print_table(table: Table, width: int = 120) -> None:
     """A table as wide as the terminal, or `width` columns where there is none."""
     Console(width=None if sys.stdout.isatty() else width).print(table)
+
+
+def say_recorded(path: Path) -> None:
+    """Tell on stderr, beside whatever is printed, in which file a recording lies."""
+    typer.echo(f"recorded in {path.name}", err=True)

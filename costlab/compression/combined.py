@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -22,7 +21,7 @@ from costlab.compression.results import BenchmarkResult
 from costlab.compression.soft_targets import UNLABELLED, Examples
 from costlab.compression.sparse_kernels import with_sparse_kernel
 from costlab.compression.students import hashed_words, words_network
-from costlab.compression.subjects import Assessment, Encoder, OnnxEncoder, Sentences, Subject, standard_error
+from costlab.compression.subjects import Assessment, Encoder, OnnxEncoder, Sentences, Subject
 from costlab.compression.tasks import FIT
 from costlab.datasets import support_queries
 from costlab.extras import require
@@ -54,9 +53,7 @@ class _Labelled(Sentences):
         """Share of right intents; the answers are their numbers."""
         fitted, labels = self.classifier()
         said = fitted.predict(self.vectors([text for text, _ in self._asked])).tolist()
-        parts = [float(labels[answer] == want) for answer, (_, want) in zip(said, self._asked, strict=True)]
-        value = statistics.fmean(parts)
-        return Assessment("accuracy", value, len(parts), standard_error(parts), tuple(parts), tuple(said))
+        return self._accuracy(said, labels)
 
     def classifier(self) -> tuple[Any, list[str]]:
         """The regression, fitted, and the intents that its numbers mean."""
@@ -113,9 +110,7 @@ class _Student(Sentences):
     def assess(self) -> Assessment:
         """Share of right intents; the answers are their numbers."""
         said = np.argmax(self._embed([text for text, _ in self._asked]), axis=1).tolist()
-        parts = [float(self._labels[answer] == want) for answer, (_, want) in zip(said, self._asked, strict=True)]
-        value = statistics.fmean(parts)
-        return Assessment("accuracy", value, len(parts), standard_error(parts), tuple(parts), tuple(said))
+        return self._accuracy(said, self._labels)
 
 
 def combined_variants(

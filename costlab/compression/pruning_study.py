@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from costlab import checks
-from costlab.compression.benchmark import Variant, benchmark
+from costlab.compression.benchmark import Variant
 from costlab.compression.measured_sizes import measured_bytes
-from costlab.compression.models import PackagedModel, hub_model, packaged_model
+from costlab.compression.models import PackagedModel
 from costlab.compression.pruning import (
     PATTERNS,
     PrunedSizes,
@@ -20,8 +20,9 @@ from costlab.compression.pruning import (
 )
 from costlab.compression.quantization import usable_device
 from costlab.compression.recovery import recover
-from costlab.compression.results import BenchmarkResult, together
+from costlab.compression.results import BenchmarkResult
 from costlab.compression.sparse_kernels import with_sparse_kernel
+from costlab.compression.study import each_model
 from costlab.compression.subjects import Encoder, LanguageModel, Subject
 
 __all__ = ["FRACTIONS", "pruning_study", "pruning_variants"]
@@ -196,19 +197,14 @@ def pruning_study(
         If a model does not fit into the memory.
     """
     place = usable_device(device)
-    results = []
-    for name in models:
-        found = hub_model(name) if "/" in name else packaged_model(name)
-        variants = pruning_variants(found, fractions, patterns, device=place, steps=steps, seed=seed, **options)
-        results.append(
-            benchmark(
-                variants,
-                device=place,
-                batch_sizes=batch_sizes,
-                repeats=repeats,
-                seed=seed,
-                progress=progress,
-                free=free,
-            )
-        )
-    return together(results)
+    chosen = {"fractions": fractions, "patterns": patterns, "steps": steps, **options}
+    return each_model(
+        models,
+        lambda found: pruning_variants(found, device=place, seed=seed, **chosen),
+        device=place,
+        batch_sizes=batch_sizes,
+        repeats=repeats,
+        seed=seed,
+        progress=progress,
+        free=free,
+    )

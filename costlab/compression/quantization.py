@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -154,14 +155,23 @@ def available_schemes(device: str | None = None) -> tuple[Availability, ...]:
 def _tried(name: str, place: str) -> Availability:
     torch = require("torch", "models")
     layer = torch.nn.Sequential(torch.nn.Linear(256, 256))
+    dtype = computing_dtype(name, place)
+    return tried(name, place, dtype, lambda: quantize(layer, name, device=place, in_place=True), _REFUSALS)
+
+
+def tried(
+    name: str, place: str, dtype: Any, make: Callable[[], Any], refusals: tuple[type[Exception], ...]
+) -> Availability:
+    """Whether the layer of 256 inputs that `make` makes gives numbers; a refusal is the reason why not."""
+    torch = require("torch", "models")
     try:
-        small = quantize(layer, name, device=place, in_place=True)
-        inputs = torch.ones(16, 256, device=place, dtype=computing_dtype(name, place))
+        layer = make()
+        inputs = torch.ones(16, 256, device=place, dtype=dtype)
         with torch.inference_mode():
-            finite = bool(torch.isfinite(small(inputs)).all())
+            finite = bool(torch.isfinite(layer(inputs)).all())
     except SchemeUnavailableError as error:
         return Availability(name, False, error.reason)
-    except _REFUSALS as error:
+    except refusals as error:
         return Availability(name, False, one_line(error))
     return Availability(name, finite, "" if finite else "its results are not finite")
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from costlab import checks
 from costlab.compression.pruning import linear_layers, make_permanent, prune
-from costlab.compression.quantization import Availability, one_line, usable_device
+from costlab.compression.quantization import Availability, tried, usable_device
 from costlab.errors import CostlabError, SchemeUnavailableError
 from costlab.extras import require
 
@@ -143,13 +143,6 @@ def available_kernels(device: str | None = None) -> tuple[Availability, ...]:
 def _tried(kernel: str, place: str) -> Availability:
     torch = require("torch", "models")
     layer = make_permanent(prune(torch.nn.Sequential(torch.nn.Linear(256, 256)), 0.5, pattern="2:4"))
-    try:
-        fast = with_sparse_kernel(layer, kernel, device=place)
-        inputs = torch.ones(16, 256, device=place, dtype=torch.bfloat16 if place == "cuda" else torch.float32)
-        with torch.inference_mode():
-            finite = bool(torch.isfinite(fast(inputs)).all())
-    except SchemeUnavailableError as error:
-        return Availability(kernel, False, error.reason)
-    except (CostlabError, NotImplementedError, RuntimeError) as error:
-        return Availability(kernel, False, one_line(error))
-    return Availability(kernel, finite, "" if finite else "its results are not finite")
+    dtype = torch.bfloat16 if place == "cuda" else torch.float32
+    refusals = (CostlabError, NotImplementedError, RuntimeError)
+    return tried(kernel, place, dtype, lambda: with_sparse_kernel(layer, kernel, device=place), refusals)

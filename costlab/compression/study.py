@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from costlab import checks
@@ -13,7 +13,7 @@ from costlab.compression.results import BenchmarkResult, together
 from costlab.compression.schemes import SCHEMES
 from costlab.compression.subjects import Encoder, LanguageModel, OnnxEncoder, Subject
 
-__all__ = ["quantization_study", "quantization_variants"]
+__all__ = ["each_model", "quantization_study", "quantization_variants"]
 
 #: The packaged encoder as int8 ONNX, beside what is quantized here.
 ONNX: Final = "onnx-int8"
@@ -102,19 +102,31 @@ def quantization_study(
         If a model does not fit into the memory.
     """
     place = usable_device(device)
-    results = []
-    for name in models:
-        found = hub_model(name) if "/" in name else packaged_model(name)
-        variants = quantization_variants(found, schemes, device=place, **options)
-        results.append(
-            benchmark(
-                variants,
-                device=place,
-                batch_sizes=batch_sizes,
-                repeats=repeats,
-                seed=seed,
-                progress=progress,
-                free=free,
-            )
-        )
-    return together(results)
+    return each_model(
+        models,
+        lambda found: quantization_variants(found, schemes, device=place, **options),
+        device=place,
+        batch_sizes=batch_sizes,
+        repeats=repeats,
+        seed=seed,
+        progress=progress,
+        free=free,
+    )
+
+
+def each_model(
+    models: Sequence[str], variants: Callable[[PackagedModel], Sequence[Variant]], **run: Any
+) -> BenchmarkResult:
+    """The variants of each of some models, measured model by model.
+
+    Parameters
+    ----------
+    models : sequence of str
+        Packaged models by their names; or ``owner/name`` of a language model on the Hugging Face hub.
+    variants : callable
+        Makes the variants of a model.
+    **run : Any
+        As for :func:`costlab.compression.benchmark`.
+    """
+    found = (hub_model(name) if "/" in name else packaged_model(name) for name in models)
+    return together([benchmark(variants(model), **run) for model in found])

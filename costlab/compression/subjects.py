@@ -185,9 +185,13 @@ class Sentences:
         """Share of queries whose nearest example has the same intent; the answers are the examples' numbers."""
         known, asked = (self.vectors([text for text, _ in pairs]) for pairs in (self._examples, self._asked))
         nearest = (asked @ known.T).argmax(axis=1).tolist()
-        parts = [float(self._examples[k][1] == want) for k, (_, want) in zip(nearest, self._asked, strict=True)]
+        return self._accuracy(nearest, [intent for _, intent in self._examples])
+
+    def _accuracy(self, answers: Sequence[int], intents: Sequence[str]) -> Assessment:
+        """Share of right answers, which are numbers into `intents`."""
+        parts = [float(intents[answer] == want) for answer, (_, want) in zip(answers, self._asked, strict=True)]
         error = standard_error(parts)
-        return Assessment("accuracy", statistics.fmean(parts), len(parts), error, tuple(parts), tuple(nearest))
+        return Assessment("accuracy", statistics.fmean(parts), len(parts), error, tuple(parts), tuple(answers))
 
 
 class Encoder(Sentences):
