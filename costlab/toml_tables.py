@@ -2,16 +2,25 @@
 
 import tomllib
 from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from costlab.errors import near_names
 
-__all__ = ["parse_table"]
+__all__ = ["parse_table", "read_text"]
 
 Model = TypeVar("Model", bound=BaseModel)
 Place = tuple[int | str, ...]
+
+
+def read_text(path: Path, error: type[Exception]) -> str:
+    """The text of a file in UTF-8, with or without a byte order mark; `error` where it is in another encoding."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as cause:
+        raise error(f"{path.name} is not a text in UTF-8") from cause
 
 
 def parse_table(

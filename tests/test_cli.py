@@ -1,7 +1,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -9,23 +8,15 @@ import pytest
 
 from costlab import __version__
 from costlab.catalog import current_gpu_prices, current_store_prices
-from costlab.cli import main
 from tests import needs
+from tests.commands import Run, command_line
 
-Run = Callable[..., tuple[int, str, str]]
 EXAMPLE = str(files("costlab.compare") / "example.toml")
 
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(list(arguments))
-        out, err = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, out, err
-
-    return call
+    return command_line(capsys)
 
 
 def test_gpu_shows_every_price_with_kind_and_date(run: Run) -> None:

@@ -1,25 +1,16 @@
 import json
-from collections.abc import Callable
 
 import pytest
 
 from costlab.catalog import current_store_prices
-from costlab.cli import main
+from tests.commands import Run, command_line
 
-Run = Callable[..., tuple[int, str, str]]
 TRAFFIC = ("--requests", "100000", "--unique", "500000", "--zipf", "0.9")
 
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(["cache", "size", *arguments])
-        out, err = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, out, err
-
-    return call
+    return command_line(capsys, "cache", "size")
 
 
 def test_size_answers_how_big_and_does_it_pay(run: Run) -> None:

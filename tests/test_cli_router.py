@@ -2,17 +2,14 @@
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from costlab.cli import main
 from costlab.router import worked_example
 from tests import needs
+from tests.commands import Run, command_line
 from tests.router.test_tiers_simulation import made, write
-
-Run = Callable[..., tuple[int, str, str]]
 
 LARGE = '[[tier]]\nname = "large"\nusd_per_request = 0.03\n'
 OPENAI = 'model = { kind = "openai", model = "m", base_url = "http://127.0.0.1:9/v1", retries = 0 }\n'
@@ -20,14 +17,7 @@ OPENAI = 'model = { kind = "openai", model = "m", base_url = "http://127.0.0.1:9
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(list(arguments))
-        out, err = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, out, err
-
-    return call
+    return command_line(capsys)
 
 
 @pytest.fixture

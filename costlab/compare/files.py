@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from costlab.build_vs_buy import Constraints
 from costlab.errors import CostlabError
-from costlab.toml_tables import parse_table
+from costlab.toml_tables import parse_table, read_text
 from costlab.workload import Workload
 
 __all__ = ["ApiEntry", "OwnEntry", "Uncertainty", "WorkloadFile", "WorkloadFileError", "example", "load", "parse"]
@@ -163,11 +163,7 @@ def load(path: Path) -> WorkloadFile:
     OSError
         If the file cannot be read.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise WorkloadFileError(f"{path.name} is not a text in UTF-8") from error
-    return parse(text, path.name)
+    return parse(read_text(path, WorkloadFileError), path.name)
 
 
 def example() -> str:

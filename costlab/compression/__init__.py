@@ -16,6 +16,7 @@ from costlab.compression.distillation_results import (
 )
 from costlab.compression.distillation_study import ARMS, distillation_study
 from costlab.compression.llama import LLAMA_SHAPES, LlamaShape, random_llama
+from costlab.compression.measured import Measured
 from costlab.compression.measured_sizes import measured_bytes, measured_disk_bytes
 from costlab.compression.models import MODEL_NAMES, PackagedModel, hub_model, packaged_model
 from costlab.compression.pruning import PATTERNS, PrunedSizes, make_permanent, prune, pruned_sizes, sparsity_fraction
@@ -66,6 +67,7 @@ __all__ = [
     "LanguageModel",
     "Latency",
     "LlamaShape",
+    "Measured",
     "ModelShape",
     "OnnxEncoder",
     "PackagedModel",

@@ -8,17 +8,17 @@ import random
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from typing import Final
 
 from costlab import checks
 from costlab.catalog import GpuPrice, gpu, gpu_price
+from costlab.compression.measured import measured_here
 from costlab.compression.progress import bar
 from costlab.compression.quantization import usable_device
 from costlab.compression.results import BenchmarkResult, BenchmarkRow, Latency
 from costlab.compression.stopwatch import added_bytes, free_bytes, one_thread, seconds
 from costlab.compression.subjects import Assessment, Subject
-from costlab.devices import Device, find_device, library_versions
+from costlab.devices import Device, find_device
 from costlab.errors import CostlabError, InvalidValueError, ModelTooLargeError
 from costlab.extras import require
 from costlab.serving import usd_per_mtok, usd_per_request
@@ -123,15 +123,11 @@ def benchmark(
             advance(variant.name)
     return BenchmarkResult(
         rows=tuple(rows),
-        device=found.short_name,
-        device_name=found.name if place == "cuda" else f"{found.name}, one thread",
-        driver=found.driver,
-        library_versions=library_versions(*_LIBRARIES),
-        recorded_on=date.today().isoformat(),
         repeats=repeats,
         seed=seed,
         usd_per_hour=usd_per_hour,
         price=source,
+        **measured_here(found, _LIBRARIES),
     )
 
 

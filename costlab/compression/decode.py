@@ -6,20 +6,20 @@ import gc
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from typing import Any, Final
 
 from costlab import checks
 from costlab.compression.benchmark import FAILURES, hourly_price
 from costlab.compression.decode_results import DecodeResult, DecodeRow
 from costlab.compression.llama import LLAMA_SHAPES, LlamaShape, random_llama
+from costlab.compression.measured import measured_here
 from costlab.compression.measured_sizes import measured_bytes
 from costlab.compression.progress import bar
 from costlab.compression.quantization import computing_dtype, one_line, quantize, usable_device
 from costlab.compression.schemes import SCHEMES, scheme_named
 from costlab.compression.sizes import kv_cache_bytes, weights_bytes
 from costlab.compression.stopwatch import added_bytes, free_bytes, one_thread, seconds
-from costlab.devices import find_device, library_versions, measure_device
+from costlab.devices import find_device, measure_device
 from costlab.errors import InvalidValueError, ModelTooLargeError
 from costlab.extras import require
 from costlab.serving import usd_per_mtok
@@ -131,15 +131,11 @@ def decode_study(
         compiled=fast,
         copy_gb_per_s=rates["copy"],
         matmul_tflop_per_s=matmul,
-        device=found.short_name,
-        device_name=found.name if place == "cuda" else f"{found.name}, one thread",
-        driver=found.driver,
-        library_versions=library_versions(*_LIBRARIES),
-        recorded_on=date.today().isoformat(),
         repeats=repeats,
         seed=seed,
         usd_per_hour=usd_per_hour,
         price=price,
+        **measured_here(found, _LIBRARIES),
     )
 
 

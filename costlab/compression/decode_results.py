@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from costlab import recordings
+from costlab.compression.measured import Measured, measured_there
 from costlab.errors import InvalidValueError
 from costlab.extras import require
 from costlab.plotting.compression import plot_floors
@@ -81,8 +82,10 @@ class DecodeRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DecodeResult:
+class DecodeResult(Measured):
     """Speed of a model's shape under several schemes, on one device.
+
+    Where and when is told by the attributes of :class:`Measured`.
 
     Attributes
     ----------
@@ -96,12 +99,6 @@ class DecodeResult:
         Bytes copied, read and written, in the same run.
     matmul_tflop_per_s : mapping of str to float
         Operations of matrix products of ``fp32`` and ``bf16`` in the same run.
-    device, device_name, driver : str
-        As in a :class:`costlab.recordings.Recording`.
-    library_versions : mapping of str to str
-        Versions of what did the measuring.
-    recorded_on : str
-        ISO date.
     repeats, seed : int
         Timed steps behind each median; of the weights and tokens.
     usd_per_hour : float or None
@@ -115,11 +112,6 @@ class DecodeResult:
     compiled: bool
     copy_gb_per_s: float
     matmul_tflop_per_s: Mapping[str, float]
-    device: str
-    device_name: str
-    driver: str
-    library_versions: Mapping[str, str]
-    recorded_on: str
     repeats: int
     seed: int
     usd_per_hour: float | None
@@ -159,17 +151,8 @@ class DecodeResult:
     def recording(self, command: str) -> Recording:
         """The result as a recording, made by the command named."""
         run = {name: getattr(self, name) for name in _RUN}
-        return Recording(
-            experiment="decode",
-            device=self.device,
-            device_name=self.device_name,
-            driver=self.driver,
-            library_versions={**self.library_versions, "price": self.price},
-            recorded_on=self.recorded_on,
-            command=command,
-            repeats=self.repeats,
-            rows=({"what": "run", **run}, *({"what": "row", **asdict(row)} for row in self.rows)),
-        )
+        rows = [{"what": "run", **run}, *({"what": "row", **asdict(row)} for row in self.rows)]
+        return self._as_recording("decode", command, self.repeats, rows, price=self.price)
 
     def record(self, path: Path | None = None, *, command: str = "decode_study()") -> Path:
         """Write the result into the folder `path`, by default the package's recordings; returns the file."""
@@ -191,16 +174,11 @@ def recorded_decode(device: str, folder: Path | None = None) -> DecodeResult | N
     recording = recordings.find_recording("decode", device, folder)
     if recording is None:
         return None
-    versions = dict(recording.library_versions)
     stored = [{name: value for name, value in row.items() if name != "what"} for row in recording.rows]
     return DecodeResult(
         rows=tuple(DecodeRow(**row) for row in stored[1:]),
-        device=recording.device,
-        device_name=recording.device_name,
-        driver=recording.driver,
-        price=versions.pop("price", ""),
-        library_versions=versions,
-        recorded_on=recording.recorded_on,
+        price=recording.library_versions.get("price", ""),
         repeats=recording.repeats,
+        **measured_there(recording),
         **stored[0],
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from costlab import recordings
+from costlab.compression.measured import Measured, measured_there
 from costlab.compression.spread import Spread, spread
 from costlab.errors import InvalidValueError
 from costlab.extras import require
@@ -89,8 +89,10 @@ class DistillationCost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DistillationResult:
+class DistillationResult(Measured):
     """Several ways to train the same student, over seeds.
+
+    Where and when is told by the attributes of :class:`Measured`.
 
     Attributes
     ----------
@@ -98,12 +100,6 @@ class DistillationResult:
         The tasks in turn; in each the teacher, the linear model, then the arms.
     costs : tuple of DistillationCost
         One for each task.
-    device, device_name, driver : str
-        As in a :class:`costlab.recordings.Recording`.
-    library_versions : mapping of str to str
-        Versions of what did the measuring.
-    recorded_on : str
-        ISO date.
     seeds : int
         Repetitions.
     temperature, alpha : float
@@ -112,11 +108,6 @@ class DistillationResult:
 
     rows: tuple[DistillationRow, ...]
     costs: tuple[DistillationCost, ...]
-    device: str
-    device_name: str
-    driver: str
-    library_versions: Mapping[str, str]
-    recorded_on: str
     seeds: int
     temperature: float
     alpha: float
@@ -190,17 +181,7 @@ class DistillationResult:
         teaching = {"temperature": self.temperature, "alpha": self.alpha}
         rows = [{"what": "arm", **asdict(row), **teaching} for row in self.rows]
         costs = [{"what": "cost", **asdict(cost)} for cost in self.costs]
-        return Recording(
-            experiment="distillation",
-            device=self.device,
-            device_name=self.device_name,
-            driver=self.driver,
-            library_versions=self.library_versions,
-            recorded_on=self.recorded_on,
-            command=command,
-            repeats=self.seeds,
-            rows=(*rows, *costs),
-        )
+        return self._as_recording("distillation", command, self.seeds, (*rows, *costs))
 
     def record(self, path: Path | None = None, *, command: str = "distillation_study()") -> Path:
         """Write the result into the folder `path`, by default the package's recordings; returns the file."""
@@ -229,11 +210,7 @@ def recorded_distillation(device: str = "cpu", folder: Path | None = None) -> Di
     return DistillationResult(
         rows=tuple(rows),
         costs=tuple(DistillationCost(**cost) for cost in kinds["cost"]),  # type: ignore[arg-type]
-        device=recording.device,
-        device_name=recording.device_name,
-        driver=recording.driver,
-        library_versions=recording.library_versions,
-        recorded_on=recording.recorded_on,
         seeds=recording.repeats,
+        **measured_there(recording),
         **taught,  # type: ignore[arg-type]
     )

@@ -6,18 +6,18 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date
 from typing import Any, Final
 
 from costlab import checks
 from costlab.compression.distillation import distill
 from costlab.compression.distillation_results import DistillationCost, DistillationResult, DistillationRow
+from costlab.compression.measured import measured_here
 from costlab.compression.measured_sizes import measured_bytes
 from costlab.compression.progress import bar
 from costlab.compression.soft_targets import Examples
 from costlab.compression.stopwatch import one_thread, seconds
 from costlab.compression.tasks import DistillationTask, TaskDraw, digits_task, support_task
-from costlab.devices import find_device, library_versions
+from costlab.devices import find_device
 
 __all__ = ["ARMS", "distillation_study"]
 
@@ -112,14 +112,10 @@ def distillation_study(
     return DistillationResult(
         rows=tuple(rows),
         costs=tuple(costs),
-        device=found.short_name,
-        device_name=f"{found.name}, one thread",
-        driver=found.driver,
-        library_versions=library_versions(*_LIBRARIES),
-        recorded_on=date.today().isoformat(),
         seeds=seeds,
         temperature=temperature,
         alpha=alpha,
+        **measured_here(found, _LIBRARIES),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from costlab import recordings
+from costlab.compression.measured import Measured, measured_there
 from costlab.errors import InvalidValueError
 from costlab.extras import require
 from costlab.pareto import pareto_front
@@ -121,19 +122,15 @@ class BenchmarkRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BenchmarkResult:
+class BenchmarkResult(Measured):
     """Variants of one model or several, measured on one device.
+
+    Where and when is told by the attributes of :class:`Measured`.
 
     Attributes
     ----------
     rows : tuple of BenchmarkRow
         A row for each variant, the baseline of each model first.
-    device, device_name, driver : str
-        As in a :class:`costlab.recordings.Recording`.
-    library_versions : mapping of str to str
-        Versions of what did the measuring.
-    recorded_on : str
-        ISO date.
     repeats, seed : int
         Timed steps behind each median, and the seed of their order.
     usd_per_hour : float or None
@@ -143,11 +140,6 @@ class BenchmarkResult:
     """
 
     rows: tuple[BenchmarkRow, ...]
-    device: str
-    device_name: str
-    driver: str
-    library_versions: Mapping[str, str]
-    recorded_on: str
     repeats: int
     seed: int
     usd_per_hour: float | None
@@ -201,17 +193,8 @@ class BenchmarkResult:
 
     def recording(self, command: str, experiment: str = "quantization") -> Recording:
         """The result as a recording, made by the command named."""
-        return Recording(
-            experiment=experiment,
-            device=self.device,
-            device_name=self.device_name,
-            driver=self.driver,
-            library_versions={**self.library_versions, "price": self.price},
-            recorded_on=self.recorded_on,
-            command=command,
-            repeats=self.repeats,
-            rows=tuple({**asdict(row), "seed": self.seed, "usd_per_hour": self.usd_per_hour} for row in self.rows),
-        )
+        rows = [{**asdict(row), "seed": self.seed, "usd_per_hour": self.usd_per_hour} for row in self.rows]
+        return self._as_recording(experiment, command, self.repeats, rows, price=self.price)
 
     def record(
         self, path: Path | None = None, *, command: str = "benchmark()", experiment: str = "quantization"
@@ -246,8 +229,6 @@ def recorded_benchmark(
     recording = recordings.find_recording(experiment, device, folder)
     if recording is None:
         return None
-    versions = dict(recording.library_versions)
-    price = versions.pop("price", "")
     first = recording.rows[0]
     rows = []
     for stored in recording.rows:
@@ -255,15 +236,11 @@ def recorded_benchmark(
         rows.append(BenchmarkRow(**{**fields, "latencies": tuple(Latency(**one) for one in fields["latencies"])}))
     return BenchmarkResult(
         rows=tuple(rows),
-        device=recording.device,
-        device_name=recording.device_name,
-        driver=recording.driver,
-        library_versions=versions,
-        recorded_on=recording.recorded_on,
         repeats=recording.repeats,
         seed=first["seed"],
         usd_per_hour=first["usd_per_hour"],
-        price=price,
+        price=recording.library_versions.get("price", ""),
+        **measured_there(recording),
     )
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from costlab.catalog import ApiPrice, ApiSnapshot, api_price
 from costlab.errors import CostlabError
-from costlab.toml_tables import parse_table
+from costlab.toml_tables import parse_table, read_text
 
 __all__ = ["TiersFile", "TiersFileError", "example_tiers", "load_tiers", "parse_tiers"]
 
@@ -237,11 +237,7 @@ def load_tiers(path: str | Path) -> TiersFile:
         If the file cannot be read.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise TiersFileError(f"{path.name} is not a text in UTF-8") from error
-    return parse_tiers(text, path.name, path.parent)
+    return parse_tiers(read_text(path, TiersFileError), path.name, path.parent)
 
 
 def example_tiers() -> str:

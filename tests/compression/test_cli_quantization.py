@@ -1,16 +1,14 @@
 import json
 import subprocess
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from costlab.cli import main
 from costlab.compression import PackagedModel, quantization_study, recorded_benchmark
 from tests import needs
+from tests.commands import Run, command_line
 
-Run = Callable[..., tuple[int, str, str]]
 SHORT = ("--device", "cpu", "--model", "minilm", "--scheme", "fp32", "--batch", "1", "--repeats", "3")
 
 
@@ -18,15 +16,7 @@ SHORT = ("--device", "cpu", "--model", "minilm", "--scheme", "fp32", "--batch", 
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     needs.extra("torch", "models")
     needs.extra("transformers", "models")
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(["bench", "quantization", *arguments])
-        out, err = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, out, err
-
-    return call
+    return command_line(capsys, "bench", "quantization")
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from costlab.compression import (
 from costlab.datasets import support_queries
 from costlab.errors import InvalidValueError, UnknownNameError
 from tests import needs
+from tests.commands import command_line
 
 ARMS = ("teacher", "linear", "labels", "own answers", "soft, few", "argmax", "soft", "soft + hidden", "truth")
 
@@ -237,14 +238,8 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, res
 
     monkeypatch.setattr("costlab.compression.distillation_study", study)
 
-    def call(*arguments: str) -> tuple[int, str, str, list[dict[str, Any]]]:
-        with pytest.raises(SystemExit) as ended:
-            main(["bench", "distillation", *arguments])
-        out, err = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, out, err, asked
-
-    return call
+    bench = command_line(capsys, "bench", "distillation")
+    return lambda *words: (*bench(*words), asked)
 
 
 def test_the_command_prints_and_records(run: Callable[..., Any], tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests import needs
-from tests.test_cli import Run, run
+from tests.commands import Run
+from tests.test_cli import run
 
 for module in ("narwhals", "pyarrow", "duckdb"):
     needs.extra(module, "usage")
