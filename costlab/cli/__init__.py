@@ -10,7 +10,19 @@ from typing import Annotated, Any
 import typer
 
 from costlab import __version__
-from costlab.cli import bench, cache, compare, compression, monitoring, prices, report, route, sample_log, simulate
+from costlab.cli import (
+    bench,
+    cache,
+    compare,
+    compression,
+    demo,
+    monitoring,
+    prices,
+    report,
+    route,
+    sample_log,
+    simulate,
+)
 from costlab.cli.shared import app
 from costlab.errors import CostlabError
 
@@ -20,6 +32,7 @@ __all__ = [
     "cache",
     "compare",
     "compression",
+    "demo",
     "main",
     "monitoring",
     "prices",

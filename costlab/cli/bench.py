@@ -9,7 +9,7 @@ import typer
 from costlab import recordings
 from costlab.cli.shared import Folder, JsonFlag, Record, bench, print_json, say_recorded, whole
 
-__all__ = ["bench_device", "bench_semantic", "bench_tiers", "bench_traffic"]
+__all__ = ["bench_answers", "bench_device", "bench_semantic", "bench_tiers", "bench_traffic"]
 
 
 @bench.command("device")
@@ -118,6 +118,26 @@ def bench_tiers(
                 floor = f"{row['quality_floor_fraction']:.0%} {whose}"
                 made = f"made in {row['found']} of {row['splits']}, broken on the other half in {row['broken']}"
                 typer.echo(f"{row['data']:<10} promise   {floor}: {made}")
+    if record:
+        _save(result, folder)
+
+
+@bench.command("answers")
+def bench_answers(
+    record: Record = False,
+    folder: Folder = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """What three tiers answer to each support query, for `costlab demo` (needs the model)."""
+    from costlab.tier_answers import measure_answers
+
+    result = measure_answers()
+    if as_json:
+        print_json(asdict(result))
+    else:
+        for row in result.rows[:-1]:
+            typer.echo(f"{row['tier']:<9} answered {len(row['queries'].split()):,} queries")
+        typer.echo(f"kept above a confidence of {' and '.join(f'{one:.3f}' for one in result.rows[-1]['thresholds'])}")
     if record:
         _save(result, folder)
 

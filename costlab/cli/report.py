@@ -16,6 +16,7 @@ from rich.table import Table
 
 from costlab.cli.shared import AsOf, JsonFlag, app, print_json, print_table
 from costlab.extras import require
+from costlab.whole_file import whole_file
 
 __all__ = ["report"]
 
@@ -80,7 +81,8 @@ def report(
     except duckdb.Error as error:
         raise UsageError(f"{log.name}: {one_line(error)}") from error
     if html is not None:
-        html.write_text(report_html(found, log.name), encoding="utf-8")
+        with whole_file(html) as page:
+            page.write_text(report_html(found, log.name), encoding="utf-8")
         typer.echo(f"wrote {html}", err=True)
     if as_json:
         print_json({"log": log.name, "format": opened.format, **as_dict(found)})

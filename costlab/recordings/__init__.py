@@ -4,8 +4,6 @@ A recording is written by ``costlab bench EXPERIMENT --record`` on the machine t
 """
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import date
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from costlab.errors import RecordingError
+from costlab.whole_file import whole_file
 
 __all__ = ["FOLDER", "Recording", "available", "find_recording", "load", "save"]
 
@@ -105,8 +104,6 @@ def save(recording: Recording, folder: Path | None = None) -> Path:
     folder = folder or FOLDER
     path = folder / f"{recording.experiment}-{recording.device}.json"
     text = json.dumps(asdict(recording), indent=1, allow_nan=False) + "\n"
-    descriptor, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    Path(temporary).replace(path)
+    with whole_file(path) as file:
+        file.write_text(text, encoding="utf-8")
     return path

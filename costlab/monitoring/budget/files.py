@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from costlab.errors import BudgetFileError, CostlabError
 from costlab.monitoring.budget.policy import BudgetPolicy
-from costlab.toml_tables import parse_table
+from costlab.toml_tables import parse_table, read_text
 
 __all__ = ["load_policy", "parse_policy"]
 
@@ -70,8 +70,4 @@ def load_policy(path: str | Path) -> BudgetPolicy:
         If the file cannot be read.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise BudgetFileError(f"{path.name} is not a text in UTF-8") from error
-    return parse_policy(text, path.name)
+    return parse_policy(read_text(path, BudgetFileError), path.name)

@@ -1,13 +1,12 @@
 """The ledger as a Parquet file, which every data frame library reads."""
 
-import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from costlab.extras import require
 from costlab.monitoring.ledger.schema import COLUMNS
+from costlab.whole_file import whole_file
 
 __all__ = ["to_parquet"]
 
@@ -27,27 +26,20 @@ def to_parquet(pages: Iterable[list[tuple[Any, ...]]], path: Path) -> int:
     schema = arrow.schema(
         [arrow.field(name, types[kind.split()[0]], nullable="NOT NULL" not in kind) for name, kind in COLUMNS.items()]
     )
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".tmp")
-    os.close(descriptor)
     count, waiting = 0, []
-    try:
-        with parquet.ParquetWriter(temporary, schema) as writer:
+    with whole_file(path) as file, parquet.ParquetWriter(file, schema) as writer:
 
-            def write(rows: list[tuple[Any, ...]]) -> None:
-                columns = zip(*rows, strict=True)
-                arrays = [arrow.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
-                writer.write_table(arrow.Table.from_arrays(arrays, schema=schema))
+        def write(rows: list[tuple[Any, ...]]) -> None:
+            columns = zip(*rows, strict=True)
+            arrays = [arrow.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+            writer.write_table(arrow.Table.from_arrays(arrays, schema=schema))
 
-            for page in pages:
-                waiting += page
-                count += len(page)
-                if len(waiting) >= ROW_GROUP_ROWS:
-                    write(waiting)
-                    waiting = []
-            if waiting:
+        for page in pages:
+            waiting += page
+            count += len(page)
+            if len(waiting) >= ROW_GROUP_ROWS:
                 write(waiting)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink()
-        raise
+                waiting = []
+        if waiting:
+            write(waiting)
     return count

@@ -11,7 +11,7 @@ from costlab.monitoring.report.text import HEADINGS, facts, group_row, moment, u
 from costlab.monitoring.usage import Usage
 from costlab.monitoring.usage.count import SPANS
 
-__all__ = ["report_html"]
+__all__ = ["html_table", "report_html"]
 
 #: Lines of a table; what is beyond is summed in a last one.
 MOST_ROWS: Final = 12
@@ -44,7 +44,7 @@ svg { width: 100%; height: 10rem; display: block; border-bottom: 1px solid var(-
 """.strip()
 
 
-def report_html(report: Report, title: str) -> str:
+def report_html(report: Report, title: str, lead: str = "") -> str:
     """The report as the text of one HTML file that needs no other.
 
     Parameters
@@ -53,6 +53,8 @@ def report_html(report: Report, title: str) -> str:
         What to show.
     title : str
         Its heading: the name of the log.
+    lead : str
+        HTML of one's own under the heading, taken as it is.
     """
     total = report.total
     span = f"{moment(total.first_s)} to {moment(total.last_s)} UTC, {total.requests:,} requests"
@@ -60,9 +62,11 @@ def report_html(report: Report, title: str) -> str:
         f'<div class="{escape(name.replace(" ", "-"))}"><dt>{escape(name)}</dt><dd>{escape(words)}</dd></div>'
         for name, words in facts(report)
     )
-    parts = [f"<h1>{escape(title)}</h1><p class='soft'>{span}</p><dl>{cards}</dl>", _savings(report)]
+    parts = [f"<h1>{escape(title)}</h1><p class='soft'>{span}</p>{lead}<dl>{cards}</dl>", _savings(report)]
     parts.append(f"<h2>Cost by {report.trend_unit}</h2>{_chart(report)}")
     for name, groups in (("tier", report.tiers), ("model", report.models), ("tenant", report.tenants)):
+        if name == "model" and [one.key for one in groups] == [one.key for one in report.tiers]:
+            continue  # the model stands for the tier
         if len(groups) > 1 or groups[0].key[0]:
             parts.append(f"<h2>By {name}</h2>{_groups(name, groups, total)}")
     if report.gpus:
@@ -93,7 +97,8 @@ def _savings(report: Report) -> str:
     return f"<h2>Largest savings</h2><ol>{items}</ol>{overlap}"
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def html_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in a box of its own, with everything escaped."""
     head = "".join(f'<th scope="col">{escape(one)}</th>' for one in headings)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     # A table that is wider than the screen scrolls by itself, with the keyboard too.
@@ -103,7 +108,7 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _groups(name: str, groups: Sequence[Usage], total: Usage) -> str:
     rows = [(one.key[0] or "(none)", *group_row(one, total)) for one in groups[:MOST_ROWS]]
     more = "" if len(groups) <= MOST_ROWS else f"<p class='soft'>and {len(groups) - MOST_ROWS:,} more, each cheaper</p>"
-    return _table((name, *HEADINGS), rows) + more
+    return html_table((name, *HEADINGS), rows) + more
 
 
 def _gpus(report: Report) -> str:
@@ -118,7 +123,7 @@ def _gpus(report: Report) -> str:
         )
         for gpu in report.gpus[:MOST_ROWS]
     ]
-    return _table(("GPU", "hours", "cost", "utilization", "idle hours", "idle cost"), rows)
+    return html_table(("GPU", "hours", "cost", "utilization", "idle hours", "idle cost"), rows)
 
 
 def _chart(report: Report) -> str:

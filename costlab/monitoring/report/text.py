@@ -51,7 +51,9 @@ def facts(report: Report) -> tuple[tuple[str, str], ...]:
     monthly = f", {usd(report.usd_per_month)} a month (730 h) at this rate" if report.usd_per_month else ""
     found = [("cost of the requests", usd(total.cost_usd) + monthly if priced else "unknown: no request has a price")]
     if priced:
-        found += [("per request", usd(metrics.cost_per_request_usd)), ("per 1K tokens", usd(total.usd_per_1k_tokens))]
+        found.append(("per request", usd(metrics.cost_per_request_usd)))
+        if total.usd_per_1k_tokens is not None:  # requests that were counted without tokens have none
+            found.append(("per 1K tokens", usd(total.usd_per_1k_tokens)))
     if total.conversions and priced:
         words = f"{usd(metrics.cost_per_conversion_usd)} for each of {total.conversions:,}"
         if metrics.cost_of_revenue_fraction is not None:

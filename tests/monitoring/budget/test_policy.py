@@ -91,6 +91,13 @@ def test_a_file_in_another_encoding(tmp_path: Path) -> None:
         BudgetPolicy.from_toml(tmp_path / "p.toml")
 
 
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    """Editors on Windows write one."""
+    path = tmp_path / "p.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + TOML.encode())
+    assert BudgetPolicy.from_toml(path) == parse_policy(TOML)
+
+
 @pytest.mark.parametrize(
     ("used", "asked", "runs"),
     [

@@ -1,0 +1,194 @@
+"""``costlab demo``: a service's day in half a minute, to show a colleague."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+import time
+import webbrowser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from costlab.cli.shared import JsonFlag, app, print_json, print_table, whole
+
+if TYPE_CHECKING:
+    from costlab.demo import DemoResult, Moment
+
+__all__ = ["demo"]
+
+#: Where nobody sees a live display, a line stands for so many hours of the day.
+HOURS_A_LINE = 3
+
+#: Seconds between two pictures of the live display: drawing one takes as long as some hundred requests.
+REDRAWN_S = 0.1
+
+COLOURS = {"normal": "green", "soft": "yellow", "hard": "red", "stopped": "red"}
+
+
+@app.command()
+def demo(
+    requests: Annotated[int, typer.Option(parser=whole, metavar="N", help="Ordinary requests of the day.")] = 100_000,
+    seed: Annotated[int, typer.Option(parser=whole, metavar="N", help="The same seed gives the same result.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where the page goes; by default a new temporary folder.")
+    ] = None,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Leave the browser alone.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """A service's day in half a minute: cache, cascade, budget guard, ledger, report. Needs no network and no key."""
+    from costlab.demo import demo_html, play_demo
+    from costlab.extras import require
+    from costlab.whole_file import whole_file
+
+    for module in ("duckdb", "narwhals", "pyarrow"):
+        require(module, "usage")
+    logging.getLogger("costlab.budget").addHandler(logging.NullHandler())  # what it says is shown below
+    with _place(out) as path, whole_file(path) as page:
+        with _shown(quiet=as_json) as watch:
+            result = play_demo(requests, seed, watch)
+        page.write_text(demo_html(result), encoding="utf-8")
+    if as_json:
+        print_json(_as_dict(result, path))
+        return
+    _print(result)
+    typer.echo(f"the page: {path}")
+    if not no_open and sys.stdout.isatty() and _has_browser():
+        webbrowser.open(path.resolve().as_uri())
+
+
+@contextmanager
+def _place(out: Path | None) -> Iterator[Path]:
+    """Where the page goes: the file that was named, or one in a new folder, which is gone where nothing came of it."""
+    if out is not None:
+        yield out
+        return
+    folder = Path(tempfile.mkdtemp(prefix="costlab-demo-"))
+    try:
+        yield folder / "demo.html"
+    finally:
+        with suppress(OSError):  # it holds the page
+            folder.rmdir()
+
+
+def _has_browser() -> bool:
+    """Whether a browser has somewhere to open: on a machine without a screen it would take the terminal."""
+    return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
+def _as_dict(result: DemoResult, path: Path) -> dict[str, Any]:
+    from costlab.monitoring.report import as_dict
+
+    def bill(one: Any) -> dict[str, Any]:
+        return asdict(one) | {"usd": one.usd, "quality_fraction": one.quality_fraction}
+
+    end = result.end
+    return {
+        "requests": end.total,
+        "ordinary_requests": result.requests,
+        "seed": result.seed,
+        "service": bill(end.here),
+        "baseline": bill(end.baseline),
+        "saved_usd": result.saved_usd,
+        "saving_fraction": result.saving_fraction,
+        "ordinary_saving_fraction": result.ordinary_saving_fraction,
+        "outcomes": dict(end.outcomes),
+        "degraded": end.degraded,
+        "hard_usd": dict(result.hard_usd),
+        "levels": dict(end.levels),
+        "refused_from_s": result.refused_from_s,
+        "alerts": list(end.alerts),
+        "recorded_on": result.recorded_on,
+        "report": as_dict(result.report),
+        "page": str(path),
+    }
+
+
+@contextmanager
+def _shown(quiet: bool) -> Iterator[Callable[[Moment], None]]:
+    """Tells on stderr how the day goes: live where somebody looks at a terminal, else a line every few hours."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if console.is_terminal and not console.is_dumb_terminal:
+        from rich.live import Live
+
+        with Live(console=console, transient=True, auto_refresh=False) as live:
+            drawn_s = [0.0]
+
+            def draw(now: Moment) -> None:
+                if time.monotonic() - drawn_s[0] >= REDRAWN_S:
+                    live.update(_panel(now), refresh=True)
+                    drawn_s[0] = time.monotonic()
+
+            yield draw
+        return
+    last = [0]
+
+    def line(now: Moment) -> None:
+        from costlab.demo.page import clock
+
+        step = int(now.time_s / 3600) // HOURS_A_LINE if now.done < now.total else 24
+        if step > last[0] and now.done and not quiet:
+            last[0] = step
+            refused = f", {now.outcomes['refused']:,} refused" if now.outcomes["refused"] else ""
+            typer.echo(
+                f"{clock(now.time_s)}  {now.done:>9,} requests  ${now.here.usd:,.2f} "
+                f"(all to large: ${now.baseline.usd:,.2f}), {now.hit_rate_fraction:.0%} from the cache{refused}",
+                err=True,
+            )
+
+    yield line
+
+
+def _panel(now: Moment) -> Any:
+    from rich.console import Group
+    from rich.panel import Panel
+    from rich.progress_bar import ProgressBar
+    from rich.text import Text
+
+    from costlab.demo.page import clock
+
+    figures = Table.grid(padding=(0, 2))
+    figures.add_column(no_wrap=True, style="bold")
+    figures.add_column(overflow="fold")
+    figures.add_row("time of day", f"{clock(now.time_s)}   {now.done:,} of {now.total:,} requests")
+    figures.add_row("spent", f"[green]${now.here.usd:,.2f}[/]   all to large, no guard: ${now.baseline.usd:,.2f}")
+    figures.add_row("right", f"{now.here.quality_fraction:.1%}   large alone: {now.baseline.quality_fraction:.1%}")
+    for name, count in now.outcomes.items():
+        share = count / now.done if now.done else 0.0
+        colour = "red" if name == "refused" else "cyan"
+        figures.add_row(name, f"[{colour}]{'━' * round(30 * share)}[/] {share:.1%}")
+    levels = "  ".join(f"{name} [{COLOURS[level]}]{level}[/]" for name, level in now.levels.items())
+    figures.add_row("budgets", levels)
+    bar = ProgressBar(total=now.total, completed=now.done, width=60)
+    alerts = Text("\n".join(now.alerts[-3:]), style="yellow")
+    return Panel(Group(bar, figures, alerts), title="costlab demo: a service's day", expand=False)
+
+
+def _print(result: DemoResult) -> None:
+    from costlab.demo.page import bill_rows, story
+
+    table = Table(title=f"a service's day, seed {result.seed}", title_justify="left")
+    table.add_column("", overflow="fold")
+    for heading in ("ordinary requests", "runaway client", "cost", "right answers"):
+        table.add_column(heading, justify="right", overflow="fold")
+    for row in bill_rows(result):
+        table.add_row(*row)
+    print_table(table)
+    served = Table(title="who answered", title_justify="left")
+    for heading in result.end.outcomes:
+        served.add_column(heading, justify="right", overflow="fold")
+    served.add_row(*(f"{count:,}" for count in result.end.outcomes.values()))
+    print_table(served)
+    for line in story(result):
+        typer.echo(line)
+    for alert in result.end.alerts:
+        typer.echo(f"  {alert}")

@@ -1,0 +1,125 @@
+"""What three real tiers answer to each support query, recorded: a cascade can be shown without training them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from costlab.cache.embedding import PackagedMiniLm, RememberingEmbedder
+from costlab.datasets import support_queries
+from costlab.devices import find_device, library_versions
+from costlab.errors import RecordingError
+from costlab.query_tiers import LabelledQueries, fit_tiers, tier_outcomes
+from costlab.recordings import Recording, find_recording
+from costlab.router import Prediction
+from costlab.tier_study import as_good_as_last
+
+if TYPE_CHECKING:
+    from costlab.cache.embedding import Embedder
+
+__all__ = ["RecordedTiers", "measure_answers", "recorded_tiers"]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedTiers:
+    """The answers of tiers to the test part of the support queries.
+
+    Attributes
+    ----------
+    answers : mapping of str to mapping
+        For each tier, cheapest first, the :class:`costlab.router.Prediction` for each query's id: the intent that it
+        chose, and how sure it was.
+    min_confidence : tuple of float
+        For each tier but the last, above which confidence its answer is kept: chosen on other queries, the calibration
+        part, so that there the cascade is as often right as the last tier alone, at the least cost.
+    recorded_on : str
+        ISO date.
+    """
+
+    answers: Mapping[str, Mapping[str, Prediction]]
+    min_confidence: tuple[float, ...]
+    recorded_on: str
+
+
+def measure_answers(embedder: Embedder | None = None) -> Recording:
+    """What each tier answers to the test queries, and the thresholds of a cascade of them.
+
+    Parameters
+    ----------
+    embedder : Embedder, optional
+        By default the packaged MiniLM.
+
+    Returns
+    -------
+    Recording
+        A row for each tier with ids, intents and confidences in one order, separated by spaces; and a last one with
+        the thresholds.
+    """
+    model: Embedder = RememberingEmbedder(PackagedMiniLm() if embedder is None else embedder)
+    device, support = find_device("cpu"), support_queries()
+    learned, calibration = (LabelledQueries.of(support.split(part)) for part in ("train", "calibration"))
+    test = support.split("test")
+    models = fit_tiers(learned, model)
+    for one in models.values():
+        one.fit_temperature(calibration.texts, calibration.labels)
+    rows: list[dict[str, Any]] = []
+    for name, tier in models.items():
+        said = tier.predict_all([query.text for query in test])
+        rows.append(
+            {
+                "what": "answers",
+                "tier": name,
+                "queries": " ".join(query.id for query in test),
+                "intents": " ".join(one.answer for one in said),
+                "confidences": " ".join(f"{one.confidence:.4f}" for one in said),
+            }
+        )
+    point = as_good_as_last(tier_outcomes(models, calibration))
+    rows.append({"what": "cascade", "thresholds": list(point.thresholds)})
+    return Recording(
+        experiment="answers",
+        device="cpu",
+        device_name=device.name,
+        driver=device.driver,
+        library_versions=library_versions("numpy", "onnxruntime", "scikit-learn") | {"model": model.name},
+        recorded_on=date.today().isoformat(),
+        command="costlab bench answers --record",
+        repeats=1,
+        rows=tuple(rows),
+    )
+
+
+@cache
+def recorded_tiers() -> RecordedTiers:
+    """The recording that the package ships.
+
+    Raises
+    ------
+    RecordingError
+        If it is missing or cannot be trusted.
+
+    Examples
+    --------
+    Which tiers were asked, and how many queries?
+
+    >>> tiers = recorded_tiers()
+    >>> {name: len(said) for name, said in tiers.answers.items()}
+    {'words': 936, 'vectors': 936, 'ensemble': 936}
+    """
+    recording = find_recording("answers", "cpu")
+    if recording is None:
+        raise RecordingError("the recording answers-cpu.json is missing from the package")
+    *tiers, cascade = recording.rows
+    return RecordedTiers(
+        answers={row["tier"]: _predictions(row) for row in tiers},
+        min_confidence=tuple(cascade["thresholds"]),
+        recorded_on=recording.recorded_on,
+    )
+
+
+def _predictions(row: Mapping[str, Any]) -> dict[str, Prediction]:
+    columns: Sequence[list[str]] = [row[name].split(" ") for name in ("queries", "intents", "confidences")]
+    return {query: Prediction(intent, float(sure)) for query, intent, sure in zip(*columns, strict=True)}
