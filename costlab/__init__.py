@@ -5,4 +5,4 @@
     from costlab import calculator, catalog
 """
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
