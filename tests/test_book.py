@@ -119,6 +119,18 @@ def test_claims_page_shows_every_claim_and_its_verdict(site: Path) -> None:
     assert page.count('class="verdict ') == len(claims()) + 4
 
 
+def test_every_computed_row_links_to_the_cell_that_computes_it(site: Path) -> None:
+    ledger = (site / "book" / "claims.html").read_text()
+    for entry in claims():
+        (lesson,) = (ROOT / "notebooks").glob(f"{entry.lesson}_*.ipynb")
+        link = f'href="../notebooks/{lesson.stem}.html#{entry.anchor}"'
+        assert (link in ledger) == bool(entry.values), entry.id
+        if entry.values:
+            page = (site / "notebooks" / f"{lesson.stem}.html").read_text()
+            cell = page.split(f'id="{entry.anchor}"')[1].split('cell docutils container"')[0]
+            assert f"claim({entry.id}" in re.sub(r"<[^>]+>|&quot;|\"", "", cell), entry.id
+
+
 def test_landing_figure_is_computed(site: Path, extension: ModuleType) -> None:
     page = (site / "book" / "intro.html").read_text()
     assert f"${monthly_cost('A10G', gpus=8).usd:,.0f}" in page
