@@ -40,7 +40,7 @@ setup: $(VENV)/test.stamp  ## Make the whole environment in .venv
 book: $(VENV)/book.stamp  ## Build the site from the stored outputs and check every page
 	rm -rf _build
 	$(BIN)/jupyter-book build . --all --warningiserror --nitpick --keep-going --quiet
-	$(BIN)/python tools/check_site.py $(SITE)
+	$(BIN)/python -m tools.check_site $(SITE)
 	@echo "the site: $(SITE)/index.html"
 
 serve: book  ## Build the site and serve it on http://localhost:8000

@@ -75,6 +75,28 @@ def test_missing_and_empty_pages_are_found(small_site: tuple[Path, Path], text: 
     assert any(line.startswith(problem) for line in problems(*small_site))
 
 
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ('<a href="sub/none.html">x</a>', "two.html links to sub/none.html, which is not there"),
+        ('<img src="none.png">', "two.html links to none.png, which is not there"),
+        ('<a href="sub/one.html#none">x</a>', "two.html links to sub/one.html#none, and there is no such anchor"),
+        ('<a href="#none">x</a>', "two.html links to #none, and there is no such anchor"),
+        ('<a href="../outside.html">x</a>', "two.html links to ../outside.html, which is not there"),
+        ('<p id="a"></p><p id="a"></p>', "two.html has the anchor #a twice"),
+        (
+            '<p id="a b"></p><a href="#a%20b">x</a><a href="sub/one.html?q=1">x</a><a href="https://x.org/#y"></a>',
+            None,
+        ),
+    ],
+)
+def test_broken_links_are_found(small_site: tuple[Path, Path], body: str, problem: str | None) -> None:
+    page = small_site[0] / "two.html"
+    (small_site[0].parent / "outside.html").write_text("not a part of the site")
+    page.write_text(page.read_text().replace("</body>", body + "</body>"))
+    assert problems(*small_site) == ([problem] if problem else [])
+
+
 def test_a_site_of_which_nothing_was_built_fails(tmp_path: Path) -> None:
     assert main([str(tmp_path)]) == 1
 
