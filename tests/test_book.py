@@ -75,6 +75,28 @@ def test_missing_and_empty_pages_are_found(small_site: tuple[Path, Path], text: 
     assert any(line.startswith(problem) for line in problems(*small_site))
 
 
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ('<a href="sub/none.html">x</a>', "two.html links to sub/none.html, which is not there"),
+        ('<img src="none.png">', "two.html links to none.png, which is not there"),
+        ('<a href="sub/one.html#none">x</a>', "two.html links to sub/one.html#none, and there is no such anchor"),
+        ('<a href="#none">x</a>', "two.html links to #none, and there is no such anchor"),
+        ('<a href="../outside.html">x</a>', "two.html links to ../outside.html, which is not there"),
+        ('<p id="a"></p><p id="a"></p>', "two.html has the anchor #a twice"),
+        (
+            '<p id="a b"></p><a href="#a%20b">x</a><a href="sub/one.html?q=1">x</a><a href="https://x.org/#y"></a>',
+            None,
+        ),
+    ],
+)
+def test_broken_links_are_found(small_site: tuple[Path, Path], body: str, problem: str | None) -> None:
+    page = small_site[0] / "two.html"
+    (small_site[0].parent / "outside.html").write_text("not a part of the site")
+    page.write_text(page.read_text().replace("</body>", body + "</body>"))
+    assert problems(*small_site) == ([problem] if problem else [])
+
+
 def test_a_site_of_which_nothing_was_built_fails(tmp_path: Path) -> None:
     assert main([str(tmp_path)]) == 1
 
@@ -117,6 +139,18 @@ def test_claims_page_shows_every_claim_and_its_verdict(site: Path) -> None:
         assert entry.text.split(",")[0].replace("'", "\N{RIGHT SINGLE QUOTATION MARK}") in page
         assert entry.why.split(",")[0].split("'")[0] in page
     assert page.count('class="verdict ') == len(claims()) + 4
+
+
+def test_every_computed_row_links_to_the_cell_that_computes_it(site: Path) -> None:
+    ledger = (site / "book" / "claims.html").read_text()
+    for entry in claims():
+        (lesson,) = (ROOT / "notebooks").glob(f"{entry.lesson}_*.ipynb")
+        link = f'href="../notebooks/{lesson.stem}.html#{entry.anchor}"'
+        assert (link in ledger) == bool(entry.values), entry.id
+        if entry.values:
+            page = (site / "notebooks" / f"{lesson.stem}.html").read_text()
+            cell = page.split(f'id="{entry.anchor}"')[1].split('cell docutils container"')[0]
+            assert f"claim({entry.id}" in re.sub(r"<[^>]+>|&quot;|\"", "", cell), entry.id
 
 
 def test_landing_figure_is_computed(site: Path, extension: ModuleType) -> None:

@@ -1,7 +1,7 @@
-"""Check a built site against the table of contents: ``python tools/check_site.py [HTML_FOLDER]``.
+"""Check a built site against the table of contents: ``python -m tools.check_site [HTML_FOLDER]``.
 
 Jupyter Book 2 accepts the files of Jupyter Book 1 and exits with 0, having built nothing. So success is not believed:
-every page of ``_toc.yml`` must be there, with a title and with text.
+every page of ``_toc.yml`` must be there, with a title and with text, and every link inside must lead somewhere.
 """
 
 import sys
@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tools.site_links import broken_links
 
 ROOT = Path(__file__).parents[1]
 LEAST_TEXT = 200
@@ -80,6 +82,7 @@ def problems(site: Path, toc: Path = ROOT / "_toc.yml") -> list[str]:
             found.append(f"{name}.html has {len(article.text)} characters of text; at least {LEAST_TEXT}")
     if not (site / "index.html").exists():
         found.append("index.html was not built")
+    found += broken_links(site)
     return found
 
 

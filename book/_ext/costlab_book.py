@@ -62,7 +62,6 @@ def course_map_markdown(source: Path) -> list[str]:
 def claims_markdown(source: Path) -> list[str]:
     """A table per section of the source lesson."""
     titles = course(source)["sections"]
-    files = {lesson["file"][:2]: lesson["file"] for lesson in course(source)["lesson"]}
     lines: list[str] = []
     for section in sorted({entry.section for entry in claims()}, key=lambda name: int(name[1:])):
         lines += [f"## {section} · {titles[section]}", ""]
@@ -70,12 +69,12 @@ def claims_markdown(source: Path) -> list[str]:
         for entry in claims():
             if entry.section == section:
                 badge = f'<span class="verdict {VERDICT_CLASS[entry.verdict]}">{entry.verdict}</span>'
-                proof = []
+                where = []
                 if entry.values:
-                    proof.append(f"[lesson {int(entry.lesson)}](/notebooks/{files[entry.lesson]}.ipynb)")
+                    where.append(f"in [lesson {int(entry.lesson)}](#{entry.anchor})")
                 if entry.source_url:
-                    proof.append(f"[source]({entry.source_url})")
-                found = f"{entry.found_text} ({', '.join(proof)})"
+                    where.append(f"[source]({entry.source_url})")
+                found = f"{entry.found_text} ({entry.obtained} {', '.join(where)})"
                 lines.append(f"| {entry.text} | {entry.claimed} | {badge} | {found} | {entry.why} |")
         lines.append("")
     return lines

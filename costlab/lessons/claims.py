@@ -20,9 +20,10 @@ from costlab.extras import require
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["VERDICTS", "Claim", "ClaimContradictedError", "claim", "claims", "claims_table"]
+__all__ = ["OBTAINED", "VERDICTS", "Claim", "ClaimContradictedError", "claim", "claims", "claims_table"]
 
 VERDICTS: Final = ("holds", "too narrow", "wrong", "depends")
+OBTAINED: Final = ("computed", "simulated", "measured", "read")
 
 
 class ClaimContradictedError(CostlabError, AssertionError):
@@ -36,7 +37,7 @@ class Claim:
     Attributes
     ----------
     id : str
-        Section of the source lesson and a short name: ``S2.on_demand``.
+        Section of the source lesson and a short name: ``S2.on_demand``; S0 is what it says of its purpose.
     lesson : str
         Number of the lesson that tries it: ``01``.
     text : str
@@ -53,6 +54,8 @@ class Claim:
         The numbers that the lesson computes or measures, to the digits that matter.
     source_url : str
         Where a figure that we did not compute was read.
+    obtained : {'computed', 'simulated', 'measured', 'read'}
+        How we came by what was found; left out, computed where there are `values` and read where there are none.
     """
 
     id: str
@@ -64,16 +67,25 @@ class Claim:
     found: str
     values: tuple[Decimal, ...] = ()
     source_url: str = ""
+    obtained: str = ""
 
     def __post_init__(self) -> None:
         checks.one_of("verdict", self.verdict, VERDICTS)
         if not self.values and not self.source_url.startswith("https://"):
             raise InvalidValueError(f"{self.id}: source_url", "given where no value is computed", self.source_url)
+        if not self.obtained:
+            object.__setattr__(self, "obtained", "computed" if self.values else "read")
+        checks.one_of("obtained", self.obtained, OBTAINED)
 
     @property
     def section(self) -> str:
         """Section of the source lesson, such as ``S2``."""
         return self.id.split(".")[0]
+
+    @property
+    def anchor(self) -> str:
+        """Name by which the lesson's page marks the cell that recomputes it, such as ``claim-s2-on-demand``."""
+        return "claim-" + self.id.lower().replace(".", "-").replace("_", "-")
 
     @property
     def found_text(self) -> str:

@@ -29,7 +29,7 @@ IGNORED, LONG = "nbval-ignore-output", "long"
 #: A number as prose writes it: 5,817.60 or 0.3 or 70. Not part of a word, a version or a file name.
 _NUMBER = re.compile(r"(?<![\w.,/#-])\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\w])|(?<![\w.,/#-])\d+(?:\.\d+)?(?![\w,.]*\w)")
 _NOT_PROSE = re.compile(
-    r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|<[^>]*>|\]\([^)]*\)|https?://\S+|^#+ .*$", re.S | re.M
+    r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|<[^>]*>|\]\([^)]*\)|https?://\S+|^#+ [^\n]*$", re.S | re.M
 )
 
 

@@ -1,12 +1,7 @@
 """The built site in a real browser: headless Chromium, light and dark, wide and narrow."""
 
-import functools
-import http.server
 import re
-import threading
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,8 +11,9 @@ needs.extra("playwright", "test")
 needs.extra("axe_playwright_python", "test")
 
 from axe_playwright_python.sync_playwright import Axe  # noqa: E402 - after the checks for optional packages
-from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402
+from playwright.sync_api import Browser  # noqa: E402
 
+from tests.browser.window import Visit  # noqa: E402
 from tools.check_site import pages  # noqa: E402
 
 pytestmark = pytest.mark.browser
@@ -25,65 +21,6 @@ ROOT = Path(__file__).parents[2]
 PAGES = [*pages(ROOT / "_toc.yml"), "search"]
 LESSON = "notebooks/01_gpu_cost_modeling"
 VIEWS = [(width, scheme) for width in (390, 1400) for scheme in ("light", "dark")]
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-
-
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-class _Server(http.server.ThreadingHTTPServer):
-    request_queue_size = 128  # a page asks for more at once than the five that may wait by default
-
-
-@pytest.fixture(scope="module")
-def address(site: Path) -> Iterator[str]:
-    with _Server(("127.0.0.1", 0), functools.partial(_Quiet, directory=site)) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = needs.program("chromium", "google-chrome", install="apt-get install chromium")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
-class Visit:
-    """A browser window that takes down what goes wrong in it."""
-
-    def __init__(self, browser: Browser, address: str, width: int = 1400, scheme: str = "light") -> None:
-        self.address = address
-        self.context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
-        self.page: Page = self.context.new_page()
-        self.wrong: list[str] = []
-        self.page.on("console", lambda m: self.wrong.append(f"console: {m.text}") if m.type == "error" else None)
-        self.page.on("pageerror", lambda e: self.wrong.append(f"script: {e}"))
-        self.page.on("requestfailed", lambda r: self.wrong.append(f"failed: {r.url} {r.failure}"))
-        self.page.on("response", lambda r: self.wrong.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
-        self.page.on("request", lambda r: None if self._own(r.url) else self.wrong.append(f"third party: {r.url}"))
-
-    def _own(self, url: str) -> bool:
-        return url.startswith((self.address, "data:", "blob:"))
-
-    def open(self, name: str) -> Page:
-        self.page.goto(f"{self.address}/{name}.html", wait_until="load")
-        self.page.wait_for_timeout(100)
-        return self.page
-
-
-@pytest.fixture
-def visit(browser: Browser, address: str) -> Iterator[Visit]:
-    window = Visit(browser, address)
-    yield window
-    window.context.close()
 
 
 @pytest.mark.parametrize("name", PAGES)

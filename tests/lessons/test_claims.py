@@ -28,7 +28,7 @@ def test_found_text_is_filled_from_the_values() -> None:
 @pytest.mark.parametrize("entry", claims(), ids=lambda entry: entry.id)
 def test_rows_are_complete(entry: Claim) -> None:
     assert all([entry.text, entry.claimed, entry.why, entry.found])
-    assert entry.section in {f"S{number}" for number in range(1, 12)}
+    assert entry.section in {f"S{number}" for number in range(12)}
     assert entry.lesson in {f"{number:02d}" for number in range(1, 11)}
     # Every number that the lesson computes is shown, and every number shown is computed.
     for position in range(len(entry.values)):
@@ -45,6 +45,19 @@ def test_a_claim_needs_a_computed_value_or_a_source() -> None:
         row(values=())
     with pytest.raises(UnknownNameError, match="unknown verdict 'true'"):
         row(verdict="true")
+
+
+def test_how_a_value_was_obtained_is_said() -> None:
+    assert row().obtained == "computed"
+    assert row(values=(), found="2", source_url="https://example.org").obtained == "read"
+    assert row(obtained="measured").obtained == "measured"
+    with pytest.raises(UnknownNameError, match="unknown obtained 'guessed'"):
+        row(obtained="guessed")
+
+
+def test_anchors_are_unlike() -> None:
+    assert row(id="S2.on_demand").anchor == "claim-s2-on-demand"
+    assert len({entry.anchor for entry in claims()}) == len(claims())
 
 
 def test_agreeing_values_print_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
