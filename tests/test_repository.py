@@ -59,7 +59,22 @@ def test_ci_calls_the_test_command_of_the_readme() -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["help", "setup", "book", "serve", "test", "lint", "lab", "bench", "lesson", "clean"]
+    "target",
+    [
+        "help",
+        "setup",
+        "book",
+        "student",
+        "instructor",
+        "colab",
+        "serve",
+        "test",
+        "lint",
+        "lab",
+        "bench",
+        "lesson",
+        "clean",
+    ],
 )
 def test_make_targets_exist_and_say_what_they_do(target: str) -> None:
     assert re.search(rf"^{target}:.*## \w", (ROOT / "Makefile").read_text(), re.M)

@@ -1,7 +1,8 @@
 """Make ``costlab/lessons/exercises.toml`` from the solution notebooks: ``python -m tools.exercises``.
 
 A solution notebook's cells call ``solve(...)`` with the answer, with the wrong answers that readers typically give and
-a hint for each, and with texts for the reader. The file made holds digests of the answers only.
+a hint for each, and with texts for the reader. The file made holds digests of the answers, and what is told to whoever
+is right sealed with the answer.
 """
 
 import json
@@ -9,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from costlab.lessons.exercises import digests_of
+from costlab.lessons.exercises import digests_of, seal
 
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "costlab" / "lessons" / "exercises.toml"
@@ -56,12 +57,16 @@ class Exercises:
 
     def toml(self) -> str:
         """The collected exercises as they are shipped."""
-        lines = ["# Made by `make exercises` from the solution notebooks. Digests of answers, not the answers.", ""]
+        lines = [
+            "# Made by `make exercises` from the solution notebooks: digests of answers, and texts sealed with them.",
+            "",
+        ]
         for exercise, row in sorted(self.solved.items(), key=lambda item: [int(part) for part in item[0].split(".")]):
             own = _own_digests(exercise, row["answer"], row["probes"])
             lines += [f'["{exercise}"]', f"digests = {json.dumps(own)}"]
             lines += [f"probes = {json.dumps(row['probes'])}"] if row["probes"] else []
-            lines += [f"right = {json.dumps(row['right'])}", f"hint = {json.dumps(row['hint'])}"]
+            sealed = seal(exercise, row["answer"], row["right"], row["probes"])
+            lines += [f"right = {json.dumps(sealed)}", f"hint = {json.dumps(row['hint'])}"]
             seen = [own]
             for hint, wrong in row["mistakes"].items():
                 digests = _own_digests(exercise, wrong, row["probes"])

@@ -7,6 +7,7 @@ python -m tools.notebooks new 02_quantization
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
@@ -15,6 +16,14 @@ from costlab.lessons.lint import setup_source
 
 ROOT = Path(__file__).parents[1]
 SKELETON = Path(__file__).parent / "skeleton.ipynb"
+
+#: Of every notebook: its kernel, and what makes Colab offer a GPU.
+METADATA: dict[str, Any] = {
+    "accelerator": "GPU",
+    "colab": {"gpuType": "T4", "provenance": []},
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
 
 
 def run(path: Path) -> None:
@@ -27,8 +36,7 @@ def run(path: Path) -> None:
         NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": empty}}).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # wall-clock times, different at every run
-    notebook.metadata.kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    notebook.metadata.language_info = {"name": "python"}
+    notebook.metadata.update(METADATA)
     nbformat.write(notebook, path)
 
 

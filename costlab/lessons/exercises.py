@@ -1,11 +1,12 @@
 """Self-checks of exercises.
 
-The package holds digests of the right answers, not the answers, so that reading it spoils nothing. They are made from
-the solution notebooks by ``make exercises``.
+The package holds digests of the right answers, not the answers, and what it tells whoever is right is sealed with the
+answer itself, so that reading it spoils nothing. Both are made from the solution notebooks by ``make exercises``.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import math
 import tomllib
@@ -16,7 +17,7 @@ from importlib.resources import files
 from numbers import Real
 from typing import Any, Final
 
-__all__ = ["Checked", "check", "digests_of"]
+__all__ = ["Checked", "check", "digests_of", "seal"]
 
 #: Numbers that differ by less than about this share count as equal, so that rounding an answer does no harm.
 TOLERANCE: Final = 0.005
@@ -73,11 +74,16 @@ def check(exercise: str, answer: object = ...) -> Checked:
     try:
         if _open(answer) or (probes and callable(answer) and _open(answer(*probes[0]))):
             return Checked("unanswered", f"Exercise {exercise} is not answered yet.")
-        found = digests_of(exercise, answer, probes)
+        forms = _forms(answer, probes)
     except Exception as error:
         return Checked("wrong", f"Exercise {exercise}: this cannot be checked: {type(error).__name__}: {error}")
+    found = _digests(exercise, forms)
     if _agree(found, row["digests"]):
-        return Checked("right", f"Exercise {exercise}: right. {row['right']}")
+        places = [part.index(accepted) for part, accepted in zip(found, row["digests"], strict=True)]
+        text = _mix(
+            base64.b64decode(row["right"]), exercise, [form[at] for form, at in zip(forms, places, strict=True)]
+        )
+        return Checked("right", f"Exercise {exercise}: right. {text.decode()}")
     for mistake in row.get("mistakes", ()):
         if _agree(found, mistake["digests"]):
             return Checked("wrong", f"Exercise {exercise}: not yet. {mistake['hint']}")
@@ -110,6 +116,43 @@ def digests_of(exercise: str, answer: object, probes: Sequence[Sequence[Any]] | 
     TypeError
         If the answer is none of these.
     """
+    return _digests(exercise, _forms(answer, probes))
+
+
+def seal(exercise: str, answer: object, text: str, probes: Sequence[Sequence[Any]] | None = None) -> str:
+    """A text that only the answer opens: what is told to whoever is right often says the answer.
+
+    Parameters
+    ----------
+    exercise : str
+        Number of the exercise.
+    answer : number, str, bool, sequence of these, or function
+        As for `digests_of`.
+    text : str
+        What to seal.
+    probes : sequence of argument lists, optional
+        As for `digests_of`.
+
+    Returns
+    -------
+    str
+        In Base64.
+    """
+    return base64.b64encode(_mix(text.encode(), exercise, [form[0] for form in _forms(answer, probes)])).decode()
+
+
+def _mix(text: bytes, exercise: str, forms: Sequence[str]) -> bytes:
+    """The text, or the sealed text, exclusive or with a stream made of the answer: twice gives it back."""
+    stream = hashlib.shake_256(f"costlab {exercise} opened by {'|'.join(forms)}".encode()).digest(len(text))
+    return bytes(one ^ other for one, other in zip(text, stream, strict=True))
+
+
+def _digests(exercise: str, forms: Sequence[Sequence[str]]) -> list[list[str]]:
+    return [[_digest(exercise, index, near) for near in part] for index, part in enumerate(forms)]
+
+
+def _forms(answer: object, probes: Sequence[Sequence[Any]] | None) -> list[list[str]]:
+    """The canonical form of each part of an answer, followed by the neighbouring ones."""
     parts: Sequence[object]
     if probes is not None:
         if not callable(answer):
@@ -120,7 +163,7 @@ def digests_of(exercise: str, answer: object, probes: Sequence[Sequence[Any]] | 
         parts = answer
     else:
         parts = [answer]
-    return [[_digest(exercise, index, near) for near in _canonical(part)] for index, part in enumerate(parts)]
+    return [_canonical(part) for part in parts]
 
 
 def _digest(exercise: str, index: int, canonical: str) -> str:

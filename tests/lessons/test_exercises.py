@@ -5,15 +5,7 @@ import pytest
 
 from costlab.lessons import check
 from costlab.lessons.exercises import _exercises, digests_of
-from tests import needs
-from tools.exercises import TARGET, Exercises, collect
-
-
-@pytest.fixture(scope="module")
-def solutions() -> Exercises:
-    for module, extra in (("sklearn", "router"), ("onnxruntime", "semantic"), ("tokenizers", "semantic")):
-        needs.extra(module, extra)  # the solutions of all lessons run, and some train models
-    return collect()
+from tools.exercises import TARGET, Exercises
 
 
 def test_shipped_checks_are_made_from_the_solutions(solutions: Exercises) -> None:
@@ -38,6 +30,25 @@ def test_typical_mistakes_get_their_own_hint(solutions: Exercises, exercise: str
         result = check(exercise, wrong)
         assert result.status == "wrong"
         assert hint in result.message
+
+
+@pytest.mark.parametrize("exercise", _exercises())
+def test_an_answer_without_a_known_mistake_gets_the_general_hint(solutions: Exercises, exercise: str) -> None:
+    solved = solutions.solved[exercise]
+    wrong: object = (lambda *_: "no answer") if solved["probes"] else "no answer"
+    assert solved["hint"]
+    assert check(exercise, wrong).message.endswith(solved["hint"])
+
+
+@pytest.mark.parametrize("exercise", _exercises())
+def test_only_the_answer_opens_what_is_told_to_whoever_is_right(solutions: Exercises, exercise: str) -> None:
+    solved = solutions.solved[exercise]
+    assert solved["right"]
+    assert check(exercise, solved["answer"]).message.endswith(f"right. {solved['right']}")
+    assert solved["right"] not in TARGET.read_text()
+    if isinstance(solved["answer"], float):  # a rounded answer falls into a neighbouring cell now and then
+        for near in (0.998, 0.999, 1.001, 1.002):
+            assert check(exercise, near * solved["answer"]).message.endswith(solved["right"])
 
 
 def test_package_holds_digests_not_answers(solutions: Exercises) -> None:
