@@ -9,7 +9,7 @@ import typer
 from costlab import recordings
 from costlab.cli.shared import Folder, JsonFlag, Record, bench, print_json, say_recorded, whole
 
-__all__ = ["bench_device", "bench_semantic", "bench_tiers", "bench_traffic"]
+__all__ = ["bench_device", "bench_semantic", "bench_support", "bench_tiers", "bench_traffic"]
 
 
 @bench.command("device")
@@ -118,6 +118,24 @@ def bench_tiers(
                 floor = f"{row['quality_floor_fraction']:.0%} {whose}"
                 made = f"made in {row['found']} of {row['splits']}, broken on the other half in {row['broken']}"
                 typer.echo(f"{row['data']:<10} promise   {floor}: {made}")
+    if record:
+        _save(result, folder)
+
+
+@bench.command("support")
+def bench_support(record: Record = False, folder: Folder = None, as_json: JsonFlag = False) -> None:
+    """What three tiers answer to the support questions, for the capstone's replay (needs the model)."""
+    from costlab.capstone import measure_support
+
+    result = measure_support()
+    if as_json:
+        print_json(asdict(result))
+    else:
+        intents = {row["part"]: row["intent"] for row in result.rows if row["what"] == "questions"}
+        for row in result.rows:
+            if row["what"] == "tier":
+                right = sum(a == b for a, b in zip(row["answer"], intents[row["part"]], strict=True))
+                typer.echo(f"{row['part']:<12} {row['tier']:<9} {right} right of {len(row['answer'])}")
     if record:
         _save(result, folder)
 
