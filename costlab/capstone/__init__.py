@@ -3,6 +3,7 @@
 from costlab.capstone.company import BUDGET_USD_PER_MONTH, ENDPOINTS, Endpoint, endpoint
 from costlab.capstone.fleets import FleetBill, gpu_rates_usd_per_hour
 from costlab.capstone.log import RequestLog, request_log
+from costlab.capstone.memo import memo
 from costlab.capstone.plan import Api, Cache, Cascade, Fleet, Guard, Own, Plan, Route
 from costlab.capstone.quality import model_qualities, model_quality
 from costlab.capstone.score import TODAY, EndpointScore, Score, score
@@ -31,6 +32,7 @@ __all__ = [
     "gpu_rates_usd_per_hour",
     "gpu_table",
     "measure_support",
+    "memo",
     "model_qualities",
     "model_quality",
     "request_log",

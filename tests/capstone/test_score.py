@@ -18,6 +18,7 @@ from costlab.capstone import (
     RequestLog,
     Route,
     Score,
+    memo,
     request_log,
     score,
 )
@@ -157,3 +158,12 @@ def test_a_smaller_log_has_a_smaller_budget() -> None:
     assert found.budget_usd_per_month == pytest.approx(BUDGET_USD_PER_MONTH / 50)
     assert not found.passed
     assert score(TODAY, request_log(requests=20_000), budget_usd_per_month=1e9).budget_usd_per_month == 1e9
+
+
+def test_the_memo_carries_the_figures_and_leaves_the_judgement_open(today: Score) -> None:
+    text = memo(today)
+    assert f"From {today.usd_per_month:,.0f} to {today.usd_per_month:,.0f} USD a month, 0% less" in text
+    assert "Not ready: it breaks a limit" in text
+    assert all(violation in text for violation in today.violations)
+    assert text.count("…") == 7
+    assert "a100s: 8 GPUs at most" in text
