@@ -29,7 +29,7 @@ def memo(score: Score) -> str:
     gpus = [f"{name}: {max(bill.gpus_per_hour)} GPUs at most" for name, bill in score.fleets.items()]
     return "\n".join(
         [
-            "# Decision memo: the bill for AI",
+            "**Decision memo: the bill for AI**",
             "",
             f"**Proposal.** From {score.today_usd_per_month:,.0f} to {score.usd_per_month:,.0f} USD a month, "
             f"{score.saving_fraction:.0%} less; {score.budget_usd_per_month:,.0f} are allowed. {state}",

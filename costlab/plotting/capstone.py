@@ -32,7 +32,7 @@ def plot_plans(scores: Mapping[str, Score], *, ax: Axes | None = None) -> Axes:
     ax : matplotlib Axes, optional
         Where to draw; by default on a new figure.
     """
-    ax = new_axes(ax, 6.4, 0.9 + 0.55 * len(scores))
+    ax = new_axes(ax, 5.0, 1.3 + 0.5 * len(scores))
     most = max(score.usd_per_month for score in scores.values())
     order = list(next(iter(scores.values())).parts_usd)
     shown = [name for name in order if any(score.parts_usd[name] >= THIN * most for score in scores.values())]
@@ -55,5 +55,5 @@ def plot_plans(scores: Mapping[str, Score], *, ax: Axes | None = None) -> Axes:
     ax.set(xlabel="USD a month", xlim=(0, 1.14 * most))
     ax.xaxis.set_major_formatter(lambda value, _: short(value))
     ax.grid(axis="y", visible=False)
-    ax.legend(frameon=False, fontsize=SMALL, ncols=4, loc="lower left", bbox_to_anchor=(-0.05, 1.0))
+    ax.legend(frameon=False, fontsize=SMALL, ncols=3, loc="lower left", bbox_to_anchor=(-0.05, 1.0))
     return ax
