@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from costlab import checks
 from costlab.cache.embedding import PackagedMiniLm, RememberingEmbedder
 from costlab.datasets import support_queries
 from costlab.devices import find_device, library_versions
 from costlab.errors import RecordingError
 from costlab.query_tiers import LabelledQueries, fit_tiers, tier_outcomes
 from costlab.recordings import Recording, find_recording
-from costlab.router import Prediction
+from costlab.router import Outcomes, Prediction
 from costlab.tier_study import as_good_as_last
 
 if TYPE_CHECKING:
@@ -22,13 +23,17 @@ if TYPE_CHECKING:
 
 __all__ = ["RecordedTiers", "measure_answers", "recorded_tiers"]
 
+PARTS: Final = ("calibration", "test")
+
 
 @dataclass(frozen=True, slots=True)
 class RecordedTiers:
-    """The answers of tiers to the test part of the support queries.
+    """The answers of tiers to a part of the support queries.
 
     Attributes
     ----------
+    part : {'calibration', 'test'}
+        Which. The tiers have learned from neither; their temperatures and the thresholds were chosen on the first.
     answers : mapping of str to mapping
         For each tier, cheapest first, the :class:`costlab.router.Prediction` for each query's id: the intent that it
         chose, and how sure it was.
@@ -39,13 +44,28 @@ class RecordedTiers:
         ISO date.
     """
 
+    part: str
     answers: Mapping[str, Mapping[str, Prediction]]
     min_confidence: tuple[float, ...]
     recorded_on: str
 
+    def outcomes(self, usd_per_request: Mapping[str, float]) -> Outcomes:
+        """The table on which cascades are played, its rows in the order of the queries.
+
+        Parameters
+        ----------
+        usd_per_request : mapping of str to float
+            What trying a tier costs, in USD; the tiers named here, in this order.
+        """
+        asked = support_queries().split(self.part)
+        said = [[self.answers[tier][query.id] for tier in usd_per_request] for query in asked]
+        right = [[one.answer == query.intent for one in row] for query, row in zip(asked, said, strict=True)]
+        sure = [[one.confidence for one in row] for row in said]
+        return Outcomes.of_prices(tuple(usd_per_request), right, sure, list(usd_per_request.values()))
+
 
 def measure_answers(embedder: Embedder | None = None) -> Recording:
-    """What each tier answers to the test queries, and the thresholds of a cascade of them.
+    """What each tier answers to queries that it has not learned from, and the thresholds of a cascade of them.
 
     Parameters
     ----------
@@ -55,28 +75,30 @@ def measure_answers(embedder: Embedder | None = None) -> Recording:
     Returns
     -------
     Recording
-        A row for each tier with ids, intents and confidences in one order, separated by spaces; and a last one with
-        the thresholds.
+        For each part a row per tier with ids, intents and confidences in one order, separated by spaces; and a last
+        row with the thresholds.
     """
     model: Embedder = RememberingEmbedder(PackagedMiniLm() if embedder is None else embedder)
     device, support = find_device("cpu"), support_queries()
     learned, calibration = (LabelledQueries.of(support.split(part)) for part in ("train", "calibration"))
-    test = support.split("test")
     models = fit_tiers(learned, model)
     for one in models.values():
         one.fit_temperature(calibration.texts, calibration.labels)
     rows: list[dict[str, Any]] = []
-    for name, tier in models.items():
-        said = tier.predict_all([query.text for query in test])
-        rows.append(
-            {
-                "what": "answers",
-                "tier": name,
-                "queries": " ".join(query.id for query in test),
-                "intents": " ".join(one.answer for one in said),
-                "confidences": " ".join(f"{one.confidence:.4f}" for one in said),
-            }
-        )
+    for part in PARTS:
+        asked = support.split(part)
+        for name, tier in models.items():
+            said = tier.predict_all([query.text for query in asked])
+            rows.append(
+                {
+                    "what": "answers",
+                    "part": part,
+                    "tier": name,
+                    "queries": " ".join(query.id for query in asked),
+                    "intents": " ".join(one.answer for one in said),
+                    "confidences": " ".join(f"{one.confidence:.4f}" for one in said),
+                }
+            )
     point = as_good_as_last(tier_outcomes(models, calibration))
     rows.append({"what": "cascade", "thresholds": list(point.thresholds)})
     return Recording(
@@ -93,11 +115,18 @@ def measure_answers(embedder: Embedder | None = None) -> Recording:
 
 
 @cache
-def recorded_tiers() -> RecordedTiers:
+def recorded_tiers(part: str = "test") -> RecordedTiers:
     """The recording that the package ships.
+
+    Parameters
+    ----------
+    part : {'calibration', 'test'}
+        Of the support queries.
 
     Raises
     ------
+    UnknownNameError
+        If there is no such part.
     RecordingError
         If it is missing or cannot be trusted.
 
@@ -109,12 +138,14 @@ def recorded_tiers() -> RecordedTiers:
     >>> {name: len(said) for name, said in tiers.answers.items()}
     {'words': 936, 'vectors': 936, 'ensemble': 936}
     """
+    checks.one_of("part", part, PARTS)
     recording = find_recording("answers", "cpu")
     if recording is None:
         raise RecordingError("the recording answers-cpu.json is missing from the package")
     *tiers, cascade = recording.rows
     return RecordedTiers(
-        answers={row["tier"]: _predictions(row) for row in tiers},
+        part=part,
+        answers={row["tier"]: _predictions(row) for row in tiers if row["part"] == part},
         min_confidence=tuple(cascade["thresholds"]),
         recorded_on=recording.recorded_on,
     )

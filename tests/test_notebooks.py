@@ -77,9 +77,9 @@ def test_skeleton_makes_a_lesson_that_runs(tmp_path: Path) -> None:
     needs.extra("nbclient", "test")
     from tools.notebooks import new, run
 
-    path = new("10_capstone", tmp_path)
-    with pytest.raises(SystemExit, match=r"10_capstone\.ipynb exists"):
-        new("10_capstone", tmp_path)
+    path = new("11_next", tmp_path)
+    with pytest.raises(SystemExit, match=r"11_next\.ipynb exists"):
+        new("11_next", tmp_path)
     run(path)
     problems = lint_notebook(path)
     # What is left to do is to write the lesson: more cells and exercises. No rule about form is broken.

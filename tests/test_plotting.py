@@ -11,6 +11,7 @@ from costlab.build_vs_buy import Endpoint, cost_curve, migration_plan
 from costlab.cache.economics import CacheCosts, ZipfTraffic, lru_cache, net_saving
 from costlab.cache.threshold import Lookup, evaluate_threshold
 from costlab.calculator import best_commitment, spot_job
+from costlab.capstone import TODAY, request_log, score
 from costlab.catalog import current_gpu_prices
 from costlab.errors import InvalidValueError
 from costlab.monitoring.alerts import Timeline
@@ -70,6 +71,7 @@ OUTCOMES = cost_quality_curve(TABLE), baselines(TABLE)
 TRIED = {"found": True, "kept": True, "quality_fraction": 0.6}
 PLAYED = simulate_outcomes(TABLE, [0.5], 100)
 
+COMPANY = score(TODAY, request_log(requests=1000))
 SAID = {"refund": 0.7, "invoice": 0.3}
 BILLS = {"buy": (0.0, 0.01), "build": (100.0, 0.001)}
 FIGURES: dict[str, tuple[Callable[..., Any], str]] = {
@@ -128,6 +130,7 @@ FIGURES: dict[str, tuple[Callable[..., Any], str]] = {
     "soft_targets": (lambda **k: plotting.plot_soft_targets({"T = 1": SAID, "T = 4": SAID}, **k), "%"),
     "label_curve": (lambda **k: plotting.plot_label_curve({"a": {10: 0.2, 20: 0.4}}, {"b": 0.3}, **k), "%"),
     "bill": (lambda **k: plotting.plot_bill(BILLS, least_requests=1, most_requests=1e6, **k), "USD"),
+    "plans": (lambda **k: plotting.plot_plans({"today": COMPANY}, **k), "USD a month"),
     "ranges": (lambda **k: plotting.plot_ranges({"a": (-5, 1, 20)}, {"a": 3}, **k), "USD a month"),
 }
 
@@ -326,3 +329,14 @@ def test_what_was_measured_now_is_a_ring_around_what_was_recorded() -> None:
     assert list(ax.lines[-1].get_ydata()) == [1]
     with pytest.raises(InvalidValueError, match="live must be of labels, soft, got 'argmax'"):
         plotting.plot_arms({"labels": [0.2, 0.3], "soft": [0.4, 0.5]}, live={"argmax": [0.4]})
+
+
+def test_a_plan_is_a_bar_as_long_as_its_bill_and_thin_parts_are_drawn_together() -> None:
+    ax = plotting.plot_plans({"today": COMPANY})
+    bars: Any = ax.patches
+    legend: Any = ax.get_legend()
+    assert sum(bar.get_width() for bar in bars) == pytest.approx(COMPANY.usd_per_month)
+    names = [text.get_text() for text in legend.get_texts()]
+    assert "other" in names
+    assert "search" not in names  # nothing is paid for its calls
+    assert "budget 40" in names

@@ -9,7 +9,7 @@ import pytest
 from costlab import recordings, tier_answers
 from costlab.cli import main
 from costlab.datasets import support_queries
-from costlab.errors import RecordingError
+from costlab.errors import RecordingError, UnknownNameError
 from costlab.tier_answers import recorded_tiers
 from tests import needs
 from tests.letters import Letters
@@ -25,8 +25,20 @@ def test_the_answers_are_as_often_right_as_was_measured_for_lesson_7() -> None:
     for name, said in recorded.answers.items():
         assert said.keys() == {query.id for query in queries}
         assert sum(said[query.id].answer == query.intent for query in queries) / len(queries) == measured[name]
+    table = recorded.outcomes({"words": 1, "ensemble": 2})
+    assert table.tiers == ("words", "ensemble")
+    assert table.correct.mean(axis=0).tolist() == [measured["words"], measured["ensemble"]]
     (cascade,) = (row for row in rows if row["what"] == "cascade")
     assert recorded.min_confidence == pytest.approx(cascade["thresholds"], abs=1e-4)
+
+
+def test_thresholds_are_chosen_on_other_queries_than_those_that_are_played() -> None:
+    chosen, played = recorded_tiers("calibration"), recorded_tiers()
+    assert chosen.min_confidence == played.min_confidence
+    assert len(chosen.answers["words"]) == 933
+    assert not chosen.answers["words"].keys() & played.answers["words"].keys()
+    with pytest.raises(UnknownNameError, match="unknown part 'train'"):
+        recorded_tiers("train")
 
 
 def test_a_package_without_the_recording_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +68,8 @@ def test_bench_records_what_the_demo_reads(
     out, err = capsys.readouterr()
     assert (ended.value.code, err) == (0, "recorded in answers-cpu.json\n")
     asked = len(Few().split("test"))
-    assert out.count(f"answered {asked} queries") == 3
+    assert out.count(f"answered {asked} queries of the test part") == 3
+    assert out.count(f"answered {len(Few().split('calibration'))} queries of the calibration part") == 3
     recording = recordings.load(tmp_path / "answers-cpu.json")
     monkeypatch.setattr(tier_answers, "find_recording", lambda *_: recording)
     found = recorded_tiers.__wrapped__()

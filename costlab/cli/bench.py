@@ -128,7 +128,7 @@ def bench_answers(
     folder: Folder = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """What three tiers answer to each support query, for `costlab demo` (needs the model)."""
+    """What three tiers answer to each support query, for `costlab demo` and the capstone (needs the model)."""
     from costlab.tier_answers import measure_answers
 
     result = measure_answers()
@@ -136,7 +136,8 @@ def bench_answers(
         print_json(asdict(result))
     else:
         for row in result.rows[:-1]:
-            typer.echo(f"{row['tier']:<9} answered {len(row['queries'].split()):,} queries")
+            asked = f"{len(row['queries'].split()):,} queries of the {row['part']} part"
+            typer.echo(f"{row['tier']:<9} answered {asked}")
         typer.echo(f"kept above a confidence of {' and '.join(f'{one:.3f}' for one in result.rows[-1]['thresholds'])}")
     if record:
         _save(result, folder)

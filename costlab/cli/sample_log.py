@@ -14,8 +14,11 @@ __all__ = ["sample_log"]
 
 @app.command("sample-log")
 def sample_log(
+    context: typer.Context,
     out: Annotated[Path, typer.Argument(help="The file to write: .csv or .parquet.")],
-    requests: Annotated[int, typer.Option(parser=whole, metavar="N", help="Rows.")] = 100_000,
+    requests: Annotated[
+        int | None, typer.Option(parser=whole, metavar="N", help="Rows; 100,000, or a million for the capstone.")
+    ] = None,
     days: Annotated[int, typer.Option(parser=whole, metavar="N", help="Days covered.")] = 7,
     tenants: Annotated[int, typer.Option(parser=whole, metavar="N", help="Teams that share the service.")] = 8,
     unpriced_fraction: Annotated[
@@ -26,7 +29,13 @@ def sample_log(
         Path | None, typer.Option(metavar="FILE", help="Write GPU hours too: .csv or .parquet.")
     ] = None,
     gpus: Annotated[int, typer.Option(parser=whole, metavar="N", help="GPUs in that file.")] = 4,
-    seed: Annotated[int, typer.Option(parser=whole, metavar="N", help="The same seed gives the same log.")] = 0,
+    capstone: Annotated[
+        bool,
+        typer.Option("--capstone", help="The capstone's company instead: its day and, with --gpu-hours, its GPUs."),
+    ] = False,
+    seed: Annotated[
+        int | None, typer.Option(parser=whole, metavar="N", help="The same seed gives the same log; 0, or 10.")
+    ] = None,
 ) -> None:
     """A made-up log of four tiers, busy afternoons and unequal tenants, to try `costlab report` on."""
     import numpy as np
@@ -34,17 +43,42 @@ def sample_log(
     from costlab import checks
     from costlab.monitoring import sample
 
-    checks.whole("seed", seed)
     for path in (out, gpu_hours):
         if path is not None and path.suffix not in (".csv", ".parquet"):
             raise InvalidValueError("a file to write", "one that ends in .csv or .parquet", path.name)
-    rng = np.random.default_rng(seed)
+    if capstone:
+        _capstone(context, out, gpu_hours, requests, seed)
+        return
+    rng = np.random.default_rng(0 if seed is None else checks.whole("seed", seed))
     log = sample.sample_log(
-        rng, requests, days=days, tenants=tenants, unpriced_fraction=unpriced_fraction, runaway=runaway
+        rng,
+        100_000 if requests is None else requests,
+        days=days,
+        tenants=tenants,
+        unpriced_fraction=unpriced_fraction,
+        runaway=runaway,
     )
     _write(log, out)
     if gpu_hours is not None:
         _write(sample.sample_gpu_hours(rng, days=days, gpus=gpus), gpu_hours)
+
+
+def _capstone(
+    context: typer.Context, out: Path, gpu_hours: Path | None, requests: int | None, seed: int | None
+) -> None:
+    """The day of the capstone's company. It is what it is: only its size and its seed can be chosen."""
+    from costlab import capstone
+
+    for name in ("days", "tenants", "unpriced_fraction", "runaway", "gpus"):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name != "DEFAULT":
+            option = "--" + name.replace("_", "-")
+            raise InvalidValueError("--capstone", f"given without {option}", f"both, and {option} is part of its story")
+    given = {key: value for key, value in {"requests": requests, "seed": seed}.items() if value is not None}
+    log = capstone.request_log(**given)
+    _write(capstone.request_table(log), out)
+    if gpu_hours is not None:
+        _write(capstone.gpu_table(log), gpu_hours)
 
 
 def _write(table: object, path: Path) -> None:

@@ -11,6 +11,7 @@ from costlab.plotting.build_vs_buy import (
     plot_tornado,
 )
 from costlab.plotting.caching import plot_cache_size, plot_net_saving, plot_similarities, plot_threshold
+from costlab.plotting.capstone import plot_plans
 from costlab.plotting.compression import plot_arms, plot_floors, plot_quality_cost, plot_speed_bits
 from costlab.plotting.distillation import plot_bill, plot_label_curve, plot_soft_targets
 from costlab.plotting.gpu import (
@@ -56,6 +57,7 @@ __all__ = [
     "plot_overshoot",
     "plot_panel",
     "plot_payback",
+    "plot_plans",
     "plot_predictions",
     "plot_price_comparison",
     "plot_price_spread",

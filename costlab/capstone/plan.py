@@ -1,0 +1,208 @@
+"""A plan: for each endpoint who answers and what is cached, which GPUs are rented, and who stops a runaway."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from costlab import checks
+from costlab.capstone.company import ENDPOINTS, SUPPORT_USD_PER_REQUEST
+from costlab.capstone.quality import model_quality
+from costlab.catalog import api_price, gpu
+from costlab.errors import InvalidValueError
+
+__all__ = ["Api", "Cache", "Cascade", "Fleet", "Guard", "Own", "Plan", "Route"]
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """Served by a model that is paid per token.
+
+    Attributes
+    ----------
+    model : str
+        Name, as in the catalogue.
+    batch : bool
+        Through the provider's batch interface: at half the price, within 24 hours.
+    stable_prefix : bool
+        What is the same in all requests comes first in each, so that the provider reads it from its prompt cache and
+        bills it as such.
+    """
+
+    model: str
+    batch: bool = False
+    stable_prefix: bool = False
+
+    def __post_init__(self) -> None:
+        api_price(self.model)
+        model_quality(self.model)
+        if self.batch and self.stable_prefix:
+            raise InvalidValueError("stable_prefix", "False for a batch: discounts do not add up here", True)
+
+
+@dataclass(frozen=True, slots=True)
+class Cascade:
+    """Support questions through tiers, cheapest first.
+
+    Attributes
+    ----------
+    tiers : tuple of str
+        Some of ``words``, ``vectors`` and ``ensemble``, in the order in which they are tried.
+    thresholds : tuple of float, length tiers - 1
+        An answer is kept when its confidence is greater; the last tier always answers.
+    """
+
+    tiers: tuple[str, ...] = tuple(SUPPORT_USD_PER_REQUEST)
+    thresholds: tuple[float, ...] = (1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if not self.tiers or len(set(self.tiers)) < len(self.tiers):
+            raise InvalidValueError("tiers", "at least one, each once", self.tiers)
+        for tier in self.tiers:
+            checks.one_of("tier", tier, SUPPORT_USD_PER_REQUEST)
+        if len(self.thresholds) != len(self.tiers) - 1:
+            raise InvalidValueError("thresholds", f"{len(self.tiers) - 1} numbers", self.thresholds)
+        for threshold in self.thresholds:
+            checks.finite("thresholds", threshold)
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """Served by a model on GPUs of one's own.
+
+    Attributes
+    ----------
+    fleet : str
+        Name of one of the plan's fleets.
+    """
+
+    fleet: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """Answers to the very same text kept, the least recently used dropped first.
+
+    Attributes
+    ----------
+    entries : int
+        How many answers, >= 1.
+    """
+
+    entries: int
+
+    def __post_init__(self) -> None:
+        checks.whole("entries", self.entries, at_least=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How an endpoint is served.
+
+    Attributes
+    ----------
+    serve : Api, Cascade or Own
+        Who answers.
+    cache : Cache or None
+        What is asked first.
+    """
+
+    serve: Api | Cascade | Own
+    cache: Cache | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """GPUs with one model on them, as many in each hour as its requests need.
+
+    Attributes
+    ----------
+    model : str
+        ``Llama-3.1-8B`` or ``Llama-3.1-70B``.
+    gpu : str
+        As in the catalogue.
+    weights : str
+        ``bf16``, ``fp8``, ``int8`` or ``int4``, where a source says what it costs in quality.
+    gpus_per_replica : int
+        Over how many GPUs the model is spread, >= 1.
+    reserved : int
+        GPUs reserved for a year: paid in every hour, used or not, at a lower price.
+    always_on : int
+        GPUs that are not given back, whatever is asked, reserved ones among them.
+    spot : bool
+        Whether those beyond `reserved` are spot machines, which may be taken away at two minutes' notice, instead of
+        on demand by the hour.
+    """
+
+    model: str
+    gpu: str
+    weights: str = "bf16"
+    gpus_per_replica: int = 1
+    reserved: int = 0
+    always_on: int = 0
+    spot: bool = False
+
+    def __post_init__(self) -> None:
+        model_quality(self.model, self.weights)
+        gpu(self.gpu)
+        checks.whole("gpus_per_replica", self.gpus_per_replica, at_least=1)
+        checks.whole("reserved", self.reserved)
+        checks.whole("always_on", self.always_on)
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Limits on what may be spent on API calls and tiers in a day.
+
+    Attributes
+    ----------
+    client_usd_per_day : float or None
+        Of any one client; what it asks beyond is refused until midnight.
+    total_usd_per_day : float or None
+        Of all together; beyond it everybody is refused.
+    """
+
+    client_usd_per_day: float | None = None
+    total_usd_per_day: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("client_usd_per_day", "total_usd_per_day"):
+            if getattr(self, name) is not None:
+                checks.non_negative(name, getattr(self, name))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the company is to do.
+
+    Attributes
+    ----------
+    routes : mapping of str to Route
+        By endpoint; all of them.
+    fleets : mapping of str to Fleet
+        By a name of your choice. A fleet that no route uses is paid for all the same where it never gives GPUs back.
+    guard : Guard
+        By default nobody is stopped.
+
+    Raises
+    ------
+    InvalidValueError
+        If an endpoint is missing, or cannot be served like that.
+    UnknownNameError
+        If an endpoint or a fleet is unknown.
+    """
+
+    routes: Mapping[str, Route] = field(hash=False)
+    fleets: Mapping[str, Fleet] = field(default_factory=dict, hash=False)
+    guard: Guard = Guard()
+
+    def __post_init__(self) -> None:
+        names = [one.name for one in ENDPOINTS]
+        for name in self.routes:
+            checks.one_of("endpoint", name, names)
+        if missing := [name for name in names if name not in self.routes]:
+            raise InvalidValueError("routes", "one for every endpoint", f"none for {', '.join(missing)}")
+        for name, route in self.routes.items():
+            if isinstance(route.serve, Cascade) != (name == "support"):
+                wanted = "a Cascade, whose answers were measured" if name == "support" else "an Api or Own"
+                raise InvalidValueError(f"routes[{name!r}].serve", wanted, route.serve)
+            if isinstance(route.serve, Own):
+                checks.one_of("fleet", route.serve.fleet, self.fleets)

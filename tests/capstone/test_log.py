@@ -1,0 +1,85 @@
+"""The company's day: what is in it, and that it is the same for everybody."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from costlab.capstone import ENDPOINTS, RequestLog, request_log, support_outcomes
+from costlab.capstone.company import CACHE_STORE, REQUESTS, RUNAWAY_CLIENT
+from costlab.capstone.log import QUESTIONS
+from costlab.catalog import store_price
+from costlab.errors import InvalidValueError
+
+
+@pytest.fixture(scope="module")
+def log() -> RequestLog:
+    return request_log()
+
+
+def test_an_ordinary_day_has_a_million_requests_and_every_endpoint_its_own(log: RequestLog) -> None:
+    assert sum(one.requests for one in ENDPOINTS) == REQUESTS == int((~log.runaway).sum())
+    for one in ENDPOINTS:
+        assert int((~log.runaway[log.of(one.name)]).sum()) == one.requests
+        assert sum(one.clients.values()) == pytest.approx(1.0)
+        assert np.median(log.input_tokens[log.of(one.name)][~log.runaway[log.of(one.name)]]) == pytest.approx(
+            one.input_tokens + one.prefix_tokens, rel=0.02
+        )
+
+
+def test_requests_come_in_the_order_of_time_within_the_day(log: RequestLog) -> None:
+    assert (np.diff(log.time_s) >= 0).all()
+    assert 0 <= log.time_s[0] < log.time_s[-1] < 86_400
+
+
+def test_the_runaway_client_begins_at_two_in_the_afternoon_and_drags_its_history_along(log: RequestLog) -> None:
+    assert {log.clients[code] for code in np.unique(log.client[log.runaway])} == {RUNAWAY_CLIENT}
+    assert log.time_s[log.runaway].min() >= 14 * 3600
+    assert log.input_tokens[log.runaway].min() > 40_000
+    hourly = np.bincount((log.time_s[log.runaway] // 3600).astype(int), minlength=24)[14:]
+    assert hourly == pytest.approx([7200] * 10, rel=0.05)
+
+
+def test_a_busy_hour_has_twice_the_mean_and_texts_are_written_by_night(log: RequestLog) -> None:
+    tags = np.bincount((log.time_s[log.of("tags")] // 3600).astype(int), minlength=24)
+    assert tags.max() / tags.mean() == pytest.approx(2.0, rel=0.02)
+    assert log.time_s[log.of("texts")].max() < 6 * 3600
+
+
+def test_what_nobody_else_may_be_told_has_no_text(log: RequestLog) -> None:
+    for one in ENDPOINTS:
+        shared = (log.text[log.of(one.name)] >= 0)[~log.runaway[log.of(one.name)]].mean()
+        assert shared == pytest.approx(one.repeated_fraction, abs=0.01)
+    support = log.of("support")
+    told = log.text[support] >= 0
+    assert (log.text[support][told] == log.question[support][told]).all()
+
+
+def test_popular_texts_follow_zipfs_law(log: RequestLog) -> None:
+    search = log.text[log.of("search")]
+    counts = np.bincount(search[search >= 0])
+    assert counts[0] / counts[9] == pytest.approx(10, rel=0.1)
+
+
+def test_the_same_seed_gives_the_same_day_and_another_a_different_one() -> None:
+    def digest(seed: int) -> str:
+        log = request_log(seed, requests=5000)
+        return hashlib.sha256(log.time_s.tobytes() + log.input_tokens.tobytes() + log.text.tobytes()).hexdigest()
+
+    assert digest(10) == digest(10) != digest(11)
+
+
+@pytest.mark.parametrize("wrong", [{"seed": -1}, {"seed": 1.5}, {"requests": 999}, {"requests": 1e6}])
+def test_a_seed_or_a_size_that_makes_no_sense_is_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(InvalidValueError, match="must be a whole number"):
+        request_log(**wrong)
+
+
+def test_thresholds_are_chosen_on_questions_that_are_not_in_the_log() -> None:
+    chosen, asked = support_outcomes("calibration"), support_outcomes("test")
+    assert len(asked) == QUESTIONS != len(chosen)
+    assert chosen.tiers == asked.tiers == ("words", "vectors", "ensemble")
+
+
+def test_the_store_of_the_cache_is_in_the_catalogue() -> None:
+    assert store_price(CACHE_STORE).usd_per_million_kb > 0

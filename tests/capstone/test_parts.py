@@ -1,0 +1,115 @@
+"""Cache, guard and fleets of the replay, each against the real thing or by hand."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from costlab.cache.replay import lru_replay
+from costlab.calculator import best_commitment
+from costlab.capstone import TODAY, Fleet, FleetBill, Guard, endpoint, fleets, gpu_rates_usd_per_hour, request_log
+from costlab.capstone.fleets import Demand, fleet_bill
+from costlab.capstone.guard import admitted
+from costlab.capstone.replay import cache_hits
+from costlab.capstone.score import fleet_bills
+from costlab.errors import PriceNotFoundError
+from costlab.monitoring.budget import BudgetExceeded, BudgetGuard, BudgetPolicy, MemoryBudgetStore
+
+
+@given(st.lists(st.integers(0, 30), max_size=300), st.integers(1, 40))
+def test_the_cache_hits_as_often_as_the_exact_lru_replay(texts: list[int], entries: int) -> None:
+    keys = np.array(texts, dtype=np.int64)
+    assert cache_hits(keys, entries).sum() == lru_replay([keys], entries).hits
+
+
+def test_what_may_not_be_shared_is_neither_found_nor_kept() -> None:
+    assert cache_hits(np.array([-1, -1, 3, -1, 3]), 1).tolist() == [False, False, False, False, True]
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=60), st.integers(1, 60))
+def test_a_limit_admits_what_the_budget_guard_admits_until_it_first_refuses(cents: list[int], limit: int) -> None:
+    usd = np.array(cents) / 100
+    policy = BudgetPolicy(daily_soft_usd=limit / 100, daily_hard_usd=limit / 100, monthly_usd=1000)
+    guard = BudgetGuard(policy, MemoryBudgetStore(), clock=lambda: 1_800_000_000.0)
+
+    def admits(amount: float) -> bool:
+        try:
+            with guard.reserve(amount) as reservation:
+                reservation.settle(amount)
+        except BudgetExceeded:
+            return False
+        return True
+
+    real = [admits(amount) for amount in usd.tolist()]
+    first_refused = real.index(False) if False in real else len(real)
+    ours = admitted(Guard(total_usd_per_day=limit / 100), np.zeros(len(usd), dtype=int), usd).tolist()
+    assert ours == [place < first_refused for place in range(len(real))]
+
+
+def test_one_clients_limit_stops_nobody_else() -> None:
+    client, usd = np.array([0, 1] * 50), np.ones(100)
+    usd[client == 0] = 100.0
+    may = admitted(Guard(client_usd_per_day=60.0), client, usd)
+    assert not may[client == 0].any()
+    assert may[client == 1].all()
+
+
+def test_a_common_limit_is_used_up_by_whoever_asks_most() -> None:
+    client, usd = np.array([0, 1] * 50), np.where(np.arange(100) % 2 == 0, 99.0, 1.0)
+    may = admitted(Guard(total_usd_per_day=500.0), client, usd)
+    assert may[:10].all()
+    assert not may[10:].any()
+
+
+def bill(fleet: Fleet, per_hour: Sequence[int], name: str = "search") -> FleetBill:
+    return fleet_bill(fleet, [Demand(endpoint(name), tuple(per_hour), 240.0, 37.0)])
+
+
+def test_a_fleet_follows_the_hours_and_has_a_spare_replica_only_while_it_serves() -> None:
+    day = bill(Fleet("Llama-3.1-8B", "A10G", "int8"), [0] * 12 + [50_000] * 12)
+    rate = day.requests_per_s["search"]
+    serving = int(np.ceil(50_000 / 3600 / rate / 0.7))
+    assert day.gpus_per_hour == day.needed_per_hour == (0,) * 12 + (serving + 1,) * 12
+    assert day.usd_per_day == pytest.approx((serving + 1) * 12 * gpu_rates_usd_per_hour("A10G")["on_demand"])
+    assert day.utilization_fraction == pytest.approx(50_000 / 3600 / rate / (serving + 1))
+
+
+@pytest.mark.parametrize("reserved", range(6))
+def test_a_reservation_costs_what_lesson_1_says(reserved: int) -> None:
+    per_hour = [10_000] * 10 + [60_000] * 14
+    needed = bill(Fleet("Llama-3.1-8B", "A10G", "int8"), per_hour).needed_per_hour
+    rates = gpu_rates_usd_per_hour("A10G")
+    day = bill(Fleet("Llama-3.1-8B", "A10G", "int8", reserved=reserved), per_hour)
+    expected = best_commitment(needed, rates["on_demand"], rates["reserved"], gpus=reserved)
+    assert day.usd_per_day == pytest.approx(expected.usd)
+
+
+def test_spot_is_cheaper_than_on_demand_by_less_than_its_price_says() -> None:
+    per_hour = [60_000] * 6 + [0] * 18
+    rates = gpu_rates_usd_per_hour("A10G")
+    plain = bill(Fleet("Llama-3.1-8B", "A10G", "int8"), per_hour, "texts")
+    spot = bill(Fleet("Llama-3.1-8B", "A10G", "int8", spot=True), per_hour, "texts")
+    assert rates["spot"] / rates["on_demand"] < spot.usd_per_day / plain.usd_per_day < 1
+
+
+def test_what_does_not_fit_says_why_and_serves_nothing() -> None:
+    day = bill(Fleet("Llama-3.1-70B", "T4"), [100] * 24)
+    assert day.gpus_per_hour == (0,) * 24
+    assert "search: no Llama-3.1-70B in bf16 on T4: the weights take" in day.reasons[0]
+
+
+def test_a_gpu_that_nobody_offers_as_spot_is_an_error_not_a_present(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleets, "current_gpu_prices", lambda snapshot: ())
+    with pytest.raises(PriceNotFoundError, match="no spot price of an A10G at AWS"):
+        bill(Fleet("Llama-3.1-8B", "A10G", "int8", spot=True), [100] * 24)
+    assert bill(Fleet("Llama-3.1-8B", "A10G", "int8"), [100] * 24).usd_per_day > 0
+
+
+def test_the_companys_eight_gpus_have_next_to_nothing_to_do() -> None:
+    day = fleet_bills(TODAY, request_log())["a100s"]
+    assert day.gpus_per_hour == (8,) * 24
+    assert max(day.needed_per_hour) == 2
+    assert 0.01 < day.utilization_fraction < 0.02

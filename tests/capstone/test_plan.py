@@ -1,0 +1,83 @@
+"""What a plan may say, and what it is told when it may not."""
+
+from typing import Any
+
+import pytest
+
+from costlab.capstone import (
+    TODAY,
+    Api,
+    Cache,
+    Cascade,
+    Fleet,
+    Guard,
+    Own,
+    Plan,
+    Route,
+    endpoint,
+    model_qualities,
+    model_quality,
+    support_outcomes,
+)
+from costlab.catalog import api_price
+from costlab.errors import InvalidValueError, UnknownNameError
+from costlab.serving import model_spec
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Api("gpt-4p"), "unknown"),
+        (lambda: Api("claude-haiku-4-5"), "unknown model"),
+        (lambda: Api("gpt-4.1", batch=True, stable_prefix=True), "discounts do not add up"),
+        (lambda: Cascade(("word", "ensemble"), (0.5,)), "unknown tier 'word'; did you mean 'words'"),
+        (lambda: Cascade(("words", "words"), (0.5,)), "each once"),
+        (lambda: Cascade(), None),
+        (lambda: Cascade(thresholds=(0.5,)), "thresholds must be 2 numbers"),
+        (lambda: Cascade(thresholds=(0.5, float("nan"))), "thresholds must be a finite number"),
+        (lambda: Cache(0), "entries must be a whole number >= 1, got 0"),
+        (lambda: Fleet("Llama-3.1-8B", "A10"), "did you mean 'A10G'"),
+        (lambda: Fleet("Llama-3.1-70B", "H100", "int4"), "weights must be one of bf16, fp8 for Llama-3.1-70B"),
+        (lambda: Fleet("Llama-3.1-8B", "L4", reserved=-1), "reserved must be a whole number >= 0"),
+        (lambda: Guard(client_usd_per_day=-5), "client_usd_per_day must be"),
+        (lambda: endpoint("serch"), "unknown endpoint 'serch'; did you mean 'search'"),
+        (lambda: support_outcomes("train"), "unknown part 'train'"),
+    ],
+)
+def test_parts_of_a_plan_are_checked(make: Any, said: str | None) -> None:
+    if said is None:
+        make()
+        return
+    with pytest.raises((InvalidValueError, UnknownNameError), match=said):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"searches": Route(Api("gpt-4o"))}, "unknown endpoint 'searches'; did you mean 'search'"),
+        ({"support": Route(Api("gpt-4o"))}, "must be a Cascade, whose answers were measured"),
+        ({"tags": Route(Cascade())}, "must be an Api or Own"),
+        ({"tags": Route(Own("a100"))}, "unknown fleet 'a100'; did you mean 'a100s'"),
+    ],
+)
+def test_routes_fit_their_endpoints(changed: dict[str, Route], said: str) -> None:
+    with pytest.raises((InvalidValueError, UnknownNameError), match=said):
+        Plan(routes={**TODAY.routes, **changed}, fleets=TODAY.fleets)
+
+
+def test_every_endpoint_needs_a_route() -> None:
+    with pytest.raises(InvalidValueError, match="none for agents, tags"):
+        Plan(routes={name: TODAY.routes[name] for name in ("support", "texts", "search")}, fleets=TODAY.fleets)
+
+
+def test_every_model_with_a_quality_can_be_bought_or_run() -> None:
+    qualities = model_qualities()
+    assert list(qualities.values()) == sorted(qualities.values(), reverse=True)
+    for name in qualities:
+        assert model_spec(name).parameters if name.startswith("Llama") else api_price(name).input_usd_per_mtok
+
+
+def test_quantization_never_adds_quality_and_int4_costs_more_than_int8() -> None:
+    whole, int8, int4 = (model_quality("Llama-3.1-8B", weights) for weights in ("bf16", "int8", "int4"))
+    assert whole == model_quality("Llama-3.1-8B", "fp8") > int8 > int4

@@ -1,0 +1,169 @@
+"""What plans come to: today's bill, and why the easy plans fail."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from costlab.capstone import (
+    BUDGET_USD_PER_MONTH,
+    TODAY,
+    Api,
+    Cache,
+    Cascade,
+    Fleet,
+    Guard,
+    Own,
+    Plan,
+    RequestLog,
+    Route,
+    Score,
+    memo,
+    request_log,
+    score,
+)
+from costlab.capstone.company import DAYS_PER_MONTH, PEOPLE_USD_PER_MONTH
+from costlab.catalog import api_price
+
+
+@pytest.fixture(scope="module")
+def log() -> RequestLog:
+    return request_log()
+
+
+@pytest.fixture(scope="module")
+def today(log: RequestLog) -> Score:
+    return score(TODAY, log)
+
+
+def changed(routes: Mapping[str, Route], plan: Plan = TODAY) -> Plan:
+    """A plan with some routes replaced, and without the fleets that are no longer used."""
+    merged = {**plan.routes, **routes}
+    used = {route.serve.fleet for route in merged.values() if isinstance(route.serve, Own)}
+    fleets = {name: fleet for name, fleet in plan.fleets.items() if name in used}
+    return Plan(merged, fleets, plan.guard)
+
+
+def kinds(found: Score) -> set[str]:
+    return {violation.split(":")[0] for violation in found.violations}
+
+
+def test_the_company_pays_about_120_thousand_dollars_a_month(today: Score) -> None:
+    assert today.usd_per_month == pytest.approx(120_000, rel=0.01)
+    assert today.usd_per_month == today.today_usd_per_month == pytest.approx(sum(today.parts_usd.values()))
+    assert kinds(today) == {"budget"}
+    assert today.saving_fraction == 0.0
+
+
+def test_a_month_of_tags_is_what_the_catalogue_says(log: RequestLog, today: Score) -> None:
+    price, rows = api_price("gpt-4o-mini"), log.of("tags")
+    usd = sum(price.usd(int(log.input_tokens[row]), int(log.output_tokens[row])) for row in rows[:1000].tolist())
+    usd *= log.input_tokens[rows].sum() / log.input_tokens[rows[:1000]].sum()
+    assert today.parts_usd["tags"] == pytest.approx(DAYS_PER_MONTH * float(usd), rel=0.01)
+    assert today.parts_usd["support"] == pytest.approx(DAYS_PER_MONTH * 50_000 * 0.03)
+
+
+def test_the_runaway_is_counted_once_a_month(log: RequestLog, today: Score) -> None:
+    day = (today.usd_per_month - today.parts_usd["people"] - today.parts_usd["runaway"]) / DAYS_PER_MONTH
+    assert today.runaway_day_usd == pytest.approx(day + today.parts_usd["runaway"])
+
+
+def test_the_same_plan_has_the_same_score_to_the_last_cent(log: RequestLog, today: Score) -> None:
+    assert score(TODAY) == today == score(TODAY, log)
+
+
+def test_the_cheapest_model_everywhere_breaks_floors_and_privacy(log: RequestLog) -> None:
+    nano = Route(Api("gpt-4.1-nano"))
+    routes = dict.fromkeys(("texts", "search", "agents", "tags"), nano)
+    found = score(changed(routes | {"support": Route(Cascade(("words",), ()))}), log)
+    assert found.saving_fraction > 0.9
+    assert kinds(found) == {"quality", "privacy"}
+    assert [v for v in found.violations if "tags" in v] == []
+
+
+def test_everything_on_gpus_of_ones_own_fails_on_quality(log: RequestLog) -> None:
+    own = {"big": Fleet("Llama-3.1-70B", "H100", "fp8", gpus_per_replica=2), **TODAY.fleets}
+    routes = {name: Route(Own("big")) for name in ("texts", "agents", "tags")}
+    found = score(Plan({**TODAY.routes, **routes}, own), log)
+    assert "quality: agents has 81.9%, the floor is 88.0%" in found.violations
+    assert found.parts_usd["people"] == 2 * PEOPLE_USD_PER_MONTH
+
+
+def test_one_limit_for_all_refuses_those_who_did_nothing(log: RequestLog) -> None:
+    found = score(replace(TODAY, guard=Guard(total_usd_per_day=4_000)), log)
+    assert found.parts_usd["runaway"] < 2_000
+    assert "guard" in kinds(found)
+    assert found.refused_fraction > 0.3
+
+
+def test_a_limit_for_each_client_stops_the_runaway_alone(log: RequestLog, today: Score) -> None:
+    found = score(replace(TODAY, guard=Guard(client_usd_per_day=800)), log)
+    assert found.refused_fraction < 0.001
+    assert found.parts_usd["runaway"] < 800 < today.parts_usd["runaway"]
+
+
+def test_too_tight_a_limit_saves_by_refusing(log: RequestLog) -> None:
+    found = score(replace(TODAY, guard=Guard(client_usd_per_day=100)), log)
+    assert found.saving_fraction > 0.5
+    assert "guard" in kinds(found)
+
+
+@pytest.mark.parametrize(
+    ("fleet", "broken"),
+    [
+        (Fleet("Llama-3.1-8B", "A10G", "int8"), set()),
+        (Fleet("Llama-3.1-8B", "A10G", "int4"), {"quality"}),
+        (Fleet("Llama-3.1-8B", "A10G", "int8", spot=True), {"spot"}),
+        (Fleet("Llama-3.1-8B", "L4"), {"capacity"}),
+    ],
+)
+def test_search_finds_its_own_traps(log: RequestLog, fleet: Fleet, broken: set[str]) -> None:
+    found = score(Plan({**TODAY.routes, "search": Route(Own("mine"))}, {"mine": fleet}), log)
+    assert kinds(found) - {"budget"} == broken
+
+
+def test_a_batch_is_half_the_price_and_too_late_for_people(log: RequestLog, today: Score) -> None:
+    found = score(changed({"texts": Route(Api("gpt-4o", batch=True)), "agents": Route(Api("gpt-4o", batch=True))}), log)
+    assert found.parts_usd["texts"] == pytest.approx(today.parts_usd["texts"] / 2)
+    assert kinds(found) == {"budget", "latency"}
+    assert any("agents takes 86,400.00 s, the limit is 20 s" in violation for violation in found.violations)
+
+
+def test_a_stable_prefix_is_billed_as_read_from_the_prompt_cache(log: RequestLog, today: Score) -> None:
+    found = score(changed({"agents": Route(Api("gpt-4o", stable_prefix=True))}), log)
+    price = api_price("gpt-4o")
+    assert price.input_usd_per_mtok is not None
+    assert price.cached_input_usd_per_mtok is not None
+    less = 4992 * (price.input_usd_per_mtok - price.cached_input_usd_per_mtok) / 1e6
+    assert today.parts_usd["agents"] - found.parts_usd["agents"] == pytest.approx(DAYS_PER_MONTH * 20_000 * less)
+
+
+def test_a_cache_in_front_of_gpus_saves_nothing_unless_a_gpu_goes(log: RequestLog, today: Score) -> None:
+    found = score(changed({"search": Route(Own("a100s"), Cache(100_000))}), log)
+    assert found.endpoints[2].hit_rate_fraction > 0.4
+    assert found.parts_usd["gpus"] == today.parts_usd["gpus"]
+    assert found.usd_per_month > today.usd_per_month
+
+
+def test_a_cached_answer_is_as_right_as_the_first_one(log: RequestLog, today: Score) -> None:
+    found = score(changed({"support": Route(Cascade(("ensemble",), ()), Cache(1000))}), log)
+    before, after = today.endpoints[0], found.endpoints[0]
+    assert after.quality_fraction == before.quality_fraction
+    assert after.hit_rate_fraction == pytest.approx(0.4, abs=0.02)
+    assert after.usd_per_month == pytest.approx(before.usd_per_month * (1 - after.hit_rate_fraction), rel=0.001)
+
+
+def test_a_smaller_log_has_a_smaller_budget() -> None:
+    found = score(TODAY, request_log(requests=20_000))
+    assert found.budget_usd_per_month == pytest.approx(BUDGET_USD_PER_MONTH / 50)
+    assert not found.passed
+    assert score(TODAY, request_log(requests=20_000), budget_usd_per_month=1e9).budget_usd_per_month == 1e9
+
+
+def test_the_memo_carries_the_figures_and_leaves_the_judgement_open(today: Score) -> None:
+    text = memo(today)
+    assert f"From {today.usd_per_month:,.0f} to {today.usd_per_month:,.0f} USD a month, 0% less" in text
+    assert "Not ready: it breaks a limit" in text
+    assert all(violation in text for violation in today.violations)
+    assert text.count("…") == 7
+    assert "a100s: 8 GPUs at most" in text
