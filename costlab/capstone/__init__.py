@@ -4,9 +4,10 @@ from costlab.capstone.company import BUDGET_USD_PER_MONTH, ENDPOINTS, Endpoint, 
 from costlab.capstone.fleets import FleetBill, gpu_rates_usd_per_hour
 from costlab.capstone.log import RequestLog, request_log
 from costlab.capstone.memo import memo
-from costlab.capstone.plan import Api, Cache, Cascade, Fleet, Guard, Own, Plan, Route
+from costlab.capstone.plan import TODAY, Api, Cache, Cascade, Fleet, Guard, Own, Plan, Route
 from costlab.capstone.quality import model_qualities, model_quality
-from costlab.capstone.score import TODAY, EndpointScore, Score, score
+from costlab.capstone.results import EndpointScore, Score
+from costlab.capstone.score import score
 from costlab.capstone.support import support_outcomes
 from costlab.capstone.tables import gpu_table, request_table
 

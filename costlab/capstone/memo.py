@@ -1,6 +1,6 @@
 """The one-page memo in which a plan is put before those who decide: figures filled in, judgement left to the writer."""
 
-from costlab.capstone.score import Score
+from costlab.capstone.results import Score
 
 __all__ = ["memo"]
 

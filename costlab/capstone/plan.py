@@ -9,7 +9,7 @@ from costlab.capstone.quality import model_quality
 from costlab.catalog import api_price, gpu
 from costlab.errors import InvalidValueError
 
-__all__ = ["Api", "Cache", "Cascade", "Fleet", "Guard", "Own", "Plan", "Route"]
+__all__ = ["TODAY", "Api", "Cache", "Cascade", "Fleet", "Guard", "Own", "Plan", "Route"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,3 +206,16 @@ class Plan:
                 raise InvalidValueError(f"routes[{name!r}].serve", wanted, route.serve)
             if isinstance(route.serve, Own):
                 checks.one_of("fleet", route.serve.fleet, self.fleets)
+
+
+#: What the company does: the largest model for questions, gpt-4o where nobody thought about it, eight large GPUs.
+TODAY = Plan(
+    routes={
+        "support": Route(Cascade(("ensemble",), ())),
+        "texts": Route(Api("gpt-4o")),
+        "search": Route(Own("a100s")),
+        "agents": Route(Api("gpt-4o")),
+        "tags": Route(Api("gpt-4o-mini")),
+    },
+    fleets={"a100s": Fleet("Llama-3.1-8B", "A100 80GB", always_on=8)},
+)

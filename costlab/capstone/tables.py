@@ -8,8 +8,9 @@ import numpy as np
 
 from costlab.capstone.company import ENDPOINTS, MAX_UTILIZATION_FRACTION
 from costlab.capstone.fleets import gpu_rates_usd_per_hour
+from costlab.capstone.plan import TODAY
 from costlab.capstone.replay import hits_of, replay
-from costlab.capstone.score import TODAY, fleet_bills
+from costlab.capstone.score import fleet_bills
 from costlab.events import PRIORITIES
 from costlab.extras import require
 from costlab.monitoring.sample import SAMPLE_START_S
