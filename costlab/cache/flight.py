@@ -49,11 +49,6 @@ class Flight:
         self._landing: Landing | None = None
         self._waiter: asyncio.Future[Landing | None] | None = None
 
-    @property
-    def landed(self) -> bool:
-        """Whether the outcome is known."""
-        return self._landing is not None
-
     def land(self, landing: Landing) -> None:
         """Tell everybody the outcome, those included who come later; only the first time counts."""
         if self._landing is None:
