@@ -179,9 +179,14 @@ def main(words: Sequence[str] | None = None) -> int:
         for lesson in asked.lessons:
             one = run_lesson(lesson, python)
             results.append(one)
+            # Each lesson meets a fresh runtime: the models that this one fetched are taken away again.
+            fetched = sorted(versions(python).keys() - after.keys())
+            if fetched:
+                _pip(python, "uninstall", "--yes", *fetched)
             state = f"STOPPED by {one.error}" if one.error else "ran"
             other = f"; cells that say something else: {', '.join(map(str, one.differing))}" if one.differing else ""
-            print(f"{one.lesson:<34} {state}, {one.cells} cells in {one.seconds:.0f} s{other}", flush=True)
+            fetches = f", fetched {', '.join(fetched)}" if fetched else ""
+            print(f"{one.lesson:<34} {state}, {one.cells} cells in {one.seconds:.0f} s{fetches}{other}", flush=True)
     for package in changed:
         print(f"the setup cell changes what the kernel has loaded: {package}")
     stopped = [one for one in results if one.error]
