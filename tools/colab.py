@@ -139,9 +139,12 @@ def differs(stored: Any, found: Any) -> bool:
 
 
 def _said(cell: Any) -> str:
-    """A cell's text, without the pictures, whose bytes differ between versions of matplotlib."""
+    """A cell's text, without pictures, whose bytes differ between versions of matplotlib, and what pip says."""
     texts = (output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs)
-    return re.sub(r"\s+", " ", re.sub(r"<Figure size [^>]*>", "", " ".join(texts))).strip()
+    said = re.sub(
+        r"^(WARNING: |Note: you may need to restart).*$|<Figure size [^>]*>", "", "\n".join(texts), flags=re.M
+    )
+    return re.sub(r"\s+", " ", said).strip()
 
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
