@@ -124,7 +124,9 @@ def run_lesson(path: Path, python: Path) -> Ran:
         client.owns_km = True  # so that the kernel ends with its lesson
         try:
             # %pip in a lesson must meet the environment's own pip, and no package may come from this checkout.
-            client.execute(env={**os.environ, "PYTHONPATH": "", "PYDEVD_DISABLE_FILE_VALIDATION": "1"})
+            client.execute(
+                env={**os.environ, "PYTHONPATH": "", "PYDEVD_DISABLE_FILE_VALIDATION": "1", "PIP_NO_COLOR": "1"}
+            )
         except CellExecutionError as stopped:
             error = f"{stopped.ename}: {stopped.evalue}"
     pairs = [(a, b) for a, b in zip(stored.cells, notebook.cells, strict=True) if a.cell_type == "code"]
