@@ -115,6 +115,9 @@ def run_lesson(path: Path, python: Path) -> Ran:
     """Run a lesson in an empty folder, with a kernel of that Python."""
     stored = nbformat.read(path, as_version=4)
     notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
     kernel = AsyncKernelManager()
     argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     kernel._kernel_spec = KernelSpec(argv=argv, display_name="Colab", language="python")
