@@ -68,6 +68,7 @@ lint: $(VENV)/test.stamp  ## Style, types, architecture, workflows, notebook rul
 	$(BIN)/python -m costlab.lessons.lint $(LESSONS)
 
 test: lint book $(VENV)/bare.stamp  ## Everything that CI checks
+	$(BIN)/python -m tools.instructor
 	COSTLAB_SITE=$(SITE) $(BIN)/pytest
 	$(BIN)/pytest --nbval -p no:warnings $(LESSONS) notebooks/solutions/*.ipynb
 	COSTLAB_BARE=1 $(VENV)/bare/bin/pytest -q -p no:cacheprovider -m 'not browser' tests

@@ -127,13 +127,14 @@ def test_lessons_stop_and_differ_and_are_told(tmp_path: Path) -> None:
 
     def cell(source: str, stored: str, **metadata: object) -> object:
         output = nbformat.v4.new_output("stream", name="stdout", text=stored)
-        return nbformat.v4.new_code_cell(source, outputs=[output], metadata=metadata)
+        return nbformat.v4.new_code_cell(source, outputs=[output], metadata=metadata, execution_count=1)
 
     same, other = cell("print('a')", "a\n"), cell("print('b')", "c\n")
     timed = cell("print('d')", "e\n", tags=["nbval-ignore-output"])
+    fetches = cell("print('Note: you may need to restart the kernel to use updated packages.\\nf')", "f\n")
     stops = cell("import os; assert os.listdir() == ['x'], 'the folder is empty'", "")
     path = tmp_path / "11_made.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(cells=[same, other, timed, stops]), path)
+    nbformat.write(nbformat.v4.new_notebook(cells=[same, other, timed, fetches, stops, cell("never run", "")]), path)
     ran = colab.run_lesson(path, Path(sys.executable))
-    assert (ran.lesson, ran.cells, ran.differing) == ("11_made.ipynb", 4, (2,))
+    assert (ran.lesson, ran.cells, ran.differing) == ("11_made.ipynb", 5, (2,))
     assert ran.error == "AssertionError: the folder is empty"

@@ -115,6 +115,9 @@ def run_lesson(path: Path, python: Path) -> Ran:
     """Run a lesson in an empty folder, with a kernel of that Python."""
     stored = nbformat.read(path, as_version=4)
     notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
     kernel = AsyncKernelManager()
     argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     kernel._kernel_spec = KernelSpec(argv=argv, display_name="Colab", language="python")
@@ -124,7 +127,9 @@ def run_lesson(path: Path, python: Path) -> Ran:
         client.owns_km = True  # so that the kernel ends with its lesson
         try:
             # %pip in a lesson must meet the environment's own pip, and no package may come from this checkout.
-            client.execute(env={**os.environ, "PYTHONPATH": "", "PYDEVD_DISABLE_FILE_VALIDATION": "1"})
+            client.execute(
+                env={**os.environ, "PYTHONPATH": "", "PYDEVD_DISABLE_FILE_VALIDATION": "1", "PIP_NO_COLOR": "1"}
+            )
         except CellExecutionError as stopped:
             error = f"{stopped.ename}: {stopped.evalue}"
     pairs = [(a, b) for a, b in zip(stored.cells, notebook.cells, strict=True) if a.cell_type == "code"]
@@ -139,9 +144,12 @@ def differs(stored: Any, found: Any) -> bool:
 
 
 def _said(cell: Any) -> str:
-    """A cell's text, without the pictures, whose bytes differ between versions of matplotlib."""
+    """A cell's text, without pictures, whose bytes differ between versions of matplotlib, and what pip says."""
     texts = (output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs)
-    return re.sub(r"\s+", " ", re.sub(r"<Figure size [^>]*>", "", " ".join(texts))).strip()
+    said = re.sub(
+        r"^(WARNING: |Note: you may need to restart).*$|<Figure size [^>]*>", "", "\n".join(texts), flags=re.M
+    )
+    return re.sub(r"\s+", " ", said).strip()
 
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
@@ -179,9 +187,14 @@ def main(words: Sequence[str] | None = None) -> int:
         for lesson in asked.lessons:
             one = run_lesson(lesson, python)
             results.append(one)
+            # Each lesson meets a fresh runtime: the models that this one fetched are taken away again.
+            fetched = sorted(versions(python).keys() - after.keys())
+            if fetched:
+                _pip(python, "uninstall", "--yes", *fetched)
             state = f"STOPPED by {one.error}" if one.error else "ran"
             other = f"; cells that say something else: {', '.join(map(str, one.differing))}" if one.differing else ""
-            print(f"{one.lesson:<34} {state}, {one.cells} cells in {one.seconds:.0f} s{other}", flush=True)
+            fetches = f", fetched {', '.join(fetched)}" if fetched else ""
+            print(f"{one.lesson:<34} {state}, {one.cells} cells in {one.seconds:.0f} s{fetches}{other}", flush=True)
     for package in changed:
         print(f"the setup cell changes what the kernel has loaded: {package}")
     stopped = [one for one in results if one.error]
