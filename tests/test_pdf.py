@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ OVER = """width => [...document.querySelectorAll("article :is(pre, img, table, s
 
 
 def plain(text: str | None) -> str:
-    return re.sub(r"\W+", "", text or "")
+    return re.sub(r"\W+", "", unicodedata.normalize("NFKC", text or ""))  # without ligatures
 
 
 @pytest.fixture(scope="module")
