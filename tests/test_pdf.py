@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from playwright.sync_api import sync_playwright  # noqa: E402 - after the checks
 from pypdf import PdfReader  # noqa: E402
 
 from tools.check_site import pages  # noqa: E402
-from tools.pdf import Chapter, book, chapters, first_sheets, make  # noqa: E402
+from tools.pdf import TITLE, Chapter, book, chapters, first_sheets, make  # noqa: E402
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[1]
@@ -28,7 +29,7 @@ OVER = """width => [...document.querySelectorAll("article :is(pre, img, table, s
 
 
 def plain(text: str | None) -> str:
-    return re.sub(r"\W+", "", text or "")
+    return re.sub(r"\W+", "", unicodedata.normalize("NFKC", text or ""))  # without ligatures
 
 
 @pytest.fixture(scope="module")
@@ -69,16 +70,20 @@ def test_every_chapter_begins_where_the_contents_say(printed: Path, made: list[C
     assert titles[-len(made) :] == [chapter.title for chapter in made]
     for chapter in made:
         sheet = sheets[chapter.name]
-        assert plain(chapter.title) in plain(reader.pages[sheet - 1].extract_text()), chapter.name
+        text = reader.pages[sheet - 1].extract_text()
+        assert plain(chapter.title) in plain(text), chapter.name
+        assert str(sheet) in text.split(), f"{chapter.name} begins on a sheet without its number"
         assert plain(f"{chapter.title} {sheet}") in contents, chapter.name
 
 
 @pytest.mark.slow
-def test_no_sheet_is_blank_and_each_has_its_number(printed: Path) -> None:
+def test_no_sheet_is_blank(printed: Path) -> None:
+    """Chromium writes letters nearly one by one, so a sheet with nothing but its footer has about as many pieces."""
+    footer = len(TITLE) + len("100")
     for number, sheet in enumerate(PdfReader(printed).pages, 1):
-        text = sheet.extract_text()
-        assert len(plain(text)) > 60 or sheet.images, f"sheet {number} is blank"
-        assert str(number) in text.split(), f"sheet {number} has no number"
+        contents = sheet.get_contents()
+        assert contents is not None
+        assert len(re.findall(rb"\bT[jJ]\b", contents.get_data())) > 2 * footer, f"sheet {number} is blank"
 
 
 def test_nothing_runs_off_the_paper(site: Path, made: list[Chapter], tmp_path: Path) -> None:

@@ -145,7 +145,6 @@ def _finish(pdf: Path, made: list[Chapter]) -> int:
         bookmark = bookmark.get("/Next") and bookmark["/Next"]
     for top, chapter in zip(tops[-len(made) :], made, strict=True):
         top[NameObject("/Title")] = TextStringObject(chapter.title)
-    writer.compress_identical_objects()
     writer.write(pdf)
     return len(writer.pages)
 

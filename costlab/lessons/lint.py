@@ -18,7 +18,16 @@ from typing import Any
 
 from costlab.lessons.claims import claims
 
-__all__ = ["lint_notebook", "main", "setup_source"]
+__all__ = [
+    "alt_text",
+    "is_plain_count",
+    "lint_notebook",
+    "main",
+    "plain_prose",
+    "prose_numbers",
+    "setup_source",
+    "shown_numbers",
+]
 
 Cell = dict[str, Any]
 
@@ -120,11 +129,12 @@ def _outputs(code: Sequence[Cell]) -> Iterator[str]:
         image = any("image/png" in output.get("data", {}) for output in cell["outputs"])
         if _draws(_source(cell)) and not image:
             yield f"{_named(cell)}: its stored figure is missing"
-        if image and len(_alt(cell)) < 20:
+        if image and len(alt_text(cell)) < 20:
             yield f"{_named(cell)}: its figure has no alt text (cell metadata mystnb.image.alt)"
 
 
-def _alt(cell: Cell) -> str:
+def alt_text(cell: Cell) -> str:
+    """What a code cell's figure is said to show; empty if nothing is said."""
     alt: str = cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "")
     return alt
 
@@ -148,8 +158,18 @@ def _should_print(source: str) -> bool:
     return ends_open or any(isinstance(call.func, ast.Name) and call.func.id in says for call in calls)
 
 
-def _prose(cells: Sequence[Cell], lesson: str) -> Iterator[str]:
-    """Numbers in prose and in alt texts that stand in no cell, no output and no row of the ledger."""
+def plain_prose(text: str) -> str:
+    """Markdown without its code, formulas, link addresses, tags and headings."""
+    return _NOT_PROSE.sub(" ", text)
+
+
+def prose_numbers(text: str) -> list[str]:
+    """Numbers as Markdown prose writes them, those of code, formulas and headings left out."""
+    return _NUMBER.findall(plain_prose(text))
+
+
+def shown_numbers(cells: Sequence[Cell], lesson: str) -> set[Decimal]:
+    """Every number that a lesson's code, its outputs or its rows of the ledger show, shares also as per cent."""
     shown = "\n".join(_source(cell) for cell in cells if cell["cell_type"] == "code")
     for cell in cells:
         for output in cell.get("outputs", ()):
@@ -157,18 +177,28 @@ def _prose(cells: Sequence[Cell], lesson: str) -> Iterator[str]:
             shown += "\n" + "\n".join("".join(data.get(kind, "")) for kind in ("stream", "text/plain", "text/html"))
     shown += "\n".join(f"{c.claimed} {c.found_text} {c.text} {c.why}" for c in claims(lesson))
     known = {_decimal(number) for number in re.findall(r"\d[\d,]*\.?\d*", shown)}
-    known |= {number * 100 for number in known}
+    return known | {number * 100 for number in known}
+
+
+def _prose(cells: Sequence[Cell], lesson: str) -> Iterator[str]:
+    """Numbers in prose and in alt texts that stand in no cell, no output and no row of the ledger."""
+    known = shown_numbers(cells, lesson)
     titles = "\n".join(_source(cell) for cell in cells if cell["cell_type"] == "markdown")
     known |= {_decimal(number) for number in re.findall(r"^#+ (\d+\.\d+) ", titles, re.M)}  # section 1.6 is a reference
     for cell in cells:
-        prose = _source(cell) if cell["cell_type"] == "markdown" else _alt(cell)
+        prose = _source(cell) if cell["cell_type"] == "markdown" else alt_text(cell)
         allowed = {_decimal(number) for number in cell["metadata"].get("costlab", {}).get("numbers", {})}
-        for number in _NUMBER.findall(_NOT_PROSE.sub(" ", prose)):
+        for number in prose_numbers(prose):
             value = _decimal(number)
-            if value in allowed or value in known or (value == int(value) and (value <= 12 or 1900 < value < 2100)):
+            if value in allowed or value in known or is_plain_count(value):
                 continue
             if not any(near.quantize(value) == value for near in known if near < 10**15):
                 yield f"the number {number} stands in no output, code or ledger row: {prose[:60]!r}"
+
+
+def is_plain_count(value: Decimal) -> bool:
+    """Whether a number is one that prose may count with, up to a dozen, or a year."""
+    return value == int(value) and (value <= 12 or 1900 < value < 2100)
 
 
 def _decimal(number: str) -> Decimal:

@@ -35,8 +35,8 @@ for (const type of ["paint", "largest-contentful-paint", "layout-shift"])
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_page_is_light(visit: Visit, name: str) -> None:
-    """Every byte that the page and all it loads have after unpacking, images far below included."""
+def test_page_is_light_and_waits_for_one_style_sheet(visit: Visit, name: str) -> None:
+    """Every byte counts that the page and all it loads have after unpacking, images far below included."""
     loaded: dict[str, int] = {}
 
     def weigh(request: Request) -> None:
@@ -48,18 +48,13 @@ def test_page_is_light(visit: Visit, name: str) -> None:
     page = visit.open(name)
     page.eval_on_selector_all("img", "images => images.forEach(image => { image.loading = 'eager' })")
     page.wait_for_load_state("networkidle")
-    assert any(url.endswith(".css") or ".css?" in url for url in loaded), "nothing but the text was weighed"
     images = page.eval_on_selector_all("article img", "images => images.map(image => image.currentSrc)")
     assert set(images) <= set(loaded), "an image was not weighed"
     assert sum(loaded.values()) < MOST_BYTES, sorted(loaded.items(), key=lambda one: -one[1])[:8]
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_nothing_is_waited_for_but_one_style_sheet(visit: Visit, name: str) -> None:
-    page = visit.open(name)
     entries = "performance.getEntriesByType('resource').filter(entry => entry.renderBlockingStatus === 'blocking')"
     blocking = page.evaluate(f"{entries}.map(entry => entry.name)")
     assert [url.split("?")[0].rsplit("/", 1)[1] for url in blocking] == ["book.css"]
+    assert set(blocking) <= set(loaded), "the style sheet was not weighed"
     unsized = page.eval_on_selector_all("img", "all => all.filter(one => !one.hasAttribute('width')).map(o => o.src)")
     assert unsized == []
 
