@@ -8,6 +8,7 @@ import typer
 from costlab.cli.shared import app, number, whole
 from costlab.errors import InvalidValueError
 from costlab.extras import require
+from costlab.whole_file import whole_file
 
 __all__ = ["sample_log"]
 
@@ -42,14 +43,16 @@ def sample_log(
     log = sample.sample_log(
         rng, requests, days=days, tenants=tenants, unpriced_fraction=unpriced_fraction, runaway=runaway
     )
+    hours = None if gpu_hours is None else sample.sample_gpu_hours(rng, days=days, gpus=gpus)
     _write(log, out)
     if gpu_hours is not None:
-        _write(sample.sample_gpu_hours(rng, days=days, gpus=gpus), gpu_hours)
+        _write(hours, gpu_hours)
 
 
 def _write(table: object, path: Path) -> None:
-    if path.suffix == ".csv":
-        require("pyarrow.csv", "usage").write_csv(table, path)
-    else:
-        require("pyarrow.parquet", "usage").write_table(table, path, compression="zstd")
+    with whole_file(path) as file:
+        if path.suffix == ".csv":
+            require("pyarrow.csv", "usage").write_csv(table, file)
+        else:
+            require("pyarrow.parquet", "usage").write_table(table, file, compression="zstd")
     typer.echo(f"wrote {path}", err=True)
