@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".github"
 LESSON = "notebooks/01_gpu_cost_modeling"
+#: The cell of its first figure.
+FIGURE = ".cell:has(.cell_output img)"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 PICTURES: Final = {
     "site.png": "The first page of the site: seven bills for the same eight GPUs",
-    "lesson.png": "A page of lesson 1: text, a code cell and its output, with the course's contents at the left",
+    "lesson.png": "Lesson 1 in the browser: a code cell, the figure that it draws, and the text that reads it",
     "demo.png": (
         "costlab demo in a terminal, in the afternoon of the played day: money spent beside the bill of the large "
         "model alone, right answers of both, which tier answered, and a client whose budget is used up"
@@ -82,15 +84,17 @@ def served(folder: Path) -> Iterator[str]:
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def shot(
-    browser: "Browser", name: str, *, url: str = "", html: str = "", width: int, height: int, part: str = ""
+    browser: "Browser", name: str, *, url: str = "", html: str = "", width: int, height: int, part: str = "", scroll_to: str = ""
 ) -> Path:
     """Take one picture, of the window or of a part of the page, with as few colours as it needs."""
     from PIL import Image
@@ -101,6 +105,12 @@ def shot(
         page.set_content(html)
     else:
         page.goto(url, wait_until="load")
+        page.wait_for_timeout(300)
+    if scroll_to:
+        page.evaluate(
+            "([to, above]) => scrollTo(0, document.querySelector(to).getBoundingClientRect().top - above)",
+            [scroll_to, 60],
+        )
         page.wait_for_timeout(300)
     data = page.locator(part).screenshot() if part else page.screenshot()
     window.close()
@@ -124,7 +134,7 @@ def main(site: Path) -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         made = [
             shot(browser, "site.png", url=f"{address}/book/intro.html", width=1200, height=760),
-            shot(browser, "lesson.png", url=f"{address}/{LESSON}.html", width=1200, height=900),
+            shot(browser, "lesson.png", url=f"{address}/{LESSON}.html", width=1200, height=900, scroll_to=FIGURE),
             shot(browser, "demo.png", html=terminal, width=1000, height=700, part="pre"),
             shot(browser, "demo-page.png", html=page, width=960, height=760),
         ]

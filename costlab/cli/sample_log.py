@@ -1,5 +1,6 @@
 """``costlab sample-log``: a made-up log to try the report on."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -39,20 +40,24 @@ def sample_log(
     for path in (out, gpu_hours):
         if path is not None and path.suffix not in (".csv", ".parquet"):
             raise InvalidValueError("a file to write", "one that ends in .csv or .parquet", path.name)
+    if gpu_hours is not None and gpu_hours.resolve() == out.resolve():
+        raise InvalidValueError("gpu_hours", "another file than that of the log", gpu_hours.name)
     rng = np.random.default_rng(seed)
-    log = sample.sample_log(
-        rng, requests, days=days, tenants=tenants, unpriced_fraction=unpriced_fraction, runaway=runaway
-    )
-    hours = None if gpu_hours is None else sample.sample_gpu_hours(rng, days=days, gpus=gpus)
-    _write(log, out)
-    if gpu_hours is not None:
-        _write(hours, gpu_hours)
+    # Both files are begun before anything is made, so that both are there in the end or neither.
+    with whole_file(out) as log_file, nullcontext() if gpu_hours is None else whole_file(gpu_hours) as hours_file:
+        log = sample.sample_log(
+            rng, requests, days=days, tenants=tenants, unpriced_fraction=unpriced_fraction, runaway=runaway
+        )
+        _write(log, log_file, out.suffix)
+        if hours_file is not None and gpu_hours is not None:
+            _write(sample.sample_gpu_hours(rng, days=days, gpus=gpus), hours_file, gpu_hours.suffix)
+    for path in (out, gpu_hours):
+        if path is not None:
+            typer.echo(f"wrote {path}", err=True)
 
 
-def _write(table: object, path: Path) -> None:
-    with whole_file(path) as file:
-        if path.suffix == ".csv":
-            require("pyarrow.csv", "usage").write_csv(table, file)
-        else:
-            require("pyarrow.parquet", "usage").write_table(table, file, compression="zstd")
-    typer.echo(f"wrote {path}", err=True)
+def _write(table: object, path: Path, kind: str) -> None:
+    if kind == ".csv":
+        require("pyarrow.csv", "usage").write_csv(table, path)
+    else:
+        require("pyarrow.parquet", "usage").write_table(table, path, compression="zstd")
