@@ -7,12 +7,14 @@ import platform
 import statistics
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from costlab import checks
 from costlab.errors import InvalidValueError
@@ -103,6 +105,18 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
+#: A terabyte, and matrices of 64 GB: beyond them no device has the memory, and nobody the patience.
+MOST_REPEATS: Final = 10_000
+MOST_COPY_MIB: Final = 2**20
+MOST_ROWS: Final = 2**17
+
+
+def _at_most(name: str, value: int, most: int) -> int:
+    if value > most:
+        raise InvalidValueError(name, f"at most {most}", value)
+    return value
+
+
 def measure_device(
     kind: str | None = None, *, repeats: int = 9, copy_mib: int | None = None, size: int | None = None
 ) -> Recording:
@@ -113,7 +127,7 @@ def measure_device(
     kind : {'cuda', 'cpu'}, optional
         Which device; by default the GPU if there is one.
     repeats : int
-        Timed repetitions of each measurement, after two that are not counted; at least 5.
+        Timed repetitions of each measurement, after two that are not counted, in 5..10,000.
     copy_mib : int, optional
         Size of the block copied, in MiB: by default 4096 on a GPU, far above its caches, and 256 on a CPU.
     size : int, optional
@@ -131,32 +145,36 @@ def measure_device(
         If torch is not installed.
     InvalidValueError
         If a number is outside its domain or the device is absent.
+    MemoryError
+        If the device has not so much memory.
 
     Notes
     -----
     Matrices hold normal random numbers from seed 0: zeros would run faster than real data. fp32 is multiplied in
     fp32 (no TF32).
     """
-    checks.whole("repeats", repeats, at_least=5)
+    _at_most("repeats", checks.whole("repeats", repeats, at_least=5), MOST_REPEATS)
     device = find_device(kind)
     on_gpu = device.kind == "cuda"
-    copy_bytes = checks.whole("copy_mib", _default(copy_mib, 4096 if on_gpu else 256), at_least=1) * 2**20
-    n = checks.whole("size", _default(size, 8192 if on_gpu else 1024), at_least=1)
+    mib = checks.whole("copy_mib", _default(copy_mib, 4096 if on_gpu else 256), at_least=1)
+    copy_bytes = _at_most("copy_mib", mib, MOST_COPY_MIB) * 2**20
+    n = _at_most("size", checks.whole("size", _default(size, 8192 if on_gpu else 1024), at_least=1), MOST_ROWS)
     torch = require("torch", "models")
     if on_gpu and not torch.cuda.is_available():
         raise InvalidValueError("device", "one that this torch can use (it was built without CUDA)", "cuda")
     torch.set_float32_matmul_precision("highest")
     generator = torch.Generator(device=device.kind).manual_seed(0)
 
-    block = torch.empty(copy_bytes, dtype=torch.uint8, device=device.kind).fill_(1)
-    copied = _timed_s(torch, on_gpu, partial(torch.empty_like(block).copy_, block), repeats)
-    rows = [_row("copy", "GB/s", [2 * copy_bytes / s / 1e9 for s in copied])]
-    del block
-    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        a, b = (torch.randn(n, n, generator=generator, device=device.kind).to(dtype) for _ in range(2))
-        product = torch.empty_like(a)
-        multiplied = _timed_s(torch, on_gpu, partial(torch.mm, a, b, out=product), repeats)
-        rows.append(_row(f"matmul {name}", "TFLOP/s", [2 * n**3 / s / 1e12 for s in multiplied]))
+    with _memory_errors():
+        block = torch.empty(copy_bytes, dtype=torch.uint8, device=device.kind).fill_(1)
+        copied = _timed_s(torch, on_gpu, partial(torch.empty_like(block).copy_, block), repeats)
+        rows = [_row("copy", "GB/s", [2 * copy_bytes / s / 1e9 for s in copied])]
+        del block
+        for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+            a, b = (torch.randn(n, n, generator=generator, device=device.kind).to(dtype) for _ in range(2))
+            product = torch.empty_like(a)
+            multiplied = _timed_s(torch, on_gpu, partial(torch.mm, a, b, out=product), repeats)
+            rows.append(_row(f"matmul {name}", "TFLOP/s", [2 * n**3 / s / 1e12 for s in multiplied]))
 
     options = f" --repeats {repeats} --copy-mib {copy_bytes // 2**20} --size {n}"
     return Recording(
@@ -170,6 +188,18 @@ def measure_device(
         repeats=repeats,
         rows=tuple(rows),
     )
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """Raises what torch says of too little memory as Python's own error, in one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        words = str(error)
+        if "allocate" in words or "out of memory" in words:
+            raise MemoryError(words.splitlines()[0]) from error
+        raise
 
 
 def _default(value: int | None, default: int) -> int:

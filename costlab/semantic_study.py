@@ -155,6 +155,8 @@ def measure_semantic(
     DatasetError
         If a published set can neither be found nor fetched.
     """
+    checks.whole("splits", splits, at_least=1)
+    checks.whole("seed", seed)
     model: Embedder = RememberingEmbedder(PackagedMiniLm() if embedder is None else embedder)
     device = find_device("cpu")
     rows: list[dict[str, Any]] = []

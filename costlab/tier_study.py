@@ -116,6 +116,8 @@ def measure_tiers(
     DatasetError
         If a published set can neither be found nor fetched.
     """
+    checks.whole("splits", splits, at_least=1)
+    checks.whole("seed", seed)
     model: Embedder = RememberingEmbedder(PackagedMiniLm() if embedder is None else embedder)
     device = find_device("cpu")
     support = support_queries()

@@ -31,7 +31,11 @@ def whole_file(path: Path) -> Iterator[Path]:
         yield path
         return
     goal = path.resolve()  # a link goes on pointing to what it points to
-    descriptor, name = tempfile.mkstemp(dir=goal.parent, prefix=f".{goal.name}-", suffix=".tmp")
+    try:
+        descriptor, name = tempfile.mkstemp(dir=goal.parent, prefix=f".{goal.name}-", suffix=".tmp")
+    except OSError as error:
+        # The reader knows nothing of the file beside theirs.
+        raise OSError(error.errno, error.strerror, str(path)) from None
     os.close(descriptor)
     temporary = Path(name)
     try:

@@ -3,8 +3,10 @@
 With ``--json`` each command prints one JSON object and nothing else. Errors take one line on stderr, exit status 2.
 """
 
+import io
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -57,6 +59,7 @@ def _root(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; an error costlab foresaw is one line on stderr and exit status 2."""
+    _mend_streams()
     try:
         status = app(args=arguments, prog_name="costlab", standalone_mode=False)
     except CostlabError as error:
@@ -70,9 +73,21 @@ def main(arguments: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        _fail(str(error))
+        _fail(" ".join(str(error).split()))
+    except MemoryError as error:
+        _fail(f"not enough memory: {' '.join(str(error).split())}" if str(error) else "not enough memory")
     else:
         sys.exit(status if isinstance(status, int) else 0)
+
+
+def _mend_streams() -> None:
+    """Where a terminal cannot show a letter, show a question mark; where a stream is closed, write to nowhere."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - open until the end
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _fail(message: str) -> None:

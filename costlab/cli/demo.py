@@ -22,7 +22,7 @@ from costlab.cli.shared import JsonFlag, app, print_json, print_table, whole
 if TYPE_CHECKING:
     from costlab.demo import DemoResult, Moment
 
-__all__ = ["demo"]
+__all__ = ["demo", "panel"]
 
 #: Where nobody sees a live display, a line stands for so many hours of the day.
 HOURS_A_LINE = 3
@@ -125,7 +125,7 @@ def _shown(quiet: bool) -> Iterator[Callable[[Moment], None]]:
 
             def draw(now: Moment) -> None:
                 if time.monotonic() - drawn_s[0] >= REDRAWN_S:
-                    live.update(_panel(now), refresh=True)
+                    live.update(panel(now), refresh=True)
                     drawn_s[0] = time.monotonic()
 
             yield draw
@@ -148,7 +148,14 @@ def _shown(quiet: bool) -> Iterator[Callable[[Moment], None]]:
     yield line
 
 
-def _panel(now: Moment) -> Any:
+def panel(now: Moment) -> Any:
+    """How the day stands, for a terminal.
+
+    Parameters
+    ----------
+    now : Moment
+        The moment to show.
+    """
     from rich.console import Group
     from rich.panel import Panel
     from rich.progress_bar import ProgressBar
@@ -156,9 +163,10 @@ def _panel(now: Moment) -> Any:
 
     from costlab.demo.page import clock
 
-    figures = Table.grid(padding=(0, 2))
+    figures = Table.grid(padding=(0, 1))
     figures.add_column(no_wrap=True, style="bold")
     figures.add_column(overflow="fold")
+    figures.add_row("", ProgressBar(total=now.total, completed=now.done, width=50))
     figures.add_row("time of day", f"{clock(now.time_s)}   {now.done:,} of {now.total:,} requests")
     figures.add_row("spent", f"[green]${now.here.usd:,.2f}[/]   all to large, no guard: ${now.baseline.usd:,.2f}")
     figures.add_row("right", f"{now.here.quality_fraction:.1%}   large alone: {now.baseline.quality_fraction:.1%}")
@@ -166,11 +174,10 @@ def _panel(now: Moment) -> Any:
         share = count / now.done if now.done else 0.0
         colour = "red" if name == "refused" else "cyan"
         figures.add_row(name, f"[{colour}]{'━' * round(30 * share)}[/] {share:.1%}")
-    levels = "  ".join(f"{name} [{COLOURS[level]}]{level}[/]" for name, level in now.levels.items())
+    levels = ", ".join(f"{name} [{COLOURS[level]}]{level}[/]" for name, level in now.levels.items())
     figures.add_row("budgets", levels)
-    bar = ProgressBar(total=now.total, completed=now.done, width=60)
     alerts = Text("\n".join(now.alerts[-3:]), style="yellow")
-    return Panel(Group(bar, figures, alerts), title="costlab demo: a service's day", expand=False)
+    return Panel(Group(figures, alerts), title="costlab demo: a service's day", expand=False)
 
 
 def _print(result: DemoResult) -> None:

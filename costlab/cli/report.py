@@ -7,11 +7,12 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from costlab.cli.shared import AsOf, JsonFlag, app, print_json, print_table
@@ -48,13 +49,37 @@ def report(
     as_json: JsonFlag = False,
 ) -> None:
     """What a log of requests cost: totals, unit costs, trend, waste, and the three largest savings."""
+    from costlab.monitoring.report import as_dict, report_html
+
+    columns = _mapping(column)
+    with nullcontext() if html is None else whole_file(html) as page:
+        found, opened = _read(log, gpu_hours, log_format, columns, cached_apart, gpu_bill_apart, as_of)
+        if page is not None:
+            page.write_text(report_html(found, log.name), encoding="utf-8")
+    if html is not None:
+        typer.echo(f"wrote {html}", err=True)
+    if as_json:
+        print_json({"log": log.name, "format": opened.format, **as_dict(found)})
+    else:
+        _print(found, log.name)
+
+
+def _read(
+    log: Path,
+    gpu_hours: Path | None,
+    log_format: str | None,
+    columns: dict[str, str] | None,
+    cached_apart: bool,
+    gpu_bill_apart: bool,
+    as_of: str | None,
+) -> tuple[Any, Any]:
+    """The report of a log, and the log."""
     from costlab.monitoring.importers import open_gpu_hours, open_log
     from costlab.monitoring.importers.files import one_line
-    from costlab.monitoring.report import as_dict, build_report, report_html
+    from costlab.monitoring.report import build_report
     from costlab.monitoring.report.build import STEPS
     from costlab.monitoring.usage import UsageError, fill_costs
 
-    columns = _mapping(column)
     opened = open_log(log, format=log_format, columns=columns, cached_apart=cached_apart)
     hours = None if gpu_hours is None else open_gpu_hours(gpu_hours)
     duckdb = require("duckdb", "usage")
@@ -80,14 +105,7 @@ def report(
             )
     except duckdb.Error as error:
         raise UsageError(f"{log.name}: {one_line(error)}") from error
-    if html is not None:
-        with whole_file(html) as page:
-            page.write_text(report_html(found, log.name), encoding="utf-8")
-        typer.echo(f"wrote {html}", err=True)
-    if as_json:
-        print_json({"log": log.name, "format": opened.format, **as_dict(found)})
-    else:
-        _print(found, log.name)
+    return found, opened
 
 
 def _mapping(pairs: list[str] | None) -> dict[str, str] | None:
@@ -150,7 +168,7 @@ def _print(found: Any, name: str) -> None:
         for heading in HEADINGS:
             table.add_column(heading, justify="right", overflow="fold")
         for one in groups[:10]:
-            table.add_row(one.key[0] or "(none)", *group_row(one, total))
+            table.add_row(escape(one.key[0]) or "(none)", *group_row(one, total))
         print_table(table)
         if len(groups) > 10:
             typer.echo(f"  and {len(groups) - 10:,} more, each cheaper")
@@ -163,7 +181,7 @@ def _print(found: Any, name: str) -> None:
         for gpu in found.gpus[:10]:
             busy = "unknown" if gpu.utilization_fraction is None else f"{gpu.utilization_fraction:.0%}"
             figures = (f"{gpu.hours:,.1f}", usd(gpu.cost_usd), busy, f"{gpu.idle_hours:,.1f}", usd(gpu.idle_cost_usd))
-            table.add_row(str(gpu.key[0]), *figures)
+            table.add_row(escape(str(gpu.key[0])), *figures)
         print_table(table)
     typer.echo("largest savings:" if found.savings else "no saving found that is worth a line")
     for number, one in enumerate(found.savings, 1):

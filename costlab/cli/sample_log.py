@@ -1,13 +1,17 @@
 """``costlab sample-log``: a made-up log to try the report on."""
 
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from costlab.cli.shared import app, number, whole
 from costlab.errors import InvalidValueError
 from costlab.extras import require
+from costlab.whole_file import whole_file
 
 __all__ = ["sample_log"]
 
@@ -46,27 +50,33 @@ def sample_log(
     for path in (out, gpu_hours):
         if path is not None and path.suffix not in (".csv", ".parquet"):
             raise InvalidValueError("a file to write", "one that ends in .csv or .parquet", path.name)
-    if capstone:
-        _capstone(context, out, gpu_hours, requests, seed)
-        return
-    rng = np.random.default_rng(0 if seed is None else checks.whole("seed", seed))
-    log = sample.sample_log(
-        rng,
-        100_000 if requests is None else requests,
-        days=days,
-        tenants=tenants,
-        unpriced_fraction=unpriced_fraction,
-        runaway=runaway,
-    )
-    _write(log, out)
-    if gpu_hours is not None:
-        _write(sample.sample_gpu_hours(rng, days=days, gpus=gpus), gpu_hours)
+    if gpu_hours is not None and gpu_hours.resolve() == out.resolve():
+        raise InvalidValueError("gpu_hours", "another file than that of the log", gpu_hours.name)
+    # Both files are begun before anything is made, so that both are there in the end or neither.
+    with whole_file(out) as log_file, nullcontext() if gpu_hours is None else whole_file(gpu_hours) as hours_file:
+        if capstone:
+            log, hours = _company(context, requests, seed)
+        else:
+            rng = np.random.default_rng(0 if seed is None else checks.whole("seed", seed))
+            log = sample.sample_log(
+                rng,
+                100_000 if requests is None else requests,
+                days=days,
+                tenants=tenants,
+                unpriced_fraction=unpriced_fraction,
+                runaway=runaway,
+            )
+            hours = partial(sample.sample_gpu_hours, rng, days=days, gpus=gpus)
+        _write(log, log_file, out.suffix)
+        if hours_file is not None and gpu_hours is not None:
+            _write(hours(), hours_file, gpu_hours.suffix)
+    for path in (out, gpu_hours):
+        if path is not None:
+            typer.echo(f"wrote {path}", err=True)
 
 
-def _capstone(
-    context: typer.Context, out: Path, gpu_hours: Path | None, requests: int | None, seed: int | None
-) -> None:
-    """The day of the capstone's company. It is what it is: only its size and its seed can be chosen."""
+def _company(context: typer.Context, requests: int | None, seed: int | None) -> tuple[Any, Callable[[], Any]]:
+    """The day of the capstone's company, and what makes its GPU hours. Only its size and seed can be chosen."""
     from costlab import capstone
 
     for name in ("days", "tenants", "unpriced_fraction", "runaway", "gpus"):
@@ -76,14 +86,11 @@ def _capstone(
             raise InvalidValueError("--capstone", f"given without {option}", f"both, and {option} is part of its story")
     given = {key: value for key, value in {"requests": requests, "seed": seed}.items() if value is not None}
     log = capstone.request_log(**given)
-    _write(capstone.request_table(log), out)
-    if gpu_hours is not None:
-        _write(capstone.gpu_table(log), gpu_hours)
+    return capstone.request_table(log), partial(capstone.gpu_table, log)
 
 
-def _write(table: object, path: Path) -> None:
-    if path.suffix == ".csv":
+def _write(table: object, path: Path, kind: str) -> None:
+    if kind == ".csv":
         require("pyarrow.csv", "usage").write_csv(table, path)
     else:
         require("pyarrow.parquet", "usage").write_table(table, path, compression="zstd")
-    typer.echo(f"wrote {path}", err=True)

@@ -65,7 +65,7 @@ def _as_dict(file: Any, found: Any) -> dict[str, Any]:
 
 def _print(file: Any, found: Any) -> None:
     day = found.simulated
-    table = Table(title=f"{file.name}: {day.requests:,} requests, seed {day.seed}", title_justify="left")
+    table = Table(title=f"{escape(file.name)}: {day.requests:,} requests, seed {day.seed}", title_justify="left")
     table.add_column("tier", overflow="fold")
     for heading in ("tried", "answered", "of all", "usd"):
         table.add_column(heading, justify="right", overflow="fold")

@@ -52,9 +52,9 @@ def story(result: DemoResult) -> tuple[str, ...]:
     ]
     if result.refused_from_s is not None:
         found.append(
-            f"{RUNAWAY_TENANT} runs away at 14:00 with {loop:,} requests. From {clock(result.refused_from_s)} on its "
-            f"budget of {usd(result.hard_usd[RUNAWAY_TENANT])} a day refuses them: they cost {usd(here.runaway_usd)} "
-            f"instead of {usd(baseline.runaway_usd)}."
+            f"The client {RUNAWAY_TENANT} runs away at 14:00 with {loop:,} requests. From "
+            f"{clock(result.refused_from_s)} on its budget of {usd(result.hard_usd[RUNAWAY_TENANT])} a day refuses "
+            f"them: they cost {usd(here.runaway_usd)} instead of {usd(baseline.runaway_usd)}."
         )
     refused = here.ordinary - here.answered
     quality = (

@@ -35,7 +35,7 @@ class Bill:
 
     @property
     def quality_fraction(self) -> float:
-        """Right answers over ordinary requests: one that was refused got none."""
+        """Right answers over ordinary requests, of which those that were refused got none."""
         return self.right / self.ordinary if self.ordinary else 0.0
 
     @property

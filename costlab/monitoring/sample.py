@@ -61,6 +61,17 @@ INPUT_TOKENS: Final = (1020, 0.602)
 OUTPUT_TOKENS: Final = (129, 0.661)
 
 
+#: What a machine's memory holds, and what anybody looks at.
+MOST_REQUESTS: Final = 100_000_000
+MOST_DAYS: Final = 3_660
+MOST_GPUS: Final = 10_000
+
+
+def _count(name: str, value: int, most: int) -> None:
+    if checks.whole(name, value, at_least=1) > most:
+        raise InvalidValueError(name, f"at most {most}", value)
+
+
 def sample_log(
     rng: np.random.Generator,
     requests: int = 100_000,
@@ -79,9 +90,9 @@ def sample_log(
     rng : numpy.random.Generator
         Source of everything random: the same seed gives the same log.
     requests : int
-        Rows, >= 1; a runaway client's requests come on top.
+        Rows, in 1..100,000,000; a runaway client's requests come on top.
     days : int
-        Days covered, >= 1.
+        Days covered, in 1..3,660.
     tenants : int
         Teams that share the service, in 1..99; each is smaller than the one before.
     unpriced_fraction : float
@@ -115,8 +126,8 @@ def sample_log(
     >>> dict(sorted((one["values"], one["counts"]) for one in log["tier"].value_counts().to_pylist()))
     {'cache': 326, 'large': 106, 'medium': 186, 'small': 382}
     """
-    checks.whole("requests", requests, at_least=1)
-    checks.whole("days", days, at_least=1)
+    _count("requests", requests, MOST_REQUESTS)
+    _count("days", days, MOST_DAYS)
     if checks.whole("tenants", tenants, at_least=1) > 99:
         raise InvalidValueError("tenants", "at most 99", tenants)
     checks.fraction("unpriced_fraction", unpriced_fraction)
@@ -258,8 +269,8 @@ def sample_gpu_hours(
     MissingExtraError
         If ``pyarrow`` is not installed.
     """
-    checks.whole("days", days, at_least=1)
-    checks.whole("gpus", gpus, at_least=1)
+    _count("days", days, MOST_DAYS)
+    _count("gpus", gpus, MOST_GPUS)
     checks.positive("interval_s", interval_s, at_most=SECONDS_PER_DAY)
     price = gpu_price("A10G", snapshot="list").usd_per_hour if usd_per_hour is None else usd_per_hour
     checks.non_negative("usd_per_hour", price)

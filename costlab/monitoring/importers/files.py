@@ -143,7 +143,10 @@ def _connect() -> tuple[Any, Any]:
 
 def _read(connection: Any, duckdb: Any, path: Path) -> Any:
     """The file as it is. DuckDB's own readers take patterns; a file is meant here, so it must be there."""
-    path.stat()
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder, not a log")
+    if not path.stat().st_size and path.is_file():
+        raise UsageError(f"{path.name} is empty")
     kinds = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".zst")]
     readers = {
         ".csv": connection.read_csv,
@@ -165,5 +168,5 @@ def _read(connection: Any, duckdb: Any, path: Path) -> Any:
 def one_line(error: Exception) -> str:
     """What DuckDB complains of, in one line: it quotes the query and gives advice in further ones."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reasons = [line for line in lines[1:] if "onvert" in line]
+    reasons = [line for line in lines[1:] if "onvert" in line or "unicode" in line]
     return "; ".join([lines[0], *reasons[:1]]) if lines else type(error).__name__

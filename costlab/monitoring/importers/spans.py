@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -31,8 +32,11 @@ def looks_like_spans(path: Path) -> bool:
     """Whether a file is JSON that mentions the conventions near its beginning."""
     if not any(suffix in (".json", ".jsonl", ".ndjson") for suffix in path.suffixes):
         return False
-    with _open(path) as file:
-        head = file.read(65_536)
+    try:
+        with _open(path, errors="replace") as file:
+            head = file.read(65_536)
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        return False  # whoever reads it says what is wrong
     return "gen_ai." in head or "resourceSpans" in head
 
 
@@ -45,8 +49,14 @@ def read_spans(path: Path, *, cached_apart: bool = False) -> tuple[Any, tuple[st
         If the file is no JSON or holds no span of a model.
     """
     pyarrow = require("pyarrow", "usage")
-    spans = [span for document in _documents(path) for span in _spans(document)]
-    rows = list(span_rows(spans, cached_apart=cached_apart))
+    try:
+        spans = [span for document in _documents(path) for span in _spans(document)]
+        rows = list(span_rows(spans, cached_apart=cached_apart))
+    except UsageError:
+        raise
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        # Any part of a foreign file may be of another kind than the conventions say.
+        raise UsageError(f"{path.name} is not written as OpenTelemetry does: {error}") from error
     if not rows:
         raise UsageError(f"{path.name} has {len(spans)} spans, none of which asks a model (gen_ai.operation.name)")
     integer, number, text = pyarrow.int64(), pyarrow.float64(), pyarrow.string()
@@ -194,12 +204,16 @@ def _documents(path: Path) -> Iterator[Any]:
             for line in file:
                 if line.strip():
                     yield json.loads(line)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UsageError(f"{path.name} is no JSON: {error}") from error
+    except RecursionError:
+        raise UsageError(f"{path.name} is nested too deeply") from None
 
 
-def _open(path: Path) -> Any:
-    return gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
+def _open(path: Path, errors: str = "strict") -> Any:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", errors=errors)
+    return path.open(encoding="utf-8-sig", errors=errors)
 
 
 def _spans(document: Any) -> Iterator[dict[str, Any]]:

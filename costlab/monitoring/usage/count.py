@@ -25,6 +25,9 @@ GROUPS: Final = ("tier", "model", "tenant", "outcome", "priority", *SPANS)
 #: Whole numbers up to here are exact in every engine, also where a column with gaps holds floating-point numbers.
 MOST: Final = 2**53 - 1
 
+#: Times from here on are milliseconds, say, that were taken for seconds.
+YEAR_10000_S: Final = 253_402_300_800
+
 VALUE: Final = "conversion_value_micro_usd"
 
 
@@ -129,7 +132,7 @@ def _demands(nw: Any, schema: Mapping[str, Any]) -> dict[str, Any]:
             met = met & (value == value.floor())
         return met | value.is_null() if gaps else met
 
-    demands = {"time_s a number >= 0": number("time_s")}
+    demands = {"time_s in seconds, from 1970 to the year 9999": number("time_s") & (nw.col("time_s") < YEAR_10000_S)}
     demands |= {f"{name} a whole number >= 0": number(name) for name in ("input_tokens", "output_tokens")}
     if "cached_input_tokens" in schema:
         cached, all_input = (value_or_null(nw, schema, name) for name in ("cached_input_tokens", "input_tokens"))

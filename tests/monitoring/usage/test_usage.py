@@ -165,7 +165,8 @@ def test_cells_roll_up_to_what_is_counted_directly() -> None:
         ({"output_tokens": [10, 100, 0, None]}, "1 rows without output_tokens a whole number >= 0"),
         ({"cost_micro_usd": [500, -1, 3, None]}, "1 rows without cost_micro_usd a whole number >= 0, or none"),
         ({"cost_micro_usd": [500.0, 0.5, 3.0, None]}, "1 rows without cost_micro_usd a whole number"),
-        ({"time_s": [0.0, math.nan, 1.0, 2.0]}, "1 rows without time_s a number >= 0"),
+        ({"time_s": [0.0, math.nan, 1.0, 2.0]}, "1 rows without time_s in seconds, from 1970 to the year 9999"),
+        ({"time_s": [0.0, 1.8e12, 1.0, 2.0]}, "1 rows without time_s in seconds, from 1970 to the year 9999"),
         ({"latency_s": [0.1, -0.5, None, 1.0]}, "1 rows without latency_s a number >= 0, or none"),
     ],
 )
