@@ -78,12 +78,12 @@ def test_every_chapter_begins_where_the_contents_say(printed: Path, made: list[C
 
 @pytest.mark.slow
 def test_no_sheet_is_blank(printed: Path) -> None:
-    """Chromium writes letters nearly one by one, so a sheet with nothing but its footer has about as many pieces."""
+    """A sheet with nothing but its footer is written in at most as many pieces as that has letters."""
     footer = len(TITLE) + len("100")
     for number, sheet in enumerate(PdfReader(printed).pages, 1):
         contents = sheet.get_contents()
         assert contents is not None
-        assert len(re.findall(rb"\bT[jJ]\b", contents.get_data())) > 2 * footer, f"sheet {number} is blank"
+        assert len(re.findall(rb"\bT[jJ]\b", contents.get_data())) > footer, f"sheet {number} is blank"
 
 
 def test_nothing_runs_off_the_paper(site: Path, made: list[Chapter], tmp_path: Path) -> None:
