@@ -94,7 +94,15 @@ def served(folder: Path) -> Iterator[str]:
 
 
 def shot(
-    browser: "Browser", name: str, *, url: str = "", html: str = "", width: int, height: int, part: str = "", scroll_to: str = ""
+    browser: "Browser",
+    name: str,
+    *,
+    url: str = "",
+    html: str = "",
+    width: int,
+    height: int,
+    part: str = "",
+    scroll_to: str = "",
 ) -> Path:
     """Take one picture, of the window or of a part of the page, with as few colours as it needs."""
     from PIL import Image
