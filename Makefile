@@ -32,7 +32,7 @@ $(VENV)/test.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
 $(VENV)/bare.stamp: pyproject.toml constraints.txt
 	@mkdir -p $(VENV)
 	$(PYTHON) -m venv $(VENV)/bare
-	$(VENV)/bare/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt --editable . pytest hypothesis
+	$(VENV)/bare/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt --editable . pytest pytest-xdist hypothesis
 	@touch $@
 
 setup: $(VENV)/test.stamp  ## Make the whole environment in .venv
@@ -69,9 +69,10 @@ lint: $(VENV)/test.stamp  ## Style, types, architecture, workflows, notebook rul
 
 test: lint book $(VENV)/bare.stamp  ## Everything that CI checks
 	$(BIN)/python -m tools.instructor
-	COSTLAB_SITE=$(SITE) $(BIN)/pytest
-	$(BIN)/pytest --nbval -p no:warnings $(LESSONS) notebooks/solutions/*.ipynb
-	COSTLAB_BARE=1 $(VENV)/bare/bin/pytest -q -p no:cacheprovider -m 'not browser' tests
+	COSTLAB_SITE=$(SITE) $(BIN)/pytest --ignore tests/test_notebooks.py
+	$(BIN)/pytest -n 2 tests/test_notebooks.py  # runs every lesson from the wheel; the rest measures time, alone
+	$(BIN)/pytest -n 2 --dist loadfile --nbval -p no:warnings notebooks/solutions/*.ipynb
+	COSTLAB_BARE=1 $(VENV)/bare/bin/pytest -n 2 -q -p no:cacheprovider -m 'not browser' tests
 
 lab: $(VENV)/python.stamp  ## Open the lessons in JupyterLab
 	$(PIP) --editable '.[lab]'
