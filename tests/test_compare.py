@@ -166,6 +166,7 @@ def test_a_gpu_that_two_providers_sell_needs_its_provider_named() -> None:
         ("nonsense", "w.toml is not TOML: Expected '='"),
         (HEAD.replace("100_000", "-5"), "w.toml: workload.requests_per_day must be >= 0, got -5"),
         (HEAD.replace("100_000", "nan"), "workload.requests_per_day must be a finite number, got nan"),
+        (HEAD.replace("100_000", "1e308"), "workload.requests_per_day must be <= 1000000000000000, got 1e+308"),
         (HEAD.replace("100_000", '"many"'), "workload.requests_per_day must be a valid number, got 'many'"),
         (HEAD.replace("100_000", "true"), "workload.requests_per_day must be a valid number, got True"),
         (HEAD.replace("output_tokens", "outputtokens"), "workload.output_tokens is missing"),

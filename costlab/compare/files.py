@@ -17,8 +17,9 @@ __all__ = ["ApiEntry", "OwnEntry", "Uncertainty", "WorkloadFile", "WorkloadFileE
 #: Bytes that a weight takes: int4 with a 16-bit scale and zero point for every 64 weights.
 WEIGHTS: Final = {"bf16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.5625}
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+# Above 1e15 sums of products lose their meaning, and at last become infinite.
+Positive = Annotated[float, Field(gt=0, le=1e15, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Times = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 

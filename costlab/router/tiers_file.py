@@ -17,8 +17,9 @@ __all__ = ["TiersFile", "TiersFileError", "example_tiers", "load_tiers", "parse_
 #: More tiers than anybody runs; with gates, the ways through a cascade double with each.
 MOST_TIERS: Final = 12
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+# Above 1e15 sums of products lose their meaning, and at last become infinite.
+Positive = Annotated[float, Field(gt=0, le=1e15, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Some = Annotated[int, Field(ge=1)]

@@ -62,6 +62,7 @@ def test_a_price_is_per_request_from_the_catalogue_or_by_the_token() -> None:
         (SMALL + "min_confidence = 2\n" + LARGE, "t.toml: tier.1.min_confidence must be <= 1, got 2"),
         (LARGE.replace("0.03", "-1"), "t.toml: tier.1.usd_per_request must be >= 0, got -1"),
         (LARGE.replace("0.03", "nan"), "t.toml: tier.1.usd_per_request must be a finite number, got nan"),
+        (LARGE.replace("0.03", "1e308"), "t.toml: tier.1.usd_per_request must be <= 1000000000000000, got 1e+308"),
         (LARGE.replace("0.03", '"0.03"'), "t.toml: tier.1.usd_per_request must be a valid number, got '0.03'"),
         ('[[tier]]\nname = "a"', "t.toml: tier.1 must have usd_per_request or price, got neither"),
         (LARGE + "price = {}", "t.toml: tier.1 must have usd_per_request or price, got both"),
