@@ -3,10 +3,13 @@
 import math
 from collections.abc import Iterable
 from numbers import Integral, Real
+from typing import TypeVar
 
 from costlab.errors import InvalidValueError, UnknownNameError
 
-__all__ = ["finite", "fraction", "non_negative", "one_of", "positive", "whole"]
+__all__ = ["finite", "fraction", "instance", "non_negative", "one_of", "positive", "whole"]
+
+Value = TypeVar("Value")
 
 
 def finite(name: str, value: object, requirement: str = "a finite number") -> float:
@@ -49,11 +52,21 @@ def fraction(name: str, value: object, *, zero: bool = True, one: bool = True) -
     return number
 
 
-def whole(name: str, value: object, at_least: int = 0) -> int:
-    """`value` as an int, if it is a whole number >= `at_least` (8.0 is not: a count is not measured)."""
+def whole(name: str, value: object, at_least: int = 0, at_most: int | None = None) -> int:
+    """`value` as an int, if it is a whole number within the limits (8.0 is not: a count is not measured)."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < at_least:
         raise InvalidValueError(name, f"a whole number >= {at_least}", value)
+    if at_most is not None and int(value) > at_most:
+        raise InvalidValueError(name, f"a whole number <= {at_most:,}", value)
     return int(value)
+
+
+def instance(name: str, value: Value, *kinds: type) -> Value:
+    """`value`, if it is an instance of one of `kinds`."""
+    if not isinstance(value, kinds):
+        names = ["None" if kind is type(None) else kind.__name__ for kind in kinds]
+        raise InvalidValueError(name, " or ".join(names), value)
+    return value
 
 
 def one_of(kind: str, value: str, known: Iterable[str]) -> str:

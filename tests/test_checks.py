@@ -44,6 +44,18 @@ def test_counts_are_whole(value: object) -> None:
         checks.whole("x", value)
 
 
+def test_counts_may_have_a_most() -> None:
+    assert checks.whole("gpus", 8, at_most=8) == 8
+    with pytest.raises(InvalidValueError, match=r"gpus must be a whole number <= 1,000, got 1001"):
+        checks.whole("gpus", 1001, at_most=1000)
+
+
+def test_an_instance_is_of_a_kind_that_the_error_names() -> None:
+    assert checks.instance("x", None, int, type(None)) is None
+    with pytest.raises(InvalidValueError, match="x must be int or None, got 'a'"):
+        checks.instance("x", "a", int, type(None))
+
+
 def test_error_carries_name_and_value() -> None:
     with pytest.raises(ValueError, match="gpus must be a whole number >= 1, got 0") as caught:
         checks.whole("gpus", 0, at_least=1)
