@@ -14,9 +14,9 @@ from costlab.events import Priority
 from costlab.monitoring.sample import SAMPLE_START_S
 from costlab.service_day import RUNAWAY_S, RUNAWAY_TENANT, SERVICE_TENANTS, SWING
 from costlab.traffic import paraphrase_stream, reworded
-from costlab.units import SECONDS_PER_DAY
+from costlab.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 
-__all__ = ["MOST_REQUESTS", "RUNAWAY_FRACTION", "TENANTS", "DemoRequest", "demo_day"]
+__all__ = ["MOST_REQUESTS", "RUNAWAY_FRACTION", "TENANTS", "DemoRequest", "clock", "demo_day"]
 
 #: More would take minutes and tell nothing new.
 MOST_REQUESTS: Final = 1_000_000
@@ -61,6 +61,11 @@ class DemoRequest:
     def runaway(self) -> bool:
         """Whether it is one of the runaway client's loop."""
         return not self.query_id
+
+
+def clock(time_s: float) -> str:
+    """A time of day, from seconds since midnight."""
+    return f"{int(time_s // SECONDS_PER_HOUR):02}:{int(time_s % SECONDS_PER_HOUR // 60):02}"
 
 
 def demo_day(rng: np.random.Generator, requests: int = 100_000) -> tuple[DemoRequest, ...]:
