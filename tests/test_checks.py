@@ -44,6 +44,12 @@ def test_counts_are_whole(value: object) -> None:
         checks.whole("x", value)
 
 
+def test_a_count_may_have_a_most() -> None:
+    assert checks.whole("gpus", 8, 1, 8) == 8
+    with pytest.raises(InvalidValueError, match="gpus must be at most 8, got 9"):
+        checks.whole("gpus", 9, 1, 8)
+
+
 def test_error_carries_name_and_value() -> None:
     with pytest.raises(ValueError, match="gpus must be a whole number >= 1, got 0") as caught:
         checks.whole("gpus", 0, at_least=1)

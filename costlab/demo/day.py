@@ -9,7 +9,6 @@ import numpy as np
 
 from costlab import checks
 from costlab.datasets import support_queries
-from costlab.errors import InvalidValueError
 from costlab.events import Priority
 from costlab.monitoring.sample import SAMPLE_START_S
 from costlab.service_day import RUNAWAY_S, RUNAWAY_TENANT, SERVICE_TENANTS, SWING
@@ -96,8 +95,7 @@ def demo_day(rng: np.random.Generator, requests: int = 100_000) -> tuple[DemoReq
     >>> len(times), sum(time_s < 14 * 3600 for time_s in times)
     (1500, 524)
     """
-    if not 1 <= checks.whole("requests", requests) <= MOST_REQUESTS:
-        raise InvalidValueError("requests", f"a whole number in 1..{MOST_REQUESTS}", requests)
+    checks.whole("requests", requests, 1, MOST_REQUESTS)
     queries = support_queries().split("test")
     chosen = paraphrase_stream(rng, [query.meaning for query in queries], zipf=ZIPF, requests=requests)
     names = list(TENANTS)

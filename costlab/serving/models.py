@@ -79,10 +79,7 @@ class ModelSpec:
         if checks.whole("lookup_parameters", self.lookup_parameters) >= self.parameters:
             raise InvalidValueError("lookup_parameters", f"fewer than {self.parameters}", self.lookup_parameters)
         if self.active_parameters is not None:
-            checks.whole("active_parameters", self.active_parameters, at_least=1)
-            if self.active_parameters > self.parameters - self.lookup_parameters:
-                most = self.parameters - self.lookup_parameters
-                raise InvalidValueError("active_parameters", f"at most {most}", self.active_parameters)
+            checks.whole("active_parameters", self.active_parameters, 1, self.parameters - self.lookup_parameters)
 
     @property
     def weights_bytes(self) -> float:
