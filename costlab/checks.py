@@ -53,11 +53,11 @@ def fraction(name: str, value: object, *, zero: bool = True, one: bool = True) -
 
 
 def whole(name: str, value: object, at_least: int = 0, at_most: int | None = None) -> int:
-    """`value` as an int, if it is a whole number within the limits (8.0 is not: a count is not measured)."""
+    """`value` as an int, if it is a whole number in `at_least`..`at_most` (8.0 is not: a count is not measured)."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < at_least:
         raise InvalidValueError(name, f"a whole number >= {at_least}", value)
     if at_most is not None and int(value) > at_most:
-        raise InvalidValueError(name, f"a whole number <= {at_most:,}", value)
+        raise InvalidValueError(name, f"at most {at_most}", value)
     return int(value)
 
 

@@ -111,12 +111,6 @@ MOST_COPY_MIB: Final = 2**20
 MOST_ROWS: Final = 2**17
 
 
-def _at_most(name: str, value: int, most: int) -> int:
-    if value > most:
-        raise InvalidValueError(name, f"at most {most}", value)
-    return value
-
-
 def measure_device(
     kind: str | None = None, *, repeats: int = 9, copy_mib: int | None = None, size: int | None = None
 ) -> Recording:
@@ -153,12 +147,11 @@ def measure_device(
     Matrices hold normal random numbers from seed 0: zeros would run faster than real data. fp32 is multiplied in
     fp32 (no TF32).
     """
-    _at_most("repeats", checks.whole("repeats", repeats, at_least=5), MOST_REPEATS)
+    checks.whole("repeats", repeats, 5, MOST_REPEATS)
     device = find_device(kind)
     on_gpu = device.kind == "cuda"
-    mib = checks.whole("copy_mib", _default(copy_mib, 4096 if on_gpu else 256), at_least=1)
-    copy_bytes = _at_most("copy_mib", mib, MOST_COPY_MIB) * 2**20
-    n = _at_most("size", checks.whole("size", _default(size, 8192 if on_gpu else 1024), at_least=1), MOST_ROWS)
+    copy_bytes = checks.whole("copy_mib", _default(copy_mib, 4096 if on_gpu else 256), 1, MOST_COPY_MIB) * 2**20
+    n = checks.whole("size", _default(size, 8192 if on_gpu else 1024), 1, MOST_ROWS)
     torch = require("torch", "models")
     if on_gpu and not torch.cuda.is_available():
         raise InvalidValueError("device", "one that this torch can use (it was built without CUDA)", "cuda")

@@ -71,8 +71,8 @@ BATCH_PRICE_FRACTION: Final = 0.5
 CACHE_STORE: Final = "elasticache-serverless-valkey"
 ENTRY_BYTES: Final = 2_000
 
-#: How a fleet is run: load at the hour's peak, spare replicas, hours between two interruptions of a spot machine, and
-#: seconds until it serves again.
+#: How a fleet is run: most load of a replica, as the mean of an hour; spare replicas; hours between two interruptions
+#: of a spot machine, and seconds until it serves again.
 MAX_UTILIZATION_FRACTION: Final = 0.7
 SPARE_REPLICAS: Final = 1
 SPOT_MTBF_HOURS: Final = 5.0

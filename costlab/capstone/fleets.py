@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from costlab.calculator import spot_job
 from costlab.capstone.company import (
@@ -18,7 +18,7 @@ from costlab.capstone.company import (
 )
 from costlab.catalog import current_gpu_prices, gpu, gpu_price
 from costlab.errors import PriceNotFoundError
-from costlab.serving import capacity, model_spec, replicas_needed, roofline
+from costlab.serving import BYTES_PER_WEIGHT, capacity, model_spec, replicas_needed, roofline
 from costlab.units import HOURS_PER_DAY, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from costlab.capstone.plan import Fleet
 
 __all__ = ["Demand", "FleetBill", "fleet_bill", "gpu_rates_usd_per_hour"]
-
-#: Bytes per weight; 4 bits have a 16-bit scale and zero point for every 64.
-WEIGHT_BYTES: Final = {"bf16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.5625}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +136,7 @@ def fleet_bill(fleet: Fleet, demands: Sequence[Demand]) -> FleetBill:
     reasons: list[str] = []
     rates_of: dict[str, float] = {}
     ttft_s = inter_token_s = 0.0
-    spec = replace(model_spec(fleet.model), bytes_per_weight=WEIGHT_BYTES[fleet.weights])
+    spec = replace(model_spec(fleet.model), bytes_per_weight=BYTES_PER_WEIGHT[fleet.weights])
     for one in demands:
         on = roofline(spec, fleet.gpu, fleet.gpus_per_replica)
         limits = one.endpoint.max_ttft_s, one.endpoint.max_inter_token_s

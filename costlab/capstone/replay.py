@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from costlab.capstone.log import RequestLog
 
-__all__ = ["Replay", "cache_hits", "replay"]
+__all__ = ["Replay", "cache_hits", "hits_of", "replay", "support_today_fraction"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,6 +127,7 @@ def replay(log: RequestLog, one: Endpoint, plan: Plan, hit: NDArray[np.bool_], o
         quality = np.full(len(rows), model_quality(fleet.model, fleet.weights))
     if route.cache is not None:
         asked = log.text[rows] >= 0
+        # A hit is read and a miss is written; that a miss was looked up before is cents a month.
         usd = np.where(hit, 0.0, usd) + asked * store_price(CACHE_STORE).usd_per_transfer(ENTRY_BYTES)
         latency = np.where(hit, 0.0, latency) + asked * CACHE_LATENCY_S
     return Replay(rows, hit, usd, quality, latency)

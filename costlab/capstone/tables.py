@@ -8,7 +8,7 @@ import numpy as np
 
 from costlab.capstone.company import ENDPOINTS, MAX_UTILIZATION_FRACTION
 from costlab.capstone.fleets import gpu_rates_usd_per_hour
-from costlab.capstone.plan import TODAY
+from costlab.capstone.plan import TODAY, Api, Cascade
 from costlab.capstone.replay import hits_of, replay
 from costlab.capstone.score import fleet_bills
 from costlab.events import PRIORITIES
@@ -52,7 +52,6 @@ def request_table(log: RequestLog) -> Any:
     for one in ENDPOINTS:
         played = replay(log, one, TODAY, hits_of(log, one.name, TODAY.routes[one.name]), own)
         cost[played.rows], latency[played.rows] = played.usd, played.latency_s
-    models = {"support": "ensemble", "search": "Llama-3.1-8B", "tags": "gpt-4o-mini"}
 
     def names(codes: Any, texts: list[str]) -> Any:
         return pyarrow.DictionaryArray.from_arrays(codes.astype(np.int32), texts).cast(pyarrow.string())
@@ -63,7 +62,7 @@ def request_table(log: RequestLog) -> Any:
             "request_id": [f"r-{number}" for number in range(count)],
             "time_s": SAMPLE_START_S + log.time_s,
             "tier": names(log.endpoint, [one.name for one in ENDPOINTS]),
-            "model": names(log.endpoint, [models.get(one.name, "gpt-4o") for one in ENDPOINTS]),
+            "model": names(log.endpoint, [_model(one.name) for one in ENDPOINTS]),
             "input_tokens": log.input_tokens,
             "cached_input_tokens": nothing,
             "output_tokens": log.output_tokens,
@@ -75,6 +74,13 @@ def request_table(log: RequestLog) -> Any:
             "priority": names(nothing, [PRIORITIES[1]]),
         }
     )
+
+
+def _model(name: str) -> str:
+    serve = TODAY.routes[name].serve
+    if isinstance(serve, Cascade):
+        return serve.tiers[-1]
+    return serve.model if isinstance(serve, Api) else TODAY.fleets[serve.fleet].model
 
 
 def gpu_table(log: RequestLog) -> Any:

@@ -18,6 +18,7 @@ import typer
 from rich.table import Table
 
 from costlab.cli.shared import JsonFlag, app, print_json, print_table, whole
+from costlab.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
     from costlab.demo import DemoResult, Moment
@@ -45,11 +46,8 @@ def demo(
 ) -> None:
     """A service's day in half a minute: cache, cascade, budget guard, ledger, report. Needs no network and no key."""
     from costlab.demo import demo_html, play_demo
-    from costlab.extras import require
     from costlab.whole_file import whole_file
 
-    for module in ("duckdb", "narwhals", "pyarrow"):
-        require(module, "usage")
     logging.getLogger("costlab.budget").addHandler(logging.NullHandler())  # what it says is shown below
     with _place(out) as path, whole_file(path) as page:
         with _shown(quiet=as_json) as watch:
@@ -133,9 +131,9 @@ def _shown(quiet: bool) -> Iterator[Callable[[Moment], None]]:
     last = [0]
 
     def line(now: Moment) -> None:
-        from costlab.demo.page import clock
+        from costlab.demo.day import clock
 
-        step = int(now.time_s / 3600) // HOURS_A_LINE if now.done < now.total else 24
+        step = int(now.time_s / SECONDS_PER_HOUR) // HOURS_A_LINE if now.done < now.total else 24
         if step > last[0] and now.done and not quiet:
             last[0] = step
             refused = f", {now.outcomes['refused']:,} refused" if now.outcomes["refused"] else ""
@@ -161,7 +159,7 @@ def panel(now: Moment) -> Any:
     from rich.progress_bar import ProgressBar
     from rich.text import Text
 
-    from costlab.demo.page import clock
+    from costlab.demo.day import clock
 
     figures = Table.grid(padding=(0, 1))
     figures.add_column(no_wrap=True, style="bold")
@@ -181,12 +179,11 @@ def panel(now: Moment) -> Any:
 
 
 def _print(result: DemoResult) -> None:
-    from costlab.demo.page import bill_rows, story
+    from costlab.demo.page import HEADINGS, bill_rows, story
 
     table = Table(title=f"a service's day, seed {result.seed}", title_justify="left")
-    table.add_column("", overflow="fold")
-    for heading in ("ordinary requests", "runaway client", "cost", "right answers"):
-        table.add_column(heading, justify="right", overflow="fold")
+    for heading in HEADINGS:
+        table.add_column(heading, justify="right" if heading else "left", overflow="fold")
     for row in bill_rows(result):
         table.add_row(*row)
     print_table(table)

@@ -3,23 +3,17 @@
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from costlab.build_vs_buy import Constraints
 from costlab.errors import CostlabError
-from costlab.toml_tables import parse_table, read_text
+from costlab.toml_tables import NonNegative, Positive, parse_table, read_text
 from costlab.workload import Workload
 
 __all__ = ["ApiEntry", "OwnEntry", "Uncertainty", "WorkloadFile", "WorkloadFileError", "example", "load", "parse"]
 
-#: Bytes that a weight takes: int4 with a 16-bit scale and zero point for every 64 weights.
-WEIGHTS: Final = {"bf16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.5625}
-
-# Above 1e15 sums of products lose their meaning, and at last become infinite.
-Positive = Annotated[float, Field(gt=0, le=1e15, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Times = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 

@@ -6,8 +6,8 @@ from datetime import date
 
 from costlab.build_vs_buy import ApiOption, SelfHostOption
 from costlab.catalog import ApiCost, GpuPrice, api_cost, gpu, gpu_price
-from costlab.compare.files import WEIGHTS, ApiEntry, OwnEntry, WorkloadFile, WorkloadFileError
-from costlab.serving import Capacity, Efficiency, capacity, model_spec, roofline
+from costlab.compare.files import ApiEntry, OwnEntry, WorkloadFile, WorkloadFileError
+from costlab.serving import BYTES_PER_WEIGHT, Capacity, Efficiency, capacity, model_spec, roofline
 from costlab.workload import Workload
 
 __all__ = ["ApiSide", "OwnSide", "api_sides", "own_sides"]
@@ -119,7 +119,7 @@ def _own_side(entry: OwnEntry, work: Workload, as_of: date | str | None) -> OwnS
     served, efficiency, rate = None, None, entry.requests_per_s
     board = entry.gpu
     if rate is None:
-        shape = replace(model_spec(entry.model), bytes_per_weight=WEIGHTS[entry.weights])
+        shape = replace(model_spec(entry.model), bytes_per_weight=BYTES_PER_WEIGHT[entry.weights])
         standard = Efficiency()
         efficiency = Efficiency(
             entry.mbu_fraction or standard.mbu_fraction, entry.mfu_fraction or standard.mfu_fraction

@@ -9,14 +9,13 @@ import numpy as np
 
 from costlab import checks
 from costlab.datasets import support_queries
-from costlab.errors import InvalidValueError
 from costlab.events import Priority
 from costlab.monitoring.sample import SAMPLE_START_S
 from costlab.service_day import RUNAWAY_S, RUNAWAY_TENANT, SERVICE_TENANTS, SWING
 from costlab.traffic import paraphrase_stream, reworded
-from costlab.units import SECONDS_PER_DAY
+from costlab.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 
-__all__ = ["MOST_REQUESTS", "RUNAWAY_FRACTION", "TENANTS", "DemoRequest", "demo_day"]
+__all__ = ["MOST_REQUESTS", "RUNAWAY_FRACTION", "TENANTS", "DemoRequest", "clock", "demo_day"]
 
 #: More would take minutes and tell nothing new.
 MOST_REQUESTS: Final = 1_000_000
@@ -63,6 +62,11 @@ class DemoRequest:
         return not self.query_id
 
 
+def clock(time_s: float) -> str:
+    """A time of day, from seconds since midnight."""
+    return f"{int(time_s // SECONDS_PER_HOUR):02}:{int(time_s % SECONDS_PER_HOUR // 60):02}"
+
+
 def demo_day(rng: np.random.Generator, requests: int = 100_000) -> tuple[DemoRequest, ...]:
     """The requests of one day, in the order of time.
 
@@ -91,8 +95,7 @@ def demo_day(rng: np.random.Generator, requests: int = 100_000) -> tuple[DemoReq
     >>> len(times), sum(time_s < 14 * 3600 for time_s in times)
     (1500, 524)
     """
-    if not 1 <= checks.whole("requests", requests) <= MOST_REQUESTS:
-        raise InvalidValueError("requests", f"a whole number in 1..{MOST_REQUESTS}", requests)
+    checks.whole("requests", requests, 1, MOST_REQUESTS)
     queries = support_queries().split("test")
     chosen = paraphrase_stream(rng, [query.meaning for query in queries], zipf=ZIPF, requests=requests)
     names = list(TENANTS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Final
 
+from costlab.demo.day import clock
 from costlab.demo.results import Bill, DemoResult
 from costlab.monitoring.report import report_html
 from costlab.monitoring.report.html import html_table
@@ -12,10 +13,13 @@ from costlab.monitoring.report.text import moment, usd
 from costlab.service_day import RUNAWAY_TENANT, SERVICE_TIERS
 from costlab.units import SECONDS_PER_HOUR
 
-__all__ = ["BASELINE", "HERE", "bill_rows", "clock", "demo_html", "story"]
+__all__ = ["BASELINE", "HEADINGS", "HERE", "bill_rows", "demo_html", "story"]
 
 BASELINE: Final = "all to large, no guard"
 HERE: Final = "this service"
+
+#: Over `bill_rows`.
+HEADINGS: Final = ("", "ordinary requests", "runaway client", "cost", "right answers")
 
 STYLE: Final = """<style>
 .pair rect.all { fill: none; stroke: var(--soft); stroke-width: 1; vector-effect: non-scaling-stroke; }
@@ -26,13 +30,8 @@ STYLE: Final = """<style>
 </style>"""
 
 
-def clock(time_s: float) -> str:
-    """A time of day, from seconds since midnight."""
-    return f"{int(time_s // SECONDS_PER_HOUR):02}:{int(time_s % SECONDS_PER_HOUR // 60):02}"
-
-
 def bill_rows(result: DemoResult) -> tuple[tuple[str, ...], ...]:
-    """Both ways to serve the day, each with cost, right answers and requests without an answer."""
+    """Both ways to serve the day, each with its cost, in parts and in all, and its share of right answers."""
 
     def row(name: str, bill: Bill) -> tuple[str, ...]:
         right = f"{bill.quality_fraction:.1%}"
@@ -45,10 +44,12 @@ def story(result: DemoResult) -> tuple[str, ...]:
     """The day in sentences: what was saved, by what, at which quality, and what the guard cost the client."""
     end, here, baseline = result.end, result.end.here, result.end.baseline
     loop = end.total - here.ordinary
+    refused = here.ordinary - here.answered
+    spared = f", {refused:,} refusals included" if refused else ""
     found = [
         f"The day costs {usd(here.usd)} instead of {usd(baseline.usd)}: {result.saving_fraction:.1%} less.",
         f"The {here.ordinary:,} ordinary requests cost {result.ordinary_saving_fraction:.1%} less, by cache and "
-        f"cascade; {end.outcomes['cache'] / here.ordinary:.1%} of them are answered from the cache.",
+        f"cascade{spared}; {end.outcomes['cache'] / here.ordinary:.1%} of them are answered from the cache.",
     ]
     if result.refused_from_s is not None:
         found.append(
@@ -56,7 +57,6 @@ def story(result: DemoResult) -> tuple[str, ...]:
             f"{clock(result.refused_from_s)} on its budget of {usd(result.hard_usd[RUNAWAY_TENANT])} a day refuses "
             f"them: they cost {usd(here.runaway_usd)} instead of {usd(baseline.runaway_usd)}."
         )
-    refused = here.ordinary - here.answered
     quality = (
         f"{here.quality_fraction:.1%} of the ordinary requests get the right answer, "
         f"{baseline.quality_fraction:.1%} at the large model alone"
@@ -77,14 +77,13 @@ def demo_html(result: DemoResult) -> str:
     result : DemoResult
         What to show.
     """
-    headings = ("", "ordinary requests", "runaway client", "cost", "right answers")
     first, *rest = (escape(line) for line in story(result))
     alerts = "".join(f"<li>{escape(line)}</li>" for line in result.end.alerts)
     parts = [
         STYLE,
         f"<p class='big'><b>{first}</b></p>",
         *(f"<p>{line}</p>" for line in rest),
-        html_table(headings, bill_rows(result)),
+        html_table(HEADINGS, bill_rows(result)),
         _chart(result),
         "<h2>What the budget guards said</h2>" + (f"<ul>{alerts}</ul>" if alerts else "<p>Nothing.</p>"),
         "<h2>The report of the ledger</h2>",

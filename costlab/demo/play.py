@@ -14,7 +14,7 @@ import numpy as np
 
 from costlab import checks
 from costlab.cache import MemoryStore, ResponseCache
-from costlab.demo.day import TENANTS, DemoRequest, demo_day
+from costlab.demo.day import TENANTS, DemoRequest, clock, demo_day
 from costlab.demo.results import Bill, DemoResult, Moment
 from costlab.errors import BudgetExceeded
 from costlab.extras import require
@@ -27,10 +27,11 @@ from costlab.query_tiers import LESSON_USD_PER_REQUEST
 from costlab.router import Cascade, Prediction, ScriptedModel, Tier
 from costlab.service_day import SERVICE_TIERS, PlayedClock
 from costlab.tier_answers import recorded_tiers
-from costlab.units import MICRO_USD_PER_USD, SECONDS_PER_HOUR
+from costlab.units import MICRO_USD_PER_USD
 
 if TYPE_CHECKING:
     from costlab.events import RequestEvent
+    from costlab.router import Routed
 
 __all__ = ["NOTES", "play_demo"]
 
@@ -118,8 +119,8 @@ class _Meter:
     def hear(self, event: RequestEvent) -> None:
         self.micro_usd[self.runaway] += event.cost_micro_usd or 0
 
-    async def send(self, cascade: Cascade, request: DemoRequest) -> str | None:
-        """Who answers, with the mark of a degraded answer; None where the budget refuses."""
+    async def send(self, cascade: Cascade, request: DemoRequest) -> Routed | None:
+        """What comes of a request; None where the budget refuses it."""
         self.runaway = request.runaway
         self.ordinary += not request.runaway
         try:
@@ -129,14 +130,11 @@ class _Meter:
         if not request.runaway:
             self.answered += 1
             self.right += routed.answer == request.intent
-        return f"{routed.tier}{DEGRADED if routed.degraded else ''}"
+        return routed
 
     def bill(self) -> Bill:
         ordinary, runaway = (amount / MICRO_USD_PER_USD for amount in self.micro_usd)
         return Bill(ordinary, runaway, self.ordinary, self.answered, self.right)
-
-
-DEGRADED: Final = " (degraded)"
 
 
 class _Service:
@@ -184,13 +182,11 @@ class _Service:
                 await asyncio.sleep(0)  # nothing else waits here, and Ctrl-C is heard where something does
             self._now.now_s = request.time_s
             await self._baseline.send(self._alone, request)
-            outcome = await self._here.send(self._cascades[request.tenant], request)
-            self._outcomes["refused" if outcome is None else outcome.removesuffix(DEGRADED)] += 1
-            if outcome is None:
-                if self.refused_from_s is None and request.runaway:
-                    self.refused_from_s = request.time_s - SAMPLE_START_S
-            elif outcome.endswith(DEGRADED):
-                self._degraded += 1
+            routed = await self._here.send(self._cascades[request.tenant], request)
+            self._outcomes["refused" if routed is None else routed.tier] += 1
+            self._degraded += routed is not None and routed.degraded
+            if routed is None and request.runaway and self.refused_from_s is None:
+                self.refused_from_s = request.time_s - SAMPLE_START_S
         watch(self.moment(len(self.day)))
 
     def moment(self, done: int) -> Moment:
@@ -227,9 +223,7 @@ class _Service:
         hard_usd = round(max(LEAST_BUDGET_USD, BUDGET_FRACTION * large_usd), 2)
 
         def tell(entry: AuditEntry) -> None:
-            second = int(entry.time_s - SAMPLE_START_S)
-            clock = f"{second // SECONDS_PER_HOUR:02}:{second % SECONDS_PER_HOUR // 60:02}"
-            self.alerts.append(f"{clock} {tenant}: {entry}")
+            self.alerts.append(f"{clock(entry.time_s - SAMPLE_START_S)} {tenant}: {entry}")
 
         policy = BudgetPolicy(
             daily_soft_usd=SOFT_FRACTION * hard_usd, daily_hard_usd=hard_usd, monthly_usd=31 * hard_usd

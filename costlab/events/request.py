@@ -206,9 +206,7 @@ class RequestEvent:
         for name in ("cost_micro_usd", "conversion_value_micro_usd"):
             amount = getattr(self, name)
             if amount is not None:
-                if checks.whole(name, amount) > MOST_MICRO_USD:
-                    raise InvalidValueError(name, f"at most {MOST_MICRO_USD}", amount)
-                object.__setattr__(self, name, int(amount))
+                object.__setattr__(self, name, checks.whole(name, amount, at_most=MOST_MICRO_USD))
         checks.one_of("outcome", self.outcome, OUTCOMES)
         checks.one_of("priority", self.priority, PRIORITIES)
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from costlab import checks
 from costlab.catalog import api_price, gpu_price
-from costlab.errors import InvalidValueError
 from costlab.extras import require
 from costlab.units import HOURS_PER_DAY, MICRO_USD_PER_USD, SECONDS_PER_DAY, SECONDS_PER_HOUR
 from costlab.vectorized import price_rows_usd
@@ -67,11 +66,6 @@ MOST_DAYS: Final = 3_660
 MOST_GPUS: Final = 10_000
 
 
-def _count(name: str, value: int, most: int) -> None:
-    if checks.whole(name, value, at_least=1) > most:
-        raise InvalidValueError(name, f"at most {most}", value)
-
-
 def sample_log(
     rng: np.random.Generator,
     requests: int = 100_000,
@@ -126,10 +120,9 @@ def sample_log(
     >>> dict(sorted((one["values"], one["counts"]) for one in log["tier"].value_counts().to_pylist()))
     {'cache': 326, 'large': 106, 'medium': 186, 'small': 382}
     """
-    _count("requests", requests, MOST_REQUESTS)
-    _count("days", days, MOST_DAYS)
-    if checks.whole("tenants", tenants, at_least=1) > 99:
-        raise InvalidValueError("tenants", "at most 99", tenants)
+    checks.whole("requests", requests, 1, MOST_REQUESTS)
+    checks.whole("days", days, 1, MOST_DAYS)
+    checks.whole("tenants", tenants, 1, 99)
     checks.fraction("unpriced_fraction", unpriced_fraction)
     checks.fraction("conversion_fraction", conversion_fraction)
     pyarrow = require("pyarrow", "usage")
@@ -269,8 +262,8 @@ def sample_gpu_hours(
     MissingExtraError
         If ``pyarrow`` is not installed.
     """
-    _count("days", days, MOST_DAYS)
-    _count("gpus", gpus, MOST_GPUS)
+    checks.whole("days", days, 1, MOST_DAYS)
+    checks.whole("gpus", gpus, 1, MOST_GPUS)
     checks.positive("interval_s", interval_s, at_most=SECONDS_PER_DAY)
     price = gpu_price("A10G", snapshot="list").usd_per_hour if usd_per_hour is None else usd_per_hour
     checks.non_negative("usd_per_hour", price)

@@ -86,7 +86,7 @@ def simulate(stages: Sequence[Stage], requests: int, seed: int = 0) -> Simulated
         If an argument is outside its domain.
     """
     expected(stages)  # refuses what cannot be played
-    checks.positive("requests", checks.whole("requests", requests, at_least=1), at_most=MOST_REQUESTS)
+    checks.whole("requests", requests, 1, MOST_REQUESTS)
     rng = np.random.default_rng(checks.whole("seed", seed))
     # All ways through the cascade: at which stage it ends, and which stages before were skipped by their gates.
     ways = _ways(stages)
@@ -240,7 +240,7 @@ def simulate_outcomes(
     InvalidValueError
         If an argument is outside its domain.
     """
-    checks.positive("requests", checks.whole("requests", requests, at_least=1), at_most=MOST_REQUESTS)
+    checks.whole("requests", requests, 1, MOST_REQUESTS)
     rng = np.random.default_rng(checks.whole("seed", seed))
     played = play(outcomes, thresholds)
     if weights is None:

@@ -10,16 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from costlab.catalog import ApiPrice, ApiSnapshot, api_price
 from costlab.errors import CostlabError
-from costlab.toml_tables import parse_table, read_text
+from costlab.toml_tables import NonNegative, Positive, parse_table, read_text
 
 __all__ = ["TiersFile", "TiersFileError", "example_tiers", "load_tiers", "parse_tiers"]
 
 #: More tiers than anybody runs; with gates, the ways through a cascade double with each.
 MOST_TIERS: Final = 12
 
-# Above 1e15 sums of products lose their meaning, and at last become infinite.
-Positive = Annotated[float, Field(gt=0, le=1e15, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Some = Annotated[int, Field(ge=1)]

@@ -125,7 +125,7 @@ def simulate_tiers(file: TiersFile, requests: int, seed: int = 0) -> TiersSimula
     >>> round(day.usd, -2), round(day.served_only_usd, -2)
     (4100.0, 3800.0)
     """
-    checks.positive("requests", checks.whole("requests", requests, at_least=1), at_most=MOST_REQUESTS)
+    checks.whole("requests", requests, 1, MOST_REQUESTS)
     rng = np.random.default_rng([checks.whole("seed", seed), 1])  # another stream than the one behind the cache
     keys, comparison = file.keys, None
     hits = 0 if keys.cache is None else int(rng.binomial(requests, keys.cache.hit_rate_fraction))

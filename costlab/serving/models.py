@@ -1,15 +1,20 @@
 """Shapes of language models: what decides their memory and their time."""
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from costlab import checks
 from costlab.errors import InvalidValueError, UnknownNameError
 
-__all__ = ["ModelSpec", "model_spec", "model_specs"]
+__all__ = ["BYTES_PER_WEIGHT", "ModelSpec", "model_spec", "model_specs"]
+
+#: Bytes that a weight takes: int4 with a 16-bit scale and zero point for every 64 weights.
+BYTES_PER_WEIGHT: Final[Mapping[str, float]] = MappingProxyType({"bf16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.5625})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,10 +79,7 @@ class ModelSpec:
         if checks.whole("lookup_parameters", self.lookup_parameters) >= self.parameters:
             raise InvalidValueError("lookup_parameters", f"fewer than {self.parameters}", self.lookup_parameters)
         if self.active_parameters is not None:
-            checks.whole("active_parameters", self.active_parameters, at_least=1)
-            if self.active_parameters > self.parameters - self.lookup_parameters:
-                most = self.parameters - self.lookup_parameters
-                raise InvalidValueError("active_parameters", f"at most {most}", self.active_parameters)
+            checks.whole("active_parameters", self.active_parameters, 1, self.parameters - self.lookup_parameters)
 
     @property
     def weights_bytes(self) -> float:

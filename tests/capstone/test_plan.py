@@ -43,10 +43,10 @@ from costlab.serving import model_spec
         (lambda: Route(Api), "serve must be Api or Cascade or Own"),  # type: ignore[arg-type]
         (lambda: Route("gpt-4.1"), "serve must be Api or Cascade or Own, got 'gpt-4.1'"),  # type: ignore[arg-type]
         (lambda: Route(Api("gpt-4.1"), 1000), "cache must be Cache or None, got 1000"),  # type: ignore[arg-type]
-        (lambda: Cache(10**400), "entries must be a whole number <= 1,000,000,000"),
+        (lambda: Cache(10**400), "entries must be at most 1000000000, got 1000"),
         (lambda: Fleet("gpt-4o", "A10G"), "unknown model 'gpt-4o'"),
         (lambda: Fleet("Llama-3.1-8B", "L4", spot="yes"), "spot must be bool"),  # type: ignore[arg-type]
-        (lambda: Fleet("Llama-3.1-8B", "L4", reserved=10**400), "reserved must be a whole number <= 1,000,000,000"),
+        (lambda: Fleet("Llama-3.1-8B", "L4", reserved=10**400), "reserved must be at most 1000000000, got 1000"),
         (lambda: Guard(client_usd_per_day=float("nan")), "client_usd_per_day must be"),
         (lambda: replace(TODAY, guard=800), "guard must be Guard, got 800"),  # type: ignore[arg-type]
         (lambda: replace(TODAY, fleets=None), "fleets must be Mapping, got None"),  # type: ignore[arg-type]

@@ -75,9 +75,9 @@ def test_without_a_place_the_page_lies_in_a_new_folder(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--requests", "0"), "requests must be a whole number in 1..1000000, got 0"),
-        (("--requests", "-1"), "requests must be a whole number >= 0, got -1"),
-        (("--requests", "1000000000000"), "requests must be a whole number in 1..1000000, got 1000000000000"),
+        (("--requests", "0"), "requests must be a whole number >= 1, got 0"),
+        (("--requests", "-1"), "requests must be a whole number >= 1, got -1"),
+        (("--requests", "1000000000000"), "requests must be at most 1000000, got 1000000000000"),
         (("--requests", "many"), "must be a whole number, got 'many'"),
         (("--requests", "1e3"), "must be a whole number, got '1e3'"),
         (("--seed", "-1"), "seed must be a whole number >= 0, got -1"),

@@ -43,3 +43,5 @@ def test_a_saving_never_stands_without_its_baseline_and_its_quality() -> None:
     first, *rest = story(result)
     assert f"instead of ${result.end.baseline.usd:,.2f}" in first
     assert f"{result.end.baseline.quality_fraction:.1%} at the large model alone" in rest[-1]
+    refused = result.end.here.ordinary - result.end.here.answered
+    assert f"by cache and cascade, {refused:,} refusals included;" in rest[0]  # what is not answered costs less too

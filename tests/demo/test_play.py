@@ -6,8 +6,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from costlab.datasets import support_queries
 from costlab.demo import MOST_REQUESTS, DemoResult, Moment, demo_day, play_demo
 from costlab.demo.day import RUNAWAY_FRACTION
+from costlab.demo.play import NOTES
 from costlab.errors import InvalidValueError
 from costlab.query_tiers import LESSON_USD_PER_REQUEST
 from costlab.service_day import RUNAWAY_S, RUNAWAY_TENANT, SERVICE_TIERS
@@ -53,6 +55,10 @@ def test_the_baseline_pays_the_large_model_for_every_request(result: DemoResult)
     assert baseline.ordinary_usd == pytest.approx(REQUESTS * call_usd)
     assert baseline.runaway_usd == pytest.approx(REQUESTS * RUNAWAY_FRACTION * call_usd)
     assert baseline.answered == baseline.ordinary == REQUESTS
+
+
+def test_the_notes_count_the_queries() -> None:
+    assert f"the {len(support_queries().split('test'))} test queries" in " ".join(NOTES)
 
 
 def test_the_saving_is_large_and_the_quality_of_what_was_answered_is_kept(result: DemoResult) -> None:
@@ -114,7 +120,7 @@ def test_a_day_of_one_request_is_a_day() -> None:
 
 @pytest.mark.parametrize("requests", [0, -1, MOST_REQUESTS + 1, 10**12, 1.5, True])
 def test_absurd_numbers_of_requests_are_refused(requests: int) -> None:
-    with pytest.raises(InvalidValueError, match="requests must be a whole number"):
+    with pytest.raises(InvalidValueError, match=r"requests must be (a whole number >= 1|at most 1000000), got "):
         play_demo(requests)
 
 

@@ -54,7 +54,7 @@ class ZipfTraffic:
     @classmethod
     def of(cls, unique: int, zipf: float) -> "ZipfTraffic":
         """The traffic with `unique` things and exponent `zipf`."""
-        checks.positive("unique", checks.whole("unique", unique, at_least=1), at_most=_MOST_UNIQUE)
+        checks.whole("unique", unique, 1, _MOST_UNIQUE)
         s = checks.non_negative("zipf", zipf)
         weights = [(1.0, k**-s) for k in range(1, min(unique, _EXACT_RANKS) + 1)]
         first = _EXACT_RANKS + 1
