@@ -251,7 +251,7 @@ def check(extra: str, wheel: Path) -> Checked:
         pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
         install = [*pip, "install", "--quiet", "--no-compile", "--constraint", str(CONSTRAINTS)]
         if extra in WITH_TORCH:
-            _run([*install, "torch==2.13.0"], folder)
+            _run([*install, "torch"], folder)
         _run([*install, f"{wheel}[{extra}]" if extra else str(wheel)], folder)
         installed_s = time.monotonic()
         empty = folder / "empty"

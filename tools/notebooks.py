@@ -28,7 +28,7 @@ METADATA: dict[str, Any] = {
 
 def without_outputs(path: Path) -> nbformat.NotebookNode:
     """A notebook as it was before anybody ran it."""
-    notebook = nbformat.read(path, as_version=4)
+    notebook: nbformat.NotebookNode = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
