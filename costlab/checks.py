@@ -3,10 +3,13 @@
 import math
 from collections.abc import Iterable
 from numbers import Integral, Real
+from typing import TypeVar
 
 from costlab.errors import InvalidValueError, UnknownNameError
 
-__all__ = ["finite", "fraction", "non_negative", "one_of", "positive", "whole"]
+__all__ = ["finite", "fraction", "instance", "non_negative", "one_of", "positive", "whole"]
+
+Value = TypeVar("Value")
 
 
 def finite(name: str, value: object, requirement: str = "a finite number") -> float:
@@ -57,6 +60,14 @@ def whole(name: str, value: object, at_least: int = 0, at_most: int | None = Non
     if at_most is not None and count > at_most:
         raise InvalidValueError(name, f"at most {at_most}", value)
     return count
+
+
+def instance(name: str, value: Value, *kinds: type) -> Value:
+    """`value`, if it is an instance of one of `kinds`."""
+    if not isinstance(value, kinds):
+        names = ["None" if kind is type(None) else kind.__name__ for kind in kinds]
+        raise InvalidValueError(name, " or ".join(names), value)
+    return value
 
 
 def one_of(kind: str, value: str, known: Iterable[str]) -> str:

@@ -50,6 +50,12 @@ def test_a_count_may_have_a_most() -> None:
         checks.whole("gpus", 9, 1, 8)
 
 
+def test_an_instance_is_of_a_kind_that_the_error_names() -> None:
+    assert checks.instance("x", None, int, type(None)) is None
+    with pytest.raises(InvalidValueError, match="x must be int or None, got 'a'"):
+        checks.instance("x", "a", int, type(None))
+
+
 def test_error_carries_name_and_value() -> None:
     with pytest.raises(ValueError, match="gpus must be a whole number >= 1, got 0") as caught:
         checks.whole("gpus", 0, at_least=1)

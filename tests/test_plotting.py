@@ -241,6 +241,15 @@ def test_names_of_dots_that_lie_close_do_not_cover_each_other() -> None:
     assert lifts["far"] == near[0]
 
 
+def test_a_name_does_not_cover_the_dot_beside_it() -> None:
+    def lift_of_left(right: tuple[float, float]) -> float:
+        ax = plotting.plot_quality_cost({"left": (2.0, 0.40), "right": right, "low": (1.0, 0.10)}, metric="accuracy")
+        texts: list[Any] = list(ax.texts)
+        return next(float(text.xyann[1]) for text in texts if text.get_text() == "left")
+
+    assert lift_of_left((2.1, 0.405)) > lift_of_left((1.5, 0.405))
+
+
 def test_numbers_are_short() -> None:
     assert [short(v) for v in (0.25, 999.6, 1500, 2.5e6, 3e9, -20_000)] == ["0.25", "1K", "1.5K", "2.5M", "3B", "-20K"]
 

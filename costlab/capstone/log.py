@@ -98,7 +98,8 @@ def request_log(seed: int = 10, requests: int = REQUESTS) -> RequestLog:
     -----
     Volumes, clients and limits are made up. Token lengths spread as in the Azure trace, hours follow a day whose peak
     is twice its mean, repeated texts follow Zipf's law. Lengths are drawn anew for each request, repeated ones
-    included. Support questions are real ones with measured answers, each as likely as the others.
+    included. Support questions are those of lesson 7's third part, with the answers that its tiers gave, each as
+    likely as the others.
 
     Examples
     --------

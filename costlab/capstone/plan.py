@@ -2,14 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
 
 from costlab import checks
 from costlab.capstone.company import ENDPOINTS, SUPPORT_USD_PER_REQUEST
 from costlab.capstone.quality import model_quality
 from costlab.catalog import api_price, gpu
 from costlab.errors import InvalidValueError
+from costlab.serving import model_spec
 
 __all__ = ["TODAY", "Api", "Cache", "Cascade", "Fleet", "Guard", "Own", "Plan", "Route"]
+
+#: More GPUs or cached answers than anybody has; beyond it a bill is no longer a number.
+MOST: Final = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,8 @@ class Api:
     def __post_init__(self) -> None:
         api_price(self.model)
         model_quality(self.model)
+        checks.instance("batch", self.batch, bool)
+        checks.instance("stable_prefix", self.stable_prefix, bool)
         if self.batch and self.stable_prefix:
             raise InvalidValueError("stable_prefix", "False for a batch: discounts do not add up here", True)
 
@@ -54,6 +62,8 @@ class Cascade:
     thresholds: tuple[float, ...] = (1.0, 1.0)
 
     def __post_init__(self) -> None:
+        for name in ("tiers", "thresholds"):
+            checks.instance(name, getattr(self, name), tuple)
         if not self.tiers or len(set(self.tiers)) < len(self.tiers):
             raise InvalidValueError("tiers", "at least one, each once", self.tiers)
         for tier in self.tiers:
@@ -90,7 +100,7 @@ class Cache:
     entries: int
 
     def __post_init__(self) -> None:
-        checks.whole("entries", self.entries, at_least=1)
+        checks.whole("entries", self.entries, at_least=1, at_most=MOST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +117,10 @@ class Route:
 
     serve: Api | Cascade | Own
     cache: Cache | None = None
+
+    def __post_init__(self) -> None:
+        checks.instance("serve", self.serve, Api, Cascade, Own)
+        checks.instance("cache", self.cache, Cache, type(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +155,13 @@ class Fleet:
     spot: bool = False
 
     def __post_init__(self) -> None:
+        model_spec(self.model)
         model_quality(self.model, self.weights)
         gpu(self.gpu)
-        checks.whole("gpus_per_replica", self.gpus_per_replica, at_least=1)
-        checks.whole("reserved", self.reserved)
-        checks.whole("always_on", self.always_on)
+        checks.whole("gpus_per_replica", self.gpus_per_replica, at_least=1, at_most=MOST)
+        checks.whole("reserved", self.reserved, at_most=MOST)
+        checks.whole("always_on", self.always_on, at_most=MOST)
+        checks.instance("spot", self.spot, bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +211,14 @@ class Plan:
     guard: Guard = Guard()
 
     def __post_init__(self) -> None:
+        for name, kind in (("routes", Route), ("fleets", Fleet)):
+            held = getattr(self, name)
+            checks.instance(name, held, Mapping)
+            for key, value in held.items():
+                checks.instance(f"{name}[{key!r}]", value, kind)
+            # A copy that nobody changes afterwards: what was checked is what is scored.
+            object.__setattr__(self, name, MappingProxyType(dict(held)))
+        checks.instance("guard", self.guard, Guard)
         names = [one.name for one in ENDPOINTS]
         for name in self.routes:
             checks.one_of("endpoint", name, names)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from costlab import checks
 from costlab.capstone.company import (
     BUDGET_USD_PER_MONTH,
     CACHE_STORE,
@@ -65,6 +66,8 @@ def score(plan: Plan, log: RequestLog | None = None, *, budget_usd_per_month: fl
 
     Raises
     ------
+    InvalidValueError
+        If `plan` is no plan, or the budget no amount.
     PriceNotFoundError
         If the plan wants what has no price.
 
@@ -81,7 +84,10 @@ def score(plan: Plan, log: RequestLog | None = None, *, budget_usd_per_month: fl
     >>> today.passed, round(today.saving_fraction, 3)
     (False, 0.0)
     """
-    log = request_log() if log is None else log
+    checks.instance("plan", plan, Plan)
+    if budget_usd_per_month is not None:
+        checks.non_negative("budget_usd_per_month", budget_usd_per_month)
+    log = request_log() if log is None else checks.instance("log", log, RequestLog)
     found, today = _month(plan, log), _month(TODAY, log)
     size = int((~log.runaway).sum()) / REQUESTS
     budget = BUDGET_USD_PER_MONTH * size if budget_usd_per_month is None else budget_usd_per_month

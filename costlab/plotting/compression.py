@@ -65,17 +65,18 @@ def plot_quality_cost(
 
 
 def _lifts(ax: Axes, dots: Mapping[str, tuple[float, float]]) -> dict[str, float]:
-    """Points by which each name is lifted over its dot so that none covers another; the lowest keeps its place."""
+    """Points by which each name is lifted over its dot so that it covers no other name or dot."""
     per_point = ax.figure.dpi / 72
     places = {name: [value / per_point for value in ax.transData.transform(dot)] for name, dot in dots.items()}
-    taken: list[tuple[float, float, float]] = []
+    # Begin, stop, bottom and top of dots and names; a name may touch a dot from below.
+    taken = [(x - 4, x + 4, y - 1, y + 5) for x, y in places.values()]
     lifts = {}
     for name, (x, y) in sorted(places.items(), key=lambda place: place[1][1]):
-        end, height = x + 6 + 0.6 * SMALL * len(name), y + 4
-        for begin, stop, used in sorted(taken, key=lambda other: other[2]):
-            if begin < end and x < stop and used - SMALL - 2 < height < used + SMALL + 2:
-                height = used + SMALL + 2
-        taken.append((x, end, height))
+        begin, end, height = x + 6, x + 6 + 0.6 * SMALL * len(name), y + 4
+        for start, stop, bottom, top in sorted(taken, key=lambda other: other[2]):
+            if start < end and begin < stop and bottom - SMALL < height < top:
+                height = top
+        taken.append((x, end, height - 2, height + SMALL + 2))
         lifts[name] = height - y
     return lifts
 

@@ -36,14 +36,13 @@ def plot_price_comparison(prices: Mapping[str, Mapping[str, float]], *, ax: Axes
     """
     ax = new_axes(ax)
     gpus = list(dict.fromkeys(gpu for listed in prices.values() for gpu in listed))
-    width = 0.8 / len(prices)
-    for position, (name, listed) in enumerate(prices.items()):
-        color = list(COLORS.values())[position]
-        for group, gpu in enumerate(gpus):
-            if gpu in listed:
-                x = group + (position - (len(prices) - 1) / 2) * width
-                bar = ax.bar(x, listed[gpu], width * 0.92, color=color, label=name if group == 0 else None)
-                ax.bar_label(bar, fmt="%.2f", fontsize=7.5, padding=1)
+    width = 0.9 / len(prices)
+    for group, gpu in enumerate(gpus):
+        pairs = zip(COLORS.values(), prices.values(), strict=False)
+        have = [(color, listed[gpu]) for color, listed in pairs if gpu in listed]
+        for position, (color, usd) in enumerate(have):
+            bar = ax.bar(group + (position - (len(have) - 1) / 2) * width, usd, width * 0.92, color=color)
+            ax.bar_label(bar, fmt="%.2f", fontsize=7, padding=1)
     handles = [require("matplotlib.patches", "plots").Patch(color=c) for c in list(COLORS.values())[: len(prices)]]
     ax.legend(handles, prices, frameon=False)
     ax.set_xticks(range(len(gpus)), [gpu.replace(" ", "\n") for gpu in gpus])
@@ -181,10 +180,10 @@ def plot_commitment(
     ax.axhline(best.on_demand_usd, color=COLORS["grey"], linestyle="--", linewidth=1)
     ax.annotate(
         "all on demand",
-        (levels[-1], best.on_demand_usd),
+        (levels[-1] / 2, best.on_demand_usd),  # in the middle, where the bill lies below the line
         (0, 4),
         textcoords="offset points",
-        ha="right",
+        ha="center",
         fontsize=SMALL,
     )
     ax.set_xlabel("committed GPUs")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from costlab.extras import require
 from costlab.plotting.style import COLORS, SMALL, line_styles, new_axes, plain_numbers
 from costlab.router import Baselines, Point, ReliabilityBin, Simulated, hull, quality_at
 
@@ -63,11 +64,14 @@ def plot_cost_quality(
         right = [100 * quality_at(points, cost) for cost in usd]
         ax.plot([100 * cost for cost in usd], right, color=COLORS[color], linestyle=dash, linewidth=2, label=name)
     for point in alone.singles:
-        _mark(ax, point, point.label, "grey", "o", (-14, -15))
+        # Below the mix, which rises towards a tier and is flat after it; the last name stays on the axes.
+        shift = (-40, -21) if point.usd_per_request == alone.all_large.usd_per_request else (4, -15)
+        _mark(ax, point, point.label, "grey", "o", shift)
     _mark(ax, alone.oracle, "oracle", "green", "*", (8, -3))
     for name, point in (chosen or {}).items():
         _mark(ax, point, name, "orange", "D", (0, 9))
     ax.set(xlabel="cost of a request (US cents)", ylabel="right answers (%)", xscale="log")
+    ax.xaxis.set_major_locator(require("matplotlib.ticker", "plots").LogLocator(subs=(1.0, 3.0)))
     plain_numbers(ax.xaxis)
     ax.margins(x=0.08, y=0.12)
     ax.legend(frameon=False, fontsize=SMALL, loc="upper right")

@@ -116,13 +116,13 @@ def plot_ranges(
     ax.grid(axis="x", alpha=0.25)
     ax.grid(visible=False, axis="y")
     for row, (name, (low, middle, high)) in enumerate(ranges.items()):
-        spread, cross = ("low to high", "claimed") if row == 0 else (None, None)
+        spread, dot, cross = ("low to high", "middle", "claimed") if row == 0 else (None, None, None)
         ax.plot([low, high], [row, row], color=COLORS["blue"], linewidth=2.5, alpha=0.6, label=spread)
-        ax.plot(middle, row, "o", color=COLORS["blue"], ms=7)
+        ax.plot(middle, row, "o", color=COLORS["blue"], ms=7, label=dot)
         if claimed and name in claimed:
             ax.plot(claimed[name], row, "X", color=COLORS["orange"], ms=8, label=cross)
     ax.set_yticks(range(len(ranges)), list(ranges), fontsize=SMALL)
-    ax.invert_yaxis()
+    ax.set_ylim(len(ranges) - 0.5, -0.5)
     ends = [value for spread in ranges.values() for value in spread] + list((claimed or {}).values())
     ax.set_xscale("symlog", linthresh=1000, linscale=0.5)
     ax.set_xlim(min(ends) * (1.6 if min(ends) < 0 else 0.6), max(ends) * (1.6 if max(ends) > 0 else 0.6))
@@ -130,7 +130,7 @@ def plot_ranges(
     powers = [10.0**power for power in range(3, 10)]
     ax.xaxis.set_major_locator(ticker.FixedLocator([-power for power in powers] + [0.0, *powers]))
     plain_numbers(ax.xaxis)
-    ax.legend(frameon=False, fontsize=SMALL, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2)
+    ax.legend(frameon=False, fontsize=SMALL, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3)
     ax.axvline(0, color=COLORS["grey"], linewidth=1)
     ax.set_xlabel(unit)
     return ax

@@ -1,5 +1,7 @@
 """What a plan may say, and what it is told when it may not."""
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -35,6 +37,20 @@ from costlab.serving import model_spec
         (lambda: Cascade(), None),
         (lambda: Cascade(thresholds=(0.5,)), "thresholds must be 2 numbers"),
         (lambda: Cascade(thresholds=(0.5, float("nan"))), "thresholds must be a finite number"),
+        (lambda: Cascade(thresholds=0.5), "thresholds must be tuple, got 0.5"),  # type: ignore[arg-type]
+        (lambda: Cascade("words", ()), "tiers must be tuple, got 'words'"),  # type: ignore[arg-type]
+        (lambda: Api("gpt-4.1", batch="no"), "batch must be bool, got 'no'"),  # type: ignore[arg-type]
+        (lambda: Route(Api), "serve must be Api or Cascade or Own"),  # type: ignore[arg-type]
+        (lambda: Route("gpt-4.1"), "serve must be Api or Cascade or Own, got 'gpt-4.1'"),  # type: ignore[arg-type]
+        (lambda: Route(Api("gpt-4.1"), 1000), "cache must be Cache or None, got 1000"),  # type: ignore[arg-type]
+        (lambda: Cache(10**400), "entries must be at most 1000000000, got 1000"),
+        (lambda: Fleet("gpt-4o", "A10G"), "unknown model 'gpt-4o'"),
+        (lambda: Fleet("Llama-3.1-8B", "L4", spot="yes"), "spot must be bool"),  # type: ignore[arg-type]
+        (lambda: Fleet("Llama-3.1-8B", "L4", reserved=10**400), "reserved must be at most 1000000000, got 1000"),
+        (lambda: Guard(client_usd_per_day=float("nan")), "client_usd_per_day must be"),
+        (lambda: replace(TODAY, guard=800), "guard must be Guard, got 800"),  # type: ignore[arg-type]
+        (lambda: replace(TODAY, fleets=None), "fleets must be Mapping, got None"),  # type: ignore[arg-type]
+        (lambda: Plan(TODAY.routes, {"a100s": "A100"}), "fleets['a100s'] must be Fleet"),  # type: ignore[dict-item]
         (lambda: Cache(0), "entries must be a whole number >= 1, got 0"),
         (lambda: Fleet("Llama-3.1-8B", "A10"), "did you mean 'A10G'"),
         (lambda: Fleet("Llama-3.1-70B", "H100", "int4"), "weights must be one of bf16, fp8 for Llama-3.1-70B"),
@@ -48,7 +64,7 @@ def test_parts_of_a_plan_are_checked(make: Any, said: str | None) -> None:
     if said is None:
         make()
         return
-    with pytest.raises((InvalidValueError, UnknownNameError), match=said):
+    with pytest.raises((InvalidValueError, UnknownNameError), match=re.escape(said)):
         make()
 
 
@@ -58,17 +74,28 @@ def test_parts_of_a_plan_are_checked(make: Any, said: str | None) -> None:
         ({"searches": Route(Api("gpt-4o"))}, "unknown endpoint 'searches'; did you mean 'search'"),
         ({"support": Route(Api("gpt-4o"))}, "must be a Cascade, whose answers were measured"),
         ({"tags": Route(Cascade())}, "must be an Api or Own"),
+        ({"tags": Api("gpt-4.1-nano")}, "routes['tags'] must be Route"),
         ({"tags": Route(Own("a100"))}, "unknown fleet 'a100'; did you mean 'a100s'"),
     ],
 )
-def test_routes_fit_their_endpoints(changed: dict[str, Route], said: str) -> None:
-    with pytest.raises((InvalidValueError, UnknownNameError), match=said):
+def test_routes_fit_their_endpoints(changed: dict[str, Any], said: str) -> None:
+    with pytest.raises((InvalidValueError, UnknownNameError), match=re.escape(said)):
         Plan(routes={**TODAY.routes, **changed}, fleets=TODAY.fleets)
 
 
 def test_every_endpoint_needs_a_route() -> None:
     with pytest.raises(InvalidValueError, match="none for agents, tags"):
         Plan(routes={name: TODAY.routes[name] for name in ("support", "texts", "search")}, fleets=TODAY.fleets)
+
+
+def test_a_plan_is_what_was_checked_whatever_becomes_of_the_dictionaries() -> None:
+    routes, fleets = dict(TODAY.routes), dict(TODAY.fleets)
+    plan = Plan(routes, fleets)
+    routes["agents"] = Route(Cascade(("words",), ()))  # the cheapest answer of all, to questions that nobody asked
+    fleets.clear()
+    assert plan == TODAY
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        plan.routes["agents"] = routes["agents"]  # type: ignore[index]
 
 
 def test_every_model_with_a_quality_can_be_bought_or_run() -> None:

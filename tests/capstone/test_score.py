@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,7 @@ from costlab.capstone import (
 )
 from costlab.capstone.company import DAYS_PER_MONTH, PEOPLE_USD_PER_MONTH
 from costlab.catalog import api_price
+from costlab.errors import InvalidValueError
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +160,37 @@ def test_a_smaller_log_has_a_smaller_budget() -> None:
     assert found.budget_usd_per_month == pytest.approx(BUDGET_USD_PER_MONTH / 50)
     assert not found.passed
     assert score(TODAY, request_log(requests=20_000), budget_usd_per_month=1e9).budget_usd_per_month == 1e9
+
+
+@pytest.mark.parametrize("plan", [..., None, TODAY.routes, "today"])
+def test_only_a_plan_is_scored(plan: Any) -> None:
+    with pytest.raises(InvalidValueError, match="plan must be Plan"):
+        score(plan, request_log(requests=1000))
+
+
+def test_a_ledger_is_no_log() -> None:
+    with pytest.raises(InvalidValueError, match="log must be RequestLog"):
+        score(TODAY, {"client": [0]})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("budget", [float("nan"), float("inf"), -1.0])
+def test_no_bill_is_within_a_budget_that_is_no_amount(budget: float) -> None:
+    with pytest.raises(InvalidValueError, match="budget_usd_per_month must be"):
+        score(TODAY, request_log(requests=1000), budget_usd_per_month=budget)
+
+
+@pytest.mark.parametrize(
+    ("change", "broken"),
+    [
+        ({"guard": Guard(client_usd_per_day=0.0)}, {"guard", "quality", "latency"}),
+        ({"routes": {**TODAY.routes, "tags": Route(Api("gpt-4o-mini"), Cache(10**9))}}, {"budget"}),
+        ({"fleets": {"a100s": Fleet("Llama-3.1-8B", "A10G", "int8", reserved=10**9)}}, {"budget"}),
+        ({"routes": {**TODAY.routes, "support": Route(Cascade(thresholds=(1e300, -1e300)))}}, {"budget", "quality"}),
+        ({"routes": {**TODAY.routes, "support": Route(Cascade(("ensemble", "words"), (0.9,)))}}, {"budget", "quality"}),
+    ],
+)
+def test_absurd_plans_break_something(log: RequestLog, change: dict[str, Any], broken: set[str]) -> None:
+    assert kinds(score(replace(TODAY, **change), log)) == broken
 
 
 def test_the_memo_carries_the_figures_and_leaves_the_judgement_open(today: Score) -> None:
