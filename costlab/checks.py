@@ -56,9 +56,10 @@ def whole(name: str, value: object, at_least: int = 0, at_most: int | None = Non
     """`value` as an int, if it is a whole number in `at_least`..`at_most` (8.0 is not: a count is not measured)."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < at_least:
         raise InvalidValueError(name, f"a whole number >= {at_least}", value)
-    if at_most is not None and int(value) > at_most:
+    count = int(value)
+    if at_most is not None and count > at_most:
         raise InvalidValueError(name, f"at most {at_most}", value)
-    return int(value)
+    return count
 
 
 def instance(name: str, value: Value, *kinds: type) -> Value:

@@ -20,7 +20,8 @@ needs.extra("hatchling", "test")
 needs.extra("twine", "test")
 needs.extra("check_wheel_contents", "test")
 
-from tools.check_extras import EXTRAS, HEAVY  # noqa: E402
+from tools.check_extras import HEAVY  # noqa: E402
+from tools.extra_programs import EXTRAS  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

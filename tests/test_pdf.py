@@ -13,9 +13,9 @@ needs.extra("playwright", "test")
 needs.extra("pypdf", "test")
 needs.extra("bs4", "book")
 
-from playwright.sync_api import sync_playwright  # noqa: E402 - after the checks for optional packages
-from pypdf import PdfReader  # noqa: E402
+from pypdf import PdfReader  # noqa: E402 - after the checks for optional packages
 
+from tools.browser import chromium  # noqa: E402
 from tools.check_site import pages  # noqa: E402
 from tools.pdf import TITLE, Chapter, book, chapters, first_sheets, make  # noqa: E402
 
@@ -89,15 +89,13 @@ def test_no_sheet_is_blank(printed: Path) -> None:
 def test_nothing_runs_off_the_paper(site: Path, made: list[Chapter], tmp_path: Path) -> None:
     source = tmp_path / "book.html"
     source.write_text(book(site, made, {}), encoding="utf-8")
-    chromium = needs.program("chromium", "google-chrome", install="apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+    needs.program("chromium", "google-chrome", install="apt-get install chromium")
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": PAPER_PX, "height": 1000})
         page.emulate_media(media="print")
         page.goto(source.as_uri())
         over = page.evaluate(OVER, PAPER_PX)
         assert page.locator("article pre").count() > 300
-        browser.close()
     assert over == []
 
 

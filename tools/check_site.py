@@ -6,44 +6,16 @@ every page of ``_toc.yml`` must be there, with a title and with text, and every 
 
 import sys
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import yaml
+from bs4 import BeautifulSoup
 
 from tools.site_links import broken_links
 
 ROOT = Path(__file__).parents[1]
 LEAST_TEXT = 200
-
-
-class _Article(HTMLParser):
-    """Collects the title and the text of a page's main article."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.depth = 0
-        self.in_title = False
-        self.title = ""
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "article" or (self.depth and tag == "section"):
-            self.depth += 1
-        self.in_title = self.in_title or (tag == "h1" and self.depth > 0)
-
-    def handle_endtag(self, tag: str) -> None:
-        if self.depth and tag in ("article", "section"):
-            self.depth -= 1
-        if tag == "h1":
-            self.in_title = False
-
-    def handle_data(self, data: str) -> None:
-        if self.depth:
-            self.text += data.strip()
-        if self.in_title:
-            self.title += data.strip()
 
 
 def pages(toc: Path) -> list[str]:
@@ -74,12 +46,13 @@ def problems(site: Path, toc: Path = ROOT / "_toc.yml") -> list[str]:
         if not path.exists():
             found.append(f"{name}.html was not built")
             continue
-        article = _Article()
-        article.feed(path.read_text(encoding="utf-8"))
-        if not article.title:
+        article = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser").article
+        heading = article.h1 if article else None
+        if heading is None or not heading.get_text(strip=True):
             found.append(f"{name}.html has no title")
-        if len(article.text) < LEAST_TEXT:
-            found.append(f"{name}.html has {len(article.text)} characters of text; at least {LEAST_TEXT}")
+        text = article.get_text(strip=True) if article else ""
+        if len(text) < LEAST_TEXT:
+            found.append(f"{name}.html has {len(text)} characters of text; at least {LEAST_TEXT}")
     if not (site / "index.html").exists():
         found.append("index.html was not built")
     found += broken_links(site)

@@ -27,13 +27,22 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from costlab.lessons.lint import IGNORED, setup_source
+from tools.notebooks import without_outputs
 
 ROOT = Path(__file__).parents[1]
 CONSTRAINTS = ROOT / "colab-constraints.txt"
 
 #: What a Colab kernel has imported when the first cell runs; a new version would need a restart of the runtime.
 LOADED = (
-    *("ipykernel", "ipython", "jupyter-client", "matplotlib", "numpy", "pandas", "psutil", "pyzmq", "tornado"),
+    "ipykernel",
+    "ipython",
+    "jupyter-client",
+    "matplotlib",
+    "numpy",
+    "pandas",
+    "psutil",
+    "pyzmq",
+    "tornado",
     "traitlets",
 )
 
@@ -114,10 +123,7 @@ def _pip(python: Path, *words: str, check: bool = True) -> int:
 def run_lesson(path: Path, python: Path) -> Ran:
     """Run a lesson in an empty folder, with a kernel of that Python."""
     stored = nbformat.read(path, as_version=4)
-    notebook = nbformat.read(path, as_version=4)
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
+    notebook = without_outputs(path)
     kernel = AsyncKernelManager()
     argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     kernel._kernel_spec = KernelSpec(argv=argv, display_name="Colab", language="python")

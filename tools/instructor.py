@@ -21,7 +21,7 @@ NOTES, SOLUTIONS, OVERVIEW = "book/instructor", "notebooks/solutions", "index"
 CAPSTONE, RUBRIC = "10_capstone", "capstone_rubric"
 
 #: What the public site leaves out and this one shows.
-SHOWN = ("book/instructor", "notebooks/solutions")
+SHOWN = (NOTES, SOLUTIONS)
 
 
 def lessons(root: Path = ROOT) -> list[str]:

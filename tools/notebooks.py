@@ -26,12 +26,18 @@ METADATA: dict[str, Any] = {
 }
 
 
-def run(path: Path) -> None:
-    """Execute a notebook in an empty folder, as a student's first run would, and store the outputs in the file."""
-    notebook = nbformat.read(path, as_version=4)
+def without_outputs(path: Path) -> nbformat.NotebookNode:
+    """A notebook as it was before anybody ran it."""
+    notebook: nbformat.NotebookNode = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
+    return notebook
+
+
+def run(path: Path) -> None:
+    """Execute a notebook in an empty folder, as a student's first run would, and store the outputs in the file."""
+    notebook = without_outputs(path)
     with tempfile.TemporaryDirectory() as empty:
         NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": empty}}).execute()
     for cell in notebook.cells:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import html
 import logging
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +17,11 @@ from urllib.parse import unquote, urlsplit
 
 import yaml
 from bs4 import BeautifulSoup, Tag
-from playwright.sync_api import sync_playwright
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import Destination, NameObject, TextStringObject
 
 import costlab
+from tools.browser import chromium
 
 logging.getLogger("pypdf").setLevel(logging.ERROR)  # Chromium counts its objects otherwise than pypdf
 
@@ -151,9 +150,6 @@ def _finish(pdf: Path, made: list[Chapter]) -> int:
 
 def make(site: Path, pdf: Path) -> int:
     """Print the book; the number of its sheets is returned."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        raise SystemExit("error: chromium is missing; run: apt-get install chromium")
     made = chapters(site)
     pdf.parent.mkdir(parents=True, exist_ok=True)
     source = pdf.with_suffix(".html")
@@ -167,8 +163,7 @@ def make(site: Path, pdf: Path) -> int:
         "outline": True,
         "tagged": True,
     }
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+    with chromium() as browser:
         page = browser.new_page(color_scheme="light")
         sheets: dict[str, int] = {}
         for _ in range(2):
@@ -176,7 +171,6 @@ def make(site: Path, pdf: Path) -> int:
             page.goto(source.resolve().as_uri(), wait_until="load")
             page.pdf(path=pdf, **paper)
             sheets = first_sheets(pdf, made)
-        browser.close()
     source.unlink()
     return _finish(pdf, made)
 

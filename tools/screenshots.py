@@ -5,17 +5,14 @@ in a terminal in the middle of its day. `PICTURES` holds the files with their al
 landing page must use as they stand here.
 """
 
-import contextlib
-import functools
-import http.server
 import io
 import logging
-import shutil
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from tools.browser import chromium, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -27,7 +24,6 @@ FOLDER = ROOT / ".github"
 LESSON = "notebooks/01_gpu_cost_modeling"
 #: The cell of its first figure.
 FIGURE = ".cell:has(.cell_output img)"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 PICTURES: Final = {
     "site.png": "The first page of the site: seven bills for the same eight GPUs",
@@ -75,24 +71,6 @@ def demo_pages() -> tuple[str, str]:
     return terminal_html("costlab demo", lambda console: console.print(panel(moment))), demo_html(result)
 
 
-@contextlib.contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The address of a folder on this machine."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 def shot(
     browser: "Browser",
     name: str,
@@ -130,23 +108,16 @@ def shot(
 
 def main(site: Path) -> None:
     """Make all pictures from the built site in `site`."""
-    from playwright.sync_api import sync_playwright
-
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        raise SystemExit("chromium is missing; run: apt-get install chromium")
     if not (site / "book" / "intro.html").exists():
         raise SystemExit(f"{site} holds no site; run: make book")
     terminal, page = demo_pages()
-    with served(site) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+    with served(site) as address, chromium() as browser:
         made = [
             shot(browser, "site.png", url=f"{address}/book/intro.html", width=1200, height=760),
             shot(browser, "lesson.png", url=f"{address}/{LESSON}.html", width=1200, height=900, scroll_to=FIGURE),
             shot(browser, "demo.png", html=terminal, width=1000, height=700, part="pre"),
             shot(browser, "demo-page.png", html=page, width=960, height=760),
         ]
-        browser.close()
     for path in made:
         print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import nbformat
 
+from tools.notebooks import without_outputs
+
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "_build" / "student"
 
@@ -19,11 +21,7 @@ def write(folder: Path = TARGET, source: Path = ROOT / "notebooks") -> list[Path
         old.unlink()
     written = []
     for lesson in sorted(source.glob("[0-9]*.ipynb")):
-        notebook = nbformat.read(lesson, as_version=4)
-        for cell in notebook.cells:
-            if cell.cell_type == "code":
-                cell.outputs, cell.execution_count = [], None
-        nbformat.write(notebook, folder / lesson.name)
+        nbformat.write(without_outputs(lesson), folder / lesson.name)
         written.append(folder / lesson.name)
     return written
 

@@ -17,13 +17,8 @@ from costlab.calculator.commitments import (
     commitment_bill,
     commitment_break_even,
 )
-from costlab.calculator.spot import (
-    SpotJob,
-    SpotVerdict,
-    checkpoint_interval_s,
-    may_use_spot,
-    spot_job,
-)
+from costlab.calculator.spot import SpotJob, checkpoint_interval_s, spot_job
+from costlab.calculator.spot_rules import SpotVerdict, may_use_spot
 
 __all__ = [
     "Commitment",

@@ -9,6 +9,7 @@ import numpy as np
 
 from costlab import checks
 from costlab.capstone.company import ENDPOINTS, REQUESTS, RUNAWAY_CLIENT, Endpoint
+from costlab.monitoring.sample import INPUT_TOKENS, OUTPUT_TOKENS
 from costlab.units import HOURS_PER_DAY, SECONDS_PER_DAY, SECONDS_PER_HOUR
 from costlab.workload import Workload
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["RequestLog", "request_log"]
 
 #: Log-spread of tokens around the median, in and out, as in the conversations of the Azure trace.
-SPREAD: Final = (0.602, 0.661)
+SPREAD: Final = (INPUT_TOKENS[1], OUTPUT_TOKENS[1])
 
 #: Support questions that the tiers have never seen, in the recording.
 QUESTIONS: Final = 936

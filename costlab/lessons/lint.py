@@ -175,7 +175,7 @@ def shown_numbers(cells: Sequence[Cell], lesson: str) -> set[Decimal]:
         for output in cell.get("outputs", ()):
             data = {**output.get("data", {}), "stream": output.get("text", "")}
             shown += "\n" + "\n".join("".join(data.get(kind, "")) for kind in ("stream", "text/plain", "text/html"))
-    shown += "\n".join(f"{c.claimed} {c.found_text} {c.text} {c.why}" for c in claims(lesson))
+    shown += "\n" + "\n".join(f"{c.claimed} {c.found_text} {c.text} {c.why}" for c in claims(lesson))
     known = {_decimal(number) for number in re.findall(r"\d[\d,]*\.?\d*", shown)}
     return known | {number * 100 for number in known}
 

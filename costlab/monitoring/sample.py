@@ -59,7 +59,6 @@ TIERS: Final = (
 INPUT_TOKENS: Final = (1020, 0.602)
 OUTPUT_TOKENS: Final = (129, 0.661)
 
-
 #: What a machine's memory holds, and what anybody looks at.
 MOST_REQUESTS: Final = 100_000_000
 MOST_DAYS: Final = 3_660
@@ -242,7 +241,7 @@ def sample_gpu_hours(
     rng : numpy.random.Generator
         Source of everything random.
     days, gpus : int
-        Days covered and number of GPUs, >= 1.
+        Days covered, in 1..3,660, and number of GPUs, in 1..10,000.
     interval_s : float
         Length of a row in seconds, > 0 and at most a day.
     usd_per_hour : float, optional

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import needs
+from tools.browser import chromium, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -18,31 +19,21 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def address(site: Path) -> Iterator[str]:
-    from tests.browser.window import serve
-
-    with serve(site) as where:
+    with served(site) as where:
         yield where
 
 
 @pytest.fixture(scope="module")
 def packed_address(site: Path) -> Iterator[str]:
-    from tests.browser.window import serve
-
-    with serve(site, compress=True) as where:
+    with served(site, compress=True) as where:
         yield where
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    from playwright.sync_api import sync_playwright
-
-    from tests.browser.window import FLAGS
-
-    path = needs.program("chromium", "google-chrome", install="apt-get install chromium")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield chromium
-        chromium.close()
+    needs.program("chromium", "google-chrome", install="apt-get install chromium")
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture
