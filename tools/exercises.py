@@ -89,6 +89,9 @@ def _own_digests(exercise: str, answer: object, probes: Sequence[Sequence[Any]] 
 
 def collect(folder: Path = SOLUTIONS) -> Exercises:
     """Run the code of every solution notebook and collect its exercises."""
+    # Fewer or more threads round differently, and a threshold may fall to the other side of a query.
+    from threadpoolctl import threadpool_limits
+
     exercises = Exercises()
     for path in sorted(folder.glob("*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
@@ -96,7 +99,8 @@ def collect(folder: Path = SOLUTIONS) -> Exercises:
         for cell in cells:
             if cell["cell_type"] == "code" and "no-collect" not in cell["metadata"].get("tags", []):
                 source = "".join(cell["source"])
-                exec(compile(source, path.name, "exec"), namespace)  # our own notebooks
+                with threadpool_limits(1):
+                    exec(compile(source, path.name, "exec"), namespace)  # our own notebooks
     return exercises
 
 
