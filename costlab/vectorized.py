@@ -11,14 +11,14 @@ import numpy as np
 
 from costlab.errors import InvalidValueError
 from costlab.serving import MOST_REPLICAS
-from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, SECONDS_PER_DAY, SECONDS_PER_HOUR
+from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, MICRO_USD_PER_USD, SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from costlab.catalog import ApiPrice
 
-__all__ = ["break_even_per_day", "monthly_saving_usd", "price_rows_usd"]
+__all__ = ["break_even_per_day", "micro_usd_rows", "monthly_saving_usd", "price_rows_usd"]
 
 
 def break_even_per_day(
@@ -54,6 +54,11 @@ def break_even_per_day(
     never = (difference <= 0.0) | ((gain < 0.0) & (monthly + fixed > full)) | (wanted > MOST_REPLICAS)
     found: NDArray[np.float64] = np.where(never, np.inf, requests * (HOURS_PER_DAY / HOURS_PER_MONTH))
     return found
+
+
+def micro_usd_rows(usd: NDArray[np.float64]) -> NDArray[np.int64]:
+    """As :func:`costlab.events.micro_usd`, on an array; what is below 1e-12 USD counts as nothing."""
+    return np.ceil(usd * MICRO_USD_PER_USD - 1e-6).astype(np.int64)
 
 
 def monthly_saving_usd(

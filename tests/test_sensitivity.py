@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from costlab.build_vs_buy import break_even, cost_curve
 from costlab.catalog import api_price
 from costlab.errors import InvalidValueError
+from costlab.events import micro_usd
 from costlab.sensitivity import Range, monte_carlo, tornado
-from costlab.vectorized import break_even_per_day, monthly_saving_usd, price_rows_usd
+from costlab.vectorized import break_even_per_day, micro_usd_rows, monthly_saving_usd, price_rows_usd
 
 
 def test_the_longest_bar_comes_first() -> None:
@@ -141,3 +142,9 @@ def test_output_without_a_price_is_refused_in_rows_too() -> None:
     assert np.allclose(price_rows_usd(price, [500, 1000], 0), [1e-5, 2e-5])
     with pytest.raises(InvalidValueError, match="text-embedding-3-small has no output price"):
         price_rows_usd(price, [500], [1])
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1), st.sampled_from([2.5e-6, 1.5e-7, 1e-8, 0.00001, 0.03]))
+def test_micro_dollars_of_rows_agree(tokens: list[int], usd_per_token: float) -> None:
+    usd = usd_per_token * np.array(tokens)
+    assert micro_usd_rows(usd).tolist() == [micro_usd("usd", amount) for amount in usd.tolist()]

@@ -13,8 +13,9 @@ from costlab.capstone.replay import hits_of, replay
 from costlab.capstone.score import fleet_bills
 from costlab.events import PRIORITIES
 from costlab.extras import require
-from costlab.monitoring.sample import SAMPLE_START_S
-from costlab.units import MICRO_USD_PER_USD, SECONDS_PER_DAY, SECONDS_PER_HOUR
+from costlab.monitoring.sample import SAMPLE_START_S, text_column
+from costlab.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
+from costlab.vectorized import micro_usd_rows
 
 if TYPE_CHECKING:
     from costlab.capstone.log import RequestLog
@@ -53,25 +54,22 @@ def request_table(log: RequestLog) -> Any:
         played = replay(log, one, TODAY, hits_of(log, one.name, TODAY.routes[one.name]), own)
         cost[played.rows], latency[played.rows] = played.usd, played.latency_s
 
-    def names(codes: Any, texts: list[str]) -> Any:
-        return pyarrow.DictionaryArray.from_arrays(codes.astype(np.int32), texts).cast(pyarrow.string())
-
     count, nothing = len(log), np.zeros(len(log), dtype=np.int64)
     return pyarrow.table(
         {
             "request_id": [f"r-{number}" for number in range(count)],
             "time_s": SAMPLE_START_S + log.time_s,
-            "tier": names(log.endpoint, [one.name for one in ENDPOINTS]),
-            "model": names(log.endpoint, [_model(one.name) for one in ENDPOINTS]),
+            "tier": text_column(log.endpoint, [one.name for one in ENDPOINTS]),
+            "model": text_column(log.endpoint, [_model(one.name) for one in ENDPOINTS]),
             "input_tokens": log.input_tokens,
             "cached_input_tokens": nothing,
             "output_tokens": log.output_tokens,
-            "cost_micro_usd": np.ceil(cost * MICRO_USD_PER_USD - 1e-6).astype(np.int64),
+            "cost_micro_usd": micro_usd_rows(cost),
             "latency_s": np.round(latency, 6),
-            "outcome": names(nothing, ["ok"]),
-            "tenant": names(log.client, list(log.clients)),
+            "outcome": text_column(nothing, ["ok"]),
+            "tenant": text_column(log.client, list(log.clients)),
             "conversion_value_micro_usd": pyarrow.nulls(count, pyarrow.int64()),
-            "priority": names(nothing, [PRIORITIES[1]]),
+            "priority": text_column(nothing, [PRIORITIES[1]]),
         }
     )
 

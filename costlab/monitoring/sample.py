@@ -11,13 +11,13 @@ from costlab import checks
 from costlab.catalog import api_price, gpu_price
 from costlab.extras import require
 from costlab.units import HOURS_PER_DAY, MICRO_USD_PER_USD, SECONDS_PER_DAY, SECONDS_PER_HOUR
-from costlab.vectorized import price_rows_usd
+from costlab.vectorized import micro_usd_rows, price_rows_usd
 from costlab.workload import Workload
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["SAMPLE_START_S", "SampleTier", "sample_gpu_hours", "sample_log"]
+__all__ = ["SAMPLE_START_S", "SampleTier", "sample_gpu_hours", "sample_log", "text_column"]
 
 #: Midnight UTC before Monday the 5th of January 2026.
 SAMPLE_START_S: Final = 1_767_571_200.0
@@ -193,7 +193,7 @@ def _table(
             cost[here] = one.usd_per_request
         else:
             cost[here] = price_rows_usd(api_price(one.model), tokens_in[here], tokens_out[here], cached[here])
-    micro = np.ceil(cost * MICRO_USD_PER_USD - 1e-6).astype(np.int64)
+    micro = micro_usd_rows(cost)
     latency = np.array([one.latency_s for one in TIERS])[tier] * rng.lognormal(0.0, 0.4, rows)
     latency += np.where(upper, tokens_out * 0.008, 0.0)  # 125 tokens a second
     latency[outcome == 3] = 30.0
@@ -201,28 +201,31 @@ def _table(
     value = (rng.lognormal(np.log(4.0), 0.8, rows) * 100).astype(np.int64) * (MICRO_USD_PER_USD // 100)
     models = [one.model for one in TIERS] + ["in-house-llm"]
 
-    def names(codes: NDArray[Any], texts: list[str]) -> Any:
-        return pyarrow.DictionaryArray.from_arrays(codes.astype(np.int32), texts).cast(pyarrow.string())
-
     digits = pyarrow.array(np.arange(rows) + int(times[0]) * 1000).cast(pyarrow.string())
     prefix = pyarrow.scalar("r-")
     return pyarrow.table(
         {
             "request_id": require("pyarrow.compute", "usage").binary_join_element_wise(prefix, digits, ""),
             "time_s": times,
-            "tier": names(tier, [one.name for one in TIERS]),
-            "model": names(np.where(unpriced, len(TIERS), tier), models),
+            "tier": text_column(tier, [one.name for one in TIERS]),
+            "model": text_column(np.where(unpriced, len(TIERS), tier), models),
             "input_tokens": tokens_in,
             "cached_input_tokens": cached,
             "output_tokens": tokens_out,
             "cost_micro_usd": pyarrow.array(micro, mask=unpriced),
             "latency_s": np.round(latency, 6),
-            "outcome": names(outcome, ["ok", "cached", "error", "timeout", "refused", "cancelled"]),
-            "tenant": names(tenant, [f"team-{number:02}" for number in range(1, tenants + 1)]),
+            "outcome": text_column(outcome, ["ok", "cached", "error", "timeout", "refused", "cancelled"]),
+            "tenant": text_column(tenant, [f"team-{number:02}" for number in range(1, tenants + 1)]),
             "conversion_value_micro_usd": pyarrow.array(value, mask=~converted),
-            "priority": names((tenant % 3 == 2).astype(int), ["standard", "batch"]),
+            "priority": text_column((tenant % 3 == 2).astype(int), ["standard", "batch"]),
         }
     )
+
+
+def text_column(codes: NDArray[Any], texts: list[str]) -> Any:
+    """A pyarrow array of texts, from the place of each in `texts`."""
+    pyarrow = require("pyarrow", "usage")
+    return pyarrow.DictionaryArray.from_arrays(codes.astype(np.int32), texts).cast(pyarrow.string())
 
 
 def sample_gpu_hours(
