@@ -34,7 +34,7 @@ $(VENV)/test.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
 $(VENV)/bare.stamp: pyproject.toml constraints.txt
 	@mkdir -p $(VENV)
 	$(PYTHON) -m venv $(VENV)/bare
-	$(VENV)/bare/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt --editable . pytest pytest-xdist hypothesis
+	$(VENV)/bare/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt --editable . anyio pytest pytest-xdist hypothesis
 	@touch $@
 
 setup: $(VENV)/test.stamp  ## Make the whole environment in .venv

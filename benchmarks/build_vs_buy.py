@@ -11,7 +11,7 @@ from timing import ROUNDS, beside
 
 from costlab.build_vs_buy import break_even
 from costlab.catalog import api_price
-from costlab.sensitivity import Range, monte_carlo
+from costlab.compare.sensitivity import Range, monte_carlo
 from costlab.serving import batch_run, capacity, memory_fit, replicas_needed, roofline, usd_per_mtok, usd_per_request
 from costlab.vectorized import break_even_per_day, price_rows_usd
 

@@ -35,7 +35,7 @@ __all__ = [
 
 
 #: Names that an error lists at the most.
-MOST_LISTED = 12
+MAX_LISTED = 12
 
 
 class CostlabError(Exception):
@@ -61,8 +61,8 @@ class UnknownNameError(CostlabError, LookupError):
             hint = f"did you mean {' or '.join(repr(s) for s in suggestions)}?"
         else:
             listed = list(dict.fromkeys(names.values()))
-            more = f" and {len(listed) - MOST_LISTED} more" if len(listed) > MOST_LISTED else ""
-            hint = f"known: {', '.join(listed[:MOST_LISTED])}{more}"
+            more = f" and {len(listed) - MAX_LISTED} more" if len(listed) > MAX_LISTED else ""
+            hint = f"known: {', '.join(listed[:MAX_LISTED])}{more}"
         super().__init__(f"unknown {kind} {name!r}; {hint}")
         self.name = name
         self.suggestions = suggestions

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.extras import require
 from costlab.catalog import PRECISIONS, PRICINGS, current_gpu_prices, gpu, gpus
-from costlab.extras import require
 from costlab.monitoring.alerts import Incident
 from costlab.units import SECONDS_PER_HOUR
 

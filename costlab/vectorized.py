@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from costlab.errors import InvalidValueError
-from costlab.serving import MOST_REPLICAS
+from costlab.serving import MAX_REPLICAS
 from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, MICRO_USD_PER_USD, SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def break_even_per_day(
     with np.errstate(divide="ignore", invalid="ignore"):
         wanted = np.where(fixed <= 0.0, 0.0, np.where(gain <= 0.0, np.inf, fixed / gain))
         requests = np.maximum(0.0, (np.maximum(1.0, np.ceil(wanted)) * monthly + fixed) / difference)
-    never = (difference <= 0.0) | ((gain < 0.0) & (monthly + fixed > full)) | (wanted > MOST_REPLICAS)
+    never = (difference <= 0.0) | ((gain < 0.0) & (monthly + fixed > full)) | (wanted > MAX_REPLICAS)
     found: NDArray[np.float64] = np.where(never, np.inf, requests * (HOURS_PER_DAY / HOURS_PER_MONTH))
     return found
 

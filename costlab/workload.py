@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.errors import InvalidValueError
 from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, SECONDS_PER_DAY
 

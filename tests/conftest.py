@@ -14,6 +14,12 @@ from tools.exercises import Exercises, collect
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.fixture
+def anyio_backend() -> str:
+    """Coroutine tests marked ``anyio`` run on asyncio."""
+    return "asyncio"
+
+
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the built site: the one named by COSTLAB_SITE, or built now."""

@@ -12,8 +12,8 @@ from typing import get_origin
 import pytest
 
 import costlab
+from costlab._internal.extras import extra, require
 from costlab.errors import CostlabError, MissingExtraError
-from costlab.extras import require
 
 ROOT = Path(__file__).parents[1]
 HEAVY = (
@@ -51,7 +51,7 @@ def run(code: str) -> str:
     return done.stdout
 
 
-MONITORING = ("alerts", "budget", "export", "importers", "ledger", "metrics", "report", "sample", "usage")
+MONITORING = ("alerts", "budget", "export", "importers", "ledger", "metrics", "report", "usage")
 LIGHT = (
     *("cache", "cli", "compression", "lessons", "monitoring", "plotting", "router", "tables"),
     *(f"monitoring.{name}" for name in MONITORING),
@@ -97,6 +97,11 @@ def test_missing_extra_names_the_install_line() -> None:
         require("no_such_module.inside", "plots")
     assert isinstance(e.value, ImportError)
     assert isinstance(e.value, CostlabError)
+    with (
+        pytest.raises(MissingExtraError, match=r"no_such_module is .*; run: pip install 'costlab\[plots\]'"),
+        extra("plots"),
+    ):
+        import no_such_module  # type: ignore[import-not-found]  # noqa: F401
 
 
 def test_a_broken_dependency_is_not_called_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,6 +109,9 @@ def test_a_broken_dependency_is_not_called_missing(tmp_path: Path, monkeypatch: 
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="a_module_that_it_needs") as caught:
         require("half_installed", "plots")
+    assert not isinstance(caught.value, MissingExtraError)
+    with pytest.raises(ModuleNotFoundError, match="a_module_that_it_needs") as caught, extra("plots"):
+        import half_installed  # type: ignore[import-not-found]  # noqa: F401
     assert not isinstance(caught.value, MissingExtraError)
 
 
@@ -123,6 +131,18 @@ def test_constraints_pin_torch_and_every_dependency() -> None:
     assert names <= pins.keys()
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "costlab").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
-def test_modules_stay_readable(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 300
+def lazy_packages() -> list[str]:
+    named = {name: importlib.import_module(name) for name in ["costlab", *modules()]}
+    return [name for name, module in named.items() if "lazy_package" in vars(module) and hasattr(module, "__path__")]
+
+
+@pytest.mark.parametrize("name", lazy_packages())
+def test_lazy_packages_give_every_name_and_hide_none_behind_a_module(name: str) -> None:
+    package = importlib.import_module(name)
+    inside = {info.name for info in pkgutil.iter_modules(package.__path__)}
+    assert package.__all__
+    assert not inside & set(package.__all__)
+    for public in package.__all__:
+        assert getattr(package, public) is not None
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = package.no_such_name

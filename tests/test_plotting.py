@@ -13,12 +13,12 @@ from costlab.cache.threshold import Lookup, evaluate_threshold
 from costlab.calculator import best_commitment, spot_job
 from costlab.capstone import TODAY, request_log, score
 from costlab.catalog import current_gpu_prices
+from costlab.compare.sensitivity import Range, tornado
 from costlab.errors import InvalidValueError
 from costlab.monitoring.alerts import Timeline
 from costlab.monitoring.export.dashboard import panels
 from costlab.monitoring.usage import GpuUsage, Usage
 from costlab.router import Outcomes, baselines, cost_quality_curve, hull, quality_at, reliability, simulate_outcomes
-from costlab.sensitivity import Range, tornado
 from costlab.serving import roofline
 from tests import needs
 

@@ -15,7 +15,7 @@ from tools.screenshots import FOLDER, PICTURES
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [line[2:].split("  #")[0].strip() for line in re.findall(r"^\$ costlab.*$", README, re.M)]
-MOST_BYTES = 300_000
+MAX_BYTES = 300_000
 
 
 def test_every_command_runs_one_after_the_other(
@@ -64,7 +64,7 @@ def test_every_picture_is_there_small_and_named_the_same_everywhere() -> None:
     for name in PICTURES:
         data = (FOLDER / name).read_bytes()
         assert data.startswith(b"\x89PNG")
-        assert len(data) < MOST_BYTES
+        assert len(data) < MAX_BYTES
     assert {path.name for path in FOLDER.glob("*.png")} == set(PICTURES)
 
 

@@ -15,7 +15,7 @@ from bs4 import BeautifulSoup
 from tools.site_links import broken_links
 
 ROOT = Path(__file__).parents[1]
-LEAST_TEXT = 200
+MIN_TEXT = 200
 
 
 def pages(toc: Path) -> list[str]:
@@ -51,8 +51,8 @@ def problems(site: Path, toc: Path = ROOT / "_toc.yml") -> list[str]:
         if heading is None or not heading.get_text(strip=True):
             found.append(f"{name}.html has no title")
         text = article.get_text(strip=True) if article else ""
-        if len(text) < LEAST_TEXT:
-            found.append(f"{name}.html has {len(text)} characters of text; at least {LEAST_TEXT}")
+        if len(text) < MIN_TEXT:
+            found.append(f"{name}.html has {len(text)} characters of text; at least {MIN_TEXT}")
     if not (site / "index.html").exists():
         found.append("index.html was not built")
     found += broken_links(site)

@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from costlab import checks
-from costlab.serving import MOST_REPLICAS
+from costlab._internal import checks
+from costlab.serving import MAX_REPLICAS
 from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, SECONDS_PER_HOUR
 
 __all__ = ["BreakEven", "break_even"]
@@ -111,7 +111,7 @@ def break_even(
         return BreakEven(math.inf, math.inf, 1.0 - (each + fixed / capacity) / api, False, 1)
     gain = capacity * difference - monthly  # what a full replica saves, fixed costs aside
     wanted = 0.0 if fixed <= 0.0 else math.inf if gain <= 0.0 else fixed / gain
-    if (gain < 0.0 and monthly + fixed > capacity * difference) or wanted > MOST_REPLICAS:
+    if (gain < 0.0 and monthly + fixed > capacity * difference) or wanted > MAX_REPLICAS:
         busy = monthly / capacity / difference
         return BreakEven(math.inf, max(busy, 1.0 + 1e-15), 1.0 - (each + fixed / capacity) / api, False, 1)
     replicas = max(1, math.ceil(wanted))

@@ -4,14 +4,14 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.errors import InvalidValueError
 from costlab.serving import replicas_needed
 from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, SECONDS_PER_DAY
 
 __all__ = ["CostCurve", "CostPoint", "Interval", "cost_curve"]
 
-MOST_REPLICAS = 100_000
+MAX_REPLICAS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +130,8 @@ def cost_curve(
     per_replica *= SECONDS_PER_DAY
     largest = max(requests_per_day)
     most = max(1, math.ceil(largest / per_replica * (1.0 - 1e-12)))
-    if most > MOST_REPLICAS:
-        raise InvalidValueError("requests_per_day", f"volumes that {MOST_REPLICAS} replicas can serve", largest)
+    if most > MAX_REPLICAS:
+        raise InvalidValueError("requests_per_day", f"volumes that {MAX_REPLICAS} replicas can serve", largest)
     difference = (api_usd_per_request - marginal_usd_per_request) * days
     wins = []
     for serving in range(1, most + 1):

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.errors import InvalidValueError
-from costlab.serving import MOST_REPLICAS
+from costlab.serving import MAX_REPLICAS
 from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, SECONDS_PER_DAY
 
 __all__ = ["Endpoint", "MigrationPlan", "MigrationStep", "migration_plan"]
@@ -176,7 +176,7 @@ def migration_plan(
     checks.positive("gpu_usd_per_hour", gpu_usd_per_hour)
     checks.non_negative("fixed_usd_per_month", fixed_usd_per_month)
     checks.fraction("max_utilization_fraction", max_utilization_fraction, zero=False)
-    checks.whole("spare_gpus", spare_gpus)
+    checks.integer("spare_gpus", spare_gpus)
 
     def worth(endpoint: Endpoint) -> float:
         return endpoint.api_usd_per_request / (endpoint.peak_to_mean * endpoint.gpu_s_per_request)
@@ -191,8 +191,8 @@ def migration_plan(
         mean += endpoint.peak_gpus / endpoint.peak_to_mean
         moved += endpoint.move_usd
         wanted = peak / max_utilization_fraction
-        if wanted > MOST_REPLICAS:
-            raise InvalidValueError("endpoints", f"what {MOST_REPLICAS:g} GPUs can serve", endpoint)
+        if wanted > MAX_REPLICAS:
+            raise InvalidValueError("endpoints", f"what {MAX_REPLICAS:g} GPUs can serve", endpoint)
         gpus = max(1, math.ceil(wanted * (1.0 - 1e-12))) + spare_gpus
         bill = max(0.0, left) + gpus * gpu_usd_per_hour * HOURS_PER_MONTH + fixed_usd_per_month
         steps.append(MigrationStep(endpoint.name, gpus, bill, baseline - bill, moved, mean / gpus))

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.serving import replicas_needed
 from costlab.workload import MAX_DAILY_PEAK, Workload
 
@@ -93,7 +93,7 @@ class SelfHostOption:
         for field in ("upfront_usd", "fixed_usd_per_month", "marginal_usd_per_request", "weeks_to_production"):
             checks.non_negative(field, getattr(self, field))
         checks.fraction("max_utilization_fraction", self.max_utilization_fraction, zero=False)
-        checks.whole("spare_replicas", self.spare_replicas)
+        checks.integer("spare_replicas", self.spare_replicas)
 
 
 @dataclass(frozen=True, slots=True)

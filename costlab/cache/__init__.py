@@ -3,34 +3,29 @@
 Keys, stores and the cache itself. What a cache saves net of its costs is calculated in :mod:`costlab.cache.economics`.
 """
 
-from costlab.cache.answers import Answer, CachedAnswer, not_empty
-from costlab.cache.breaker import CircuitBreaker
-from costlab.cache.keys import IGNORED_PARAMETERS, Request, as_request, canonical, is_sampled, request_key
-from costlab.cache.protocols import CacheStore, SemanticHit, SemanticLayer
-from costlab.cache.response import ResponseCache
-from costlab.cache.server import EmbeddedServer
-from costlab.cache.statistics import CacheStatistics, LatencySummary
-from costlab.cache.stores import DiskStore, MemoryStore, RedisStore
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "IGNORED_PARAMETERS",
-    "Answer",
-    "CacheStatistics",
-    "CacheStore",
-    "CachedAnswer",
-    "CircuitBreaker",
-    "DiskStore",
-    "EmbeddedServer",
-    "LatencySummary",
-    "MemoryStore",
-    "RedisStore",
-    "Request",
-    "ResponseCache",
-    "SemanticHit",
-    "SemanticLayer",
-    "as_request",
-    "canonical",
-    "is_sampled",
-    "not_empty",
-    "request_key",
-]
+from costlab._internal.lazy import lazy_package
+
+if TYPE_CHECKING:
+    from costlab.cache.answers import Answer as Answer, CachedAnswer as CachedAnswer, not_empty as not_empty
+    from costlab.cache.breaker import CircuitBreaker as CircuitBreaker
+    from costlab.cache.keys import (
+        IGNORED_PARAMETERS as IGNORED_PARAMETERS,
+        Request as Request,
+        as_request as as_request,
+        canonical as canonical,
+        is_sampled as is_sampled,
+        request_key as request_key,
+    )
+    from costlab.cache.protocols import (
+        CacheStore as CacheStore,
+        SemanticHit as SemanticHit,
+        SemanticLayer as SemanticLayer,
+    )
+    from costlab.cache.response import ResponseCache as ResponseCache
+    from costlab.cache.server import EmbeddedServer as EmbeddedServer
+    from costlab.cache.statistics import CacheStatistics as CacheStatistics, LatencySummary as LatencySummary
+    from costlab.cache.stores import DiskStore as DiskStore, MemoryStore as MemoryStore, RedisStore as RedisStore
+else:
+    __getattr__, __dir__ = lazy_package(__name__)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from costlab.cache.guard import SILENCE
+from costlab.cache.guard import UNAVAILABLE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from costlab.cache.envelope import Entry
-    from costlab.cache.guard import GuardedStore
+    from costlab.cache.guard import ResilientStore
     from costlab.cache.keys import Request
     from costlab.cache.protocols import SemanticHit, SemanticLayer
     from costlab.cache.statistics import Recorder
@@ -23,7 +23,7 @@ T = TypeVar("T")
 class GuardedLayer:
     """The semantic layer within one namespace. What it names is looked at before it is believed."""
 
-    def __init__(self, layer: SemanticLayer, store: GuardedStore, recorder: Recorder, namespace: str) -> None:
+    def __init__(self, layer: SemanticLayer, store: ResilientStore, recorder: Recorder, namespace: str) -> None:
         self._layer = layer
         self._store = store
         self._counts = recorder.counts
@@ -44,7 +44,7 @@ class GuardedLayer:
         if entry is None:
             await self.forget(hit.key)
             return None
-        if entry is SILENCE:
+        if entry is UNAVAILABLE:
             return None
         if entry.scope != asked.scope:
             self._counts["semantic_failures"] += 1

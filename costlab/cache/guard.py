@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from costlab.cache.protocols import CacheStore
     from costlab.cache.statistics import Recorder
 
-__all__ = ["SILENCE", "GuardedStore"]
+__all__ = ["UNAVAILABLE", "ResilientStore"]
 
 T = TypeVar("T")
 
@@ -25,10 +25,10 @@ SLOWEST_POLL: Final = 16
 
 
 #: What a store that did not answer brings: not even that there is no entry.
-SILENCE: Final = Entry(None, "", None)
+UNAVAILABLE: Final = Entry(None, "", None)
 
 
-class GuardedStore:
+class ResilientStore:
     """A store behind two circuit breakers, one for reading and one for writing.
 
     They are separate because a full server refuses every write and still answers every read.
@@ -51,11 +51,11 @@ class GuardedStore:
         self._writes = CircuitBreaker(first_s, longest_s, clock=clock)
 
     async def read(self, key: str) -> Entry | None:
-        """The entry under `key`; None where there is none that can be trusted; :data:`SILENCE` where nobody knows."""
+        """The entry under `key`; None where there is none that can be trusted; :data:`UNAVAILABLE` in an outage."""
         ticket = self._reads.ticket()
         if ticket is None:
             self._counts["store_skips"] += 1
-            return SILENCE
+            return UNAVAILABLE
         try:
             packed = await self._get(key)
             entry = None if packed is None else unpack(key, packed, self._secret)
@@ -65,7 +65,7 @@ class GuardedStore:
         except Exception:
             self._counts["store_failures"] += 1
             self._reads.failed(ticket)
-            return SILENCE
+            return UNAVAILABLE
         self._reads.succeeded(ticket)
         return entry
 
@@ -101,10 +101,10 @@ class GuardedStore:
             try:
                 token = await self._write(self._store.acquire, key, ttl_s)
             except StoreError:
-                return None, SILENCE
+                return None, UNAVAILABLE
             # Between our first look and the lock, another process may have stored its answer and gone.
             entry = await self.read(key)
-            if token is not None or (entry is not None and entry is not SILENCE) or loop.time() >= ends:
+            if token is not None or (entry is not None and entry is not UNAVAILABLE) or loop.time() >= ends:
                 return token, entry
             await asyncio.sleep(min(pause_s, max(0.0, ends - loop.time())))
             pause_s = min(2 * pause_s, SLOWEST_POLL * poll_s)

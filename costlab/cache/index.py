@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
-from costlab import checks
-from costlab.extras import require
+from costlab._internal import checks
+from costlab._internal.extras import require
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -147,8 +147,8 @@ class _LocalIndex:
     _shelf: type[_Shelf] | type[_Graph]
 
     def __init__(self, dimensions: int, max_entries: int) -> None:
-        self._dimensions = checks.whole("dimensions", dimensions, at_least=1)
-        self._max_entries = checks.whole("max_entries", max_entries, at_least=1)
+        self._dimensions = checks.integer("dimensions", dimensions, at_least=1)
+        self._max_entries = checks.integer("max_entries", max_entries, at_least=1)
         self._scopes: dict[str, Any] = {}
         self._scope_of: OrderedDict[str, str] = OrderedDict()
 

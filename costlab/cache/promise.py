@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.cache.threshold import fit_threshold
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def check_promise(
     >>> check.found, check.broken
     (0, 0)
     """
-    checks.whole("splits", splits, at_least=1)
+    checks.integer("splits", splits, at_least=1)
     part = round(checks.fraction("fitted_fraction", fitted_fraction, zero=False, one=False) * len(lookups))
     similarity = np.array([lookup.similarity for lookup in lookups])
     right = np.array([lookup.right for lookup in lookups])

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.extras import require
 from costlab.cache.index import Neighbour
-from costlab.extras import require
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,7 +73,7 @@ class RedisVectorIndex:
 
     async def search(self, scope: str, vector: NDArray[np.float32], count: int) -> list[Neighbour]:
         """At most `count` neighbours of this scope, the nearest first."""
-        checks.whole("count", count, at_least=1)
+        checks.integer("count", count, at_least=1)
         reply = await self._client.execute_command(
             "VSIM", self._vectors + scope, "FP32", _bytes(vector), "WITHSCORES", "WITHATTRIBS", "COUNT", count
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.errors import InvalidValueError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def lru_replay(stream: Iterable[NDArray[np.int64]], entries: int) -> Replayed:
     >>> lru_replay([np.array([0, 1, 0, 2, 1, 0])], entries=2)
     Replayed(requests=6, hits=1)
     """
-    checks.whole("entries", entries, at_least=1)
+    checks.integer("entries", entries, at_least=1)
     small = entries < _SMALL
     cache = _OneByOne(entries) if small else _Together(entries)
     step = _TOGETHER if small else min(_TOGETHER, entries)

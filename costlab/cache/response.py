@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.cache.alike import GuardedLayer
 from costlab.cache.answers import Answer, CachedAnswer, not_empty
 from costlab.cache.envelope import Entry, pack
 from costlab.cache.flight import Flight, Landing
-from costlab.cache.guard import SILENCE, GuardedStore
+from costlab.cache.guard import UNAVAILABLE, ResilientStore
 from costlab.cache.keys import Request, as_request, is_sampled, request_key
 from costlab.cache.statistics import CacheStatistics, Recorder
 from costlab.errors import InvalidValueError
@@ -125,7 +125,7 @@ class ResponseCache:
         self._flights: dict[str, Flight] = {}
         self._refused: dict[tuple[str, str], None] = {}
         self._recorder = Recorder()
-        self._guarded = GuardedStore(store, self._recorder, secret, retry_first_s, retry_longest_s, clock)
+        self._guarded = ResilientStore(store, self._recorder, secret, retry_first_s, retry_longest_s, clock)
         self._semantic = None if semantic is None else GuardedLayer(semantic, self._guarded, self._recorder, namespace)
 
     async def get_or_call(self, request: Request | Mapping[str, Any], call: Call) -> CachedAnswer:
@@ -162,13 +162,13 @@ class ResponseCache:
                 landing, _ = await self._ask(key, "", request, call)
             else:
                 entry = await self._guarded.read(key)
-                if entry is not None and entry is not SILENCE and (key, key) not in self._refused:
+                if entry is not None and entry is not UNAVAILABLE and (key, key) not in self._refused:
                     hit = self._recorder.hit(key, key, entry.value, entry.cost_usd, None, self._clock() - started)
                     return hit if self._on_answer is None else self._announced(request, hit)
                 if self._single_flight:
-                    landing, shared = await self._fly(key, asked, request, call, entry is not SILENCE)
+                    landing, shared = await self._fly(key, asked, request, call, entry is not UNAVAILABLE)
                 else:
-                    landing = await self._lead(key, asked, request, call, entry is not SILENCE, Flight())
+                    landing = await self._lead(key, asked, request, call, entry is not UNAVAILABLE, Flight())
         except Exception:
             counts["errors"] += 1
             raise
@@ -245,7 +245,7 @@ class ResponseCache:
         try:
             if landing is None and store_answers and self._single_flight:
                 token, now = await self._guarded.lock(key, self._flight_ttl_s, self._poll_s)
-                if now is not None and now is not SILENCE and (key, key) not in self._refused:
+                if now is not None and now is not UNAVAILABLE and (key, key) not in self._refused:
                     landing = Landing(False, key, None, now.cost_usd, now.value)
             if landing is None:
                 scope = "" if self._semantic is None else asked.scope

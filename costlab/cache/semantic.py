@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from cachetools import LRUCache
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.cache.guards import DEFAULT_GUARDS, Guard, reasons
 from costlab.cache.index import Neighbour, VectorIndex, local_index
 from costlab.cache.protocols import SemanticHit
@@ -99,7 +99,7 @@ class EmbeddingLayer:
         self._embedder = embedder
         self._index = local_index(embedder.dimensions) if index is None else index
         self._guards = tuple(guards)
-        self._candidates = checks.whole("candidates", candidates, at_least=1)
+        self._candidates = checks.integer("candidates", candidates, at_least=1)
         self._vectors: LRUCache[str, NDArray[np.float32]] = LRUCache(_VECTORS_KEPT)
         self._refusals: Counter[str] = Counter()
 
@@ -187,7 +187,7 @@ def labelled_lookups(
     new = [(text, label) for text, label in asked if text not in held]
     vectors = embedder.embed([text for text, _ in cached])
     similarities = embedder.embed([text for text, _ in new]) @ vectors.T
-    count = min(checks.whole("candidates", candidates, at_least=1), len(cached))
+    count = min(checks.integer("candidates", candidates, at_least=1), len(cached))
     nearest = np.argsort(-similarities, axis=1, kind="stable")[:, :count]
     lookups = []
     for row, (text, label) in enumerate(new):

@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.extras import require
 from costlab.errors import MissingExtraError, StoreError
-from costlab.extras import require
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from costlab import checks
-from costlab.binomial import at_most, clopper_pearson
+from costlab._internal import checks
+from costlab._internal.binomial import at_most, clopper_pearson
 from costlab.errors import InvalidValueError
 
 if TYPE_CHECKING:

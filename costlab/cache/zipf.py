@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from costlab import checks
+from costlab._internal import checks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +23,8 @@ def zipf_requests(
 ) -> Iterator[NDArray[np.int64]]:
     """Independent requests for things whose popularity falls as a power of their rank, in parts.
 
-    :func:`costlab.traffic.zipf_stream` gives as many at once. For a million things it takes several times as long, and
-    its memory grows.
+    :func:`costlab.synthetic.traffic.zipf_stream` gives as many at once. For a million things it takes several times
+    as long, and its memory grows.
 
     Parameters
     ----------
@@ -61,8 +61,8 @@ def zipf_requests(
     >>> round(sum(int((ranks == 0).sum()) for ranks in parts) / 100_000, 3)
     0.046
     """
-    checks.whole("requests", requests)
-    checks.whole("chunk", chunk, at_least=1)
+    checks.integer("requests", requests)
+    checks.integer("chunk", chunk, at_least=1)
     return _parts(rng, traffic.unique, traffic.zipf, requests, chunk)
 
 

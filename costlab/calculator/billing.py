@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.catalog import GpuPrice, gpu_price
 from costlab.units import HOURS_PER_DAY, LESSON_DAYS_PER_MONTH
 
@@ -93,7 +93,7 @@ def monthly_cost(
     >>> monthly_cost("A10G", gpus=8).usd
     5817.6
     """
-    checks.whole("gpus", gpus, at_least=1)
+    checks.integer("gpus", gpus, at_least=1)
     checks.positive("hours_per_day", hours_per_day, at_most=HOURS_PER_DAY)
     checks.positive("days_per_month", days_per_month, at_most=31)
     price = gpu_price(name, pricing, snapshot, provider, region, as_of, zone)

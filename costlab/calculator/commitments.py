@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.errors import InvalidValueError
 
 __all__ = ["Commitment", "CommitmentBill", "best_commitment", "commitment_bill", "commitment_break_even"]
@@ -141,7 +141,7 @@ def best_commitment(
             else:
                 high = middle - 1
         gpus = low
-    checks.whole("gpus", gpus)
+    checks.integer("gpus", gpus)
     usd, on_demand_usd = bill(gpus), on_demand_usd_per_hour * sum(demand)
     return Commitment(
         gpus=gpus,

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.errors import UnknownNameError
 from costlab.units import SECONDS_PER_HOUR
 

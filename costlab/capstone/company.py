@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from costlab import checks
+from costlab._internal import checks
 
 __all__ = [
     "API_LATENCY_S",

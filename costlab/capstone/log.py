@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.capstone.company import ENDPOINTS, REQUESTS, RUNAWAY_CLIENT, Endpoint
-from costlab.monitoring.sample import INPUT_TOKENS, OUTPUT_TOKENS
+from costlab.synthetic.sample_log import INPUT_TOKENS, OUTPUT_TOKENS
 from costlab.units import HOURS_PER_DAY, SECONDS_PER_DAY, SECONDS_PER_HOUR
 from costlab.workload import Workload
 
@@ -109,8 +109,8 @@ def request_log(seed: int = 10, requests: int = REQUESTS) -> RequestLog:
     >>> int(log.runaway.sum()), int(np.median(log.input_tokens[log.runaway])) > 30_000
     (720, True)
     """
-    checks.whole("seed", seed)
-    scale = checks.whole("requests", requests, at_least=1000) / REQUESTS
+    checks.integer("seed", seed)
+    scale = checks.integer("requests", requests, at_least=1000) / REQUESTS
     rng = np.random.default_rng(seed)
     clients = tuple(name for one in ENDPOINTS for name in one.clients)
     parts = [_requests(rng, place, one, round(one.requests * scale), clients) for place, one in enumerate(ENDPOINTS)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.capstone.company import ENDPOINTS, SUPPORT_USD_PER_REQUEST
 from costlab.capstone.quality import model_quality
 from costlab.catalog import api_price, gpu
@@ -100,7 +100,7 @@ class Cache:
     entries: int
 
     def __post_init__(self) -> None:
-        checks.whole("entries", self.entries, at_least=1, at_most=MOST)
+        checks.integer("entries", self.entries, at_least=1, at_most=MOST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +158,9 @@ class Fleet:
         model_spec(self.model)
         model_quality(self.model, self.weights)
         gpu(self.gpu)
-        checks.whole("gpus_per_replica", self.gpus_per_replica, at_least=1, at_most=MOST)
-        checks.whole("reserved", self.reserved, at_most=MOST)
-        checks.whole("always_on", self.always_on, at_most=MOST)
+        checks.integer("gpus_per_replica", self.gpus_per_replica, at_least=1, at_most=MOST)
+        checks.integer("reserved", self.reserved, at_most=MOST)
+        checks.integer("always_on", self.always_on, at_most=MOST)
         checks.instance("spot", self.spot, bool)
 
 

@@ -5,7 +5,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.errors import InvalidValueError
 
 __all__ = ["model_qualities", "model_quality"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.capstone.company import (
     BUDGET_USD_PER_MONTH,
     CACHE_STORE,

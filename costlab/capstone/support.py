@@ -3,8 +3,8 @@
 from functools import cache
 
 from costlab.capstone.company import SUPPORT_USD_PER_REQUEST
+from costlab.experiments.tier_predictions import recorded_tiers
 from costlab.router import Outcomes
-from costlab.tier_answers import recorded_tiers
 
 __all__ = ["support_outcomes"]
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from costlab._internal.extras import require
 from costlab.capstone.company import ENDPOINTS, MAX_UTILIZATION_FRACTION
 from costlab.capstone.fleets import gpu_rates_usd_per_hour
 from costlab.capstone.plan import TODAY, Api, Cascade
 from costlab.capstone.replay import hits_of, replay
 from costlab.capstone.score import fleet_bills
 from costlab.events import PRIORITIES
-from costlab.extras import require
-from costlab.monitoring.sample import SAMPLE_START_S, text_column
+from costlab.synthetic.sample_log import SAMPLE_START_S, text_column
 from costlab.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 from costlab.vectorized import micro_usd_rows
 

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.catalog.api_lookup import api_price
 from costlab.catalog.api_prices import ApiPrice, ApiSnapshot
 from costlab.catalog.dated import parse_day

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.errors import InvalidValueError, UnknownNameError
 
 __all__ = ["PRECISIONS", "GpuSpec", "gpu", "gpus"]

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.catalog.dated import newest_rows, parse_day
 from costlab.catalog.gpus import gpu as gpu_spec
 from costlab.errors import AmbiguousPriceError, InvalidValueError, PriceNotFoundError
@@ -88,7 +88,7 @@ class GpuPrice:
         checks.one_of("pricing", self.pricing, PRICINGS)
         checks.one_of("kind", self.kind, KINDS)
         checks.positive("usd_per_hour", self.usd_per_hour)
-        checks.whole("instance_gpus", self.instance_gpus, at_least=1)
+        checks.integer("instance_gpus", self.instance_gpus, at_least=1)
         if gpu_spec(self.gpu).name != self.gpu:
             raise InvalidValueError("gpu", f"the canonical name {gpu_spec(self.gpu).name!r}", self.gpu)
         if not self.provider or not self.region:
@@ -247,7 +247,7 @@ def stale_gpu_prices(days: int, today: date) -> tuple[GpuPrice, ...]:
     today : datetime.date
         The day to count from. A parameter, so that the answer does not depend on when it is asked.
     """
-    checks.whole("days", days)
+    checks.integer("days", days)
     rows = [price for price in current_gpu_prices("list") if (today - price.checked).days > days]
     return tuple(sorted(rows, key=lambda price: (price.checked, price.series)))
 

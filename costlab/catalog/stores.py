@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.catalog.dated import newest_rows, parse_day
 from costlab.catalog.prices import KINDS, SNAPSHOTS
 from costlab.errors import InvalidValueError, PriceNotFoundError
@@ -156,7 +156,7 @@ def stale_store_prices(days: int, today: date) -> tuple[StorePrice, ...]:
     today : datetime.date
         The day to count from.
     """
-    checks.whole("days", days)
+    checks.integer("days", days)
     rows = [p for p in current_store_prices() if p.snapshot == "list" and (today - p.checked).days > days]
     return tuple(sorted(rows, key=lambda price: (price.checked, price.name)))
 

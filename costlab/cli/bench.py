@@ -23,7 +23,7 @@ def bench_device(
     as_json: JsonFlag = False,
 ) -> None:
     """How fast this device copies memory and multiplies matrices (needs torch)."""
-    from costlab.devices import measure_device
+    from costlab.recordings.device import measure_device
 
     result = measure_device(device, repeats=repeats, copy_mib=copy_mib, size=size)
     if as_json:
@@ -44,7 +44,7 @@ def bench_traffic(
     as_json: JsonFlag = False,
 ) -> None:
     """What the Azure traces say of real traffic: rate, bursts, lengths (from COSTLAB_DATA_DIR, or fetched)."""
-    from costlab.traces import measure_traffic
+    from costlab.experiments.traffic_traces import measure_traffic
 
     result = measure_traffic()
     if as_json:
@@ -70,7 +70,7 @@ def bench_semantic(
     as_json: JsonFlag = False,
 ) -> None:
     """Semantic hits: right and wrong ones, and whether a fitted threshold keeps its promise (needs the model)."""
-    from costlab.semantic_study import measure_semantic
+    from costlab.experiments.semantic import measure_semantic
 
     result = measure_semantic(splits=splits, seed=seed, published=published)
     if as_json:
@@ -97,7 +97,7 @@ def bench_tiers(
     as_json: JsonFlag = False,
 ) -> None:
     """Three tiers that classify queries: each alone, as a cascade, and whether promises hold (needs the model)."""
-    from costlab.tier_study import measure_tiers
+    from costlab.experiments.tiers import measure_tiers
 
     result = measure_tiers(splits=splits, seed=seed, published=published)
     if as_json:
@@ -129,7 +129,7 @@ def bench_answers(
     as_json: JsonFlag = False,
 ) -> None:
     """What three tiers answer to each support query, for `costlab demo` and the capstone (needs the model)."""
-    from costlab.tier_answers import measure_answers
+    from costlab.experiments.tier_predictions import measure_answers
 
     result = measure_answers()
     if as_json:

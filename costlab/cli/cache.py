@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from costlab import catalog, checks
+from costlab import catalog
+from costlab._internal import checks
 from costlab.cli.shared import AsOf, JsonFlag, cache, number, print_json, print_table, whole
 from costlab.errors import PriceNotFoundError
 from costlab.units import HOURS_PER_DAY, LESSON_DAYS_PER_MONTH

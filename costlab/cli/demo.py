@@ -45,11 +45,11 @@ def demo(
     as_json: JsonFlag = False,
 ) -> None:
     """A service's day in half a minute: cache, cascade, budget guard, ledger, report. Needs no network and no key."""
+    from costlab._internal.atomic_write import atomic_write
     from costlab.demo import demo_html, play_demo
-    from costlab.whole_file import whole_file
 
     logging.getLogger("costlab.budget").addHandler(logging.NullHandler())  # what it says is shown below
-    with _place(out) as path, whole_file(path) as page:
+    with _place(out) as path, atomic_write(path) as page:
         with _shown(quiet=as_json) as watch:
             result = play_demo(requests, seed, watch)
         page.write_text(demo_html(result), encoding="utf-8")
@@ -131,7 +131,7 @@ def _shown(quiet: bool) -> Iterator[Callable[[Moment], None]]:
     last = [0]
 
     def line(now: Moment) -> None:
-        from costlab.demo.day import clock
+        from costlab.synthetic.demo_day import clock
 
         step = int(now.time_s / SECONDS_PER_HOUR) // HOURS_A_LINE if now.done < now.total else 24
         if step > last[0] and now.done and not quiet:
@@ -159,7 +159,7 @@ def panel(now: Moment) -> Any:
     from rich.progress_bar import ProgressBar
     from rich.text import Text
 
-    from costlab.demo.day import clock
+    from costlab.synthetic.demo_day import clock
 
     figures = Table.grid(padding=(0, 1))
     figures.add_column(no_wrap=True, style="bold")

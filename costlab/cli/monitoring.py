@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
+from costlab._internal.extras import require
 from costlab.cli.shared import app, number, whole
 from costlab.errors import InvalidValueError
-from costlab.extras import require
 
 __all__ = ["export", "monitoring", "serve"]
 
@@ -61,7 +61,7 @@ def serve(
     ] = None,
 ) -> None:
     """Show Prometheus what a ledger's new events and the GPUs do, until interrupted."""
-    from costlab import checks
+    from costlab._internal import checks
     from costlab.monitoring.follow import LedgerFollower
     from costlab.monitoring.ledger import Ledger
     from costlab.monitoring.metrics import GpuMetrics, RequestMetrics

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from costlab import catalog, checks
+from costlab import catalog
+from costlab._internal import checks
 from costlab.calculator import MonthlyCost, monthly_cost, saving_fraction
 from costlab.cli.shared import AsOf, JsonFlag, Snapshot, app, number, print_json, print_table, whole
 from costlab.errors import PriceNotFoundError

@@ -15,9 +15,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from costlab._internal.atomic_write import atomic_write
+from costlab._internal.extras import require
 from costlab.cli.shared import AsOf, JsonFlag, app, print_json, print_table
-from costlab.extras import require
-from costlab.whole_file import whole_file
 
 __all__ = ["report"]
 
@@ -52,7 +52,7 @@ def report(
     from costlab.monitoring.report import as_dict, report_html
 
     columns = _mapping(column)
-    with nullcontext() if html is None else whole_file(html) as page:
+    with nullcontext() if html is None else atomic_write(html) as page:
         found, opened = _read(log, gpu_hours, log_format, columns, cached_apart, gpu_bill_apart, as_of)
         if page is not None:
             page.write_text(report_html(found, log.name), encoding="utf-8")

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from costlab._internal.atomic_write import atomic_write
+from costlab._internal.extras import require
 from costlab.cli.shared import app, number, whole
 from costlab.errors import InvalidValueError
-from costlab.extras import require
-from costlab.whole_file import whole_file
 
 __all__ = ["sample_log"]
 
@@ -44,8 +44,8 @@ def sample_log(
     """A made-up log of four tiers, busy afternoons and unequal tenants, to try `costlab report` on."""
     import numpy as np
 
-    from costlab import checks
-    from costlab.monitoring import sample
+    from costlab._internal import checks
+    from costlab.synthetic import sample_log as sample
 
     for path in (out, gpu_hours):
         if path is not None and path.suffix not in (".csv", ".parquet"):
@@ -53,11 +53,11 @@ def sample_log(
     if gpu_hours is not None and gpu_hours.resolve() == out.resolve():
         raise InvalidValueError("gpu_hours", "another file than that of the log", gpu_hours.name)
     # Both files are begun before anything is made, so that both are there in the end or neither.
-    with whole_file(out) as log_file, nullcontext() if gpu_hours is None else whole_file(gpu_hours) as hours_file:
+    with atomic_write(out) as log_file, nullcontext() if gpu_hours is None else atomic_write(gpu_hours) as hours_file:
         if capstone:
             log, hours = _company(context, requests, seed)
         else:
-            rng = np.random.default_rng(0 if seed is None else checks.whole("seed", seed))
+            rng = np.random.default_rng(0 if seed is None else checks.integer("seed", seed))
             log = sample.sample_log(
                 rng,
                 100_000 if requests is None else requests,

@@ -4,18 +4,27 @@
 package ships.
 """
 
-from costlab.compare.comparison import Comparison, compare
-from costlab.compare.files import WorkloadFile, WorkloadFileError, example, load, parse
-from costlab.compare.sides import ApiSide, OwnSide
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "ApiSide",
-    "Comparison",
-    "OwnSide",
-    "WorkloadFile",
-    "WorkloadFileError",
-    "compare",
-    "example",
-    "load",
-    "parse",
-]
+from costlab._internal.lazy import lazy_package
+
+if TYPE_CHECKING:
+    from costlab.compare.comparison import Comparison as Comparison, compare as compare
+    from costlab.compare.files import (
+        WorkloadFile as WorkloadFile,
+        WorkloadFileError as WorkloadFileError,
+        example as example,
+        load as load,
+        parse as parse,
+    )
+    from costlab.compare.sensitivity import (
+        MonteCarlo as MonteCarlo,
+        Range as Range,
+        Tornado as Tornado,
+        TornadoBar as TornadoBar,
+        monte_carlo as monte_carlo,
+        tornado as tornado,
+    )
+    from costlab.compare.sides import ApiSide as ApiSide, OwnSide as OwnSide
+else:
+    __getattr__, __dir__ = lazy_package(__name__)

@@ -15,8 +15,8 @@ from costlab.build_vs_buy import (
     recommend,
 )
 from costlab.compare.files import WorkloadFile, WorkloadFileError
+from costlab.compare.sensitivity import MonteCarlo, Range, Tornado, monte_carlo, tornado
 from costlab.compare.sides import ApiSide, OwnSide, api_sides, own_sides
-from costlab.sensitivity import MonteCarlo, Range, Tornado, monte_carlo, tornado
 from costlab.units import HOURS_PER_MONTH
 from costlab.vectorized import break_even_per_day, monthly_saving_usd
 from costlab.workload import Workload

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from costlab._internal.toml_tables import NonNegative, Positive, parse_table, read_text
 from costlab.build_vs_buy import Constraints
 from costlab.errors import CostlabError
-from costlab.toml_tables import NonNegative, Positive, parse_table, read_text
 from costlab.workload import Workload
 
 __all__ = ["ApiEntry", "OwnEntry", "Uncertainty", "WorkloadFile", "WorkloadFileError", "example", "load", "parse"]

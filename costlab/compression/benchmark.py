@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.extras import require
 from costlab.catalog import GpuPrice, gpu, gpu_price
 from costlab.compression.measured import measured_here
 from costlab.compression.progress import bar
@@ -18,9 +19,8 @@ from costlab.compression.quantization import usable_device
 from costlab.compression.results import BenchmarkResult, BenchmarkRow, Latency
 from costlab.compression.stopwatch import added_bytes, free_bytes, one_thread, seconds
 from costlab.compression.subjects import Assessment, Subject
-from costlab.devices import Device, find_device
 from costlab.errors import CostlabError, InvalidValueError, ModelTooLargeError
-from costlab.extras import require
+from costlab.recordings.device import Device, find_device
 from costlab.serving import usd_per_mtok, usd_per_request
 
 __all__ = ["Variant", "benchmark", "hourly_price"]
@@ -106,9 +106,9 @@ def benchmark(
     """
     place = usable_device(device)
     found = find_device(place)
-    batches = [checks.whole("batch_sizes", batch, at_least=1) for batch in batch_sizes]
-    checks.whole("repeats", repeats, at_least=3)
-    checks.whole("seed", seed)
+    batches = [checks.integer("batch_sizes", batch, at_least=1) for batch in batch_sizes]
+    checks.integer("repeats", repeats, at_least=3)
+    checks.integer("seed", seed)
     if not batches or not variants:
         raise InvalidValueError("variants and batch_sizes", "not empty", (len(variants), list(batch_sizes)))
     if len({(variant.model, variant.name) for variant in variants}) < len(variants):

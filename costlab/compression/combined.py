@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.extras import require
 from costlab.compression.benchmark import Variant, benchmark
 from costlab.compression.distillation import distill
 from costlab.compression.measured_sizes import measured_bytes, measured_disk_bytes
@@ -24,7 +25,6 @@ from costlab.compression.students import hashed_words, words_network
 from costlab.compression.subjects import Assessment, Encoder, OnnxEncoder, Sentences, Subject
 from costlab.compression.tasks import FIT
 from costlab.datasets import support_queries
-from costlab.extras import require
 
 __all__ = ["COMBINED", "combined_study", "combined_variants"]
 
@@ -154,10 +154,10 @@ def combined_variants(
     place = usable_device(device)
     for name in names:
         checks.one_of("variant", name, COMBINED)
-    checks.whole("steps", steps, at_least=1)
-    checks.whole("labels_each", labels_each, at_least=2)
+    checks.integer("steps", steps, at_least=1)
+    checks.integer("labels_each", labels_each, at_least=2)
     if unlabelled is not None:
-        checks.whole("unlabelled", unlabelled, at_least=1)
+        checks.integer("unlabelled", unlabelled, at_least=1)
     sizes: dict[str, int] = {"examples": labels_each, "asked": asked}
 
     def encoder(model: Any) -> _LabelledEncoder:

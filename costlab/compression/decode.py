@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.extras import require
 from costlab.compression.benchmark import FAILURES, hourly_price
 from costlab.compression.decode_results import DecodeResult, DecodeRow
 from costlab.compression.llama import LLAMA_SHAPES, LlamaShape, random_llama
@@ -19,9 +20,8 @@ from costlab.compression.quantization import computing_dtype, one_line, quantize
 from costlab.compression.schemes import SCHEMES, scheme_named
 from costlab.compression.sizes import kv_cache_bytes, weights_bytes
 from costlab.compression.stopwatch import added_bytes, free_bytes, one_thread, seconds
-from costlab.devices import find_device, measure_device
 from costlab.errors import InvalidValueError, ModelTooLargeError
-from costlab.extras import require
+from costlab.recordings.device import find_device, measure_device
 from costlab.serving import usd_per_mtok
 
 __all__ = ["DECODE_SCHEMES", "decode_study"]
@@ -107,12 +107,12 @@ def decode_study(
     name = ("llama-3-8b" if place == "cuda" else "small") if model is None else model
     shape = LLAMA_SHAPES[checks.one_of("model", name, LLAMA_SHAPES)]
     chosen = DECODE_SCHEMES[place] if schemes is None else tuple(checks.one_of("scheme", s, SCHEMES) for s in schemes)
-    batches = [checks.whole("batch_sizes", batch, at_least=1) for batch in batch_sizes]
+    batches = [checks.integer("batch_sizes", batch, at_least=1) for batch in batch_sizes]
     if not chosen or not batches:
         raise InvalidValueError("schemes and batch_sizes", "not empty", (chosen, batches))
-    checks.whole("context", context, at_least=2)
-    checks.whole("repeats", repeats, at_least=5)
-    checks.whole("seed", seed)
+    checks.integer("context", context, at_least=2)
+    checks.integer("repeats", repeats, at_least=5)
+    checks.integer("seed", seed)
     fast = place == "cuda" if compiled is None else compiled
     found = find_device(place)
     usd_per_hour, price = hourly_price(found, None)

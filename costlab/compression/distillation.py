@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.extras import require
 from costlab.compression.progress import bar
 from costlab.compression.soft_targets import Examples, distillation_loss
 from costlab.errors import InvalidValueError
-from costlab.extras import require
 
 __all__ = ["Training", "distill"]
 
@@ -115,12 +115,12 @@ def distill(
     """
     torch = require("torch", "models")
     options = _Options(temperature, alpha, targets, checks.non_negative("hidden_weight", hidden_weight))
-    checks.whole("epochs", epochs, at_least=1)
-    checks.whole("batch", batch, at_least=1)
+    checks.integer("epochs", epochs, at_least=1)
+    checks.integer("batch", batch, at_least=1)
     checks.positive("learning_rate", learning_rate)
-    checks.whole("patience", patience, at_least=1)
+    checks.integer("patience", patience, at_least=1)
     checks.fraction("least_gain_fraction", least_gain_fraction, one=False)
-    checks.whole("seed", seed)
+    checks.integer("seed", seed)
     if not len(examples) or (validation is not None and not len(validation)):
         raise InvalidValueError("examples", "not empty", len(examples))
     order = torch.Generator().manual_seed(seed)

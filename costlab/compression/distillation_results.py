@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from costlab import recordings
+from costlab._internal.extras import require
 from costlab.compression.measured import Measured, measured_there
 from costlab.compression.spread import Spread, spread
 from costlab.errors import InvalidValueError
-from costlab.extras import require
 from costlab.plotting.compression import plot_arms
 from costlab.recordings import Recording
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.compression.distillation import distill
 from costlab.compression.distillation_results import DistillationCost, DistillationResult, DistillationRow
 from costlab.compression.measured import measured_here
@@ -17,7 +17,7 @@ from costlab.compression.progress import bar
 from costlab.compression.soft_targets import Examples
 from costlab.compression.stopwatch import one_thread, seconds
 from costlab.compression.tasks import DistillationTask, TaskDraw, digits_task, support_task
-from costlab.devices import find_device
+from costlab.recordings.device import find_device
 
 __all__ = ["ARMS", "distillation_study"]
 
@@ -90,8 +90,8 @@ def distillation_study(
     ----------
     Hinton, Vinyals and Dean (2015), Distilling the Knowledge in a Neural Network, https://arxiv.org/abs/1503.02531
     """
-    checks.whole("seeds", seeds, at_least=5)
-    checks.whole("repeats", repeats, at_least=5)
+    checks.integer("seeds", seeds, at_least=5)
+    checks.integer("repeats", repeats, at_least=5)
     for arm in arms:
         checks.one_of("arm", arm, ARMS)
     chosen = tuple(dict.fromkeys(("labels", *arms)))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.extras import require
 from costlab.compression.sizes import ModelShape
 from costlab.errors import InvalidValueError
-from costlab.extras import require
 
 __all__ = ["LLAMA_SHAPES", "LlamaShape", "random_llama"]
 
@@ -43,7 +43,7 @@ class LlamaShape:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            checks.whole(field.name, getattr(self, field.name), at_least=1)
+            checks.integer(field.name, getattr(self, field.name), at_least=1)
         if self.heads % self.kv_heads:
             raise InvalidValueError("kv_heads", f"a divisor of the {self.heads} heads", self.kv_heads)
         if self.head_dim % 2:
@@ -113,7 +113,7 @@ def random_llama(shape: LlamaShape, *, device: str = "cpu", dtype: Any = None, s
     Grattafiori et al. (2024), The Llama 3 Herd of Models, https://arxiv.org/abs/2407.21783
     """
     torch = require("torch", "models")
-    generator = torch.Generator(device=device).manual_seed(checks.whole("seed", seed))
+    generator = torch.Generator(device=device).manual_seed(checks.integer("seed", seed))
     dtype = torch.bfloat16 if dtype is None else dtype
     with torch.device("meta"):
         model = _classes(torch)(shape)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from costlab._internal.extras import require
 from costlab.compression.quiet import quiet
-from costlab.extras import require
 
 __all__ = ["measured_bytes", "measured_disk_bytes"]
 

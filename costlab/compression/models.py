@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.extras import model_folder, require
 from costlab.compression.quiet import quiet
 from costlab.errors import ModelFetchError
-from costlab.extras import model_folder, require
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.extras import require
 from costlab.compression.measured_sizes import measured_bytes, measured_disk_bytes, tensors_of
 from costlab.compression.quantization import output_name
 from costlab.errors import InvalidValueError
-from costlab.extras import require
 
 __all__ = ["PATTERNS", "PrunedSizes", "make_permanent", "prune", "pruned_sizes", "sparsity_fraction"]
 

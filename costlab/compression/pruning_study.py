@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.compression.benchmark import Variant
 from costlab.compression.measured_sizes import measured_bytes
 from costlab.compression.models import PackagedModel
@@ -77,7 +77,7 @@ def pruning_variants(
         If a number is outside its domain, or CUDA is asked for and absent.
     """
     place = usable_device(device)
-    checks.whole("steps", steps)
+    checks.integer("steps", steps)
     for pattern in patterns:
         checks.one_of("pattern", pattern, PATTERNS)
     for share in fractions:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from costlab._internal.extras import require
 from costlab.compression.quiet import quiet
 from costlab.compression.schemes import SCHEMES, Scheme, scheme_named
 from costlab.compression.sizes import ModelShape, weights_bytes
-from costlab.devices import find_device
 from costlab.errors import InvalidValueError, MissingExtraError, SchemeUnavailableError
-from costlab.extras import require
+from costlab.recordings.device import find_device
 
 __all__ = ["Availability", "available_schemes", "model_shape", "predicted_bytes", "quantize", "usable_device"]
 

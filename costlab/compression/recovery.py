@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.extras import require
 from costlab.compression.models import PackagedModel
 from costlab.compression.progress import bar
 from costlab.datasets import support_queries
 from costlab.errors import InvalidValueError
-from costlab.extras import require
 
 __all__ = ["recover"]
 
@@ -61,10 +61,10 @@ def recover(
         If a number is outside its domain, there are no texts, or the loss is no longer a number.
     """
     torch = require("torch", "models")
-    checks.whole("steps", steps, at_least=1)
-    checks.whole("batch", batch, at_least=1)
+    checks.integer("steps", steps, at_least=1)
+    checks.integer("batch", batch, at_least=1)
     checks.positive("learning_rate", learning_rate)
-    generator = torch.Generator().manual_seed(checks.whole("seed", seed))
+    generator = torch.Generator().manual_seed(checks.integer("seed", seed))
     if texts is None:
         texts = [query.text for query in support_queries().split("train")]
     if not texts:

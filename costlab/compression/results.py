@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from costlab import recordings
+from costlab._internal.extras import require
+from costlab._internal.pareto import pareto_front
 from costlab.compression.measured import Measured, measured_there
 from costlab.errors import InvalidValueError
-from costlab.extras import require
-from costlab.pareto import pareto_front
 from costlab.plotting.compression import plot_quality_cost
 from costlab.recordings import Recording
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.compression.sizes import WeightFormat
 
 __all__ = ["SCHEMES", "Scheme", "scheme_named"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.errors import InvalidValueError
 from costlab.units import BITS_PER_BYTE
 
@@ -58,7 +58,7 @@ class WeightFormat:
         if isinstance(self.group, str):
             checks.one_of("group", self.group, SHARED)
         elif self.group is not None:
-            checks.whole("group", self.group, at_least=1)
+            checks.integer("group", self.group, at_least=1)
 
     def scales(self, rows: int, columns: int) -> int:
         """Number of scales of a matrix; a row that no group divides ends in a smaller one."""
@@ -100,9 +100,9 @@ class ModelShape:
 
     def __post_init__(self) -> None:
         for rows, columns in self.matrices:
-            checks.whole("rows", rows, at_least=1)
-            checks.whole("columns", columns, at_least=1)
-        checks.whole("kept", self.kept)
+            checks.integer("rows", rows, at_least=1)
+            checks.integer("columns", columns, at_least=1)
+        checks.integer("kept", self.kept)
         if not self.parameters:
             raise InvalidValueError("matrices", "given, or kept weights", self.matrices)
 
@@ -199,9 +199,9 @@ def kv_cache_bytes(
     >>> round(4.5e9 / kv_cache_bytes(32, 8, 128, tokens=1))
     34332
     """
-    checks.whole("layers", layers, at_least=1)
-    checks.whole("kv_heads", kv_heads, at_least=1)
-    checks.whole("head_dim", head_dim, at_least=1)
+    checks.integer("layers", layers, at_least=1)
+    checks.integer("kv_heads", kv_heads, at_least=1)
+    checks.integer("head_dim", head_dim, at_least=1)
     vectors = 2 * layers * kv_heads * checks.non_negative("tokens", tokens)
     stored = WeightFormat(16) if stored is None else stored
     return vectors * checks.non_negative("sequences", sequences) * stored.matrix_bytes(1, head_dim)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.extras import require
 from costlab.errors import InvalidValueError
-from costlab.extras import require
 
 __all__ = ["TARGETS", "UNLABELLED", "Examples", "distillation_loss"]
 

@@ -6,11 +6,11 @@ import copy
 import warnings
 from typing import Any, Final
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.extras import require
 from costlab.compression.pruning import linear_layers, make_permanent, prune
 from costlab.compression.quantization import Availability, tried, usable_device
 from costlab.errors import CostlabError, SchemeUnavailableError
-from costlab.extras import require
 
 __all__ = ["KERNELS", "available_kernels", "with_sparse_kernel"]
 

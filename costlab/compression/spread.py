@@ -7,9 +7,9 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.extras import require
 from costlab.errors import InvalidValueError
-from costlab.extras import require
 
 __all__ = ["Spread", "spread"]
 

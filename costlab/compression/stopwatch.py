@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from costlab.extras import require
+from costlab._internal.extras import require
 
 __all__ = ["added_bytes", "free_bytes", "one_thread", "seconds"]
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from costlab import checks
-from costlab.extras import require
+from costlab._internal import checks
+from costlab._internal.extras import require
 
 __all__ = ["hashed_words", "small_network", "words_network"]
 
@@ -39,7 +39,7 @@ def hashed_words(texts: Sequence[str], buckets: int = BUCKETS) -> Any:
     >>> sorted(set(a) & set(b)) == sorted(a), len(set(a) & set(b))
     (False, 4)
     """
-    checks.whole("buckets", buckets, at_least=1)
+    checks.integer("buckets", buckets, at_least=1)
     rows = []
     for text in texts:
         words = _WORD.findall(text.lower())
@@ -71,8 +71,8 @@ def words_network(classes: int, *, width: int = 64, buckets: int = BUCKETS, seed
         From numbers of :func:`hashed_words` as a tensor to logits. Its ``hidden`` gives the inner state.
     """
     torch = require("torch", "models")
-    checks.whole("classes", classes, at_least=1)
-    checks.whole("width", width, at_least=1)
+    checks.integer("classes", classes, at_least=1)
+    checks.integer("width", width, at_least=1)
 
     class Words(torch.nn.Module):  # type: ignore[misc, name-defined]
         """Word vectors and a layer."""
@@ -114,7 +114,7 @@ def small_network(inputs: int, classes: int, *, width: int = 8, layers: int = 1,
     """
     torch = require("torch", "models")
     for name, value in (("inputs", inputs), ("classes", classes), ("width", width), ("layers", layers)):
-        checks.whole(name, value, at_least=1)
+        checks.integer(name, value, at_least=1)
 
     class Layers(torch.nn.Module):  # type: ignore[misc, name-defined]
         """Layers with a bend between them."""
@@ -137,5 +137,5 @@ def small_network(inputs: int, classes: int, *, width: int = 8, layers: int = 1,
 def _seeded(torch: Any, make: Any, seed: int) -> Any:
     """What `make` makes, with first weights of a seed; torch's own random state stays as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(checks.whole("seed", seed))
+        torch.manual_seed(checks.integer("seed", seed))
         return make()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.compression.benchmark import Variant, benchmark
 from costlab.compression.models import MODEL_NAMES, PackagedModel, hub_model, packaged_model
 from costlab.compression.quantization import predicted_bytes, quantize, usable_device

@@ -10,12 +10,12 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.extras import model_folder, require
 from costlab.cache.embedding import PackagedMiniLm
 from costlab.compression.measured_sizes import measured_bytes, measured_disk_bytes
 from costlab.datasets import support_queries
 from costlab.errors import InvalidValueError
-from costlab.extras import model_folder, require
 
 __all__ = ["Assessment", "Encoder", "LanguageModel", "OnnxEncoder", "Subject"]
 
@@ -116,8 +116,8 @@ class LanguageModel:
     def __init__(
         self, model: Any, tokenizer: Any, *, text: str | None = None, tokens: int = 1024, window: int = 256
     ) -> None:
-        checks.whole("window", window, at_least=2)
-        if checks.whole("tokens", tokens, at_least=2 * window) % window:
+        checks.integer("window", window, at_least=2)
+        if checks.integer("tokens", tokens, at_least=2 * window) % window:
             raise InvalidValueError("tokens", f"a multiple of the window, {window}", tokens)
         text = "\n".join(support_queries().answers.values()) if text is None else text
         device = next(model.parameters()).device
@@ -166,8 +166,8 @@ class Sentences:
     unit = "request"
 
     def __init__(self, examples: int = 4, asked: int = 2) -> None:
-        self._examples = _of_each_intent("train", checks.whole("examples", examples, at_least=1))
-        self._asked = _of_each_intent("test", checks.whole("asked", asked, at_least=1))
+        self._examples = _of_each_intent("train", checks.integer("examples", examples, at_least=1))
+        self._asked = _of_each_intent("test", checks.integer("asked", asked, at_least=1))
 
     def _embed(self, texts: Sequence[str]) -> Any:
         raise NotImplementedError

@@ -9,13 +9,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.extras import require
 from costlab.cache.embedding import Embedder, PackagedMiniLm
 from costlab.compression.distillation import distill
 from costlab.compression.soft_targets import UNLABELLED, Examples
 from costlab.compression.students import BUCKETS, hashed_words, small_network, words_network
 from costlab.datasets import support_queries
-from costlab.extras import require
 
 __all__ = ["DistillationTask", "TaskDraw", "digits_task", "support_task"]
 
@@ -105,7 +105,7 @@ def digits_task(labels_each: int | None = None, *, width: int = 8) -> Distillati
     inputs = torch.tensor(data.data / 16.0, dtype=torch.float32)
     truth = torch.tensor(data.target, dtype=torch.int64)
     if labels_each is not None:
-        checks.whole("labels_each", labels_each, at_least=2)
+        checks.integer("labels_each", labels_each, at_least=2)
 
     def draw(seed: int) -> TaskDraw:
         order = np.random.default_rng(seed).permutation(len(truth))
@@ -172,17 +172,17 @@ def support_task(
     """
     torch = require("torch", "models")
     linear = require("sklearn.linear_model", "compression")
-    checks.whole("labels_each", labels_each, at_least=2)
+    checks.integer("labels_each", labels_each, at_least=2)
     embedder = PackagedMiniLm(batch=32) if embedder is None else embedder
     queries = support_queries()
     parts = [queries.split(name, in_scope=True) for name in ("train", "calibration", "test")]
-    every = 1 if asked is None else max(1, len(parts[2]) // checks.whole("asked", asked, at_least=1))
+    every = 1 if asked is None else max(1, len(parts[2]) // checks.integer("asked", asked, at_least=1))
     tested = parts[2][::every]
     known = [*parts[0], *parts[1]]
     numbers = {name: k for k, name in enumerate(sorted(queries.intents))}
     truth = torch.tensor([numbers[query.intent] for query in known])
     test_labels = torch.tensor([numbers[query.intent] for query in tested])
-    most = None if unlabelled is None else checks.whole("unlabelled", unlabelled)
+    most = None if unlabelled is None else checks.integer("unlabelled", unlabelled)
     words = torch.tensor(hashed_words([query.text for query in (*known, *tested)]))
     vectors = embedder.embed([query.text for query in (*known, *tested)])
     rows, classes = _counted(words), len(numbers)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.datasets.upstream import UpstreamFile, local_path
 
 __all__ = ["IntentQueries", "IntentQuery", "LlmTrace", "azure_llm_trace", "banking77", "clinc150"]

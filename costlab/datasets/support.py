@@ -9,7 +9,7 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Final
 
-from costlab import checks
+from costlab._internal import checks
 
 __all__ = [
     "OUT_OF_SCOPE",

@@ -5,8 +5,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from costlab._internal.extras import require
 from costlab.errors import DatasetError
-from costlab.extras import require
 
 __all__ = ["UpstreamFile", "local_path"]
 

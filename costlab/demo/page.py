@@ -5,12 +5,12 @@ from __future__ import annotations
 from html import escape
 from typing import Final
 
-from costlab.demo.day import clock
 from costlab.demo.results import Bill, DemoResult
 from costlab.monitoring.report import report_html
 from costlab.monitoring.report.html import html_table
 from costlab.monitoring.report.text import moment, usd
-from costlab.service_day import RUNAWAY_TENANT, SERVICE_TIERS
+from costlab.synthetic.demo_day import clock
+from costlab.synthetic.service_day import RUNAWAY_TENANT, SERVICE_TIERS
 from costlab.units import SECONDS_PER_HOUR
 
 __all__ = ["BASELINE", "HEADINGS", "HERE", "bill_rows", "demo_html", "story"]

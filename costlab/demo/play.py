@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.extras import require
 from costlab.cache import MemoryStore, ResponseCache
-from costlab.demo.day import TENANTS, DemoRequest, clock, demo_day
 from costlab.demo.results import Bill, DemoResult, Moment
 from costlab.errors import BudgetExceeded
-from costlab.extras import require
+from costlab.experiments.query_tiers import LESSON_USD_PER_REQUEST
+from costlab.experiments.tier_predictions import recorded_tiers
 from costlab.monitoring.budget import AuditEntry, BudgetGuard, BudgetPolicy, MemoryBudgetStore
 from costlab.monitoring.importers import open_log
 from costlab.monitoring.ledger import Ledger
 from costlab.monitoring.report import build_report
-from costlab.monitoring.sample import SAMPLE_START_S
-from costlab.query_tiers import LESSON_USD_PER_REQUEST
 from costlab.router import Cascade, Prediction, ScriptedModel, Tier
-from costlab.service_day import SERVICE_TIERS, PlayedClock
-from costlab.tier_answers import recorded_tiers
+from costlab.synthetic.demo_day import TENANTS, DemoRequest, clock, demo_day
+from costlab.synthetic.sample_log import SAMPLE_START_S
+from costlab.synthetic.service_day import SERVICE_TIERS, ManualClock
 from costlab.units import MICRO_USD_PER_USD
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ __all__ = ["NOTES", "play_demo"]
 #: of that. On a day of few requests chance is large, hence the least amount.
 BUDGET_FRACTION: Final = 0.6
 SOFT_FRACTION: Final = 0.75
-LEAST_BUDGET_USD: Final = 1.0
+MIN_BUDGET_USD: Final = 1.0
 
 #: How often the day is shown while it is played.
 MOMENTS: Final = 400
@@ -87,7 +87,7 @@ def play_demo(requests: int = 100_000, seed: int = 0, watch: Callable[[Moment], 
     >>> 0.1 < 1 - result.saving_fraction < 0.6
     True
     """
-    checks.whole("seed", seed)
+    checks.integer("seed", seed)
     for module in ("duckdb", "narwhals", "pyarrow"):
         require(module, "usage")
     day = demo_day(np.random.default_rng(seed), requests)
@@ -145,7 +145,7 @@ class _Service:
         self.guards: dict[str, BudgetGuard] = {}
         self.alerts: list[str] = []
         self.refused_from_s: float | None = None
-        self._now, self._work = PlayedClock(), PlayedClock(0.0)
+        self._now, self._work = ManualClock(), ManualClock(0.0)
         self._here, self._baseline = _Meter(), _Meter()
         self._degraded = 0
         tiers = self._tiers()
@@ -220,7 +220,7 @@ class _Service:
         return NO_IDEA if query is None else said[query]
 
     def _guard(self, tenant: str, large_usd: float) -> BudgetGuard:
-        hard_usd = round(max(LEAST_BUDGET_USD, BUDGET_FRACTION * large_usd), 2)
+        hard_usd = round(max(MIN_BUDGET_USD, BUDGET_FRACTION * large_usd), 2)
 
         def tell(entry: AuditEntry) -> None:
             self.alerts.append(f"{clock(entry.time_s - SAMPLE_START_S)} {tenant}: {entry}")

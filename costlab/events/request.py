@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, get_args
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.errors import InvalidValueError
 from costlab.units import MICRO_USD_PER_USD
 
@@ -20,7 +20,7 @@ Priority = Literal["batch", "standard", "essential"]
 PRIORITIES: Final[tuple[Priority, ...]] = get_args(Priority)
 
 #: The largest amount that SQLite, Parquet and a Redis script hold exactly, in micro-dollars: 9 billion dollars.
-MOST_MICRO_USD: Final = 2**53 - 1
+MAX_MICRO_USD: Final = 2**53 - 1
 
 
 def micro_usd(name: str, usd: object) -> int:
@@ -59,8 +59,8 @@ def micro_usd(name: str, usd: object) -> int:
     # An amount is turned twice a request, so what is plainly right is not checked further.
     plain = type(usd) is float and 0.0 <= usd < math.inf
     exact = (usd if plain else checks.non_negative(name, usd)) * MICRO_USD_PER_USD  # type: ignore[operator]
-    if exact > MOST_MICRO_USD:
-        raise InvalidValueError(name, f"at most {MOST_MICRO_USD / MICRO_USD_PER_USD:.0f} USD", usd)
+    if exact > MAX_MICRO_USD:
+        raise InvalidValueError(name, f"at most {MAX_MICRO_USD / MICRO_USD_PER_USD:.0f} USD", usd)
     whole = int(exact)
     part = exact - whole
     if part == 0.0:
@@ -176,8 +176,8 @@ class RequestEvent:
             type(input_tokens) is type(cached_input_tokens) is type(output_tokens) is int
             and 0 <= cached_input_tokens <= input_tokens
             and output_tokens >= 0
-            and (cost is None or (type(cost) is int and 0 <= cost <= MOST_MICRO_USD))
-            and (value is None or (type(value) is int and 0 <= value <= MOST_MICRO_USD))
+            and (cost is None or (type(cost) is int and 0 <= cost <= MAX_MICRO_USD))
+            and (value is None or (type(value) is int and 0 <= value <= MAX_MICRO_USD))
             and type(time_s) is type(latency_s) is float
             and 0.0 <= time_s < math.inf
             and 0.0 <= latency_s < math.inf
@@ -199,14 +199,14 @@ class RequestEvent:
         for name in ("time_s", "latency_s"):
             object.__setattr__(self, name, checks.non_negative(name, getattr(self, name)))
         for name in ("input_tokens", "cached_input_tokens", "output_tokens"):
-            object.__setattr__(self, name, checks.whole(name, getattr(self, name)))
+            object.__setattr__(self, name, checks.integer(name, getattr(self, name)))
         if self.cached_input_tokens > self.input_tokens:
             requirement = f"at most input_tokens ({self.input_tokens}), of which they are a part"
             raise InvalidValueError("cached_input_tokens", requirement, self.cached_input_tokens)
         for name in ("cost_micro_usd", "conversion_value_micro_usd"):
             amount = getattr(self, name)
             if amount is not None:
-                object.__setattr__(self, name, checks.whole(name, amount, at_most=MOST_MICRO_USD))
+                object.__setattr__(self, name, checks.integer(name, amount, at_most=MAX_MICRO_USD))
         checks.one_of("outcome", self.outcome, OUTCOMES)
         checks.one_of("priority", self.priority, PRIORITIES)
 

@@ -1,7 +1,7 @@
 """The first output of every lesson: what it runs on."""
 
 from costlab import __version__
-from costlab.devices import find_device
+from costlab.recordings.device import find_device
 
 __all__ = ["banner"]
 

@@ -13,9 +13,9 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.extras import require
 from costlab.errors import CostlabError, InvalidValueError, UnknownNameError
-from costlab.extras import require
 
 if TYPE_CHECKING:
     from pandas import DataFrame

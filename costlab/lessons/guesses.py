@@ -1,6 +1,6 @@
 """Predict, then compute."""
 
-from costlab import checks
+from costlab._internal import checks
 
 __all__ = ["reveal"]
 

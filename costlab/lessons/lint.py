@@ -31,7 +31,7 @@ __all__ = [
 
 Cell = dict[str, Any]
 
-MAX_LINES, MAX_MEDIAN_LINES, CODE_CELLS, LEAST_COMPARED = 20, 5, (20, 35), 0.7
+MAX_LINES, MAX_MEDIAN_LINES, CODE_CELLS, MIN_COMPARED = 20, 5, (20, 35), 0.7
 SECTIONS = ("What you will be able to do", "The lesson's claims on trial", "At work tomorrow")
 IGNORED, LONG = "nbval-ignore-output", "long"
 
@@ -116,7 +116,7 @@ def _outputs(code: Sequence[Cell]) -> Iterator[str]:
         yield f"execution counts are not 1 to {len(code)} in order: run the whole notebook again"
     printing = [cell for cell in code if cell["outputs"]]
     ignored = [cell for cell in printing if IGNORED in _tags(cell)]
-    if len(ignored) > (1 - LEAST_COMPARED) * len(printing):
+    if len(ignored) > (1 - MIN_COMPARED) * len(printing):
         yield f"{len(ignored)} of {len(printing)} printing cells are exempt from comparison; at most 30 %"
     for cell in code:
         kinds = {output["output_type"] for output in cell["outputs"]}

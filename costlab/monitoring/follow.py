@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.events import RequestEvent
 
 __all__ = ["EventSource", "LedgerFollower"]

@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from costlab._internal.extras import require
 from costlab.build_vs_buy import CostCurve, MigrationPlan, payback
+from costlab.compare.sensitivity import Tornado
 from costlab.errors import InvalidValueError
-from costlab.extras import require
 from costlab.plotting.style import COLORS, SMALL, line_styles, new_axes, short
-from costlab.sensitivity import Tornado
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

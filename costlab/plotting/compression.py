@@ -7,9 +7,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from costlab._internal.extras import require
+from costlab._internal.pareto import pareto_front
 from costlab.errors import InvalidValueError
-from costlab.extras import require
-from costlab.pareto import pareto_front
 from costlab.plotting.style import COLORS, SMALL, new_axes, plain_numbers
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from costlab._internal.extras import require
 from costlab.calculator import Commitment, best_commitment, spot_job, usd_per_useful_hour
 from costlab.catalog import GpuPrice
-from costlab.extras import require
 from costlab.plotting.style import COLORS, SMALL, new_axes, plain_numbers
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from costlab.extras import require
+from costlab._internal.extras import require
 from costlab.plotting.style import COLORS, SMALL, line_styles, new_axes, plain_numbers
 from costlab.router import Baselines, Point, ReliabilityBin, Simulated, hull, quality_at
 
@@ -92,7 +92,7 @@ def plot_promises(
     Parameters
     ----------
     tried : mapping of str to sequence of mapping
-        For each kind of promise the rows of :func:`costlab.tier_study.promises`.
+        For each kind of promise the rows of :func:`costlab.experiments.tiers.promises`.
     floor_fraction : float
         What was promised.
     ax : matplotlib Axes, optional

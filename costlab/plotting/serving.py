@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from costlab.extras import require
+from costlab._internal.extras import require
 from costlab.plotting.style import COLORS, SMALL, line_styles, new_axes, plain_numbers
 from costlab.serving import Roofline, capacity
 

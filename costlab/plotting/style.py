@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from costlab._internal.extras import require
 from costlab.errors import InvalidValueError
-from costlab.extras import require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,8 +10,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from costlab._internal.atomic_write import atomic_write
 from costlab.errors import RecordingError
-from costlab.whole_file import whole_file
 
 __all__ = ["FOLDER", "Recording", "available", "find_recording", "load", "save"]
 
@@ -104,6 +104,6 @@ def save(recording: Recording, folder: Path | None = None) -> Path:
     folder = folder or FOLDER
     path = folder / f"{recording.experiment}-{recording.device}.json"
     text = json.dumps(asdict(recording), indent=1, allow_nan=False) + "\n"
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write_text(text, encoding="utf-8")
     return path

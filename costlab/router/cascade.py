@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.fork_safety import UniqueNames
 from costlab.cache import Answer, Request
 from costlab.errors import BudgetExceeded, BudgetStoreError, InvalidValueError
 from costlab.events import PRIORITIES, Hook, Hooks, Outcome, Priority, RequestEvent, micro_usd
-from costlab.forks import UniqueNames
 from costlab.router.books import Books
 from costlab.router.climb import Ladder
 from costlab.router.results import CascadeFailedError, Routed

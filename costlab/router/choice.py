@@ -9,7 +9,7 @@ from inspect import isawaitable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.errors import InvalidValueError
 from costlab.router.cascade import AnswerCache, Cascade
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.extras import require
 from costlab.errors import InvalidValueError
-from costlab.extras import require
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,7 +76,7 @@ def reliability(confidence: Any, correct: Any, bins: int = 10) -> tuple[Reliabil
         If the shapes differ or a value is outside its domain.
     """
     sure, right = _pairs(confidence, correct)
-    edges = np.linspace(0.0, 1.0, checks.whole("bins", bins, at_least=1) + 1)
+    edges = np.linspace(0.0, 1.0, checks.integer("bins", bins, at_least=1) + 1)
     place = np.clip(np.searchsorted(edges, sure, side="left") - 1, 0, bins - 1)
     found = []
     for index in np.unique(place):

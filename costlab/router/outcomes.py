@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from costlab._internal.extras import require
 from costlab.errors import InvalidValueError
-from costlab.extras import require
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.errors import InvalidValueError
 
 __all__ = ["Expectation", "Stage", "StageShare", "WorkedExample", "expected", "worked_example"]

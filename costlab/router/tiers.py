@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.catalog import ApiPrice
 from costlab.errors import InvalidValueError
 
@@ -92,7 +92,7 @@ class Tier:
         if self.timeout_s is not None:
             checks.positive("timeout_s", self.timeout_s)
         if self.max_concurrency is not None:
-            checks.whole("max_concurrency", self.max_concurrency, at_least=1)
+            checks.integer("max_concurrency", self.max_concurrency, at_least=1)
 
     def keeps(self, confidence: float) -> bool:
         """Whether an answer of this confidence is trusted; NaN never is."""

@@ -8,14 +8,14 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from costlab._internal.toml_tables import NonNegative, Positive, parse_table, read_text
 from costlab.catalog import ApiPrice, ApiSnapshot, api_price
 from costlab.errors import CostlabError
-from costlab.toml_tables import NonNegative, Positive, parse_table, read_text
 
 __all__ = ["TiersFile", "TiersFileError", "example_tiers", "load_tiers", "parse_tiers"]
 
 #: More tiers than anybody runs; with gates, the ways through a cascade double with each.
-MOST_TIERS: Final = 12
+MAX_TIERS: Final = 12
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -217,8 +217,8 @@ def parse_tiers(text: str, name: str = "the tiers", folder: Path = Path()) -> Ti
     """
     keys = parse_table(FileTable, text, name, "a file of tiers", TiersFileError, _keys_beside, tuple(_MODELS))
     names = [tier.name for tier in keys.tier]
-    if not 1 <= len(names) <= MOST_TIERS:
-        raise TiersFileError(f"{name}: tier must be there 1 to {MOST_TIERS} times, got {len(names)}")
+    if not 1 <= len(names) <= MAX_TIERS:
+        raise TiersFileError(f"{name}: tier must be there 1 to {MAX_TIERS} times, got {len(names)}")
     if len({*names, "cache"}) <= len(names):
         raise TiersFileError(f"{name}: tier.name must be used once and never be 'cache', got {names!r}")
     return TiersFile(name, folder, keys, tuple(_price(name, i, tier) for i, tier in enumerate(keys.tier, 1)))

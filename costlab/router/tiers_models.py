@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from costlab._internal.extras import require
 from costlab.errors import CostlabError, MissingExtraError, MissingModelError
-from costlab.extras import require
 from costlab.router.cascade import Cascade
 from costlab.router.models import (
     ClassifierModel,

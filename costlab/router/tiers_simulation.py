@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from costlab import checks
-from costlab.binomial import clopper_pearson
+from costlab._internal import checks
+from costlab._internal.binomial import clopper_pearson
 from costlab.catalog import ApiPrice
 from costlab.errors import InvalidValueError
-from costlab.router.evaluate import Point, baselines, cost_at, hull
+from costlab.router.evaluation import Point, baselines, cost_at, hull
 from costlab.router.outcomes import Outcomes, play
 from costlab.router.policy import Stage
-from costlab.router.simulate import MOST_REQUESTS, Simulated, behind_cache, simulate, simulate_outcomes
+from costlab.router.simulation import MAX_REQUESTS, Simulated, behind_cache, simulate, simulate_outcomes
 
 if TYPE_CHECKING:
     from costlab.router.tiers_file import TiersFile
@@ -125,8 +125,8 @@ def simulate_tiers(file: TiersFile, requests: int, seed: int = 0) -> TiersSimula
     >>> round(day.usd, -2), round(day.served_only_usd, -2)
     (4100.0, 3800.0)
     """
-    checks.whole("requests", requests, 1, MOST_REQUESTS)
-    rng = np.random.default_rng([checks.whole("seed", seed), 1])  # another stream than the one behind the cache
+    checks.integer("requests", requests, 1, MAX_REQUESTS)
+    rng = np.random.default_rng([checks.integer("seed", seed), 1])  # another stream than the one behind the cache
     keys, comparison = file.keys, None
     hits = 0 if keys.cache is None else int(rng.binomial(requests, keys.cache.hit_rate_fraction))
     behind = _nothing(file, seed)

@@ -4,7 +4,7 @@ Pure functions. Times come from a roofline whose efficiency factors are inputs; 
 measurements that it is held against.
 """
 
-from costlab.serving.economics import MOST_REPLICAS, Replicas, replicas_needed, usd_per_mtok, usd_per_request
+from costlab.serving.economics import MAX_REPLICAS, Replicas, replicas_needed, usd_per_mtok, usd_per_request
 from costlab.serving.measurements import Measurement, published_measurements
 from costlab.serving.models import BYTES_PER_WEIGHT, ModelSpec, model_spec, model_specs
 from costlab.serving.roofline import Efficiency, MemoryFit, Roofline, memory_fit, roofline
@@ -12,7 +12,7 @@ from costlab.serving.throughput import BatchRun, Capacity, batch_run, capacity
 
 __all__ = [
     "BYTES_PER_WEIGHT",
-    "MOST_REPLICAS",
+    "MAX_REPLICAS",
     "BatchRun",
     "Capacity",
     "Efficiency",

@@ -3,11 +3,11 @@
 import math
 from dataclasses import dataclass
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.errors import InvalidValueError
 from costlab.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, TOKENS_PER_MTOK
 
-__all__ = ["MOST_REPLICAS", "Replicas", "replicas_needed", "usd_per_mtok", "usd_per_request"]
+__all__ = ["MAX_REPLICAS", "Replicas", "replicas_needed", "usd_per_mtok", "usd_per_request"]
 
 
 def usd_per_mtok(usd_per_hour: float, tokens_per_s: float, utilization_fraction: float = 1.0) -> float:
@@ -85,7 +85,7 @@ def usd_per_request(usd_per_hour: float, capacity_requests_per_s: float, utiliza
 
 
 #: A fleet above this is an absurd input: no count of replicas is exact in floating point beyond it.
-MOST_REPLICAS = 10**15
+MAX_REPLICAS = 10**15
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +166,12 @@ def replicas_needed(
     if peak < 1.0:
         raise InvalidValueError("peak_to_mean", "a number >= 1", peak_to_mean)
     load = checks.fraction("max_utilization_fraction", max_utilization_fraction, zero=False)
-    spare_replicas = checks.whole("spare_replicas", spare_replicas)
-    checks.whole("at_least", at_least)
+    spare_replicas = checks.integer("spare_replicas", spare_replicas)
+    checks.integer("at_least", at_least)
     mean = requests / SECONDS_PER_DAY
     wanted = mean * peak / rate / load
-    if wanted > MOST_REPLICAS:
-        raise InvalidValueError("requests_per_day", f"what {MOST_REPLICAS:g} replicas can serve", requests_per_day)
+    if wanted > MAX_REPLICAS:
+        raise InvalidValueError("requests_per_day", f"what {MAX_REPLICAS:g} replicas can serve", requests_per_day)
     # A wanted number such as 3.0000000000000004 is three replicas and a rounding error.
     serving = max(at_least, math.ceil(wanted * (1.0 - 1e-12)))
     total = serving + spare_replicas

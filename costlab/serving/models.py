@@ -8,7 +8,7 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, Final
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.errors import InvalidValueError, UnknownNameError
 
 __all__ = ["BYTES_PER_WEIGHT", "ModelSpec", "model_spec", "model_specs"]
@@ -71,15 +71,15 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         for name in ("parameters", "layers", "heads", "kv_heads", "head_dim"):
-            checks.whole(name, getattr(self, name), at_least=1)
+            checks.integer(name, getattr(self, name), at_least=1)
         checks.positive("bytes_per_weight", self.bytes_per_weight)
         checks.positive("bytes_per_kv", self.bytes_per_kv)
         if self.heads % self.kv_heads:
             raise InvalidValueError("kv_heads", f"a divisor of the {self.heads} heads", self.kv_heads)
-        if checks.whole("lookup_parameters", self.lookup_parameters) >= self.parameters:
+        if checks.integer("lookup_parameters", self.lookup_parameters) >= self.parameters:
             raise InvalidValueError("lookup_parameters", f"fewer than {self.parameters}", self.lookup_parameters)
         if self.active_parameters is not None:
-            checks.whole("active_parameters", self.active_parameters, 1, self.parameters - self.lookup_parameters)
+            checks.integer("active_parameters", self.active_parameters, 1, self.parameters - self.lookup_parameters)
 
     @property
     def weights_bytes(self) -> float:

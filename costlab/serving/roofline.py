@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Final
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.catalog import GpuSpec, gpu
 from costlab.errors import InvalidValueError
 from costlab.serving.models import ModelSpec, model_spec
@@ -13,7 +13,7 @@ from costlab.units import BYTES_PER_GB, FLOPS_PER_TFLOP
 __all__ = ["Efficiency", "MemoryFit", "Roofline", "memory_fit", "roofline"]
 
 #: More sequences than any GPU holds.
-MOST_SEQUENCES: Final = 10**12
+MAX_SEQUENCES: Final = 10**12
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +157,14 @@ class Roofline:
         Exact for a dense model, up to rounding; too small for a mixture of experts, which is taken to read all weights.
         """
         if limit_s == math.inf:
-            return MOST_SEQUENCES
+            return MAX_SEQUENCES
         left = limit_s - self.efficiency.step_overhead_s + per_sequence_s
         weights = (self.model.parameters - self.model.lookup_parameters) * self.model.bytes_per_weight
         flops = self._step_work(1.0, context_tokens)[1]
         each = context_tokens * self.model.kv_bytes_per_token / self._bytes_per_s + per_sequence_s
         by_reading = (left - weights / self._bytes_per_s) / each if each else math.inf
         by_arithmetic = left / (flops / self._flops_per_s + per_sequence_s)
-        return int(min(MOST_SEQUENCES, max(0.0, min(by_reading, by_arithmetic))))
+        return int(min(MAX_SEQUENCES, max(0.0, min(by_reading, by_arithmetic))))
 
     def critical_batch(self) -> float:
         """The batch at which arithmetic takes as long as reading the weights, the KV cache aside."""
@@ -229,7 +229,7 @@ def roofline(
     """
     shape = model if isinstance(model, ModelSpec) else model_spec(model)
     board = gpu_name if isinstance(gpu_name, GpuSpec) else gpu(gpu_name)
-    checks.whole("gpus", gpus, at_least=1)
+    checks.integer("gpus", gpus, at_least=1)
     efficiency = efficiency or Efficiency()
     if precision is None:
         precision = "bf16" if board.bf16_tflops else "fp16"

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.serving.roofline import Roofline, checked_tokens, memory_fit
 
 __all__ = ["BatchRun", "Capacity", "batch_run", "capacity"]
@@ -63,7 +63,7 @@ def batch_run(on: Roofline, sequences: int, input_tokens: float, output_tokens: 
     >>> round(batch_run(roofline("Llama-2-7B", "A100 80GB"), 60, 128, 2048).output_tokens_per_s)
     1720
     """
-    checks.whole("sequences", sequences, at_least=1)
+    checks.integer("sequences", sequences, at_least=1)
     input_tokens, output_tokens = checked_tokens(input_tokens, output_tokens)
     ttft = on.prefill_s(input_tokens, sequences)
     step = on.step_s(sequences, input_tokens + output_tokens / 2)
@@ -190,7 +190,7 @@ def capacity(
     if answer == 0.0:
         return _reading(prefill, ttft_limit)
     most, limited_by = fit.max_batch, "memory"
-    if max_sequences is not None and checks.whole("max_sequences", max_sequences, at_least=1) < most:
+    if max_sequences is not None and checks.integer("max_sequences", max_sequences, at_least=1) < most:
         most, limited_by = max_sequences, "max sequences"
     per_token = prefill / answer
 

@@ -2,8 +2,7 @@ import math
 from dataclasses import astuple
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from costlab.build_vs_buy import break_even, cost_curve
 from costlab.errors import InvalidValueError

@@ -2,8 +2,7 @@ import math
 from itertools import combinations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from costlab.build_vs_buy import Endpoint, migration_plan
 from costlab.errors import InvalidValueError

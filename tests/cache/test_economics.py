@@ -3,8 +3,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 
 from costlab.cache.economics import CacheCosts, ZipfTraffic, best_cache_size, break_even_hit_rate, lru_cache, net_saving
 from costlab.catalog import StorePrice, current_store_prices, store_price

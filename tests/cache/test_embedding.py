@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from costlab import extras
+from costlab._internal import extras
 from costlab.cache import embedding
-from costlab.cache.embedding import PackagedMiniLm, RememberingEmbedder, SentenceTransformerEmbedder
+from costlab.cache.embedding import CachingEmbedder, PackagedMiniLm, SentenceTransformerEmbedder
 from costlab.errors import InvalidValueError, MissingExtraError, MissingModelError
 
 ROOT = Path(__file__).parents[2]
@@ -114,7 +114,7 @@ def test_a_text_is_embedded_once() -> None:
             return np.array([[len(text), 0] for text in texts], dtype=np.float32).reshape(-1, 2)
 
     counting = Counting()
-    remembering = RememberingEmbedder(counting)
+    remembering = CachingEmbedder(counting)
     assert remembering.embed(["a", "bb", "a"])[:, 0].tolist() == [1, 2, 1]
     assert remembering.embed(["bb", "ccc"])[:, 0].tolist() == [2, 3]
     assert counting.seen == ["a", "bb", "ccc"]

@@ -8,8 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from costlab.cache import IGNORED_PARAMETERS, Request, as_request, canonical, is_sampled, request_key
 from costlab.errors import InvalidValueError

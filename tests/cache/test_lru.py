@@ -5,8 +5,7 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from costlab.cache.economics import ZipfTraffic, lru_cache
 from costlab.errors import InvalidValueError

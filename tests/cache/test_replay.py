@@ -3,15 +3,14 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from costlab.cache import replay
 from costlab.cache.economics import ZipfTraffic, lru_cache
 from costlab.cache.replay import Replayed, lru_replay
 from costlab.cache.zipf import zipf_requests
 from costlab.errors import InvalidValueError
-from costlab.traffic import zipf_stream
+from costlab.synthetic.traffic import zipf_stream
 
 
 def by_hand(stream: list[int], entries: int) -> int:

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from costlab.binomial import clopper_pearson
+from costlab._internal.binomial import clopper_pearson
 from costlab.cache.promise import check_promise
 from costlab.cache.threshold import GRID, Lookup, evaluate_threshold, fit_threshold
 from costlab.errors import InvalidValueError

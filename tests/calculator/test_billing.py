@@ -3,8 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from costlab.calculator import cost_per_request, monthly_cost, saving_fraction, usd_per_useful_hour
 from costlab.catalog import PRICINGS, gpu_prices

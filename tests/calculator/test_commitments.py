@@ -1,6 +1,5 @@
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from costlab.calculator import best_commitment, commitment_bill, commitment_break_even, monthly_cost
 from costlab.errors import InvalidValueError

@@ -2,12 +2,11 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from costlab.calculator import checkpoint_interval_s, may_use_spot, spot_job
 from costlab.errors import InvalidValueError, UnknownNameError
-from costlab.simulation import simulate_spot_job
+from costlab.synthetic.spot import simulate_spot_job
 
 
 def exact_interval_s(checkpoint_s: float, mtbf_s: float) -> float:

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from genai_prices import Usage, calc_price
 from genai_prices.data import providers
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from costlab.catalog import (
     ApiPrice,

@@ -26,8 +26,8 @@ from costlab.compression import (
     together,
 )
 from costlab.compression.benchmark import hourly_price
-from costlab.devices import Device
 from costlab.errors import InvalidValueError, ModelTooLargeError, UnknownNameError
+from costlab.recordings.device import Device
 from tests import needs
 
 

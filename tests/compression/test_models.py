@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from costlab import extras
+from costlab._internal import extras
 from costlab.compression import models, packaged_model
 from costlab.compression.quiet import quiet
 from costlab.errors import MissingModelError, UnknownNameError

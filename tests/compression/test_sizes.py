@@ -1,8 +1,7 @@
 import math
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from costlab.compression.sizes import ModelShape, WeightFormat, kv_cache_bytes, weights_bytes
 from costlab.errors import InvalidValueError, UnknownNameError

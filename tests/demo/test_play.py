@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from costlab.datasets import support_queries
-from costlab.demo import MOST_REQUESTS, DemoResult, Moment, demo_day, play_demo
-from costlab.demo.day import RUNAWAY_FRACTION
+from costlab.demo import MAX_REQUESTS, DemoResult, Moment, demo_day, play_demo
 from costlab.demo.play import NOTES
 from costlab.errors import InvalidValueError
-from costlab.query_tiers import LESSON_USD_PER_REQUEST
-from costlab.service_day import RUNAWAY_S, RUNAWAY_TENANT, SERVICE_TIERS
+from costlab.experiments.query_tiers import LESSON_USD_PER_REQUEST
+from costlab.synthetic.demo_day import RUNAWAY_FRACTION
+from costlab.synthetic.service_day import RUNAWAY_S, RUNAWAY_TENANT, SERVICE_TIERS
 from tests import needs
 
 for module in ("duckdb", "narwhals", "pyarrow"):
@@ -118,7 +118,7 @@ def test_a_day_of_one_request_is_a_day() -> None:
     assert result.end.alerts == ()
 
 
-@pytest.mark.parametrize("requests", [0, -1, MOST_REQUESTS + 1, 10**12, 1.5, True])
+@pytest.mark.parametrize("requests", [0, -1, MAX_REQUESTS + 1, 10**12, 1.5, True])
 def test_absurd_numbers_of_requests_are_refused(requests: int) -> None:
     with pytest.raises(InvalidValueError, match=r"requests must be (a whole number >= 1|at most 1000000), got "):
         play_demo(requests)

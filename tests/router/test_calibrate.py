@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from costlab.errors import InvalidValueError
-from costlab.router.calibrate import calibrate, report
+from costlab.router.calibration import calibrate, report
 from costlab.router.confidence import (
     IsotonicScaling,
     TemperatureScaling,

@@ -8,8 +8,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from costlab.events import RequestEvent
 from costlab.monitoring.ledger import Ledger

@@ -5,23 +5,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from costlab.errors import InvalidValueError
-from costlab.router.evaluate import (
+from costlab.router.evaluation import (
     Point,
+    aiq,
     apgr,
-    average_improvement,
     baselines,
-    call_share_for,
     cost_quality_curve,
+    cpt,
     hull,
     quality_at,
     saving_at_equal_quality,
 )
 from costlab.router.outcomes import Outcomes, play, play_routed
-from costlab.router.simulate import simulate_outcomes
+from costlab.router.simulation import simulate_outcomes
 
 # Four queries; the small tier is right on the first two and knows it.
 HAND = Outcomes.of_prices(
@@ -115,27 +114,27 @@ def test_saving_at_equal_quality_by_hand() -> None:
 
 def test_gap_recovered_by_hand() -> None:
     # Sent in the order 4, 3, 2, 1: the second call recovers the whole gap of one query.
-    assert call_share_for(HAND, 1.0) == 0.5
-    assert call_share_for(HAND, 0.5) == 0.5
+    assert cpt(HAND, 1.0) == 0.5
+    assert cpt(HAND, 0.5) == 0.5
     # PGR 0, 0, 1, 1, 1 at shares 0, 1/4, 1/2, 3/4, 1.
     assert apgr(HAND) == 0.625
-    assert call_share_for(HAND, 1.0, [0.1, 0.2, 0.9, 0.8]) == 1.0
+    assert cpt(HAND, 1.0, [0.1, 0.2, 0.9, 0.8]) == 1.0
 
 
 def test_a_router_that_knows_nothing_recovers_half() -> None:
     outcomes = table(1, queries=20_000, tiers=2)
     blind = np.random.default_rng(0).random(20_000)
     assert abs(apgr(outcomes, list(blind)) - 0.5) < 0.02
-    assert abs(call_share_for(outcomes, 0.8, list(blind)) - 0.8) < 0.03
+    assert abs(cpt(outcomes, 0.8, list(blind)) - 0.8) < 0.03
     assert apgr(outcomes) > 0.6
 
 
 def test_average_improvement_by_hand() -> None:
     line = [Point(0, 0.5), Point(10, 0.7)]
-    assert math.isclose(average_improvement(line, 0, 10), 0.6)
-    assert math.isclose(average_improvement(line, 0, 20), 0.65)
+    assert math.isclose(aiq(line, 0, 10), 0.6)
+    assert math.isclose(aiq(line, 0, 20), 0.65)
     with pytest.raises(InvalidValueError, match="low_usd must be at least 1 and below high_usd, got 0"):
-        average_improvement([Point(1, 0.5)], 0, 10)
+        aiq([Point(1, 0.5)], 0, 10)
 
 
 def test_tables_are_read_from_files_and_ordered_by_cost(tmp_path: Path) -> None:

@@ -1,12 +1,11 @@
 import math
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from costlab.errors import InvalidValueError
 from costlab.router.policy import Stage, expected, worked_example
-from costlab.router.simulate import simulate
+from costlab.router.simulation import simulate
 
 SHARE = st.floats(0, 1)
 USD = st.floats(0, 1)

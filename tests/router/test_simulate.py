@@ -4,14 +4,13 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from costlab.cache.economics import ZipfTraffic, lru_cache
 from costlab.cache.zipf import zipf_requests
 from costlab.errors import InvalidValueError
 from costlab.router import Outcomes, Stage, expected, play, simulate, simulate_outcomes, simulate_stream
-from costlab.router.simulate import MOST_REQUESTS
+from costlab.router.simulation import MAX_REQUESTS
 
 CACHE = Stage("cache", 0.00001, quality_fraction=0.8)
 BEHIND = [
@@ -30,14 +29,14 @@ stages = st.builds(
 )
 
 
-@given(some=st.lists(stages, max_size=4), requests=st.integers(1, MOST_REQUESTS))
+@given(some=st.lists(stages, max_size=4), requests=st.integers(1, MAX_REQUESTS))
 def test_the_tiers_bills_are_the_whole_bill(some: list[Stage], requests: int) -> None:
     found = simulate([*some, Stage("last", 0.5)], requests, seed=1)
     assert sum(found.tier_usd) == pytest.approx(found.usd, rel=1e-9)
     assert sum(found.served) == requests
 
 
-@given(seed=st.integers(0, 2**32), limit=st.floats(0, 1), requests=st.integers(1, MOST_REQUESTS))
+@given(seed=st.integers(0, 2**32), limit=st.floats(0, 1), requests=st.integers(1, MAX_REQUESTS))
 def test_those_of_drawn_rows_too(seed: int, limit: float, requests: int) -> None:
     rng = np.random.default_rng(seed)
     table = Outcomes(("a", "b"), rng.random((30, 2)), rng.random((30, 2)), rng.random((30, 2)))
@@ -50,7 +49,7 @@ def test_those_of_drawn_rows_too(seed: int, limit: float, requests: int) -> None
 
 def test_requests_have_an_end() -> None:
     table = Outcomes.of_prices(["a"], [[1.0]], [[1.0]], [0.1])
-    for many in (MOST_REQUESTS + 1, 10**30):
+    for many in (MAX_REQUESTS + 1, 10**30):
         with pytest.raises(InvalidValueError, match="requests must be at most 1000000000000000,"):
             simulate(BEHIND, many)
         with pytest.raises(InvalidValueError, match="requests must be at most 1000000000000000,"):

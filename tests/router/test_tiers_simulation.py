@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from costlab.errors import InvalidValueError
 from costlab.router import Outcomes, baselines, play, quality_at, worked_example

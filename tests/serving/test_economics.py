@@ -3,8 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from costlab.errors import InvalidValueError
 from costlab.serving import replicas_needed, usd_per_mtok, usd_per_request

@@ -7,8 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from costlab.catalog import gpu, gpus
 from costlab.errors import InvalidValueError, UnknownNameError

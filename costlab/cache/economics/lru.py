@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from costlab import checks
+from costlab._internal import checks
 
 __all__ = ["LruCache", "ZipfTraffic", "lru_cache"]
 
@@ -13,10 +13,10 @@ __all__ = ["LruCache", "ZipfTraffic", "lru_cache"]
 _EXACT_RANKS: Final = 200
 
 #: More different things than this are refused: beyond it a rank plus a half is no longer a float of its own.
-_MOST_UNIQUE: Final = 10**15
+_MAX_UNIQUE: Final = 10**15
 
 #: A cache that is not full after so many requests counts as never full.
-_MOST_REQUESTS: Final = 1e18
+_MAX_REQUESTS: Final = 1e18
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class ZipfTraffic:
     @classmethod
     def of(cls, unique: int, zipf: float) -> "ZipfTraffic":
         """The traffic with `unique` things and exponent `zipf`."""
-        checks.whole("unique", unique, 1, _MOST_UNIQUE)
+        checks.integer("unique", unique, 1, _MAX_UNIQUE)
         s = checks.non_negative("zipf", zipf)
         weights = [(1.0, k**-s) for k in range(1, min(unique, _EXACT_RANKS) + 1)]
         first = _EXACT_RANKS + 1
@@ -171,7 +171,7 @@ def characteristic_requests(traffic: ZipfTraffic, entries: float) -> float:
     while step > 1e-13 * time:
         grows = traffic.sum(lambda p: p * math.exp(-p * time))  # noqa: B023 (called at once)
         missing = entries - traffic.sum(lambda p: -math.expm1(-p * time))  # noqa: B023
-        if grows <= missing / _MOST_REQUESTS:
+        if grows <= missing / _MAX_REQUESTS:
             return math.inf
         step = missing / grows
         time += step

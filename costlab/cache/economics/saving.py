@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from costlab import checks
+from costlab._internal import checks
 
 __all__ = ["CacheCosts", "NetSaving", "break_even_hit_rate", "net_saving"]
 

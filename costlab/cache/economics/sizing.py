@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.cache.economics.lru import LruCache, ZipfTraffic, bisect_log, lru_cache
 from costlab.cache.economics.saving import CacheCosts, NetSaving, break_even_hit_rate, net_saving
 from costlab.catalog import StorePrice

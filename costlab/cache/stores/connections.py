@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from costlab.extras import require
+from costlab._internal.extras import require
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

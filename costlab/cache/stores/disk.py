@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.cache.stores.limits import MAX_VALUE_BYTES, check_entry
 from costlab.errors import StoreError
 
@@ -77,9 +77,9 @@ class DiskStore:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._path = Path(path)
-        self._max_bytes = checks.whole("max_bytes", max_bytes, at_least=1)
+        self._max_bytes = checks.integer("max_bytes", max_bytes, at_least=1)
         self._timeout_s = checks.positive("timeout_s", timeout_s)
-        self._max_value_bytes = checks.whole("max_value_bytes", max_value_bytes, at_least=1)
+        self._max_value_bytes = checks.integer("max_value_bytes", max_value_bytes, at_least=1)
         self._clock = clock
         self._thread: ThreadPoolExecutor | None = None
         self._database: sqlite3.Connection | None = None

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.errors import EntryTooLargeError
 
 __all__ = ["MAX_VALUE_BYTES", "check_entry"]

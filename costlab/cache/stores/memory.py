@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cachetools import TLRUCache
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.cache.stores.limits import MAX_VALUE_BYTES, check_entry
 
 if TYPE_CHECKING:
@@ -46,11 +46,11 @@ class MemoryStore:
         max_value_bytes: int = MAX_VALUE_BYTES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._max_entries = checks.whole("max_entries", max_entries, at_least=1)
-        self._max_value_bytes = checks.whole("max_value_bytes", max_value_bytes, at_least=1)
+        self._max_entries = checks.integer("max_entries", max_entries, at_least=1)
+        self._max_value_bytes = checks.integer("max_value_bytes", max_value_bytes, at_least=1)
         self._clock = clock
         self._entries: TLRUCache[str, tuple[bytes, float, int]] = TLRUCache(
-            checks.whole("max_bytes", max_bytes, at_least=1),
+            checks.integer("max_bytes", max_bytes, at_least=1),
             ttu=lambda _key, entry, _now: entry[1],
             timer=clock,
             getsizeof=lambda entry: entry[2],

@@ -7,11 +7,11 @@ import math
 import secrets
 from typing import Any, Final
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.extras import require
 from costlab.cache.stores.connections import ClusterWay, SingleWay
 from costlab.cache.stores.limits import MAX_VALUE_BYTES, check_entry
 from costlab.errors import CorruptedEntryError, InvalidValueError, StoreError
-from costlab.extras import require
 
 __all__ = ["RedisStore"]
 
@@ -84,8 +84,8 @@ class RedisStore:
         self._url, self._scheme, self._options = url, scheme, options
         self._entry, self._lock = f"{prefix}entry:", f"{prefix}lock:"
         self._timeout_s = checks.positive("timeout_s", timeout_s)
-        self._max_connections = checks.whole("max_connections", max_connections, at_least=1)
-        self._max_value_bytes = checks.whole("max_value_bytes", max_value_bytes, at_least=1)
+        self._max_connections = checks.integer("max_connections", max_connections, at_least=1)
+        self._max_value_bytes = checks.integer("max_value_bytes", max_value_bytes, at_least=1)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._slots = asyncio.Semaphore(self._max_connections)
         self._way = self._connect()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.errors import InvalidValueError
 from costlab.units import HOURS_PER_DAY, SECONDS_PER_HOUR
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any, Final
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.monitoring.alerts.evaluate import Timeline
 from costlab.monitoring.alerts.rules import recordings
 from costlab.monitoring.usage import GpuUsage, Usage, gpu_usage, usage

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.fork_safety import UniqueNames
 from costlab.errors import BudgetExceeded, BudgetStoreError, InvalidValueError
 from costlab.events import PRIORITIES, Priority, micro_usd
-from costlab.forks import UniqueNames
 from costlab.monitoring.budget.calendar import Calendar, Periods
 from costlab.monitoring.budget.limits import Account, level
 from costlab.monitoring.budget.policy import BudgetPolicy

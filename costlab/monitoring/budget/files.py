@@ -5,9 +5,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from costlab._internal.toml_tables import parse_table, read_text
 from costlab.errors import BudgetFileError, CostlabError
 from costlab.monitoring.budget.policy import BudgetPolicy
-from costlab.toml_tables import parse_table, read_text
 
 __all__ = ["load_policy", "parse_policy"]
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.errors import InvalidValueError
 from costlab.events import Priority, micro_usd
 from costlab.monitoring.budget.calendar import time_zone

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from costlab.extras import require
+from costlab._internal.extras import require
 
 __all__ = ["DATASOURCE_UID", "Panel", "dashboard_json", "panels"]
 

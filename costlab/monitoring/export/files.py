@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from costlab._internal.extras import require
 from costlab.errors import InvalidValueError
-from costlab.extras import require
 from costlab.monitoring.alerts import alert_rules
 from costlab.monitoring.export.dashboard import DATASOURCE_UID, dashboard_json
 from costlab.monitoring.export.rules import prometheus_rules

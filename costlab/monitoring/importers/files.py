@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from costlab import checks
-from costlab.extras import require
+from costlab._internal import checks
+from costlab._internal.extras import require
 from costlab.monitoring.importers.columns import STANDARD, standard_sql
 from costlab.monitoring.importers.litellm import LITELLM_COLUMNS, litellm_sql
 from costlab.monitoring.importers.spans import looks_like_spans, read_spans

@@ -10,8 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from costlab._internal.extras import require
 from costlab.events import RequestEvent, micro_usd
-from costlab.extras import require
 from costlab.monitoring.usage.columns import UsageError
 
 __all__ = ["looks_like_spans", "read_spans", "span_rows"]

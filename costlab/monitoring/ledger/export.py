@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from costlab.extras import require
+from costlab._internal.atomic_write import atomic_write
+from costlab._internal.extras import require
 from costlab.monitoring.ledger.schema import COLUMNS
-from costlab.whole_file import whole_file
 
 __all__ = ["to_parquet"]
 
@@ -27,7 +27,7 @@ def to_parquet(pages: Iterable[list[tuple[Any, ...]]], path: Path) -> int:
         [arrow.field(name, types[kind.split()[0]], nullable="NOT NULL" not in kind) for name, kind in COLUMNS.items()]
     )
     count, waiting = 0, []
-    with whole_file(path) as file, parquet.ParquetWriter(file, schema) as writer:
+    with atomic_write(path) as file, parquet.ParquetWriter(file, schema) as writer:
 
         def write(rows: list[tuple[Any, ...]]) -> None:
             columns = zip(*rows, strict=True)

@@ -10,11 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.fork_safety import after_fork
+from costlab._internal.sqlite import connect
 from costlab.errors import LedgerError
 from costlab.events import RequestEvent
-from costlab.forks import after_fork
-from costlab.monitoring import database
 from costlab.monitoring.ledger import export
 from costlab.monitoring.ledger.schema import INSERT, LEDGER, NAMES, PAGE, SPAN, TOTALS
 from costlab.monitoring.ledger.totals import LedgerTotals
@@ -95,8 +95,8 @@ class Ledger:
         create: bool = True,
     ) -> None:
         self.path = Path(path)
-        self._batch_size = checks.whole("batch_size", batch_size, at_least=1)
-        self._max_pending = checks.whole("max_pending", max_pending, at_least=self._batch_size)
+        self._batch_size = checks.integer("batch_size", batch_size, at_least=1)
+        self._max_pending = checks.integer("max_pending", max_pending, at_least=self._batch_size)
         checks.positive("timeout_s", timeout_s)
         every_s = None if flush_every_s is None else checks.positive("flush_every_s", flush_every_s)
         self._pending: list[RequestEvent] = []
@@ -104,7 +104,7 @@ class Ledger:
         self._duplicates = self._conflicts = self._failures = 0
         self._last_error: LedgerError | None = None
         synchronous = "FULL" if power_cut_safe else "NORMAL"
-        self._file = database.connect(self.path, LEDGER, timeout_s=timeout_s, create=create, synchronous=synchronous)
+        self._file = connect(self.path, LEDGER, timeout_s=timeout_s, create=create, synchronous=synchronous)
         self._usable, self._forked = True, False
         atexit.register(self.close)
         after_fork(self._leave)

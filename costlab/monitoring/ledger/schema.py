@@ -2,9 +2,9 @@
 
 from typing import Final
 
+from costlab._internal.sqlite import FileKind
 from costlab.errors import LedgerError
 from costlab.events import RequestEvent
-from costlab.monitoring.database import FileKind
 
 __all__ = ["COLUMNS", "INSERT", "LEDGER", "NAMES", "PAGE", "SPAN", "TOTALS"]
 

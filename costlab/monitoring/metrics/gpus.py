@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.extras import require
 from costlab.errors import CostlabError, PriceNotFoundError
-from costlab.extras import require
 from costlab.units import SECONDS_PER_HOUR
 
 __all__ = ["GpuMetrics", "GpuReading", "GpuReadingError", "dcgm_readings", "nvml_readings"]

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from costlab import __version__
+from costlab._internal.extras import require
 from costlab.events import RequestEvent
-from costlab.extras import require
 from costlab.units import MICRO_USD_PER_USD
 
 __all__ = ["OtelMetrics"]

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from threading import Lock
 from typing import Any, Final
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.extras import require
 from costlab.errors import InvalidValueError
 from costlab.events import OUTCOMES, RequestEvent
-from costlab.extras import require
 from costlab.units import MICRO_USD_PER_USD
 
 __all__ = ["LATENCY_BUCKETS_S", "RequestMetrics"]
@@ -100,7 +100,7 @@ class RequestMetrics:
         self._buckets = tuple(checks.positive("buckets_s", end) for end in buckets_s)
         if list(self._buckets) != sorted(set(self._buckets)):
             raise InvalidValueError("buckets_s", "rising", buckets_s)
-        self._max = checks.whole("max_series", max_series, at_least=1)
+        self._max = checks.integer("max_series", max_series, at_least=1)
         self._lock = Lock()
         # For each series: the counters, the sum of latencies, and a count for each bucket and one beyond.
         self._cells: dict[tuple[str, str, str], list[Any]] = {}

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
-from costlab.extras import require
+from costlab._internal.extras import require
 from costlab.monitoring.report.savings import Saving, savings
-from costlab.monitoring.usage import GpuUsage, SixMetrics, Usage, UsageError, gpu_usage, roll_up, usage
+from costlab.monitoring.usage import GpuUsage, KeyMetrics, Usage, UsageError, gpu_usage, roll_up, usage
 from costlab.monitoring.usage.count import SPANS, lazy_frame
 from costlab.monitoring.usage.six import from_groups
 from costlab.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
@@ -19,7 +19,7 @@ __all__ = ["STEPS", "Report", "as_dict", "build_report"]
 STEPS: Final = 2
 
 #: So many tenants are looked at hour by hour, the dearest.
-MOST_TENANTS: Final = 100
+MAX_TENANTS: Final = 100
 
 #: Logs that cover more than this are shown day by day.
 HOURLY_UP_TO_S: Final = 3 * SPANS["day"]
@@ -39,7 +39,7 @@ class Report:
         The same by hour or by day, in the order of time.
     trend_unit : {'hour', 'day'}
         Which of both: hours where the log covers at most three days.
-    metrics : SixMetrics
+    metrics : KeyMetrics
         The six metrics of the source lesson.
     gpus : tuple of GpuUsage
         GPU hours by GPU, the dearest first; empty without a log of them.
@@ -61,7 +61,7 @@ class Report:
     tenants: tuple[Usage, ...]
     trend: tuple[Usage, ...]
     trend_unit: str
-    metrics: SixMetrics
+    metrics: KeyMetrics
     gpus: tuple[GpuUsage, ...]
     idle_usd: float
     covered_hours: float
@@ -91,7 +91,7 @@ def build_report(
     frame, gpu_hours : data frame
         As for :func:`costlab.monitoring.usage.usage` and :func:`costlab.monitoring.usage.gpu_usage`.
     gpu_bill_apart : bool
-        As for :func:`costlab.monitoring.usage.six_metrics`.
+        As for :func:`costlab.monitoring.usage.key_metrics`.
     notes : sequence of str
         Passed on.
     unpriced_models : mapping of str to str, optional
@@ -116,7 +116,7 @@ def build_report(
     Examples
     --------
     >>> import numpy as np
-    >>> from costlab.monitoring.sample import sample_log
+    >>> from costlab.synthetic.sample_log import sample_log
     >>> report = build_report(sample_log(np.random.default_rng(0), 20_000, runaway=True))
     >>> report.savings[0].name, report.trend_unit, len(report.trend)
     ('runaway', 'day', 7)
@@ -127,11 +127,11 @@ def build_report(
         raise UsageError("the log is empty")
     (total,) = roll_up(cells)
     tenants = _dearest_first(roll_up(cells, 2))
-    if len(tenants) <= MOST_TENANTS:
+    if len(tenants) <= MAX_TENANTS:
         hours = usage(frame, by=["tenant", "hour"])
         every_hour = roll_up(hours, 1)
     else:
-        chosen = [one.key[0] for one in tenants[:MOST_TENANTS]]
+        chosen = [one.key[0] for one in tenants[:MAX_TENANTS]]
         nw = require("narwhals", "usage")
         hours = usage(lazy_frame(frame).filter(nw.col("tenant").is_in(chosen)).to_native(), by=["tenant", "hour"])
         every_hour = usage(frame, by=["hour"])

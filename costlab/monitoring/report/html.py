@@ -14,7 +14,7 @@ from costlab.monitoring.usage.count import SPANS
 __all__ = ["html_table", "report_html"]
 
 #: Lines of a table; what is beyond is summed in a last one.
-MOST_ROWS: Final = 12
+MAX_ROWS: Final = 12
 
 STYLE: Final = """
 :root { --ink: #1c1e21; --soft: #5a6069; --line: #d8dce1; --paper: #ffffff; --bar: #0072b2; --mark: #fff4d6; }
@@ -106,8 +106,8 @@ def html_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _groups(name: str, groups: Sequence[Usage], total: Usage) -> str:
-    rows = [(one.key[0] or "(none)", *group_row(one, total)) for one in groups[:MOST_ROWS]]
-    more = "" if len(groups) <= MOST_ROWS else f"<p class='soft'>and {len(groups) - MOST_ROWS:,} more, each cheaper</p>"
+    rows = [(one.key[0] or "(none)", *group_row(one, total)) for one in groups[:MAX_ROWS]]
+    more = "" if len(groups) <= MAX_ROWS else f"<p class='soft'>and {len(groups) - MAX_ROWS:,} more, each cheaper</p>"
     return html_table((name, *HEADINGS), rows) + more
 
 
@@ -121,7 +121,7 @@ def _gpus(report: Report) -> str:
             f"{gpu.idle_hours:,.1f}",
             usd(gpu.idle_cost_usd),
         )
-        for gpu in report.gpus[:MOST_ROWS]
+        for gpu in report.gpus[:MAX_ROWS]
     ]
     return html_table(("GPU", "hours", "cost", "utilization", "idle hours", "idle cost"), rows)
 

@@ -25,8 +25,8 @@ TARGET_UTILIZATION_FRACTION: Final = 0.65
 RUNAWAY_FACTOR: Final = 5.0
 
 #: What is smaller than this share of the cost, or than a cent, is not worth a line.
-LEAST_FRACTION: Final = 0.001
-LEAST_USD: Final = 0.01
+MIN_FRACTION: Final = 0.001
+MIN_USD: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def savings(
     worth = [
         Saving(name, action, usd, None if monthly is None or name == "runaway" else usd * monthly, how)
         for name, action, usd, how in (one for one in found if one is not None)
-        if usd >= max(LEAST_USD, LEAST_FRACTION * spent)
+        if usd >= max(MIN_USD, MIN_FRACTION * spent)
     ]
     return tuple(sorted(worth, key=lambda one: -one.usd))
 

@@ -5,7 +5,7 @@ from costlab.monitoring.usage.count import GROUPS, usage
 from costlab.monitoring.usage.frames import event_frame
 from costlab.monitoring.usage.gpus import GpuUsage, gpu_usage
 from costlab.monitoring.usage.pricing import PricedLog, fill_costs
-from costlab.monitoring.usage.six import SixMetrics, six_metrics
+from costlab.monitoring.usage.six import KeyMetrics, key_metrics
 from costlab.monitoring.usage.totals import Usage, roll_up
 
 __all__ = [
@@ -14,14 +14,14 @@ __all__ = [
     "GROUPS",
     "REQUIRED",
     "GpuUsage",
+    "KeyMetrics",
     "PricedLog",
-    "SixMetrics",
     "Usage",
     "UsageError",
     "event_frame",
     "fill_costs",
     "gpu_usage",
+    "key_metrics",
     "roll_up",
-    "six_metrics",
     "usage",
 ]

@@ -7,9 +7,9 @@ from functools import reduce
 from operator import and_
 from typing import Any, Final
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.extras import require
 from costlab.events import OUTCOMES
-from costlab.extras import require
 from costlab.monitoring.usage.columns import DEFAULTS, FAILED, REQUIRED, UsageError, require_columns
 from costlab.monitoring.usage.totals import Usage, roll_up
 from costlab.units import SECONDS_PER_DAY, SECONDS_PER_HOUR

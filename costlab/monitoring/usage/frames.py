@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from costlab._internal.extras import require
 from costlab.events import RequestEvent
-from costlab.extras import require
 
 __all__ = ["event_frame"]
 

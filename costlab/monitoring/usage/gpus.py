@@ -8,8 +8,8 @@ from functools import reduce
 from operator import and_
 from typing import Any, Final
 
-from costlab import checks
-from costlab.extras import require
+from costlab._internal import checks
+from costlab._internal.extras import require
 from costlab.monitoring.usage.columns import GPU_COLUMNS, UsageError, require_columns
 from costlab.monitoring.usage.count import SPANS, lazy_frame, value_or_null
 from costlab.units import MICRO_USD_PER_USD, SECONDS_PER_HOUR

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from costlab._internal.extras import require
 from costlab.catalog import ApiPrice, api_price, parse_day
 from costlab.errors import AmbiguousPriceError, PriceNotFoundError, UnknownNameError
-from costlab.extras import require
 from costlab.monitoring.usage.columns import REQUIRED, require_columns
 from costlab.monitoring.usage.count import lazy_frame, value_or_null
 from costlab.units import MICRO_USD_PER_USD

@@ -10,11 +10,11 @@ from costlab.monitoring.usage.count import usage
 from costlab.monitoring.usage.gpus import gpu_usage
 from costlab.monitoring.usage.totals import Usage, roll_up
 
-__all__ = ["SixMetrics", "six_metrics"]
+__all__ = ["KeyMetrics", "key_metrics"]
 
 
 @dataclass(frozen=True, slots=True)
-class SixMetrics:
+class KeyMetrics:
     """The six metrics over the whole of a log.
 
     Attributes
@@ -55,7 +55,7 @@ class SixMetrics:
     unpriced_fraction: float
 
 
-def six_metrics(frame: Any, gpu_hours: Any = None, *, gpu_bill_apart: bool = False) -> SixMetrics:
+def key_metrics(frame: Any, gpu_hours: Any = None, *, gpu_bill_apart: bool = False) -> KeyMetrics:
     r"""The six metrics of S8.
 
     .. math:: \text{cost per request} = \frac{\text{cost of the requests} + \text{GPU bill, if apart}}{\text{requests}}
@@ -73,7 +73,7 @@ def six_metrics(frame: Any, gpu_hours: Any = None, *, gpu_bill_apart: bool = Fal
 
     Returns
     -------
-    SixMetrics
+    KeyMetrics
 
     Raises
     ------
@@ -92,7 +92,7 @@ def six_metrics(frame: Any, gpu_hours: Any = None, *, gpu_bill_apart: bool = Fal
     >>> hours = pandas.DataFrame({
     ...     "time_s": [0.0], "gpu": ["a"], "hours": [1.0], "usd_per_hour": [1.0], "utilization_fraction": [0.5],
     ... })
-    >>> six_metrics(log, hours).gpu_cost_per_request_usd
+    >>> key_metrics(log, hours).gpu_cost_per_request_usd
     0.0005
     """
     tiers = usage(frame, by=["tier"])
@@ -100,7 +100,7 @@ def six_metrics(frame: Any, gpu_hours: Any = None, *, gpu_bill_apart: bool = Fal
     return from_groups(tiers, days, gpu_bill_apart=gpu_bill_apart, with_gpus=gpu_hours is not None)
 
 
-def from_groups(tiers: tuple[Usage, ...], days: Any, *, gpu_bill_apart: bool, with_gpus: bool) -> SixMetrics:
+def from_groups(tiers: tuple[Usage, ...], days: Any, *, gpu_bill_apart: bool, with_gpus: bool) -> KeyMetrics:
     """The six metrics from the requests by tier and the GPU hours by day."""
     total = next(iter(roll_up(tiers)), None)
     bill = sum(day.cost_usd for day in days)
@@ -110,7 +110,7 @@ def from_groups(tiers: tuple[Usage, ...], days: Any, *, gpu_bill_apart: bool, wi
     served = 0 if total is None else total.requests - total.failed_requests - total.refused_requests
     conversions = total.conversions if total and priced else 0
     revenue = total.revenue_usd if total and priced else 0.0
-    return SixMetrics(
+    return KeyMetrics(
         cost_per_request_usd=cost / total.priced_requests if total and priced else None,
         gpu_cost_per_request_usd=bill / served if with_gpus and served else None,
         gpu_utilization_fraction=busy / known if known else None,

@@ -13,9 +13,9 @@ from costlab.router.models.prediction import ModelError, Prediction, Usage
 __all__ = ["mean_probability", "read_completion", "read_usage"]
 
 #: Of a server's own words, so many characters go into an error.
-MOST_QUOTED = 200
+MAX_QUOTED = 200
 #: Log-probabilities below minus this are nonsense. Servers write -9999 for a token that could not come.
-LEAST_LOG = 1e6
+MIN_LOG = 1e6
 
 
 def mean_probability(log_probabilities: Sequence[float]) -> float:
@@ -129,10 +129,10 @@ def _confidence(choice: dict[str, Any]) -> float:
         return math.nan
     found = [one.get("logprob") if isinstance(one, dict) else None for one in tokens]
     numbers = [p for p in found if isinstance(p, int | float) and not isinstance(p, bool)]
-    usable = [p for p in numbers if -LEAST_LOG <= p <= 0.0]
+    usable = [p for p in numbers if -MIN_LOG <= p <= 0.0]
     return mean_probability(usable) if len(usable) == len(found) else math.nan
 
 
 def quoted(text: str) -> str:
     """The beginning of a text, in quotes, for an error message."""
-    return repr(text if len(text) <= MOST_QUOTED else text[:MOST_QUOTED] + "...")
+    return repr(text if len(text) <= MAX_QUOTED else text[:MAX_QUOTED] + "...")

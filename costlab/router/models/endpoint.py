@@ -10,10 +10,10 @@ from datetime import date
 from types import TracebackType
 from typing import Any
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.extras import require
 from costlab.catalog import ApiPrice, api_price
 from costlab.errors import CostlabError, InvalidValueError
-from costlab.extras import require
 from costlab.router.models.completions import quoted, read_completion
 from costlab.router.models.prediction import ModelError, ModelTimeoutError, Prediction
 
@@ -106,7 +106,7 @@ class EndpointModel:
             raise InvalidValueError("base_url", "an address that begins with http:// or https://", base_url)
         self._key = _key(key_variable)
         self._timeout_s = checks.positive("timeout_s", timeout_s)
-        self._retries = checks.whole("retries", retries)
+        self._retries = checks.integer("retries", retries)
         self._openai = require("openai", "router")
         self._client = self._openai.AsyncOpenAI(
             base_url=base_url, api_key=self._key or "none", timeout=self._timeout_s, max_retries=0
@@ -116,7 +116,7 @@ class EndpointModel:
         self._before = [{"role": "system", "content": system}] if system else []
         self._request = {
             "model": model,
-            **({} if max_tokens is None else {"max_tokens": checks.whole("max_tokens", max_tokens, at_least=1)}),
+            **({} if max_tokens is None else {"max_tokens": checks.integer("max_tokens", max_tokens, at_least=1)}),
             **({"logprobs": True} if logprobs else {}),
             "extra_body": dict(parameters or {}),
         }

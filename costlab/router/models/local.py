@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.extras import require
 from costlab.errors import InvalidValueError
-from costlab.extras import require
 from costlab.router.models.completions import mean_probability, quoted
 from costlab.router.models.prediction import ModelError, Prediction, Usage
 from costlab.router.models.workers import Workers
@@ -60,7 +60,7 @@ class TransformersModel:
         model.eval()
         self._model, self._tokenizer = model, tokenizer
         self._system, self._parse = system, parse
-        self._max_tokens = checks.whole("max_tokens", max_tokens, at_least=1)
+        self._max_tokens = checks.integer("max_tokens", max_tokens, at_least=1)
         self._workers = Workers(1)
 
     @classmethod

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from costlab import checks
+from costlab._internal import checks
 from costlab.router.models.prediction import Prediction
 
 __all__ = ["ScriptedModel"]

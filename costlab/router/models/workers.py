@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from costlab import checks
+from costlab._internal import checks
 
 __all__ = ["Workers"]
 
@@ -27,7 +27,7 @@ class Workers:
     """
 
     def __init__(self, threads: int) -> None:
-        self._threads = checks.whole("threads", threads)
+        self._threads = checks.integer("threads", threads)
         self._pool: ThreadPoolExecutor | None = None
 
     async def run(self, call: Callable[[], T]) -> T:

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from costlab.errors import InvalidValueError, UnknownNameError
 from costlab.monitoring.alerts import AlertRule, Timeline, alert_rules, incidents, recordings, states

@@ -5,8 +5,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from costlab.errors import BudgetFileError, InvalidValueError, UnknownNameError
 from costlab.monitoring.budget import Account, BudgetPolicy, decide

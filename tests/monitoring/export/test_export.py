@@ -23,9 +23,9 @@ from costlab.monitoring.follow import LedgerFollower
 from costlab.monitoring.ledger import Ledger
 from costlab.monitoring.metrics import GpuMetrics, GpuReading, RequestMetrics
 from tests import needs
+from tests.cli.test_cli import run
 from tests.commands import Run
 from tests.events.test_request import GOOD
-from tests.test_cli import run
 
 needs.extra("prometheus_client", "monitoring")
 needs.extra("grafana_foundation_sdk", "dashboards")

@@ -7,8 +7,8 @@ import pytest
 
 from costlab.catalog import api_price
 from costlab.events import micro_usd
-from costlab.monitoring.sample import sample_gpu_hours, sample_log
-from costlab.monitoring.usage import UsageError, fill_costs, gpu_usage, six_metrics, usage
+from costlab.monitoring.usage import UsageError, fill_costs, gpu_usage, key_metrics, usage
+from costlab.synthetic.sample_log import sample_gpu_hours, sample_log
 from tests import needs
 from tests.monitoring.usage.test_usage import ENGINES, ROWS, Engine, engine
 
@@ -54,7 +54,7 @@ def test_hours_that_cannot_be_are_refused(engine: Engine, change: dict[str, Any]
 
 
 def test_the_six_metrics_by_hand(engine: Engine) -> None:
-    found = six_metrics(engine(ROWS), engine(GPUS))
+    found = key_metrics(engine(ROWS), engine(GPUS))
     assert found.cost_per_request_usd == 0.0085 / 3
     assert found.gpu_cost_per_request_usd == 14.0 / 3  # the timeout was not served
     assert found.daily_gpu_spend_usd == {0: 10.0, 86400: 4.0}
@@ -68,13 +68,13 @@ def test_the_six_metrics_by_hand(engine: Engine) -> None:
 
 def test_the_gpu_bill_is_added_only_where_it_is_apart() -> None:
     frame, hours = ENGINES[0](ROWS), ENGINES[0](GPUS)
-    assert six_metrics(frame, hours, gpu_bill_apart=True).cost_per_request_usd == pytest.approx((0.0085 + 14) / 3)
-    alone = six_metrics(frame)
+    assert key_metrics(frame, hours, gpu_bill_apart=True).cost_per_request_usd == pytest.approx((0.0085 + 14) / 3)
+    alone = key_metrics(frame)
     assert (alone.gpu_cost_per_request_usd, alone.idle_gpu_hours, alone.gpu_utilization_fraction) == (None, None, None)
 
 
 def test_where_nothing_has_a_price_no_metric_in_dollars_is_zero() -> None:
-    found = six_metrics(ENGINES[0](ROWS | {"cost_micro_usd": [None] * 4}))
+    found = key_metrics(ENGINES[0](ROWS | {"cost_micro_usd": [None] * 4}))
     assert found.unpriced_fraction == 1.0
     assert (found.cost_per_request_usd, found.cost_per_conversion_usd, found.cost_of_revenue_fraction) == (None,) * 3
 

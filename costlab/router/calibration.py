@@ -1,0 +1,236 @@
+"""Thresholds fitted on labelled queries, with a promise about queries not seen yet."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from costlab._internal import checks
+from costlab._internal.binomial import at_most, clopper_pearson
+from costlab.errors import InvalidValueError
+from costlab.router.evaluation import cost_quality_curve
+from costlab.router.outcomes import Outcomes, Played, play
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Calibrated", "Report", "calibrate", "report"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibrated:
+    """Thresholds, the tiers that are worth having, and what was promised.
+
+    Attributes
+    ----------
+    found : bool
+        False when no cascade keeps the promise at the chosen confidence; then `tiers` is the last tier alone.
+    tiers : tuple of str
+        The tiers to use, cheapest first.
+    thresholds : tuple of float
+        One per tier but the last.
+    quality_floor_fraction : float
+        What was promised: the share of right answers is at least this.
+    confidence_level : float
+        With which confidence.
+    usd_per_request, quality_fraction : float
+        On the queries of the fit.
+    tested : int
+        Candidates tested before one failed.
+    """
+
+    found: bool
+    tiers: tuple[str, ...]
+    thresholds: tuple[float, ...]
+    quality_floor_fraction: float
+    confidence_level: float
+    usd_per_request: float
+    quality_fraction: float
+    tested: int
+
+
+def calibrate(
+    outcomes: Outcomes,
+    quality_floor_fraction: float,
+    confidence_level: float = 0.95,
+    seed: int = 0,
+    steps: int = 25,
+    next_queries: int | None = None,
+) -> Calibrated:
+    r"""The cheapest cascade whose share of right answers is at least a floor, with confidence.
+
+    Picking the cheapest of many candidates that look good enough picks those that were lucky. So the queries are split.
+    On a third of them the candidates (subsets of the tiers, and thresholds) are found and put in order, the safest
+    first; on the others they are tested in that order, each against
+
+    .. math:: H: \text{quality} < \text{floor}, \qquad p = P(X \ge \text{right answers} \mid \text{floor})
+
+    until the first that cannot be rejected at level :math:`\alpha = 1 - \text{confidence}`. Because the order was
+    fixed beforehand, the chance that any accepted candidate breaks the promise is at most :math:`\alpha`
+    (fixed-sequence testing). The cheapest of the accepted is returned.
+
+    Parameters
+    ----------
+    outcomes : Outcomes
+        Labelled queries, at least 50, drawn like the traffic for which the promise is made. Answers are right or wrong.
+    quality_floor_fraction : float
+        Least share of right answers, in (0, 1).
+    confidence_level : float
+        In (0, 1).
+    seed : int
+        Seed of the split.
+    steps : int
+        Thresholds tried per tier; see :func:`cost_quality_curve`.
+    next_queries : int, optional
+        Promise it for the next so many queries, luck included, and not only in the long run: see the notes.
+
+    Returns
+    -------
+    Calibrated
+
+    Raises
+    ------
+    InvalidValueError
+        If an argument is outside its domain, there are fewer than 50 queries, or answers are graded.
+
+    Notes
+    -----
+    The promise holds for traffic like the labelled queries. When the traffic gets harder it is void.
+
+    It is about the long run: a cascade that is right just often enough there falls below the floor in half of all
+    weeks. With `next_queries`, half of :math:`\alpha` is spent on that: the tests are made at :math:`\alpha / 2`
+    against the least long-run quality with which so many queries fall below the floor at most as often as
+    :math:`\alpha / 2`.
+
+    References
+    ----------
+    Angelopoulos et al. (2021), Learn then Test: calibrating predictive algorithms to achieve risk control,
+    https://arxiv.org/abs/2110.01052
+    """
+    checks.fraction("quality_floor_fraction", quality_floor_fraction, zero=False, one=False)
+    alpha = 1.0 - checks.fraction("confidence_level", confidence_level, zero=False, one=False)
+    if len(outcomes) < 50:
+        raise InvalidValueError("outcomes", "at least 50 queries", len(outcomes))
+    if not np.isin(outcomes.correct, (0.0, 1.0)).all():
+        raise InvalidValueError("outcomes", "answers that are right or wrong", "graded ones")
+    shuffled = np.random.default_rng(checks.integer("seed", seed)).permutation(len(outcomes))
+    tested_floor = quality_floor_fraction
+    if next_queries is not None:
+        alpha /= 2
+        checks.integer("next_queries", next_queries, at_least=1)
+        tested_floor = _long_run_floor(quality_floor_fraction, next_queries, alpha)
+    part = len(outcomes) // 3
+    finding, testing = outcomes.rows(shuffled[:part]), outcomes.rows(shuffled[part:])
+    accepted: list[tuple[float, tuple[str, ...], tuple[float, ...]]] = []
+    tested = 0
+    for tiers, thresholds in _candidates(finding, tested_floor, steps):
+        tested += 1
+        played = play(testing.only(tiers), thresholds)
+        right = round(float(played.correct.sum()))
+        # At least so many right is at most so many wrong, of which there are fewer to add up.
+        if at_most(len(testing) - right, len(testing), 1.0 - tested_floor) > alpha:
+            break
+        accepted.append((played.usd_per_request, tiers, thresholds))
+    last = (outcomes.tiers[-1],)
+    _, tiers, thresholds = min(accepted, default=(0.0, last, ()))
+    whole = play(outcomes.only(tiers), thresholds)
+    return Calibrated(
+        found=bool(accepted),
+        tiers=tiers,
+        thresholds=thresholds,
+        quality_floor_fraction=quality_floor_fraction,
+        confidence_level=confidence_level,
+        usd_per_request=whole.usd_per_request,
+        quality_fraction=whole.quality_fraction,
+        tested=tested,
+    )
+
+
+def _long_run_floor(floor: float, queries: int, alpha: float) -> float:
+    """The least share of right answers with which a sample falls below the floor with a chance of alpha at most."""
+    too_few = math.ceil(floor * queries - 1e-9) - 1
+    low, high = floor, 1.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (low, middle) if at_most(too_few, queries, middle) <= alpha else (middle, high)
+    return high
+
+
+def _candidates(outcomes: Outcomes, floor: float, steps: int) -> list[tuple[tuple[str, ...], tuple[float, ...]]]:
+    """Candidates in the order of testing: falling quality where they are found, each cheaper than all before it."""
+    found: list[tuple[float, float, tuple[str, ...], tuple[float, ...]]] = []
+    names = outcomes.tiers
+    for size in range(1, len(names) + 1):
+        for tiers in combinations(names, size):
+            part = outcomes.only(tiers)
+            if size == 1:
+                played = play(part, ())
+                found.append((played.quality_fraction, played.usd_per_request, tiers, ()))
+                continue
+            per_tier = max(3, round(steps ** (1 / (size - 1)))) if size > 3 else steps
+            found += [
+                (point.quality_fraction, point.usd_per_request, tiers, point.thresholds)
+                for point in cost_quality_curve(part, per_tier)
+            ]
+    # Only what is not dominated can be the answer; and far below the floor nothing will pass.
+    found.sort(key=lambda one: (-one[0], one[1]))
+    kept, cheapest = [], math.inf
+    for quality, usd, tiers, thresholds in found:
+        if usd < cheapest and quality > floor - 0.05:
+            cheapest = usd
+            kept.append((tiers, thresholds))
+    return kept
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A policy on queries that it was not fitted on.
+
+    Attributes
+    ----------
+    queries : int
+        How many.
+    quality_fraction, quality_low, quality_high : float
+        Share of right answers, with Clopper and Pearson's interval.
+    usd_per_request, usd_error : float
+        Mean cost, with its standard error.
+    served_fraction : tuple of float
+        Share of the queries that each tier answered.
+    """
+
+    queries: int
+    quality_fraction: float
+    quality_low: float
+    quality_high: float
+    usd_per_request: float
+    usd_error: float
+    served_fraction: tuple[float, ...]
+
+
+def report(outcomes: Outcomes, calibrated: Calibrated, level: float = 0.95) -> Report:
+    """What calibrated thresholds do on another part of the labelled queries.
+
+    Parameters
+    ----------
+    outcomes : Outcomes
+        Queries held out from the fit, with at least the tiers that the fit uses.
+    calibrated : Calibrated
+        The fit.
+    level : float
+        Coverage of the interval.
+    """
+    part = outcomes.only(calibrated.tiers)
+    return _report(play(part, calibrated.thresholds), len(part.tiers), level)
+
+
+def _report(played: Played, tiers: int, level: float) -> Report:
+    queries = len(played.correct)
+    low, high = clopper_pearson(round(float(played.correct.sum())), queries, level)
+    served: NDArray[np.float64] = np.bincount(played.tier, minlength=tiers) / queries
+    error = float(played.usd.std(ddof=1) / math.sqrt(queries)) if queries > 1 else math.nan
+    shares = tuple(float(share) for share in served)
+    return Report(queries, played.quality_fraction, low, high, played.usd_per_request, error, shares)

@@ -1,0 +1,186 @@
+"""A day at the support desk, played: what customers type, a model that knows every answer, and a cache in front."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from costlab._internal import checks
+from costlab.cache import Answer, Request
+from costlab.datasets import support_queries
+from costlab.synthetic.traffic import arrival_times, paraphrase_stream, reworded
+from costlab.units import SECONDS_PER_DAY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy as np
+
+    from costlab.cache import ResponseCache
+
+__all__ = ["DayReport", "SupportDay", "replay", "support_day"]
+
+#: Requests at two in the afternoon are four times those at two in the night.
+SWING: Final = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class SupportDay:
+    """The requests of one day.
+
+    Attributes
+    ----------
+    times_s : tuple of float
+        When they come, in seconds after midnight, ascending.
+    texts : tuple of str
+        What they say.
+    meanings : mapping of str to str
+        What each text asks for: two texts of one meaning need the same answer.
+    """
+
+    times_s: tuple[float, ...]
+    texts: tuple[str, ...]
+    meanings: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class DayReport:
+    """What a cache did with a day.
+
+    Attributes
+    ----------
+    requests, exact_hits, semantic_hits : int
+        Requests, and those answered without a call.
+    wrong : int
+        Answers given that belong to another meaning.
+    hit_rate_fraction : float
+        Hits over requests.
+    false_hit_fraction : float
+        Wrong answers over hits; 0 without a hit.
+    """
+
+    requests: int
+    exact_hits: int
+    semantic_hits: int
+    wrong: int
+    hit_rate_fraction: float
+    false_hit_fraction: float
+
+    @property
+    def hits(self) -> int:
+        """Exact and semantic hits together."""
+        return self.exact_hits + self.semantic_hits
+
+
+def support_day(
+    rng: np.random.Generator,
+    *,
+    split: str = "test",
+    requests: float = 3000,
+    zipf: float = 0.9,
+    retyped_fraction: float = 0.8,
+) -> SupportDay:
+    """A day of Zipf and paraphrase traffic over the support queries.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of everything random.
+    split : {'train', 'calibration', 'test'}
+        The queries that customers draw their words from.
+    requests : float
+        Expected number of requests, > 0; they come as a Poisson stream, more of them by day than by night.
+    zipf : float
+        Exponent of the popularity of meanings, >= 0.
+    retyped_fraction : float
+        Share of the requests that are typed again, see :func:`costlab.synthetic.traffic.reworded`, which may leave a
+        text as it was; the others are word for word as in the data.
+
+    Returns
+    -------
+    SupportDay
+
+    Raises
+    ------
+    InvalidValueError
+        If a number is outside its domain.
+    UnknownNameError
+        If there is no such split.
+
+    Notes
+    -----
+    These are assumptions, and the hit rates on such a day follow from them. They are not an estimate of any real
+    desk's traffic.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> day = support_day(np.random.default_rng(4), requests=100)
+    >>> all(text in day.meanings for text in day.texts)
+    True
+    """
+    checks.positive("requests", requests)
+    checks.fraction("retyped_fraction", retyped_fraction)
+    times = arrival_times(
+        rng, requests_per_s=requests / SECONDS_PER_DAY, duration_s=SECONDS_PER_DAY, diurnal_fraction=SWING
+    )
+    queries = support_queries().split(split)
+    meanings = [query.meaning for query in queries]
+    chosen = paraphrase_stream(rng, meanings, zipf=zipf, requests=len(times)).tolist()
+    texts = [
+        reworded(rng, queries[k].text) if anew else queries[k].text
+        for k, anew in zip(chosen, (rng.random(len(chosen)) < retyped_fraction).tolist(), strict=True)
+    ]
+    means = {text: meanings[k] for text, k in zip(texts, chosen, strict=True)}
+    return SupportDay(tuple(times.tolist()), tuple(texts), means)
+
+
+async def replay(
+    day: SupportDay, cache_of: Callable[[Callable[[], float]], ResponseCache], *, call_usd: float = 0.0
+) -> DayReport:
+    """What a cache does with a day, each request at its time by a played clock, so that a day takes a moment.
+
+    Parameters
+    ----------
+    day : SupportDay
+        The requests.
+    cache_of : callable
+        Makes the cache, given the played clock: for what expires, and for its statistics.
+    call_usd : float
+        What a call of the played model costs in USD, >= 0. The model takes no time and is never wrong.
+
+    Returns
+    -------
+    DayReport
+
+    Examples
+    --------
+    Does an exact cache give wrong answers?
+
+    >>> import asyncio
+    >>> import numpy as np
+    >>> from costlab.cache import MemoryStore, ResponseCache
+    >>> day = support_day(np.random.default_rng(4), requests=500)
+    >>> report = asyncio.run(replay(day, lambda clock: ResponseCache(MemoryStore(clock=clock), clock=clock)))
+    >>> report.exact_hits > 0, report.wrong
+    (True, 0)
+    """
+    now_s = 0.0
+    cache = cache_of(lambda: now_s)
+
+    async def model(request: Request) -> Answer:
+        return Answer(day.meanings[request.text], call_usd)
+
+    wrong = 0
+    for now_s, text in zip(day.times_s, day.texts, strict=True):  # noqa: B007 (the clock reads it)
+        answer = await cache.get_or_call(Request(model="desk", messages=text), model)
+        wrong += answer.value != day.meanings[text]
+    stats = cache.statistics()
+    return DayReport(
+        requests=stats.requests,
+        exact_hits=stats.exact_hits,
+        semantic_hits=stats.semantic_hits,
+        wrong=wrong,
+        hit_rate_fraction=stats.hits / stats.requests if stats.requests else 0.0,
+        false_hit_fraction=wrong / stats.hits if stats.hits else 0.0,
+    )

@@ -1,0 +1,201 @@
+"""The command line at two in the morning: wrong files, absurd numbers, odd places. One line each, and status 2."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import needs
+from tests.commands import Run, command_line
+
+for module in ("duckdb", "narwhals", "pyarrow"):
+    needs.extra(module, "usage")
+
+HEAD = "time_s,tier,model,input_tokens,output_tokens,cost_micro_usd,tenant\n"
+ROW = "1767571200,small,m,10,5,100,t\n"
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(tmp_path)
+    return command_line(capsys)
+
+
+def spans(value: object) -> bytes:
+    return json.dumps({"resourceSpans": value}).encode()
+
+
+FILES = {
+    "binary.json": b"\xd3\x00\xff\xfe" * 99,
+    "cut.json.gz": gzip.compress(spans([]))[:15],
+    "plain.json.gz": b"{}",
+    "folder.csv": None,
+    "empty.csv": b"",
+    "empty.json": b"",
+    "latin.csv": (HEAD + ROW.replace(",t", ",caf\xe9")).encode("latin-1"),
+    "text.json": spans("x"),
+    "number.json": spans([{"scopeSpans": [{"spans": [3]}]}]),
+    "attributes.jsonl": spans([{"scopeSpans": [{"spans": [{"attributes": 3}]}]}]),
+    "value.jsonl": spans([{"scopeSpans": [{"spans": [{"attributes": [{"key": "a"}]}]}]}]),
+    "deep.json": b'{"resourceSpans":' + b"[" * 100_000,
+    "milliseconds.csv": (HEAD + ROW.replace("1767571200", "1767571200000")).encode(),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("binary.json", "binary.json cannot be read"),
+        ("cut.json.gz", "cut.json.gz cannot be read"),
+        ("plain.json.gz", "plain.json.gz cannot be read"),
+        ("folder.csv", "folder.csv is a folder, not a log"),
+        (".", ". is a folder, not a log"),
+        ("empty.csv", "empty.csv is empty"),
+        ("empty.json", "empty.json is empty"),
+        ("latin.csv", "This file is not utf-8 encoded"),
+        ("text.json", "text.json is not written as OpenTelemetry does"),
+        ("number.json", "number.json is not written as OpenTelemetry does"),
+        ("attributes.jsonl", "attributes.jsonl is not written as OpenTelemetry does"),
+        ("value.jsonl", "value.jsonl is not written as OpenTelemetry does"),
+        ("deep.json", "deep.json is nested too deeply"),
+        ("milliseconds.csv", "1 rows without time_s in seconds, from 1970 to the year 9999"),
+    ],
+)
+def test_a_log_that_is_none_is_told_in_a_line(run: Run, name: str, message: str) -> None:
+    content = FILES.get(name, b"")
+    if content is None:
+        Path(name).mkdir()
+    elif name != ".":
+        Path(name).write_bytes(content)
+    status, out, err = run("report", name)
+    assert (status, out) == (2, "")
+    assert err.startswith("error: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_spans_may_begin_with_a_byte_order_mark(run: Run) -> None:
+    Path("spans.json").write_bytes(b"\xef\xbb\xbf" + spans([]))
+    assert "has 0 spans, none of which asks a model" in run("report", "spans.json")[2]
+
+
+def test_names_in_a_log_are_printed_as_they_are(run: Run) -> None:
+    Path("[red].csv").write_text(HEAD + ROW.replace("small", "[/bold]").replace(",t", ",[red]x"))
+    status, out, err = run("report", "[red].csv")
+    assert (status, err) == (0, "")
+    for name in ("[red].csv", "[/bold]", "[red]x"):
+        assert name in out
+
+
+def test_a_file_of_tiers_may_have_an_odd_name(run: Run) -> None:
+    Path("[red].toml").write_text(run("simulate", "--example")[1])
+    status, out, _ = run("simulate", "[red].toml", "--requests", "100")
+    assert status == 0
+    assert "[red].toml: 100 requests" in out
+
+
+def test_the_page_of_a_report_is_refused_before_the_log_is_read(run: Run) -> None:
+    Path("log.csv").write_text(HEAD + ROW)
+    status, out, err = run("report", "log.csv", "--html", "no/such/page.html")
+    assert (status, out) == (2, "")
+    assert err == "error: [Errno 2] No such file or directory: 'no/such/page.html'\n"
+    Path("other.csv").write_text("a,b\n1,2\n")
+    assert run("report", "other.csv", "--html", "page.html")[0] == 2
+    assert sorted(path.name for path in Path().iterdir()) == ["log.csv", "other.csv"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--requests", "1000000000000"), "requests must be at most 100000000, got 1000000000000"),
+        (("--days", "1000000000000"), "days must be at most 3660, got 1000000000000"),
+        (("--gpu-hours", "g.csv", "--gpus", "1000000000000"), "gpus must be at most 10000, got 1000000000000"),
+        (("--gpu-hours", "g.csv", "--gpus", "0"), "gpus must be a whole number >= 1, got 0"),
+        (("--gpu-hours", "no/g.csv", "--requests", "10"), "No such file or directory: 'no/g.csv'"),
+        (("--gpu-hours", "log.csv", "--requests", "10"), "gpu_hours must be another file than that of the log"),
+    ],
+)
+def test_a_sample_that_cannot_be_made_leaves_no_half_of_it(run: Run, words: tuple[str, ...], message: str) -> None:
+    status, out, err = run("sample-log", "log.csv", *words)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("study", ["semantic", "tiers"])
+@pytest.mark.parametrize(("option", "message"), [("--splits=0", "splits must be"), ("--seed=-1", "seed must be")])
+def test_a_study_refuses_its_numbers_before_it_begins(run: Run, study: str, option: str, message: str) -> None:
+    status, out, err = run("bench", study, option, "--no-published")
+    assert (status, out) == (2, "")
+    assert err.startswith(f"error: {message} a whole number >= ")
+
+
+@pytest.mark.parametrize("option", ["--repeats", "--copy-mib", "--size"])
+@pytest.mark.parametrize("number", [10**12, 10**26])
+def test_no_device_is_asked_for_more_than_any_has(run: Run, option: str, number: int) -> None:
+    needs.extra("torch", "models")
+    status, out, err = run("bench", "device", "--device", "cpu", option, str(number))
+    assert (status, out) == (2, "")
+    assert "must be at most 1" in err
+    assert err.count("\n") == 1
+
+
+def test_too_little_memory_is_a_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError("Unable to allocate\n7 TiB")
+
+    monkeypatch.setattr("costlab.synthetic.sample_log.sample_log", full)
+    assert run("sample-log", "log.csv") == (2, "", "error: not enough memory: Unable to allocate 7 TiB\n")
+
+
+PLACES: dict[str, dict[str, str | None]] = {
+    "no home": {"HOME": None, "XDG_CACHE_HOME": None},
+    "narrow": {"COLUMNS": "20"},
+    "not UTF-8": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": None},
+    "latin": {"PYTHONIOENCODING": "latin-1"},
+    "ascii": {"PYTHONIOENCODING": "ascii"},
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_place_prints_a_report_and_an_error(tmp_path: Path, place: str) -> None:
+    (tmp_path / "log.csv").write_text(HEAD + ROW.replace(",t", ",caf\xe9 \u96ea"), encoding="utf-8")
+    environment = {**os.environ, **{name: value for name, value in PLACES[place].items() if value is not None}}
+    for name, value in PLACES[place].items():
+        if value is None:
+            environment.pop(name, None)
+    for words, status in ((["report", "log.csv"], 0), (["prices"], 0), (["gpu", "\u96ea"], 2), (["--help"], 0)):
+        done = subprocess.run(
+            [sys.executable, "-m", "costlab", *words], cwd=tmp_path, env=environment, capture_output=True, check=False
+        )
+        assert done.returncode == status, done.stderr
+        assert b"Traceback" not in done.stderr
+        assert (done.stderr == b"") == (status == 0)
+
+
+@pytest.mark.parametrize("words", ["prices", "--help", "report log.csv", "compare --example", "gpu A10G --json"])
+def test_a_reader_who_goes_is_no_error(tmp_path: Path, words: str) -> None:
+    (tmp_path / "log.csv").write_text(HEAD + ROW)
+    command = f"{sys.executable} -m costlab {words} | head -n 1 >/dev/null; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.returncode in (0, 1)
+
+
+def test_closed_stdout_and_a_full_disk_are_told_in_a_line() -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no device that is always full")
+    command = f"{sys.executable} -m costlab prices >/dev/full"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "error: [Errno 28] No space left on device\n"
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m costlab prices >&-"], capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in done.stderr

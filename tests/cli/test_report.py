@@ -1,0 +1,148 @@
+"""``costlab sample-log`` and ``costlab report`` as a user meets them."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import needs
+from tests.cli.test_cli import run
+from tests.commands import Run
+
+for module in ("narwhals", "pyarrow", "duckdb"):
+    needs.extra(module, "usage")
+
+__all__ = ["run"]
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("logs")
+    command = [sys.executable, "-m", "costlab", "sample-log", "log.parquet", "--requests", "20000", "--runaway"]
+    subprocess.run([*command, "--gpu-hours", "gpus.csv"], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+def test_a_sample_log_is_reported_with_something_to_act_on(run: Run, logs: Path) -> None:
+    status, out, err = run("report", str(logs / "log.parquet"), "--gpu-hours", str(logs / "gpus.csv"))
+    assert (status, err) == (0, "")
+    for text in (
+        "log.parquet: 20,571 requests, 2026-01-05 00:00 to 2026-01-11 23:",
+        "requests (0.2%) of in-house-llm: in no figure in dollars",
+        "idle GPUs: $",
+        "by tier",
+        "team-03",
+        "put a budget on tenant team-03",
+        "switch GPUs off while they wait, a10g-3 first",
+        "they overlap",
+    ):
+        assert text in out
+
+
+def test_long_lines_are_broken_between_words_where_the_terminal_ends(
+    run: Run, logs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    _, out, _ = run("report", str(logs / "log.parquet"), "--gpu-hours", str(logs / "gpus.csv"))
+    told = out[out.index("largest savings") :].splitlines()
+    assert max(len(line) for line in told) <= 60
+    assert told[-1].startswith("      ")  # the note goes on under itself
+    assert "--gpu-bill-apart" in told[-1] + told[-2]
+
+
+def test_json_is_one_object_and_html_one_file(run: Run, logs: Path, tmp_path: Path) -> None:
+    status, out, err = run("report", str(logs / "log.parquet"), "--json", "--html", str(tmp_path / "r.html"))
+    assert (status, err) == (0, f"wrote {tmp_path / 'r.html'}\n")
+    found = json.loads(out)
+    assert found["total"]["requests"] == 20_571
+    assert found["format"] == "columns"
+    assert {one["name"] for one in found["savings"]} >= {"runaway"}
+    assert "team-03" in (tmp_path / "r.html").read_text()
+
+
+def test_csv_and_parquet_say_the_same(run: Run, tmp_path: Path) -> None:
+    told = []
+    for name in ("log.csv", "log.parquet"):
+        assert run("sample-log", str(tmp_path / name), "--requests", "3000", "--seed", "7") == (
+            0,
+            "",
+            f"wrote {tmp_path / name}\n",
+        )
+        told.append(run("report", str(tmp_path / name))[1].replace(name, "log"))
+    assert told[0] == told[1]
+
+
+def test_costs_are_taken_from_the_catalogue_and_that_is_said(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("when,llm,in,out\n2026-01-05 10:00,gpt-4o,1000,100\n2026-01-05 11:00,mine,9,9\n")
+    columns = [f"--column={pair}" for pair in ("time_s=when", "model=llm", "input_tokens=in", "output_tokens=out")]
+    status, out, _ = run("report", str(tmp_path / "a.csv"), *columns)
+    assert status == 0
+    assert "1 requests without a cost were priced from the catalogue (genai-prices 0.2.3, 2026-11-09): gpt-4o" in out
+    assert "unpriced: 1 requests (50.0%) of mine" in out
+    assert "by model" not in out  # the same table as by tier
+
+
+def test_spend_logs_and_spans_are_recognised(run: Run, tmp_path: Path) -> None:
+    row = {"request_id": "a", "model": "gpt-4o", "spend": 0.5, "prompt_tokens": 10, "completion_tokens": 1}
+    (tmp_path / "spend.jsonl").write_text(json.dumps(row | {"startTime": "2026-01-05T10:00:00Z"}))
+    assert json.loads(run("report", str(tmp_path / "spend.jsonl"), "--json")[1])["format"] == "litellm"
+    attributes = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o", "gen_ai.usage.input_tokens": 10}
+    times = {"start_time": "2026-01-05T10:00:00Z", "end_time": "2026-01-05T10:00:01Z"}
+    (tmp_path / "spans.jsonl").write_text(json.dumps({"context": {"span_id": "a"}, "attributes": attributes, **times}))
+    found = json.loads(run("report", str(tmp_path / "spans.jsonl"), "--json")[1])
+    assert (found["format"], found["total"]["cost_micro_usd"]) == ("otel", 25)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("report",), "Missing argument"),
+        (("report", "absent.parquet"), "No such file or directory: 'absent.parquet'"),
+        (("report", "README.md"), "README.md is of no known kind; known: .csv"),
+        (("report", "{}/bad.csv"), "bad.csv has no column 'time_s', 'input_tokens', 'output_tokens'; it has a, model"),
+        (("report", "{}/words.csv"), "Could not convert string \"many\" to 'BIGINT'"),
+        (("report", "{}/empty.csv"), "the log is empty"),
+        (
+            ("report", "{}/bad.csv", "--column", "model"),
+            "Invalid value for '--column': must be FIELD=NAME, got 'model'",
+        ),
+        (("report", "{}/bad.csv", "--column", "modle=model"), "unknown field 'modle'; did you mean 'model'?"),
+        (("report", "{}/bad.csv", "--format", "otl"), "unknown format 'otl'; did you mean 'otel'?"),
+        (("report", "{}/empty.csv", "--gpu-hours", "{}/bad.csv"), "bad.csv has no column 'time_s', 'gpu', 'hours'"),
+        (("report", "{}/empty.csv", "--as-of", "soon"), "as_of must be a date such as 2026-01-31, got 'soon'"),
+        (("sample-log", "log.txt"), "a file to write must be one that ends in .csv or .parquet, got 'log.txt'"),
+        (("sample-log", "{}/a.csv", "--requests", "0"), "requests must be a whole number >= 1, got 0"),
+        (("sample-log", "{}/a.csv", "--seed", "-1"), "seed must be a whole number >= 0, got -1"),
+        (("sample-log", "{}/absent/a.csv", "--requests", "5"), "No such file or directory"),
+    ],
+)
+def test_errors_are_one_line_and_status_2(run: Run, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    head = "time_s,model,input_tokens,output_tokens,cost_micro_usd\n"
+    (tmp_path / "bad.csv").write_text("a,model\n1,m\n")
+    (tmp_path / "words.csv").write_text(head + "0,m,many,1,1\n")
+    (tmp_path / "empty.csv").write_text(head)
+    status, out, err = run(*(one.replace("{}", str(tmp_path)) for one in arguments))
+    assert (status, out) == (2, "")
+    assert err.startswith("error: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_large_files_show_their_progress_on_a_terminal_only(logs: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from costlab.cli import main; import costlab.cli.report as module; "
+        "module.LARGE_BYTES = 1; main(['report', 'log.parquet', '--json'])"
+    )
+    quiet = subprocess.run([sys.executable, "-c", code], cwd=logs, capture_output=True, text=True, check=True)
+    assert quiet.stderr == ""
+    leader, follower = pty.openpty()
+    shown = subprocess.run([sys.executable, "-c", code], cwd=logs, stdout=subprocess.PIPE, stderr=follower, check=True)
+    os.close(follower)
+    told = os.read(leader, 65_536).decode()
+    os.close(leader)
+    assert "reading log.parquet" in told
+    assert json.loads(shown.stdout) == json.loads(quiet.stdout)

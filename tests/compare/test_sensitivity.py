@@ -1,0 +1,149 @@
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+
+from costlab.build_vs_buy import break_even, cost_curve
+from costlab.catalog import api_price
+from costlab.compare.sensitivity import Range, monte_carlo, tornado
+from costlab.errors import InvalidValueError
+from costlab.events import micro_usd
+from costlab.vectorized import break_even_per_day, micro_usd_rows, monthly_saving_usd, price_rows_usd
+
+
+def test_the_longest_bar_comes_first() -> None:
+    found = tornado(lambda a, b: a + 10 * b, {"a": Range(0, 1, 2), "b": Range(0, 1, 2)})
+    assert found.likely == 11
+    assert [(bar.name, bar.at_low, bar.at_high, bar.swing) for bar in found.bars] == [
+        ("b", 1, 21, 20),
+        ("a", 10, 12, 2),
+    ]
+
+
+def test_an_infinite_end_outweighs_every_finite_one() -> None:
+    found = tornado(lambda a, b: a if b > 1 else math.inf, {"a": Range(0, 1, 1e9), "b": Range(1, 2, 3)})
+    assert found.bars[0].name == "b"
+
+
+def test_draws_follow_the_triangle() -> None:
+    """Mean (a + b + c) / 3 and variance (a2 + b2 + c2 - ab - ac - bc) / 18 of the triangular distribution."""
+    found = monte_carlo(lambda x: x, {"x": Range(0, 1, 5)}, samples=200_000, seed=3)
+    assert math.isclose(found.mean, 2, rel_tol=0.01)
+    spread = np.std(Range(0, 1, 5).draw(np.random.default_rng(3), 200_000))
+    assert math.isclose(spread, math.sqrt((1 + 25 - 5) / 18), rel_tol=0.01)
+
+
+def test_factors_are_even_in_ratios() -> None:
+    drawn = Range.factor(100, 4).draw(np.random.default_rng(0), 100_000)
+    assert drawn.min() >= 25
+    assert drawn.max() <= 400
+    assert math.isclose(np.median(drawn), 100, rel_tol=0.02)
+
+
+def test_the_same_seed_gives_the_same_result_and_says_which() -> None:
+    def run(seed: int) -> Any:
+        return monte_carlo(lambda x: x, {"x": Range(0, 1, 5)}, samples=100, seed=seed)
+
+    assert run(1) == run(1)
+    assert run(1) != run(2)
+    assert (run(7).seed, run(7).samples) == (7, 100)
+
+
+def test_no_break_even_is_counted_not_averaged() -> None:
+    found = monte_carlo(lambda x: np.where(x > 0.5, np.inf, x), {"x": Range(0, 0.5, 1)}, samples=10_000)
+    assert math.isclose(found.finite_fraction, 0.5, abs_tol=0.02)
+    assert found.quantiles[0.95] == math.inf
+    assert found.mean < 0.5
+
+
+def test_a_certain_input_stays_what_it_is() -> None:
+    found = monte_carlo(lambda x, y: x + y, {"x": Range(3, 3, 3), "y": Range(0, 0, 0)}, samples=10)
+    assert set(found.quantiles.values()) == {3.0}
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Range(2, 1, 3), "likely must be between 2 and 3, got 1"),
+        (lambda: Range(0, 1, 2, log=True), "low must be a number > 0, got 0"),
+        (lambda: Range(0, math.nan, 2), "likely must be a finite number, got nan"),
+        (lambda: Range.factor(1, 0.5), "times must be a number >= 1, got 0.5"),
+        (lambda: tornado(lambda: 1, {}), "ranges must be at least one input"),
+        (lambda: monte_carlo(lambda: 1, {}), "ranges must be at least one input"),
+        (lambda: monte_carlo(lambda x: x, {"x": Range(0, 1, 2)}, samples=0), "samples must be a whole number >= 1"),
+        (lambda: monte_carlo(lambda x: x, {"x": Range(0, 1, 2)}, seed=-1), "seed must be a whole number >= 0, got -1"),
+        (lambda: monte_carlo(lambda x: 1, {"x": Range(0, 1, 2)}, 5), "function must be one that returns shape (5,)"),
+        (
+            lambda: monte_carlo(lambda x: x * np.nan, {"x": Range(0, 1, 2)}, 5),
+            "function must be one that returns",
+        ),
+    ],
+)
+def test_bad_input_is_named(call: Any, message: str) -> None:
+    with pytest.raises(InvalidValueError) as caught:
+        call()
+    assert message in str(caught.value)
+
+
+@given(
+    st.floats(1e-6, 0.1),
+    st.floats(0.1, 100),
+    st.floats(0.01, 1000),
+    st.floats(0, 1e5),
+    st.floats(0, 0.05),
+)
+def test_break_even_on_arrays_agrees(api: float, hour: float, rate: float, fixed: float, marginal: float) -> None:
+    scalar = break_even(api, hour, rate, fixed, marginal).requests_per_day
+    (found,) = break_even_per_day(np.array([api]), hour, rate, fixed, marginal)
+    if scalar < 1e12:  # beyond, one rounding error is a replica
+        assert math.isclose(found, scalar, rel_tol=1e-9)
+    else:
+        assert found > 1e11
+
+
+@given(st.floats(0, 1e6), st.floats(1e-5, 0.1), st.floats(0.1, 50), st.floats(0.1, 50), st.floats(1, 6))
+def test_saving_on_arrays_agrees(volume: float, api: float, hour: float, rate: float, peak: float) -> None:
+    (point,) = cost_curve(
+        api, hour, rate, [volume], 500, peak_to_mean=peak, max_utilization_fraction=0.8, spare_replicas=1
+    ).points
+    (found,) = monthly_saving_usd(np.array([volume]), api, hour, rate, 500, peak, 0.8, 1)
+    assert math.isclose(found, point.api_usd_per_month - point.self_hosted_usd_per_month, rel_tol=1e-9, abs_tol=1e-6)
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "claude-sonnet-4-5", "gemini-2.5-pro"])
+def test_prices_of_rows_agree(model: str) -> None:
+    price = api_price(model)
+    rng = np.random.default_rng(0)
+    tokens_in = rng.integers(0, 400_000, 500)
+    cached, out = (tokens_in * rng.random(500)).astype(int), rng.integers(0, 5000, 500)
+    single = [price.usd(float(i), float(o), float(c)) for i, o, c in zip(tokens_in, out, cached, strict=True)]
+    assert np.allclose(price_rows_usd(price, tokens_in, out, cached), single, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (([10, -1], [1, 1], 0), "tokens must be numbers >= 0"),
+        (([10, 5], [1, np.nan], 0), "tokens must be numbers >= 0"),
+        (([10, np.inf], [1, 1], 0), "tokens must be numbers >= 0"),
+        (([10, 5], [1, 1], [0, 6]), "tokens must be numbers >= 0, the cached ones among the input tokens"),
+    ],
+)
+def test_a_bad_row_is_refused(rows: Any, message: str) -> None:
+    with pytest.raises(InvalidValueError, match=message):
+        price_rows_usd(api_price("gpt-4o"), *rows)
+
+
+def test_output_without_a_price_is_refused_in_rows_too() -> None:
+    price = api_price("text-embedding-3-small", "openai")
+    assert np.allclose(price_rows_usd(price, [500, 1000], 0), [1e-5, 2e-5])
+    with pytest.raises(InvalidValueError, match="text-embedding-3-small has no output price"):
+        price_rows_usd(price, [500], [1])
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1), st.sampled_from([2.5e-6, 1.5e-7, 1e-8, 0.00001, 0.03]))
+def test_micro_dollars_of_rows_agree(tokens: list[int], usd_per_token: float) -> None:
+    usd = usd_per_token * np.array(tokens)
+    assert micro_usd_rows(usd).tolist() == [micro_usd("usd", amount) for amount in usd.tolist()]
