@@ -40,9 +40,9 @@ $(VENV)/bare.stamp: pyproject.toml constraints.txt
 setup: $(VENV)/test.stamp  ## Make the whole environment in .venv
 
 book: $(VENV)/book.stamp  ## Build the site from the stored outputs and check every page
-	rm -rf _build
-	$(BIN)/jupyter-book build . --all --warningiserror --nitpick --keep-going --quiet
-	$(BIN)/python -m tools.check_site $(SITE)
+	@rm -rf _build
+	@$(BIN)/jupyter-book build . --all --warningiserror --nitpick --keep-going --quiet >/dev/null
+	@$(BIN)/python -m tools.check_site $(SITE)
 	@echo "the site: $(SITE)/index.html"
 
 pdf: book $(VENV)/test.stamp  ## Print the whole book as one PDF (needs Chromium)

@@ -9,6 +9,7 @@ then the theme has changed.
 
 from __future__ import annotations
 
+import logging
 import re
 import struct
 from hashlib import sha256
@@ -63,6 +64,7 @@ def without_icons(style: str, shown: set[str]) -> str:
 
 def cut_fonts(folder: Path, style: str) -> None:
     """Write the theme's icon fonts with no glyphs but those that the style sheet names."""
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every table
     glyphs = {int(code, 16) for code in re.findall(r'"\\([ef][0-9a-f]{3})"', style)}
     theme = Path(pydata_sphinx_theme.__file__).parent / "theme" / "pydata_sphinx_theme" / "static"
     for path in (theme / "vendor" / "fontawesome" / "webfonts").glob("*.woff2"):

@@ -47,6 +47,8 @@ def test_page_is_light_and_waits_for_one_style_sheet(visit: Visit, name: str) ->
     visit.page.on("requestfinished", weigh)
     page = visit.open(name)
     page.eval_on_selector_all("img", "images => images.forEach(image => { image.loading = 'eager' })")
+    # An image that is not yet wanted is not complete either, so this waits for all of them, however busy the machine.
+    page.wait_for_function("() => [...document.images].every(image => image.complete)")
     page.wait_for_load_state("networkidle")
     images = page.eval_on_selector_all("article img", "images => images.map(image => image.currentSrc)")
     assert set(images) <= set(loaded), "an image was not weighed"
