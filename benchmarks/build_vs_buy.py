@@ -13,7 +13,7 @@ from costlab.build_vs_buy import break_even
 from costlab.catalog import api_price
 from costlab.compare.sensitivity import Range, monte_carlo
 from costlab.serving import batch_run, capacity, memory_fit, replicas_needed, roofline, usd_per_mtok, usd_per_request
-from costlab.vectorized import break_even_per_day, price_rows_usd
+from costlab.vectorized import break_even_per_day
 
 CALLS, ROWS = 5000, 1_000_000
 ON, LARGE = roofline("Llama-3.1-8B", "L4"), roofline("Llama-3.1-8B", "B200")
@@ -53,9 +53,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     tokens_in, out = rng.integers(1, 4000, ROWS).astype(float), rng.integers(1, 800, ROWS).astype(float)
     cached = np.floor(0.3 * tokens_in)
-    took, base, ratio = beside(
-        lambda: price_rows_usd(PRICE, tokens_in, out, cached), lambda: tokens_in * 1.5e-7 + out * 6e-7, 3
-    )
+    took, base, ratio = beside(lambda: PRICE.usd(tokens_in, out, cached), lambda: tokens_in * 1.5e-7 + out * 6e-7, 3)
     nanoseconds = f"{1e9 * took / ROWS:.1f} ns (at most 20), floor {1e9 * base / ROWS:.1f} ns"
     print(f"price of a row: {nanoseconds}, ratio {ratio:.1f}")
 

@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from costlab.errors import InvalidValueError
 from costlab.serving import MAX_REPLICAS
 from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, MICRO_USD_PER_USD, SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from costlab.catalog import ApiPrice
-
-__all__ = ["break_even_per_day", "micro_usd_rows", "monthly_saving_usd", "price_rows_usd"]
+__all__ = ["break_even_per_day", "micro_usd_rows", "monthly_saving_usd"]
 
 
 def break_even_per_day(
@@ -85,51 +82,3 @@ def monthly_saving_usd(
     api = api_fixed_usd_per_month + api_usd_per_request * requests * (HOURS_PER_MONTH / HOURS_PER_DAY)
     saving: NDArray[np.float64] = api - own
     return saving
-
-
-def price_rows_usd(
-    price: ApiPrice, input_tokens: Any, output_tokens: Any, cached_input_tokens: Any = 0
-) -> NDArray[np.float64]:
-    """As :meth:`costlab.catalog.ApiPrice.usd`, for many requests at once.
-
-    Parameters
-    ----------
-    price : ApiPrice
-        The rates; tiers are applied row by row.
-    input_tokens, output_tokens, cached_input_tokens : array-like of float
-        Tokens of each request; they broadcast against each other.
-
-    Returns
-    -------
-    numpy.ndarray
-        USD of each request.
-
-    Raises
-    ------
-    InvalidValueError
-        If a row has a negative or missing number, more cached than input tokens, or output tokens without a price.
-    """
-    tokens_in, tokens_out, cached = (
-        np.asarray(value, dtype=np.float64) for value in (input_tokens, output_tokens, cached_input_tokens)
-    )
-    valid = (cached >= 0).all() and (cached <= tokens_in).all() and (tokens_out >= 0).all()
-    if not (valid and tokens_in.max(initial=0) < np.inf and tokens_out.max(initial=0) < np.inf):
-        raise InvalidValueError("tokens", "numbers >= 0, the cached ones among the input tokens", "a row that is not")
-
-    def at(length: float) -> NDArray[np.float64]:
-        plain, output, reread = price.rates_per_token(length)
-        usd: NDArray[np.float64] = tokens_in * plain
-        if price.usd_per_request:
-            usd = usd + price.usd_per_request
-        if tokens_out.any():
-            if np.isnan(output):
-                raise InvalidValueError(
-                    "output_tokens", f"0, as {price.model} has no output price", "a row that is not"
-                )
-            usd = usd + tokens_out * output
-        return usd - cached * (plain - reread) if cached.any() else usd
-
-    total = at(0)
-    for tier in price.tiers:
-        total = np.where(tokens_in > tier.above_tokens, at(tier.above_tokens + 1), total)
-    return total

@@ -24,7 +24,6 @@ from costlab.capstone.quality import model_quality
 from costlab.capstone.support import support_outcomes
 from costlab.catalog import api_price, store_price
 from costlab.router import play
-from costlab.vectorized import price_rows_usd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -146,7 +145,7 @@ def _api(
     # Providers read from their prompt cache in blocks of 128 tokens.
     cached = one.prefix_tokens // 128 * 128 if serve.stable_prefix else 0
     given, written = log.input_tokens[rows], log.output_tokens[rows]
-    usd = price_rows_usd(api_price(serve.model), given, written, np.full(len(rows), cached))
+    usd = api_price(serve.model).usd(given, written, cached)
     if serve.batch:
         return usd * BATCH_PRICE_FRACTION, np.full(len(rows), BATCH_LATENCY_S)
     first_s, token_s = API_LATENCY_S

@@ -11,7 +11,7 @@ from costlab._internal import checks
 from costlab._internal.extras import require
 from costlab.catalog import api_price, gpu_price
 from costlab.units import HOURS_PER_DAY, MICRO_USD_PER_USD, SECONDS_PER_DAY, SECONDS_PER_HOUR
-from costlab.vectorized import micro_usd_rows, price_rows_usd
+from costlab.vectorized import micro_usd_rows
 from costlab.workload import Workload
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def _table(
         if one.usd_per_request is not None:
             cost[here] = one.usd_per_request
         else:
-            cost[here] = price_rows_usd(api_price(one.model), tokens_in[here], tokens_out[here], cached[here])
+            cost[here] = api_price(one.model).usd(tokens_in[here], tokens_out[here], cached[here])
     micro = micro_usd_rows(cost)
     latency = np.array([one.latency_s for one in TIERS])[tier] * rng.lognormal(0.0, 0.4, rows)
     latency += np.where(upper, tokens_out * 0.008, 0.0)  # 125 tokens a second

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pytest
 from genai_prices import Usage, calc_price
 from genai_prices.data import providers
@@ -12,6 +13,7 @@ from hypothesis import given, strategies as st
 
 from costlab.catalog import (
     ApiPrice,
+    ApiTier,
     api_cost,
     api_models,
     api_price,
@@ -20,6 +22,7 @@ from costlab.catalog import (
 )
 from costlab.errors import AmbiguousPriceError, InvalidValueError, PriceNotFoundError, UnknownNameError
 from costlab.workload import Workload
+from tests import needs
 
 TOKENS = st.integers(0, 150_000)
 
@@ -196,6 +199,59 @@ def test_a_model_without_an_output_price_does_not_write_for_free() -> None:
     assert math.isclose(embedding.usd(1_000_000), 0.02)
     with pytest.raises(InvalidValueError, match="text-embedding-3-small has no output price"):
         embedding.usd(10, 1)
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "claude-sonnet-4-5", "gemini-2.5-pro"])
+def test_prices_of_rows_agree(model: str) -> None:
+    price = api_price(model)
+    rng = np.random.default_rng(0)
+    tokens_in = rng.integers(0, 400_000, 500)
+    cached, out = (tokens_in * rng.random(500)).astype(int), rng.integers(0, 5000, 500)
+    single = [price.usd(float(i), float(o), float(c)) for i, o, c in zip(tokens_in, out, cached, strict=True)]
+    assert np.allclose(price.usd(tokens_in, out, cached), single, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (([10, -1], [1, 1], 0), "tokens must be numbers >= 0"),
+        (([10, 5], [1, np.nan], 0), "tokens must be numbers >= 0"),
+        (([10, np.inf], [1, 1], 0), "tokens must be numbers >= 0"),
+        (([10, 5], [1, 1], [0, 6]), "tokens must be numbers >= 0, the cached ones among the input tokens"),
+    ],
+)
+def test_a_bad_row_is_refused(rows: tuple[list[float], ...], message: str) -> None:
+    with pytest.raises(InvalidValueError, match=message):
+        api_price("gpt-4o").usd(*map(np.asarray, rows))
+
+
+def test_output_without_a_price_is_refused_in_rows_too() -> None:
+    price = api_price("text-embedding-3-small", "openai")
+    assert np.allclose(price.usd(np.array([500, 1000])), [1e-5, 2e-5])
+    with pytest.raises(InvalidValueError, match="text-embedding-3-small has no output price"):
+        price.usd(np.array([500]), 1)
+
+
+def test_columns_of_a_data_frame_cost_what_their_rows_cost() -> None:
+    needs.extra("narwhals", "usage")
+    needs.extra("polars", "test")
+    import narwhals as nw
+
+    tiered = price(tiers=(ApiTier(1000, 2.0, 8.0, 0.2),), cached_input_usd_per_mtok=0.1, usd_per_request=0.005)
+    tokens = {"tokens_in": [0, 900, 1000, 1001, 5000], "out": [0, 10, 20, 30, 0], "cached": [0, 900, 0, 500, 128]}
+    columns = (nw.col(name) for name in tokens)
+    usd = tiered.usd_of_columns(*columns, lambda where, value, other: nw.when(where).then(value).otherwise(other))
+    found = nw.from_dict(tokens, backend="polars").select(usd=usd)["usd"].to_list()
+    rows = list(zip(*tokens.values(), strict=True))
+    assert found == pytest.approx([tiered.usd(*row) for row in rows], rel=1e-12)
+    assert tiered.usd(*(np.array(column) for column in tokens.values())) == pytest.approx(found, rel=1e-12)
+    embedding = price(output_usd_per_mtok=None)
+    usd = embedding.usd_of_columns(
+        nw.col("tokens_in"), nw.col("out"), nw.col("cached"),
+        lambda where, value, other: nw.when(~where).then(other) if value is None else nw.when(where).then(value),
+    )  # fmt: skip
+    found = nw.from_dict(tokens, backend="polars").select(usd=usd)["usd"].to_list()
+    assert found == [0.0, None, None, None, pytest.approx(0.005)]
 
 
 def test_the_bill_is_the_sum_of_its_terms() -> None:

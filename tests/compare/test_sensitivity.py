@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given, strategies as st
 
 from costlab.build_vs_buy import break_even, cost_curve
-from costlab.catalog import api_price
 from costlab.compare.sensitivity import Range, monte_carlo, tornado
 from costlab.errors import InvalidValueError
 from costlab.events import micro_usd
-from costlab.vectorized import break_even_per_day, micro_usd_rows, monthly_saving_usd, price_rows_usd
+from costlab.vectorized import break_even_per_day, micro_usd_rows, monthly_saving_usd
 
 
 def test_the_longest_bar_comes_first() -> None:
@@ -110,37 +109,6 @@ def test_saving_on_arrays_agrees(volume: float, api: float, hour: float, rate: f
     ).points
     (found,) = monthly_saving_usd(np.array([volume]), api, hour, rate, 500, peak, 0.8, 1)
     assert math.isclose(found, point.api_usd_per_month - point.self_hosted_usd_per_month, rel_tol=1e-9, abs_tol=1e-6)
-
-
-@pytest.mark.parametrize("model", ["gpt-4o", "claude-sonnet-4-5", "gemini-2.5-pro"])
-def test_prices_of_rows_agree(model: str) -> None:
-    price = api_price(model)
-    rng = np.random.default_rng(0)
-    tokens_in = rng.integers(0, 400_000, 500)
-    cached, out = (tokens_in * rng.random(500)).astype(int), rng.integers(0, 5000, 500)
-    single = [price.usd(float(i), float(o), float(c)) for i, o, c in zip(tokens_in, out, cached, strict=True)]
-    assert np.allclose(price_rows_usd(price, tokens_in, out, cached), single, rtol=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("rows", "message"),
-    [
-        (([10, -1], [1, 1], 0), "tokens must be numbers >= 0"),
-        (([10, 5], [1, np.nan], 0), "tokens must be numbers >= 0"),
-        (([10, np.inf], [1, 1], 0), "tokens must be numbers >= 0"),
-        (([10, 5], [1, 1], [0, 6]), "tokens must be numbers >= 0, the cached ones among the input tokens"),
-    ],
-)
-def test_a_bad_row_is_refused(rows: Any, message: str) -> None:
-    with pytest.raises(InvalidValueError, match=message):
-        price_rows_usd(api_price("gpt-4o"), *rows)
-
-
-def test_output_without_a_price_is_refused_in_rows_too() -> None:
-    price = api_price("text-embedding-3-small", "openai")
-    assert np.allclose(price_rows_usd(price, [500, 1000], 0), [1e-5, 2e-5])
-    with pytest.raises(InvalidValueError, match="text-embedding-3-small has no output price"):
-        price_rows_usd(price, [500], [1])
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=1), st.sampled_from([2.5e-6, 1.5e-7, 1e-8, 0.00001, 0.03]))
