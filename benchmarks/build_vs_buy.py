@@ -9,11 +9,10 @@ from collections.abc import Callable
 import numpy as np
 from timing import ROUNDS, beside
 
-from costlab.build_vs_buy import break_even
+from costlab.build_vs_buy import break_even, break_even_requests_per_day
 from costlab.catalog import api_price
-from costlab.compare.sensitivity import Range, monte_carlo
+from costlab.compare import Range, monte_carlo
 from costlab.serving import batch_run, capacity, memory_fit, replicas_needed, roofline, usd_per_mtok, usd_per_request
-from costlab.vectorized import break_even_per_day
 
 CALLS, ROWS = 5000, 1_000_000
 ON, LARGE = roofline("Llama-3.1-8B", "L4"), roofline("Llama-3.1-8B", "B200")
@@ -64,7 +63,7 @@ def main() -> None:
         "fixed_usd_per_month": Range(1000, 3000, 9000),
     }
     took, base, ratio = beside(
-        lambda: monte_carlo(break_even_per_day, ranges, ROWS),
+        lambda: monte_carlo(break_even_requests_per_day, ranges, ROWS),
         lambda: [rng.triangular(0, 1, 2, ROWS) for _ in ranges],
         1,
         rounds=5,

@@ -13,7 +13,7 @@ from costlab.cache.threshold import Lookup, evaluate_threshold
 from costlab.calculator import best_commitment, spot_job
 from costlab.capstone import TODAY, request_log, score
 from costlab.catalog import current_gpu_prices
-from costlab.compare.sensitivity import Range, tornado
+from costlab.compare import Range, tornado
 from costlab.errors import InvalidValueError
 from costlab.monitoring.alerts import Timeline
 from costlab.monitoring.export.dashboard import panels

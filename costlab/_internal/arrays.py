@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     FloatArray: TypeAlias = NDArray[np.float64]
     NumberOrArray: TypeAlias = float | Array
 
-__all__ = ["Operations", "numpy_of", "operations"]
+__all__ = ["Amount", "Operations", "numpy_of", "operations"]
 
+#: For a parameter of type ``Amount | float`` and a result of type ``Amount``: an array as soon as one is given.
 Amount = TypeVar("Amount", float, "FloatArray")
 
 
@@ -34,33 +35,33 @@ def numpy_of(*values: object) -> ModuleType | None:
 
 
 class Operations(Protocol):
-    """What Python spells otherwise for numbers than numpy does for arrays."""
+    """What numpy spells otherwise for arrays than Python does for numbers; typed as for numbers."""
 
-    def where(self, condition: object, value: Amount | float, other: Amount | float, /) -> Amount:
-        """`value` where the condition holds, `other` elsewhere."""
+    def where(self, condition: bool, value: float, other: float, /) -> float:
+        """`value` where the condition holds, `other` elsewhere; both are worked out."""
 
-    def maximum(self, value: Amount | float, other: Amount | float, /) -> Amount:
+    def maximum(self, value: float, other: float, /) -> float:
         """The greater of both."""
 
-    def ceil(self, value: Amount, /) -> Amount:
-        """The next whole number, as a float; infinity stays what it is."""
+    def ceil(self, value: float, /) -> float:
+        """The next whole number; infinity stays what it is."""
 
 
-class _ForNumbers:
-    def where(self, condition: object, value: float, other: float, /) -> float:
+class _OfNumbers:
+    def where(self, condition: bool, value: float, other: float, /) -> float:
         return value if condition else other
 
     def maximum(self, value: float, other: float, /) -> float:
-        return value if value >= other else other
+        return value if value > other else other
 
     def ceil(self, value: float, /) -> float:
-        return float(math.ceil(value)) if math.isfinite(value) else value
+        return math.ceil(value) if value < math.inf else value
 
 
-_FOR_NUMBERS = cast("Operations", _ForNumbers())
+_OF_NUMBERS = _OfNumbers()
 
 
 def operations(*values: object) -> Operations:
     """Those of numpy where one of the values is an array, those of Python where all are numbers."""
     numpy = numpy_of(*values)
-    return _FOR_NUMBERS if numpy is None else cast("Operations", numpy)
+    return _OF_NUMBERS if numpy is None else cast("Operations", numpy)

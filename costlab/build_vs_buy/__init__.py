@@ -4,11 +4,20 @@ Pure functions on two prices: dollars per request at an API, and dollars per hou
 requests a second.
 """
 
-from costlab.build_vs_buy.break_even import BreakEven, break_even
-from costlab.build_vs_buy.curve import CostCurve, CostPoint, Interval, cost_curve
+from costlab.build_vs_buy.break_even import (
+    BreakEven,
+    CostCurve,
+    CostPoint,
+    Interval,
+    Payback,
+    break_even,
+    break_even_requests_per_day,
+    cost_curve,
+    monthly_saving_usd,
+    payback,
+)
 from costlab.build_vs_buy.migration import Endpoint, MigrationPlan, MigrationStep, migration_plan
 from costlab.build_vs_buy.options import ApiOption, Constraints, OptionCost, SelfHostOption, option_cost
-from costlab.build_vs_buy.payback import Payback, payback
 from costlab.build_vs_buy.recommend import Recommendation, recommend
 from costlab.build_vs_buy.scenarios import Scenario, scenarios
 
@@ -28,8 +37,10 @@ __all__ = [
     "Scenario",
     "SelfHostOption",
     "break_even",
+    "break_even_requests_per_day",
     "cost_curve",
     "migration_plan",
+    "monthly_saving_usd",
     "option_cost",
     "payback",
     "recommend",

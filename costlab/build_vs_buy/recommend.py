@@ -82,7 +82,7 @@ def recommend(
     Notes
     -----
     Quality is not priced: compare options only if each is good enough for the task. Likely values are compared, not
-    their ranges: see :func:`costlab.compare.sensitivity.monte_carlo` for how sure the answer is.
+    their ranges: see :func:`costlab.compare.monte_carlo` for how sure the answer is.
 
     Examples
     --------

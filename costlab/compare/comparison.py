@@ -11,6 +11,8 @@ from costlab.build_vs_buy import (
     Recommendation,
     SelfHostOption,
     break_even,
+    break_even_requests_per_day,
+    monthly_saving_usd,
     option_cost,
     recommend,
 )
@@ -18,7 +20,6 @@ from costlab.compare.files import WorkloadFile, WorkloadFileError
 from costlab.compare.sensitivity import MonteCarlo, Range, Tornado, monte_carlo, tornado
 from costlab.compare.sides import ApiSide, OwnSide, api_sides, own_sides
 from costlab.units import HOURS_PER_MONTH
-from costlab.vectorized import break_even_per_day, monthly_saving_usd
 from costlab.workload import Workload
 
 __all__ = ["Comparison", "compare"]
@@ -137,7 +138,7 @@ def compare(
         fixed = people + spare * gpu_price * HOURS_PER_MONTH
         served = throughput / tokens * load / peak  # a replica's capacity, per mean request of the day
         sides = (own.marginal_usd_per_request, cheap.fixed_usd_per_month)
-        return break_even_per_day(api_price * tokens, gpu_price, served, fixed, *sides)
+        return break_even_requests_per_day(api_price * tokens, gpu_price, served, fixed, *sides)
 
     return Comparison(
         workload=work,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from costlab._internal.extras import require
 from costlab.build_vs_buy import CostCurve, MigrationPlan, payback
-from costlab.compare.sensitivity import Tornado
+from costlab.compare import Tornado
 from costlab.errors import InvalidValueError
 from costlab.plotting.style import COLORS, SMALL, line_styles, new_axes, short
 

@@ -1,9 +1,9 @@
 """Dollars per token and per request, and how many replicas a workload needs."""
 
-import math
 from dataclasses import dataclass
 
 from costlab._internal import checks
+from costlab._internal.arrays import operations
 from costlab.errors import InvalidValueError
 from costlab.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, TOKENS_PER_MTOK
 
@@ -169,11 +169,10 @@ def replicas_needed(
     spare_replicas = checks.integer("spare_replicas", spare_replicas)
     checks.integer("at_least", at_least)
     mean = requests / SECONDS_PER_DAY
-    wanted = mean * peak / rate / load
-    if wanted > MAX_REPLICAS:
+    needed = serving_replicas(requests, rate, peak, load)
+    if needed > MAX_REPLICAS:
         raise InvalidValueError("requests_per_day", f"what {MAX_REPLICAS:g} replicas can serve", requests_per_day)
-    # A wanted number such as 3.0000000000000004 is three replicas and a rounding error.
-    serving = max(at_least, math.ceil(wanted * (1.0 - 1e-12)))
+    serving = max(at_least, int(needed))
     total = serving + spare_replicas
     return Replicas(
         total=total,
@@ -182,3 +181,10 @@ def replicas_needed(
         utilization_fraction=mean / total / rate if total else 0.0,
         peak_utilization_fraction=mean * peak / serving / rate if serving else 0.0,
     )
+
+
+def serving_replicas(requests_per_day: float, capacity_requests_per_s: float, peak: float, load: float) -> float:
+    """Whole replicas that serve the peak, 0 where nothing is asked; of numbers or arrays, unchecked."""
+    wanted = requests_per_day / SECONDS_PER_DAY * peak / capacity_requests_per_s / load
+    # A wanted number such as 3.0000000000000004 is three replicas and a rounding error.
+    return operations(wanted).ceil(wanted * (1.0 - 1e-12))

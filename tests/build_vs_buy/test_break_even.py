@@ -1,10 +1,11 @@
 import math
 from dataclasses import astuple
 
+import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from costlab.build_vs_buy import break_even, cost_curve
+from costlab.build_vs_buy import break_even, break_even_requests_per_day, cost_curve, monthly_saving_usd
 from costlab.errors import InvalidValueError
 
 API = st.floats(1e-6, 0.1)
@@ -159,3 +160,31 @@ def test_what_the_api_costs_anyway_counts_for_self_hosting() -> None:
     assert point.api_usd_per_month == 5_000
     assert cost_curve(0.003, 1.01, 2, [1e5], api_fixed_usd_per_month=5_000).self_hosting_wins[0].low == 0
     assert break_even(0.003, 1.01, 2, fixed_usd_per_month=1e300).requests_per_day == math.inf
+
+
+@given(
+    st.floats(1e-6, 0.1),
+    st.floats(0.1, 100),
+    st.floats(0.01, 1000),
+    st.floats(0, 1e5),
+    st.floats(0, 0.05),
+)
+def test_break_even_on_arrays_agrees(api: float, hour: float, rate: float, fixed: float, marginal: float) -> None:
+    scalar = break_even(api, hour, rate, fixed, marginal).requests_per_day
+    (found,) = break_even_requests_per_day(np.array([api]), hour, rate, fixed, marginal)
+    assert break_even_requests_per_day(api, hour, rate, fixed, marginal) == scalar
+    if scalar < 1e12:  # beyond, one rounding error is a replica
+        assert math.isclose(found, scalar, rel_tol=1e-9)
+    else:
+        assert found > 1e11
+
+
+@given(st.floats(0, 1e6), st.floats(1e-5, 0.1), st.floats(0.1, 50), st.floats(0.1, 50), st.floats(1, 6))
+def test_saving_on_arrays_agrees(volume: float, api: float, hour: float, rate: float, peak: float) -> None:
+    (point,) = cost_curve(
+        api, hour, rate, [volume], 500, peak_to_mean=peak, max_utilization_fraction=0.8, spare_replicas=1
+    ).points
+    (found,) = monthly_saving_usd(np.array([volume]), api, hour, rate, 500, peak, 0.8, 1)
+    alone = monthly_saving_usd(volume, api, hour, rate, 500, peak, 0.8, 1)
+    assert math.isclose(alone, found, rel_tol=1e-12, abs_tol=1e-6)
+    assert math.isclose(found, point.api_usd_per_month - point.self_hosted_usd_per_month, rel_tol=1e-9, abs_tol=1e-6)

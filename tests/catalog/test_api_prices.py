@@ -239,7 +239,7 @@ def test_columns_of_a_data_frame_cost_what_their_rows_cost() -> None:
 
     tiered = price(tiers=(ApiTier(1000, 2.0, 8.0, 0.2),), cached_input_usd_per_mtok=0.1, usd_per_request=0.005)
     tokens = {"tokens_in": [0, 900, 1000, 1001, 5000], "out": [0, 10, 20, 30, 0], "cached": [0, 900, 0, 500, 128]}
-    columns = (nw.col(name) for name in tokens)
+    columns = (nw.col("tokens_in"), nw.col("out"), nw.col("cached"))
     usd = tiered.usd_of_columns(*columns, lambda where, value, other: nw.when(where).then(value).otherwise(other))
     found = nw.from_dict(tokens, backend="polars").select(usd=usd)["usd"].to_list()
     rows = list(zip(*tokens.values(), strict=True))

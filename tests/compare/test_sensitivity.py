@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from costlab.build_vs_buy import break_even, cost_curve
-from costlab.compare.sensitivity import Range, monte_carlo, tornado
+from costlab.compare import Range, monte_carlo, tornado
 from costlab.errors import InvalidValueError
 from costlab.events import micro_usd
-from costlab.vectorized import break_even_per_day, micro_usd_rows, monthly_saving_usd
+from costlab.vectorized import micro_usd_rows
 
 
 def test_the_longest_bar_comes_first() -> None:
@@ -84,31 +83,6 @@ def test_bad_input_is_named(call: Any, message: str) -> None:
     with pytest.raises(InvalidValueError) as caught:
         call()
     assert message in str(caught.value)
-
-
-@given(
-    st.floats(1e-6, 0.1),
-    st.floats(0.1, 100),
-    st.floats(0.01, 1000),
-    st.floats(0, 1e5),
-    st.floats(0, 0.05),
-)
-def test_break_even_on_arrays_agrees(api: float, hour: float, rate: float, fixed: float, marginal: float) -> None:
-    scalar = break_even(api, hour, rate, fixed, marginal).requests_per_day
-    (found,) = break_even_per_day(np.array([api]), hour, rate, fixed, marginal)
-    if scalar < 1e12:  # beyond, one rounding error is a replica
-        assert math.isclose(found, scalar, rel_tol=1e-9)
-    else:
-        assert found > 1e11
-
-
-@given(st.floats(0, 1e6), st.floats(1e-5, 0.1), st.floats(0.1, 50), st.floats(0.1, 50), st.floats(1, 6))
-def test_saving_on_arrays_agrees(volume: float, api: float, hour: float, rate: float, peak: float) -> None:
-    (point,) = cost_curve(
-        api, hour, rate, [volume], 500, peak_to_mean=peak, max_utilization_fraction=0.8, spare_replicas=1
-    ).points
-    (found,) = monthly_saving_usd(np.array([volume]), api, hour, rate, 500, peak, 0.8, 1)
-    assert math.isclose(found, point.api_usd_per_month - point.self_hosted_usd_per_month, rel_tol=1e-9, abs_tol=1e-6)
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=1), st.sampled_from([2.5e-6, 1.5e-7, 1e-8, 0.00001, 0.03]))
