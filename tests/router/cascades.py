@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from costlab.events import RequestEvent
-from costlab.monitoring.budget import AsyncBudgetGuard, BudgetPolicy, MemoryBudgetStore
+from costlab.monitoring.budget import AsyncBudgetGuard, BudgetPolicy, Limits, MemoryBudgetStore
+from costlab.monitoring.budget.engine import ReserveRequest, SettleRequest
 from costlab.router import Prediction, ScriptedModel, Tier, Usage
 
 #: 2027-01-15 08:00 in UTC.
@@ -69,14 +70,13 @@ class SlowStore(MemoryBudgetStore):
         super().__init__()
         self.answers_after_s = answers_after_s
 
-    async def areserve(self, *arguments: Any) -> Any:
-        answer = await super().areserve(*arguments)  # written down at once; the answer takes time to come back
-        await asyncio.sleep(self.answers_after_s)
-        return answer
-
-    async def aclose(self, *arguments: Any) -> Any:
-        await asyncio.sleep(self.answers_after_s)
-        return await super().aclose(*arguments)
+    async def transact_async(self, limits: Limits, request: Any) -> Any:
+        if isinstance(request, SettleRequest):
+            await asyncio.sleep(self.answers_after_s)
+        reply = self.transact(limits, request)
+        if isinstance(request, ReserveRequest):  # written down at once; the answer takes time to come back
+            await asyncio.sleep(self.answers_after_s)
+        return reply
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -180,7 +180,7 @@ def test_look_ups_gates_and_scores_stand_in_the_books_too() -> None:
 
 def test_books_that_cannot_be_asked_refuse_as_their_policy_says() -> None:
     class Down(MemoryBudgetStore):
-        async def areserve(self, *_arguments: Any) -> Any:
+        async def transact_async(self, *_arguments: Any) -> Any:
             raise BudgetStoreError("no connection")
 
     told: list[RequestEvent] = []

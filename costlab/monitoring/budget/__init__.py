@@ -4,34 +4,38 @@
 and :class:`BudgetGuard`, or :class:`AsyncBudgetGuard`, admits or refuses.
 """
 
-from costlab.errors import BudgetExceeded, BudgetReservationError, BudgetStoreError
-from costlab.monitoring.budget.desk import GuardCounts
-from costlab.monitoring.budget.guard import AsyncBudgetGuard, BudgetGuard
-from costlab.monitoring.budget.limits import Account, Decision, Limit, Limits, decide
-from costlab.monitoring.budget.policy import BudgetPolicy
-from costlab.monitoring.budget.records import AuditEntry, BudgetStatus
-from costlab.monitoring.budget.reservation import AsyncReservation, Reservation
-from costlab.monitoring.budget.stores import BudgetStore, MemoryBudgetStore, RedisBudgetStore, SqliteBudgetStore
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Account",
-    "AsyncBudgetGuard",
-    "AsyncReservation",
-    "AuditEntry",
-    "BudgetExceeded",
-    "BudgetGuard",
-    "BudgetPolicy",
-    "BudgetReservationError",
-    "BudgetStatus",
-    "BudgetStore",
-    "BudgetStoreError",
-    "Decision",
-    "GuardCounts",
-    "Limit",
-    "Limits",
-    "MemoryBudgetStore",
-    "RedisBudgetStore",
-    "Reservation",
-    "SqliteBudgetStore",
-    "decide",
-]
+from costlab._internal.lazy import lazy_package
+
+if TYPE_CHECKING:
+    from costlab.errors import (
+        BudgetExceeded as BudgetExceeded,
+        BudgetReservationError as BudgetReservationError,
+        BudgetStoreError as BudgetStoreError,
+    )
+    from costlab.monitoring.budget.engine import (
+        AuditEntry as AuditEntry,
+        BudgetStatus as BudgetStatus,
+        BudgetStore as BudgetStore,
+    )
+    from costlab.monitoring.budget.guard import (
+        AsyncBudgetGuard as AsyncBudgetGuard,
+        AsyncReservation as AsyncReservation,
+        BudgetGuard as BudgetGuard,
+        GuardCounts as GuardCounts,
+        Reservation as Reservation,
+    )
+    from costlab.monitoring.budget.limits import (
+        Account as Account,
+        Decision as Decision,
+        Limit as Limit,
+        Limits as Limits,
+        decide as decide,
+    )
+    from costlab.monitoring.budget.memory_store import MemoryBudgetStore as MemoryBudgetStore
+    from costlab.monitoring.budget.policy import BudgetPolicy as BudgetPolicy, parse_policy as parse_policy
+    from costlab.monitoring.budget.redis_store import RedisBudgetStore as RedisBudgetStore
+    from costlab.monitoring.budget.sqlite_store import SqliteBudgetStore as SqliteBudgetStore
+else:
+    __getattr__, __dir__ = lazy_package(__name__)

@@ -1,17 +1,346 @@
-"""The guard: nothing is spent that was not reserved before."""
+"""The guards: nothing is spent that was not reserved before."""
 
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import suppress
+from dataclasses import dataclass
+from threading import Lock
+from types import TracebackType
+from typing import Literal, Self
 
-from costlab.errors import BudgetStoreError
-from costlab.events import Priority
-from costlab.monitoring.budget.desk import Desk
-from costlab.monitoring.budget.records import AuditEntry, BudgetStatus, Close
-from costlab.monitoring.budget.reservation import AsyncReservation, Reservation, Reserving
+from costlab._internal import checks
+from costlab._internal.fork_safety import UniqueNames
+from costlab.errors import BudgetExceeded, BudgetReservationError, BudgetStoreError, InvalidValueError
+from costlab.events import PRIORITIES, Priority, micro_usd
+from costlab.monitoring.budget.engine import (
+    AuditEntry,
+    AuditRequest,
+    BudgetStatus,
+    BudgetStore,
+    ReserveRequest,
+    ResetRequest,
+    SettleRequest,
+    Standing,
+    StatusRequest,
+    StoreReply,
+)
+from costlab.monitoring.budget.limits import Calendar, level
+from costlab.monitoring.budget.policy import BudgetPolicy
 
-__all__ = ["AsyncBudgetGuard", "BudgetGuard"]
+__all__ = ["AsyncBudgetGuard", "AsyncReservation", "BudgetGuard", "GuardCounts", "Reservation"]
+
+_log = logging.getLogger("costlab.budget")
+
+#: What is called with each change of a budget's state.
+Alert = Callable[[AuditEntry], object]
 
 
-class BudgetGuard(Desk):
+@dataclass(frozen=True, slots=True)
+class GuardCounts:
+    """What a guard has done since it was made.
+
+    Attributes
+    ----------
+    admitted, refused : int
+        Requests that the store admitted, and refused.
+    unguarded : int
+        Requests that ran although the store could not be reached, because the policy allows it.
+    late : int
+        Settlements that came after their reservation had expired.
+    store_failures : int
+        How often the store could not be asked.
+    alert_failures : int
+        How often `on_alert` raised.
+    """
+
+    admitted: int = 0
+    refused: int = 0
+    unguarded: int = 0
+    late: int = 0
+    store_failures: int = 0
+    alert_failures: int = 0
+
+
+class _Reservation:
+    """What a guard set aside.
+
+    Attributes
+    ----------
+    request : ReserveRequest
+        What was asked for.
+    guarded : bool
+        Whether it stands in the books; False where the store could not be reached and the policy allows that.
+    state : {'open', 'settled', 'cancelled'}
+        What became of it.
+    actual_micro_usd : int or None
+        What was spent, in micro-dollars, once it is settled.
+    """
+
+    __slots__ = ("_clock", "actual_micro_usd", "guarded", "request", "state")
+
+    def __init__(self, request: ReserveRequest, guarded: bool, clock: Callable[[], float]) -> None:
+        self.request, self.guarded, self._clock = request, guarded, clock
+        self.state: Literal["open", "settled", "cancelled"] = "open"
+        self.actual_micro_usd: int | None = None
+
+    @property
+    def estimate_micro_usd(self) -> int:
+        """What is set aside, in micro-dollars."""
+        return self.request.amount_micro_usd
+
+    @property
+    def priority(self) -> Priority:
+        """Whose turn it is when money runs short."""
+        return self.request.priority
+
+    def _end(self, actual_micro_usd: int | None) -> SettleRequest:
+        """What the store is to be told."""
+        if self.state != "open":
+            raise BudgetReservationError(f"this reservation was {self.state} already")
+        now_s = self._clock()
+        self.state = "cancelled" if actual_micro_usd is None else "settled"
+        self.actual_micro_usd = actual_micro_usd
+        token, amount, _, _, day, month, _ = self.request
+        return SettleRequest(token, actual_micro_usd, now_s, day, month, amount, False, not self.guarded)
+
+
+class Reservation(_Reservation):
+    """What :meth:`BudgetGuard.reserve` set aside; a ``with`` block closes it at its end.
+
+    Notes
+    -----
+    A block that ends without :meth:`settle` is settled at the estimate, because the money was probably spent; one that
+    ends with an exception is cancelled. A call that fails and is billed all the same is settled where the exception is
+    caught, inside the block.
+    """
+
+    __slots__ = ("_tell",)
+
+    def __init__(
+        self, request: ReserveRequest, guarded: bool, clock: Callable[[], float], tell: Callable[[SettleRequest], None]
+    ) -> None:
+        super().__init__(request, guarded, clock)
+        self._tell = tell
+
+    def settle(self, actual_usd: float) -> None:
+        """Record what was spent, in USD, >= 0: in full, also where it is above the estimate or a limit.
+
+        Raises
+        ------
+        InvalidValueError
+            If the amount is negative or not finite.
+        BudgetReservationError
+            If it was settled or cancelled before.
+        """
+        self._tell(self._end(micro_usd("actual_usd", actual_usd)))
+
+    def cancel(self) -> None:
+        """Give the amount back: nothing was spent.
+
+        Raises
+        ------
+        BudgetReservationError
+            If it was settled or cancelled before.
+        """
+        self._tell(self._end(None))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.state == "open":
+            self._tell(self._end(self.request.amount_micro_usd if kind is None else None))
+
+
+class AsyncReservation(_Reservation):
+    """As :class:`Reservation`, for an event loop."""
+
+    __slots__ = ("_tell",)
+
+    def __init__(
+        self,
+        request: ReserveRequest,
+        guarded: bool,
+        clock: Callable[[], float],
+        tell: Callable[[SettleRequest], Awaitable[None]],
+    ) -> None:
+        super().__init__(request, guarded, clock)
+        self._tell = tell
+
+    async def settle(self, actual_usd: float) -> None:
+        """As :meth:`Reservation.settle`."""
+        await self._tell(self._end(micro_usd("actual_usd", actual_usd)))
+
+    async def cancel(self) -> None:
+        """As :meth:`Reservation.cancel`."""
+        await self._tell(self._end(None))
+
+    async def close(self, failed: bool) -> None:
+        """What the end of an ``async with`` block does where nothing was settled."""
+        if self.state == "open":
+            await self._tell(self._end(None if failed else self.request.amount_micro_usd))
+
+
+class PendingReservation:
+    """A reservation about to be made: ``async with guard.reserve(...) as r`` or ``r = await guard.reserve(...)``."""
+
+    __slots__ = ("_make", "_reservation")
+
+    def __init__(self, make: Callable[[], Generator[object, None, AsyncReservation]]) -> None:
+        self._make = make
+        self._reservation: AsyncReservation | None = None
+
+    def __await__(self) -> Generator[object, None, AsyncReservation]:
+        return self._make()
+
+    async def __aenter__(self) -> AsyncReservation:
+        self._reservation = await self
+        return self._reservation
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._reservation is not None:
+            await self._reservation.close(failed=kind is not None)
+
+
+class _Guard:
+    """What guards of both kinds do before and after they ask the store."""
+
+    def __init__(
+        self,
+        policy: BudgetPolicy,
+        store: BudgetStore,
+        *,
+        clock: Callable[[], float] = time.time,
+        on_alert: Alert | None = None,
+        new_token: Callable[[], str] | None = None,
+    ) -> None:
+        self.policy = policy
+        self._store = store
+        self._limits = policy.limits
+        self._clock = clock
+        self._calendar = Calendar(policy.timezone)
+        self._on_alert = on_alert
+        self._new_token = new_token or UniqueNames()
+        self._waiting: deque[SettleRequest] = deque()
+        self._counts = dict.fromkeys(GuardCounts.__dataclass_fields__, 0)
+        self._out = False
+        self._last_error: BudgetStoreError | None = None
+        self._lock = Lock()
+
+    @property
+    def counts(self) -> GuardCounts:
+        """What this guard has done since it was made."""
+        with self._lock:
+            return GuardCounts(**self._counts)
+
+    @property
+    def waiting(self) -> int:
+        """Settlements that the store has not heard yet."""
+        return len(self._waiting)
+
+    @property
+    def last_store_error(self) -> BudgetStoreError | None:
+        """Why the store could not be asked the last time, or None."""
+        return self._last_error
+
+    def _reserve_request(self, estimate_usd: float, priority: Priority) -> ReserveRequest:
+        amount = micro_usd("estimate_usd", estimate_usd)
+        if priority not in PRIORITIES:
+            checks.one_of("priority", priority, PRIORITIES)
+        now_s = self._clock()
+        day, month = self._calendar.periods(now_s)
+        token = self._new_token()
+        return ReserveRequest(token, amount, priority, now_s, day, month, now_s + self.policy.reservation_ttl_s)
+
+    def _record_request(self, actual_usd: float) -> SettleRequest:
+        amount, status = micro_usd("actual_usd", actual_usd), self._status_request()
+        return SettleRequest(self._new_token(), amount, *status, amount, unbooked=True)
+
+    def _reset_request(self, person: str, reason: str, extra_usd: float) -> ResetRequest:
+        for name, text in (("person", person), ("reason", reason)):
+            if not isinstance(text, str) or not text.strip():
+                raise InvalidValueError(name, "a text that is not empty", text)
+        return ResetRequest(person, reason, micro_usd("extra_usd", extra_usd), *self._status_request())
+
+    def _status_request(self) -> StatusRequest:
+        now_s = self._clock()
+        return StatusRequest(now_s, *self._calendar.periods(now_s))
+
+    def _admit(self, request: ReserveRequest, reply: StoreReply) -> None:
+        """Count and tell, and raise where the reply is no."""
+        self._heard(reply)
+        if reply.outcome == "admitted":
+            self._count("admitted")
+            return
+        self._count("refused")
+        spent, reserved = reply.spent_micro_usd, reply.reserved_micro_usd
+        raise BudgetExceeded(
+            reply.limit_name, reply.limit_micro_usd, spent, reserved, request.amount_micro_usd, reply.stopped
+        )
+
+    def _status(self, request: StatusRequest, standing: Standing) -> BudgetStatus:
+        stopped_by, day, month = standing
+        return BudgetStatus(
+            level=level(self._limits, day, month, bool(stopped_by)),
+            day=request.day,
+            month=request.month,
+            day_spent_micro_usd=day.spent_micro_usd,
+            day_reserved_micro_usd=day.reserved_micro_usd,
+            month_spent_micro_usd=month.spent_micro_usd,
+            month_reserved_micro_usd=month.reserved_micro_usd,
+            day_lapsed_micro_usd=day.lapsed_micro_usd,
+            month_lapsed_micro_usd=month.lapsed_micro_usd,
+            stopped_by=stopped_by,
+        )
+
+    def _heard(self, reply: StoreReply) -> None:
+        """The store replied: tell what changed."""
+        if self._out:
+            self._out = False
+            _log.warning("the budget's store answers again")
+        if reply.outcome == "late":
+            self._count("late")
+        for entry in reply.entries:
+            if entry.change == "opened":
+                continue
+            _log.warning("budget: %s", entry)
+            if self._on_alert is not None:
+                try:
+                    self._on_alert(entry)
+                except Exception:
+                    self._count("alert_failures")
+
+    def _unreachable(self, error: BudgetStoreError) -> None:
+        """Do what the policy says, and say so: raise, or return where the request may run all the same."""
+        self._missed(error)
+        if self.policy.on_store_failure == "refuse":
+            raise error
+        self._count("unguarded")
+
+    def _wait(self, request: SettleRequest, error: BudgetStoreError) -> None:
+        self._missed(error)
+        self._waiting.append(request._replace(again=True))
+
+    def _missed(self, error: BudgetStoreError) -> None:
+        self._count("store_failures")
+        self._last_error = error
+        if not self._out:
+            self._out = True
+            does = "nothing is admitted" if self.policy.on_store_failure == "refuse" else "everything runs UNGUARDED"
+            _log.error("%s; until it answers %s", error, does)
+
+    def _count(self, name: str) -> None:
+        with self._lock:
+            self._counts[name] += 1
+
+
+class BudgetGuard(_Guard):
     """Reserves before a call and settles after it, so that a budget is never overspent.
 
     Parameters
@@ -82,20 +411,20 @@ class BudgetGuard(Desk):
         InvalidValueError, UnknownNameError
             If the amount is negative or not finite, or there is no such priority.
         """
-        ask = self._ask(estimate_usd, priority)
+        request = self._reserve_request(estimate_usd, priority)
         try:
-            answer = self._store.reserve(self._limits, ask)
+            reply = self._store.transact(self._limits, request)
         except BudgetStoreError as error:
             self._unreachable(error)
-            return Reservation(ask, False, self._say, self._clock)
-        self._admit(ask, answer)
+            return Reservation(request, False, self._clock, self._settle)
+        self._admit(request, reply)
         if self._waiting:
             self.flush()
-        return Reservation(ask, True, self._say, self._clock)
+        return Reservation(request, True, self._clock, self._settle)
 
     def record(self, actual_usd: float) -> None:
         """Record spend that was not reserved, in USD, >= 0: a bill, or what a ledger knows and its store forgot."""
-        self._say(self._spend(actual_usd))
+        self._settle(self._record_request(actual_usd))
 
     def reset(self, person: str, reason: str, extra_usd: float = 0.0) -> bool:
         """End the emergency stop, and say whether there was one.
@@ -115,40 +444,42 @@ class BudgetGuard(Desk):
         InvalidValueError
             If person or reason is empty, or the amount is negative.
         """
-        return self._restarted(self._store.restart(self._limits, self._restart(person, reason, extra_usd)))
+        reply = self._store.transact(self._limits, self._reset_request(person, reason, extra_usd))
+        self._heard(reply)
+        return reply.outcome == "reset"
 
     def status(self) -> BudgetStatus:
         """How the budget stands now."""
-        now_s, periods = self._now()
-        return self._status(periods, *self._store.read(now_s, *periods))
+        request = self._status_request()
+        return self._status(request, self._store.transact(self._limits, request))
 
     def audit(self) -> tuple[AuditEntry, ...]:
         """All changes of the budget's state, the oldest first."""
-        return self._store.audit()
+        return self._store.transact(self._limits, AuditRequest())
 
     def flush(self) -> None:
         """Say what waits since the store could not be reached; what still cannot be said goes on waiting."""
         with suppress(BudgetStoreError, IndexError):
             while self._waiting:
-                said = self._waiting.popleft()
+                request = self._waiting.popleft()
                 try:
-                    self._closed(self._store.close(self._limits, said))
+                    self._heard(self._store.transact(self._limits, request))
                 except BudgetStoreError as error:
-                    self._wait(said, error)
+                    self._wait(request, error)
                     raise
 
-    def _say(self, said: Close) -> None:
+    def _settle(self, request: SettleRequest) -> None:
         try:
-            answer = self._store.close(self._limits, said)
+            reply = self._store.transact(self._limits, request)
         except BudgetStoreError as error:
-            self._wait(said, error)
+            self._wait(request, error)
             return
-        self._closed(answer)
+        self._heard(reply)
         if self._waiting:
             self.flush()
 
 
-class AsyncBudgetGuard(Desk):
+class AsyncBudgetGuard(_Guard):
     """As :class:`BudgetGuard`, for an event loop: ``async with guard.reserve(0.02) as r: ...; await r.settle(0.017)``.
 
     Parameters
@@ -169,57 +500,58 @@ class AsyncBudgetGuard(Desk):
     A task that is cancelled while its reservation is on the way may leave it behind; it expires.
     """
 
-    def reserve(self, estimate_usd: float, priority: Priority = "standard") -> Reserving:
+    def reserve(self, estimate_usd: float, priority: Priority = "standard") -> PendingReservation:
         """As :meth:`BudgetGuard.reserve`; to be awaited, or entered by ``async with``."""
-        ask = self._ask(estimate_usd, priority)
+        request = self._reserve_request(estimate_usd, priority)
+        return PendingReservation(lambda: self._reserve(request).__await__())
 
-        async def make() -> AsyncReservation:
-            try:
-                answer = await self._store.areserve(self._limits, ask)
-            except BudgetStoreError as error:
-                self._unreachable(error)
-                return AsyncReservation(ask, False, self._say, self._clock)
-            self._admit(ask, answer)
-            if self._waiting:
-                await self.flush()
-            return AsyncReservation(ask, True, self._say, self._clock)
-
-        return Reserving(make)
+    async def _reserve(self, request: ReserveRequest) -> AsyncReservation:
+        try:
+            reply = await self._store.transact_async(self._limits, request)
+        except BudgetStoreError as error:
+            self._unreachable(error)
+            return AsyncReservation(request, False, self._clock, self._settle)
+        self._admit(request, reply)
+        if self._waiting:
+            await self.flush()
+        return AsyncReservation(request, True, self._clock, self._settle)
 
     async def record(self, actual_usd: float) -> None:
         """As :meth:`BudgetGuard.record`."""
-        await self._say(self._spend(actual_usd))
+        await self._settle(self._record_request(actual_usd))
 
     async def reset(self, person: str, reason: str, extra_usd: float = 0.0) -> bool:
         """As :meth:`BudgetGuard.reset`."""
-        return self._restarted(await self._store.arestart(self._limits, self._restart(person, reason, extra_usd)))
+        reply = await self._store.transact_async(self._limits, self._reset_request(person, reason, extra_usd))
+        self._heard(reply)
+        return reply.outcome == "reset"
 
     async def status(self) -> BudgetStatus:
         """As :meth:`BudgetGuard.status`."""
-        now_s, periods = self._now()
-        return self._status(periods, *await self._store.aread(now_s, *periods))
+        request = self._status_request()
+        return self._status(request, await self._store.transact_async(self._limits, request))
 
     async def audit(self) -> tuple[AuditEntry, ...]:
         """As :meth:`BudgetGuard.audit`."""
-        return await self._store.aaudit()
+        return await self._store.transact_async(self._limits, AuditRequest())
 
     async def flush(self) -> None:
         """As :meth:`BudgetGuard.flush`."""
         with suppress(BudgetStoreError, IndexError):
             while self._waiting:
-                said = self._waiting.popleft()
+                request = self._waiting.popleft()
                 try:
-                    self._closed(await self._store.aclose(self._limits, said))
+                    self._heard(await self._store.transact_async(self._limits, request))
                 except BudgetStoreError as error:
-                    self._wait(said, error)
+                    self._wait(request, error)
                     raise
 
-    async def _say(self, said: Close) -> None:
+    async def _settle(self, request: SettleRequest) -> None:
         try:
-            answer = await self._store.aclose(self._limits, said)
+            reply = await self._store.transact_async(self._limits, request)
         except BudgetStoreError as error:
-            self._wait(said, error)
+            self._wait(request, error)
             return
-        self._closed(answer)
+        self._heard(reply)
         if self._waiting:
             await self.flush()

@@ -1,12 +1,15 @@
-"""The limits of a budget, and the decision whether a request fits: arithmetic on whole micro-dollars."""
+"""What a budget allows, as arithmetic on whole micro-dollars, and which day and month it is where it is kept."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Literal, NamedTuple
+from zoneinfo import ZoneInfo, available_timezones
 
+from costlab.errors import UnknownNameError
 from costlab.events.request import Priority
 
-__all__ = ["LOST_RECORDS", "Account", "Decision", "Level", "Limit", "Limits", "decide", "level"]
+__all__ = ["LOST_RECORDS", "Account", "Calendar", "Decision", "Limit", "Limits", "Periods", "decide", "level"]
 
 #: The name under which a budget is stopped because its store lost what it knew.
 LOST_RECORDS = "lost_records"
@@ -167,3 +170,66 @@ def level(limits: Limits, day: Account, month: Account, stopped: bool) -> Level:
     if any(amount >= limit.micro_usd for amount, limit in zip(used, limits.by_priority["batch"], strict=True)):
         return "soft"
     return "normal"
+
+
+class Periods(NamedTuple):
+    """Names of a day and of its month: ``2026-03-29`` and ``2026-03``."""
+
+    day: str
+    month: str
+
+
+def time_zone(name: str) -> tzinfo:
+    """The time zone of this name in the IANA database, as ``Europe/Berlin``.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is none; the message suggests the nearest.
+    """
+    if name == "UTC":
+        return UTC  # needs no database, which Windows lacks
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, LookupError, TypeError):
+        raise UnknownNameError("time zone", name, ("UTC", *sorted(available_timezones()))) from None
+
+
+class Calendar:
+    """Days and months of one time zone. A day ends at midnight there, after 23 or 25 hours when clocks are changed.
+
+    Parameters
+    ----------
+    timezone : str
+        Name in the IANA database.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such time zone.
+
+    Examples
+    --------
+    At 22:30 in UTC, what day is it in Berlin in summer, and in winter?
+
+    >>> berlin = Calendar("Europe/Berlin")
+    >>> summer, winter = 1_782_858_600.0, 1_764_541_800.0
+    >>> berlin.periods(summer).day, berlin.periods(winter).day
+    ('2026-07-01', '2025-11-30')
+    """
+
+    def __init__(self, timezone: str) -> None:
+        self._zone = time_zone(timezone)
+        self._today: tuple[float, float, Periods] = (0.0, 0.0, Periods("", ""))
+
+    def periods(self, now_s: float) -> Periods:
+        """The day and the month at `now_s` seconds since 1970-01-01 UTC."""
+        # One tuple, replaced as a whole, so that threads need no lock.
+        start_s, end_s, periods = self._today
+        if start_s <= now_s < end_s:
+            return periods
+        midnight = datetime.fromtimestamp(now_s, self._zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+        day = midnight.date().isoformat()
+        tomorrow = midnight + timedelta(days=1)  # by the wall clock: the offset may be another by then
+        self._today = (midnight.timestamp(), tomorrow.timestamp(), Periods(day, day[:7]))
+        return self._today[2]

@@ -1,16 +1,15 @@
 """What may be spent, and what happens above it."""
 
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from costlab._internal import checks
-from costlab.errors import InvalidValueError
+from costlab.errors import BudgetFileError, CostlabError, InvalidValueError
 from costlab.events import Priority, micro_usd
-from costlab.monitoring.budget.calendar import time_zone
-from costlab.monitoring.budget.limits import Limit, Limits
+from costlab.monitoring.budget.limits import Limit, Limits, time_zone
 
-__all__ = ["BudgetPolicy"]
+__all__ = ["BudgetPolicy", "parse_policy"]
 
 ON_FAILURE: Final = ("refuse", "allow")
 
@@ -102,9 +101,10 @@ class BudgetPolicy:
         OSError
             If the file cannot be read.
         """
-        from costlab.monitoring.budget.files import load_policy  # pydantic is loaded where a file is read
+        from costlab._internal.toml_tables import read_text
 
-        return load_policy(path)
+        path = Path(path)
+        return parse_policy(read_text(path, BudgetFileError), path.name)
 
     def _in_order(self, less: str, more: str) -> None:
         if getattr(self, less) > getattr(self, more):
@@ -133,3 +133,41 @@ class BudgetPolicy:
             hard=(hard, month_hard),
             stops_when_lost=self.on_store_failure == "refuse",
         )
+
+
+def parse_policy(text: str, name: str = "the policy") -> BudgetPolicy:
+    r"""A policy from the text of a TOML file with a table ``[budget]``; `name` stands in error messages.
+
+    Its keys are the parameters of :class:`BudgetPolicy`. Other tables are other programs' business.
+
+    Raises
+    ------
+    BudgetFileError
+        If the text is no TOML, or a key is missing, unknown or has a value that it may not have.
+
+    Examples
+    --------
+    What does a file say that gives the source lesson's budget?
+
+    >>> text = "[budget]\ndaily_soft_usd = 4000\ndaily_hard_usd = 5000\nmonthly_usd = 120000\n"
+    >>> parse_policy(text).daily_hard_usd
+    5000.0
+    """
+    # Loaded where a file is read: everything else works with the standard library alone.
+    from pydantic import ConfigDict, create_model
+
+    from costlab._internal.toml_tables import parse_table
+
+    keys: dict[str, Any] = {
+        field.name: (field.type, ... if field.default is MISSING else field.default)
+        for field in fields(BudgetPolicy)
+        if field.init
+    }
+    # Strict: "4000" is a text and true is no number, also where Python would take them for one.
+    table = create_model("PolicyTable", __config__=ConfigDict(extra="forbid", strict=True), **keys)
+    file = create_model("PolicyFile", __config__=ConfigDict(strict=True), budget=(table, ...))
+    read = parse_table(file, text, name, "a policy file", BudgetFileError, lambda _: keys)
+    try:
+        return BudgetPolicy(**dict(read)["budget"].model_dump())
+    except CostlabError as error:
+        raise BudgetFileError(f"{name}: budget.{error}") from error

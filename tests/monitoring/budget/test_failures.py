@@ -1,6 +1,5 @@
 """What a guard does when its store fails, and what the store has forgotten when it comes back."""
 
-import asyncio
 import logging
 import os
 import sqlite3
@@ -77,6 +76,11 @@ class Severed:
         return getattr(self.client, name)
 
 
+def sever(store: RedisBudgetStore, client: Any, **fault: int) -> None:
+    severed: Any = Severed(client, **fault)
+    store._client = severed
+
+
 @pytest.mark.redis
 def test_without_its_store_a_guard_refuses_and_says_so(
     durable_server: EmbeddedServer, caplog: pytest.LogCaptureFixture
@@ -144,15 +148,15 @@ def test_an_answer_or_a_command_that_is_lost_on_the_way_changes_nothing(
     store = connect()
     guard = BudgetGuard(policy(), store, clock=Clock())
     spend(guard, 1)
-    healthy = store._client
-    store._client = Severed(healthy, **fault)
+    healthy: Any = store._client
+    sever(store, healthy, **fault)
     reservation = guard.reserve(2)
     assert guard.status().day_reserved_micro_usd == 2_000_000
-    store._client = Severed(healthy, **fault)
+    sever(store, healthy, **fault)
     reservation.settle(1.5)
     status = guard.status()
     assert (status.day_spent_micro_usd, status.day_reserved_micro_usd) == (2_500_000, 0)
-    store._client = Severed(healthy, **fault)
+    sever(store, healthy, **fault)
     guard.record(0.25)
     assert guard.status().day_spent_micro_usd == 2_750_000
     assert guard.counts.store_failures == 0
@@ -164,10 +168,10 @@ def test_both_attempts_lost_and_said_again_later_count_once(connect: Callable[[]
     store = connect()
     guard = BudgetGuard(policy(), store, clock=Clock())
     first, second = guard.reserve(2), guard.reserve(2)
-    healthy = store._client
-    store._client = Severed(healthy, lost=2)
+    healthy: Any = store._client
+    sever(store, healthy, lost=2)
     first.settle(1)  # was done, but nobody knows
-    store._client = Severed(healthy, unsent=2)
+    sever(store, healthy, unsent=2)
     second.settle(1)  # was not done
     store._client = healthy
     assert guard.waiting == 2
@@ -226,25 +230,22 @@ def test_a_server_that_forgot_the_script_is_told_again(connect: Callable[[], Red
 
 
 @pytest.mark.redis
-def test_the_asynchronous_guard_keeps_what_it_could_not_say(durable_server: EmbeddedServer) -> None:
+@pytest.mark.anyio
+async def test_the_asynchronous_guard_keeps_what_it_could_not_say(durable_server: EmbeddedServer) -> None:
     store = RedisBudgetStore(durable_server.url, timeout_s=5)
     guard = AsyncBudgetGuard(policy(), store, clock=Clock())
-
-    async def outage() -> None:
-        async with guard.reserve(2) as first:
-            durable_server.stop()
-            await first.settle(1)
-        with pytest.raises(BudgetStoreError):
-            await guard.reserve(1)
-        assert guard.waiting == 1
-        durable_server.start()
-        async with guard.reserve(1):
-            pass
-        assert guard.waiting == 0
-        assert (await guard.status()).day_spent_micro_usd == 2_000_000
-        await store.adisconnect()
-
-    asyncio.run(outage())
+    async with guard.reserve(2) as first:
+        durable_server.stop()
+        await first.settle(1)
+    with pytest.raises(BudgetStoreError):
+        await guard.reserve(1)
+    assert guard.waiting == 1
+    durable_server.start()
+    async with guard.reserve(1):
+        pass
+    assert guard.waiting == 0
+    assert (await guard.status()).day_spent_micro_usd == 2_000_000
+    await store.adisconnect()
     store.disconnect()
 
 
@@ -290,7 +291,7 @@ def test_a_file_that_another_process_holds_is_a_store_failure(tmp_path: Path) ->
 def test_after_a_fork_a_file_is_not_used_and_names_are_new(tmp_path: Path) -> None:
     store = SqliteBudgetStore(tmp_path / "budget")
     guard = BudgetGuard(policy(), store, clock=Clock())
-    token = guard.reserve(1).ask.token
+    token = guard.reserve(1).request.token
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:

@@ -292,18 +292,12 @@ def test_the_same_ask_again_reserves_once(store: BudgetStore, clock: Clock) -> N
 def test_the_same_settlement_again_counts_once(new_store: Callable[[], BudgetStore]) -> None:
     store, limits = new_store(), policy().limits
     guard = BudgetGuard(policy(), store, clock=Clock())
-    said = replace_again(guard)
-    assert store.close(limits, said).outcome == "settled"
-    assert store.close(limits, said._replace(again=True)).outcome == "known"
-    unbooked = said._replace(token="ran-unguarded", unbooked=True)
-    assert [store.close(limits, unbooked).outcome for _ in range(2)] == ["late", "known"]
+    request = guard.reserve(1)._end(1_000_000)  # as the guard would say it
+    assert store.transact(limits, request).outcome == "settled"
+    assert store.transact(limits, request._replace(again=True)).outcome == "known"
+    unbooked = request._replace(token="ran-unguarded", unbooked=True)
+    assert [store.transact(limits, unbooked).outcome for _ in range(2)] == ["late", "known"]
     assert guard.status().day_spent_micro_usd == 2_000_000
-
-
-def replace_again(guard: BudgetGuard) -> Any:
-    """A settlement of one dollar as the guard would say it."""
-    reservation = guard.reserve(1)
-    return reservation._end(1_000_000, START_S)
 
 
 def test_amounts_beyond_double_precision_in_text_are_exact(store: BudgetStore, clock: Clock) -> None:
@@ -334,47 +328,46 @@ def test_a_limit_for_one_call_admits_one_of_many(store: BudgetStore, clock: Cloc
     assert (guard.counts.admitted, guard.counts.refused) == (1, threads - 1)
 
 
-def test_the_asynchronous_guard_is_the_same(new_store: Callable[[], BudgetStore], clock: Clock) -> None:
+@pytest.mark.anyio
+async def test_the_asynchronous_guard_is_the_same(new_store: Callable[[], BudgetStore], clock: Clock) -> None:
     store = new_store()
     alerts: list[AuditEntry] = []
     guard = AsyncBudgetGuard(policy(), store, clock=clock, on_alert=alerts.append)
-
-    async def day() -> None:
-        async with guard.reserve(6) as reservation:
-            await reservation.settle(5)
-        async with guard.reserve(1, priority="batch"):
-            pass
-        with pytest.raises(ZeroDivisionError):
-            async with guard.reserve(1):
-                raise ZeroDivisionError
-        kept = await guard.reserve(2)
-        with pytest.raises(BudgetExceeded, match="daily soft limit"):
-            async with guard.reserve(0.5, "batch"):
-                raise AssertionError
-        results = await asyncio.gather(*(guard.reserve(1.5) for _ in range(20)), return_exceptions=True)
-        assert sum(not isinstance(result, BudgetExceeded) for result in results) == 1
-        await kept.cancel()
-        with pytest.raises(BudgetReservationError, match="was cancelled already"):
-            await kept.settle(1)
-        await guard.record(9)
-        assert (await guard.status()).level == "stopped"
-        assert await guard.reset("Ada", "checked", extra_usd=1)
-        assert [e.change for e in await guard.audit()][-1] == "reset"
-        status = await guard.status()
-        assert (status.day_spent_micro_usd, status.day_reserved_micro_usd) == (15_000_000, 1_500_000)
-        if hasattr(store, "adisconnect"):
-            await store.adisconnect()
-
-    asyncio.run(day())
-    asyncio.run(again(guard, store))  # another event loop
+    async with guard.reserve(6) as reservation:
+        await reservation.settle(5)
+    async with guard.reserve(1, priority="batch"):
+        pass
+    with pytest.raises(ZeroDivisionError):
+        async with guard.reserve(1):
+            raise ZeroDivisionError
+    kept = await guard.reserve(2)
+    with pytest.raises(BudgetExceeded, match="daily soft limit"):
+        async with guard.reserve(0.5, "batch"):
+            raise AssertionError
+    results = await asyncio.gather(*(guard.reserve(1.5) for _ in range(20)), return_exceptions=True)
+    assert sum(not isinstance(result, BudgetExceeded) for result in results) == 1
+    await kept.cancel()
+    with pytest.raises(BudgetReservationError, match="was cancelled already"):
+        await kept.settle(1)
+    await guard.record(9)
+    assert (await guard.status()).level == "stopped"
+    assert await guard.reset("Ada", "checked", extra_usd=1)
+    assert [e.change for e in await guard.audit()][-1] == "reset"
+    status = await guard.status()
+    assert (status.day_spent_micro_usd, status.day_reserved_micro_usd) == (15_000_000, 1_500_000)
     assert ("stopped", "daily_emergency") in changes(alerts)
     assert BudgetGuard(policy(), store, clock=clock).status().day_spent_micro_usd == 15_000_000
+    assert await spent_and_disconnected(guard, store) == 15_000_000
+    # The same guard in another event loop, which is in another thread here.
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(asyncio.run, spent_and_disconnected(guard, store)).result() == 15_000_000
 
 
-async def again(guard: AsyncBudgetGuard, store: Any) -> None:
-    assert (await guard.status()).day_spent_micro_usd == 15_000_000
+async def spent_and_disconnected(guard: AsyncBudgetGuard, store: Any) -> int:
+    spent = (await guard.status()).day_spent_micro_usd
     if hasattr(store, "adisconnect"):
         await store.adisconnect()
+    return spent
 
 
 def test_entries_of_the_audit_trail_say_what_happened() -> None:

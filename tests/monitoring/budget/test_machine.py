@@ -4,15 +4,18 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from costlab.monitoring.budget import BudgetExceeded, BudgetGuard, BudgetStore, MemoryBudgetStore, Reservation
+from costlab.monitoring.budget import BudgetExceeded, BudgetGuard, BudgetStore, Limits, MemoryBudgetStore, Reservation
+from costlab.monitoring.budget.engine import BudgetRequest, Standing
 from tests.monitoring.budget.support import Clock, policy
+
+T = TypeVar("T")
 
 ZONE = ZoneInfo("Europe/Berlin")
 #: Two days before the clocks go forward, and a month ends soon after.
@@ -161,30 +164,20 @@ class Twins:
     def __init__(self, one: BudgetStore, other: BudgetStore) -> None:
         self.one, self.other = one, other
 
-    def both(self, method: str, *arguments: Any) -> Any:
-        said = getattr(self.one, method)(*arguments)
-        assert getattr(self.other, method)(*arguments) == said
-        return said
+    def transact(self, limits: Limits, request: BudgetRequest[T]) -> T:
+        reply, other = self.one.transact(limits, request), self.other.transact(limits, request)
+        assert unmarked(reply) == unmarked(other)
+        return reply
 
-    def reserve(self, *arguments: Any) -> Any:
-        return self.both("reserve", *arguments)
+    async def transact_async(self, limits: Limits, request: BudgetRequest[T]) -> T:
+        return self.transact(limits, request)
 
-    def close(self, *arguments: Any) -> Any:
-        return self.both("close", *arguments)
 
-    def restart(self, *arguments: Any) -> Any:
-        return self.both("restart", *arguments)
-
-    def audit(self) -> Any:
-        return self.both("audit")
-
-    def read(self, *arguments: Any) -> Any:
-        stopped_by, accounts = self.one.read(*arguments)
-        other_stopped_by, others = self.other.read(*arguments)
-        # What was told already is kept in other ways by the stores; the audit trails show whether it was.
-        assert [replace(a, marks=set()) for a in accounts] == [replace(a, marks=set()) for a in others]
-        assert stopped_by == other_stopped_by
-        return stopped_by, accounts
+def unmarked(reply: object) -> object:
+    """A reply without what was told already, which stores keep in other ways; the audit trails show whether it was."""
+    if isinstance(reply, Standing):
+        return reply.stopped_by, replace(reply.day, marks=set()), replace(reply.month, marks=set())
+    return reply
 
 
 def run(new_store: Callable[[], Any], examples: int, steps: int) -> None:

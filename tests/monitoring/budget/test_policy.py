@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,9 +10,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from costlab.errors import BudgetFileError, InvalidValueError, UnknownNameError
-from costlab.monitoring.budget import Account, BudgetPolicy, decide
-from costlab.monitoring.budget.calendar import Calendar
-from costlab.monitoring.budget.files import parse_policy
+from costlab.monitoring.budget import Account, BudgetPolicy, decide, parse_policy
+from costlab.monitoring.budget.limits import Calendar
 from tests.monitoring.budget.support import policy
 
 # S9 of the source lesson: soft 4,000, hard 5,000, monthly 120,000, emergency shutdown at 150 % of the budget.
@@ -137,6 +138,26 @@ def test_a_single_absurd_estimate_does_not_stop_everything() -> None:
     above = decide(limits, "essential", 10**12, Account(spent_micro_usd=10_000_000), Account())
     assert below.limit == above.limit == limits.named("daily_emergency")
     assert (below.trips, above.trips) == (False, True)
+
+
+def test_the_engine_works_with_the_standard_library_alone() -> None:
+    code = """
+import sys
+
+class Refused:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] not in {"costlab", *sys.stdlib_module_names} and not name.startswith("_"):
+            raise ImportError(f"{name} is no part of the standard library")
+
+sys.meta_path.insert(0, Refused())
+import costlab.monitoring.budget.engine, costlab.monitoring.budget.limits
+from costlab.monitoring.budget import BudgetGuard, BudgetPolicy, MemoryBudgetStore, SqliteBudgetStore
+guard = BudgetGuard(BudgetPolicy(daily_soft_usd=8, daily_hard_usd=10, monthly_usd=100), MemoryBudgetStore())
+guard.reserve(2).settle(1)
+print(guard.status().day_spent_usd)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("1.0\n", "")
 
 
 # In 2026 Berlin's clocks go forward on 29 March and back on 25 October, at 01:00 UTC.

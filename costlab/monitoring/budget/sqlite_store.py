@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
@@ -13,9 +13,8 @@ from costlab._internal import checks
 from costlab._internal.fork_safety import after_fork
 from costlab._internal.sqlite import FileKind, connect
 from costlab.errors import BudgetStoreError
-from costlab.monitoring.budget import engine
+from costlab.monitoring.budget.engine import AuditEntry, BudgetRequest, StoredReservation
 from costlab.monitoring.budget.limits import Account, Limits
-from costlab.monitoring.budget.records import Answer, Ask, AuditEntry, Close, Held, Restart
 
 __all__ = ["SqliteBudgetStore"]
 
@@ -75,50 +74,29 @@ class SqliteBudgetStore:
         self._usable = True
         after_fork(self._leave)
 
-    def reserve(self, limits: Limits, ask: Ask) -> Answer:
-        """Reserve an amount, if it fits; the same ask again changes nothing."""
-        return self._step(lambda books: engine.reserve(books, limits, ask))
+    def transact(self, limits: Limits, request: BudgetRequest[T]) -> T:
+        """Decide in one immediate transaction."""
+        if not self._usable:
+            raise BudgetStoreError(f"the budget in {self.path.name} was closed, or opened before a fork; open it anew")
+        with self._lock:
+            try:
+                self._file.execute("BEGIN IMMEDIATE")
+                try:
+                    books = SqliteBooks(self._file)
+                    reply = request.decide(books, limits)
+                    books.finish()
+                    self._file.execute("COMMIT")
+                except BaseException:
+                    if self._file.in_transaction:
+                        self._file.execute("ROLLBACK")
+                    raise
+            except sqlite3.Error as error:
+                raise BudgetStoreError(f"the budget in {self.path.name} failed: {error}") from error
+        return reply
 
-    def close(self, limits: Limits, said: Close) -> Answer:
-        """Settle or give up a reservation; the same again changes nothing."""
-        return self._step(lambda books: engine.close(books, limits, said))
-
-    def restart(self, limits: Limits, ask: Restart) -> Answer:
-        """End the emergency stop."""
-        return self._step(lambda books: engine.restart(books, limits, ask))
-
-    def read(self, now_s: float, day: str, month: str) -> tuple[str, tuple[Account, Account]]:
-        """The limit that stopped the budget, or the empty string, and the accounts of a day and a month."""
-
-        def look(books: SqliteBooks) -> tuple[str, tuple[Account, Account]]:
-            engine.expire(books, now_s)
-            return books.stopped_by, (books.account(day) or Account(), books.account(month) or Account())
-
-        return self._step(look)
-
-    def audit(self) -> tuple[AuditEntry, ...]:
-        """The audit trail, the oldest entry first."""
-        return self._step(lambda books: books.entries())
-
-    async def areserve(self, limits: Limits, ask: Ask) -> Answer:
-        """As :meth:`reserve`."""
-        return await asyncio.to_thread(self.reserve, limits, ask)
-
-    async def aclose(self, limits: Limits, said: Close) -> Answer:
-        """As :meth:`close`."""
-        return await asyncio.to_thread(self.close, limits, said)
-
-    async def arestart(self, limits: Limits, ask: Restart) -> Answer:
-        """As :meth:`restart`."""
-        return await asyncio.to_thread(self.restart, limits, ask)
-
-    async def aread(self, now_s: float, day: str, month: str) -> tuple[str, tuple[Account, Account]]:
-        """As :meth:`read`."""
-        return await asyncio.to_thread(self.read, now_s, day, month)
-
-    async def aaudit(self) -> tuple[AuditEntry, ...]:
-        """As :meth:`audit`."""
-        return await asyncio.to_thread(self.audit)
+    async def transact_async(self, limits: Limits, request: BudgetRequest[T]) -> T:
+        """As :meth:`transact`, in a thread."""
+        return await asyncio.to_thread(self.transact, limits, request)
 
     def disconnect(self) -> None:
         """Close the file; the books stay in it."""
@@ -129,26 +107,6 @@ class SqliteBudgetStore:
     def _leave(self) -> None:
         """In a forked child: the open file is the parent's."""
         self._usable = False
-
-    def _step(self, work: "Callable[[SqliteBooks], T]") -> T:
-        """The result of `work`, done in one transaction."""
-        if not self._usable:
-            raise BudgetStoreError(f"the budget in {self.path.name} was closed, or opened before a fork; open it anew")
-        with self._lock:
-            try:
-                self._file.execute("BEGIN IMMEDIATE")
-                try:
-                    books = SqliteBooks(self._file)
-                    result = work(books)
-                    books.finish()
-                    self._file.execute("COMMIT")
-                except BaseException:
-                    if self._file.in_transaction:
-                        self._file.execute("ROLLBACK")
-                    raise
-            except sqlite3.Error as error:
-                raise BudgetStoreError(f"the budget in {self.path.name} failed: {error}") from error
-        return result
 
 
 class SqliteBooks:
@@ -183,39 +141,38 @@ class SqliteBooks:
     def save(self, period: str, account: Account) -> None:
         self._accounts[period] = self._changed[period] = account
 
-    def held(self, token: str) -> Held | None:
+    def reservation(self, token: str) -> StoredReservation | None:
         query = "SELECT amount, day, month, expires_s, is_lapsed FROM held WHERE token = ?"
         row = self._run(query, (token,)).fetchone()
-        return None if row is None else _held(row)
+        return None if row is None else _reservation(row)
 
-    def hold(self, token: str, held: Held) -> None:
-        self._run("INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?, ?, ?)", (token, *held))
+    def keep(self, token: str, reservation: StoredReservation) -> None:
+        self._run("INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?, ?, ?)", (token, *reservation))
 
-    def release(self, token: str) -> None:
+    def forget(self, token: str) -> None:
         self._run("DELETE FROM held WHERE token = ?", (token,))
 
-    def due(self, now_s: float) -> list[tuple[str, Held]]:
+    def due(self, now_s: float) -> list[tuple[str, StoredReservation]]:
         query = (
             "SELECT token, amount, day, month, expires_s, is_lapsed FROM held WHERE is_lapsed = 0 AND expires_s <= ? "
         )
         rows = self._run(query + "ORDER BY expires_s", (now_s,)).fetchall()
-        return [(token, _held(rest)) for token, *rest in rows]
+        return [(token, _reservation(rest)) for token, *rest in rows]
 
     def forget_lapsed(self, before_s: float) -> None:
         self._run("DELETE FROM held WHERE is_lapsed = 1 AND expires_s < ?", (before_s,))
 
-    def first_time(self, token: str) -> bool:
+    def is_first(self, token: str) -> bool:
         return self._run("INSERT OR IGNORE INTO unbooked VALUES (?)", (token,)).rowcount == 1
 
     def write(self, entry: AuditEntry) -> None:
         self._run("INSERT INTO audit (entry) VALUES (?)", (json.dumps(asdict(entry)),))
 
     def entries(self) -> tuple[AuditEntry, ...]:
-        """The audit trail."""
         rows = self._run("SELECT entry FROM audit ORDER BY number").fetchall()
         return tuple(AuditEntry(**json.loads(text)) for (text,) in rows)
 
 
-def _held(row: Any) -> Held:
+def _reservation(row: Sequence[Any]) -> StoredReservation:
     amount, day, month, expires_s, lapsed = row
-    return Held(amount, day, month, expires_s, bool(lapsed))
+    return StoredReservation(amount, day, month, expires_s, bool(lapsed))

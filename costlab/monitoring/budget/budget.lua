@@ -35,7 +35,7 @@ if ARGV[9] and #due == 0 and got[1] == ARGV[2] and got[2] == '' and got[3] and g
       end
       return 'admitted'
     end
-  elseif step == 'close' then
+  elseif step == 'settle' then
     local spent = tonumber(ARGV[10])
     if spent and ds + dr - amount + spent < tonumber(ARGV[6]) and ms + mr - amount + spent < tonumber(ARGV[7])
       and call('ZREM', KEYS[2], reservation) == 1 then
@@ -169,7 +169,7 @@ end
 generation, stopped = got[1], got[2] or ''
 local of_day, of_month = account(day, got[3]), account(month, got[4])
 local accounts = { of_day, of_month }
-if generation ~= ARGV[2] and step ~= 'read' then helpers().meet(generation) end
+if generation ~= ARGV[2] and step ~= 'status' then helpers().meet(generation) end
 
 if step == 'reserve' then
   -- token, amount, expiry, the daily and the monthly limit for its priority, priority
@@ -208,7 +208,7 @@ if step == 'reserve' then
   return answer('admitted')
 end
 
-if step == 'close' then
+if step == 'settle' then
   -- token, reserved amount, spent amount or nothing, whether it may have been said before, whether it was not reserved
   local reservation, given_up = ARGV[8] .. ' ' .. ARGV[9] .. ' ' .. day, ARGV[10] == ''
   local held = call('ZREM', KEYS[2], reservation) == 1
@@ -228,7 +228,7 @@ if step == 'close' then
   return answer(given_up and 'cancelled' or held and 'settled' or 'late')
 end
 
-if step == 'restart' then
+if step == 'reset' then
   -- person and reason, both as JSON, extra amount
   if stopped == '' then return answer('running') end
   for i, of in ipairs(accounts) do
@@ -248,6 +248,6 @@ if step == 'restart' then
   return answer('reset')
 end
 
-if step == 'read' then return { stopped, got[3] or '0 0 0 0', got[4] or '0 0 0 0' } end
+if step == 'status' then return { stopped, got[3] or '0 0 0 0', got[4] or '0 0 0 0' } end
 
 return redis.error_reply('ERR costlab: unknown step')
