@@ -5,24 +5,21 @@ the catalogue as it stood on a day. A name or a price that is not there raises: 
 """
 
 from costlab.catalog.api_costs import ApiCost, ImagePrice, api_cost, image_price
-from costlab.catalog.api_lookup import api_models, api_price, api_snapshot
-from costlab.catalog.api_prices import ApiPrice, ApiSnapshot, ApiTier
-from costlab.catalog.dated import parse_day
+from costlab.catalog.api_prices import ApiPrice, ApiSnapshot, ApiTier, api_models, api_price, api_snapshot
 from costlab.catalog.gpus import PRECISIONS, GpuSpec, gpu, gpus
 from costlab.catalog.prices import (
     KINDS,
     PRICINGS,
     SNAPSHOTS,
+    STORE_UNITS,
     GpuPrice,
+    StorePrice,
     current_gpu_prices,
+    current_store_prices,
     gpu_price,
     gpu_prices,
+    parse_day,
     stale_gpu_prices,
-)
-from costlab.catalog.stores import (
-    STORE_UNITS,
-    StorePrice,
-    current_store_prices,
     stale_store_prices,
     store_price,
     store_prices,

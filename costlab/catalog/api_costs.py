@@ -8,10 +8,8 @@ from importlib.resources import files
 from typing import Any
 
 from costlab._internal import checks
-from costlab.catalog.api_lookup import api_price
-from costlab.catalog.api_prices import ApiPrice, ApiSnapshot
-from costlab.catalog.dated import parse_day
-from costlab.catalog.prices import KINDS
+from costlab.catalog.api_prices import ApiPrice, ApiSnapshot, api_price
+from costlab.catalog.prices import KINDS, parse_day
 from costlab.errors import InvalidValueError, PriceNotFoundError, UnknownNameError
 from costlab.workload import Workload
 

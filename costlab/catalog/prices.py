@@ -1,37 +1,106 @@
-"""GPU prices as dated rows."""
+"""Prices of GPUs and of managed stores, as dated rows: a later one supersedes an earlier one."""
 
+import math
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from functools import cache
 from importlib.resources import files
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from costlab._internal import checks
-from costlab.catalog.dated import newest_rows, parse_day
 from costlab.catalog.gpus import gpu as gpu_spec
 from costlab.errors import AmbiguousPriceError, InvalidValueError, PriceNotFoundError
+from costlab.units import BYTES_PER_GB, BYTES_PER_GIB, HOURS_PER_MONTH
 
 __all__ = [
     "KINDS",
     "PRICINGS",
     "SNAPSHOTS",
+    "STORE_UNITS",
     "GpuPrice",
+    "StorePrice",
     "current_gpu_prices",
+    "current_store_prices",
     "gpu_price",
     "gpu_prices",
+    "parse_day",
     "stale_gpu_prices",
+    "stale_store_prices",
+    "store_price",
+    "store_prices",
 ]
 
 #: ``lesson``: the table of the lesson that the book tests. ``list``: published list prices, each with its source.
 SNAPSHOTS: Final = ("lesson", "list")
 
-#: Ways to buy an hour.
+#: Ways to buy an hour of a GPU.
 PRICINGS: Final = ("on_demand", "spot", "reserved_1y", "reserved_3y")
+
+#: What a store's price buys: a GB for an hour, a GB for a month, or a node for an hour, used or not.
+STORE_UNITS: Final = ("gb_hour", "gb_month", "node_hour")
 
 #: What stands behind a row: a published price, a paper, an estimate (with its reasoning), or the lesson's own claim.
 KINDS: Final = ("list_price", "literature", "estimate", "lesson")
+
+
+class Dated(Protocol):
+    """A row that a later one of its series may supersede."""
+
+    @property
+    def checked(self) -> date:
+        """The day for which it holds."""
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """What must be equal for two rows to be the same price at two dates."""
+
+
+Row = TypeVar("Row", bound=Dated)
+
+
+def newest_rows(rows: Iterable[Row], as_of: date | None) -> tuple[Row, ...]:
+    """The newest row of every series at the end of a day, in the order in which the series begin."""
+    newest: dict[tuple[str, ...], Row] = {}
+    for row in rows:
+        if as_of is not None and row.checked > as_of:
+            continue
+        if row.series not in newest or row.checked >= newest[row.series].checked:
+            newest[row.series] = row
+    return tuple(newest.values())
+
+
+def _stale(rows: Iterable[Row], days: int, today: date) -> tuple[Row, ...]:
+    checks.integer("days", days)
+    return tuple(sorted((r for r in rows if (today - r.checked).days > days), key=lambda r: (r.checked, r.series)))
+
+
+def parse_day(name: str, value: date | str | None) -> date | None:
+    """`value` as a date, whether it is one, an ISO string, or None.
+
+    Raises
+    ------
+    InvalidValueError
+        If it is a text that is no ISO date; `name` is the parameter to name.
+    """
+    if isinstance(value, datetime):
+        return value.date()
+    if value is None or isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise InvalidValueError(name, "a date such as 2026-01-31", value) from None
+
+
+def _check_evidence(snapshot: str, kind: str, source_url: str, note: str) -> None:
+    checks.one_of("snapshot", snapshot, SNAPSHOTS)
+    checks.one_of("kind", kind, KINDS)
+    if kind in ("list_price", "literature") and not source_url.startswith("https://"):
+        raise InvalidValueError("source_url", f"an https address for kind {kind!r}", source_url)
+    if kind in ("estimate", "lesson") and not note:
+        raise InvalidValueError("note", f"given for kind {kind!r}", note)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,19 +153,14 @@ class GpuPrice:
     instance_usd_per_hour: float | None = None
 
     def __post_init__(self) -> None:
-        checks.one_of("snapshot", self.snapshot, SNAPSHOTS)
+        _check_evidence(self.snapshot, self.kind, self.source_url, self.note)
         checks.one_of("pricing", self.pricing, PRICINGS)
-        checks.one_of("kind", self.kind, KINDS)
         checks.positive("usd_per_hour", self.usd_per_hour)
         checks.integer("instance_gpus", self.instance_gpus, at_least=1)
         if gpu_spec(self.gpu).name != self.gpu:
             raise InvalidValueError("gpu", f"the canonical name {gpu_spec(self.gpu).name!r}", self.gpu)
         if not self.provider or not self.region:
             raise InvalidValueError("provider and region", "given", (self.provider, self.region))
-        if self.kind in ("list_price", "literature") and not self.source_url.startswith("https://"):
-            raise InvalidValueError("source_url", f"an https address for kind {self.kind!r}", self.source_url)
-        if self.kind in ("estimate", "lesson") and not self.note:
-            raise InvalidValueError("note", f"given for kind {self.kind!r}", self.note)
 
     @property
     def series(self) -> tuple[str, ...]:
@@ -110,7 +174,7 @@ class GpuPrice:
 
 
 @cache
-def _rows() -> tuple[GpuPrice, ...]:
+def _gpu_rows() -> tuple[GpuPrice, ...]:
     text = (files("costlab.catalog") / "gpu_prices.toml").read_text(encoding="utf-8")
     return tuple(GpuPrice(**row) for row in tomllib.loads(text)["price"])
 
@@ -131,9 +195,9 @@ def gpu_prices(snapshot: str | None = None) -> tuple[GpuPrice, ...]:
     6
     """
     if snapshot is None:
-        return _rows()
+        return _gpu_rows()
     checks.one_of("snapshot", snapshot, SNAPSHOTS)
-    return tuple(price for price in _rows() if price.snapshot == snapshot)
+    return tuple(price for price in _gpu_rows() if price.snapshot == snapshot)
 
 
 def current_gpu_prices(snapshot: str | None = None, as_of: date | str | None = None) -> tuple[GpuPrice, ...]:
@@ -156,7 +220,7 @@ def current_gpu_prices(snapshot: str | None = None, as_of: date | str | None = N
 @cache
 def _index() -> dict[tuple[str, str, str], tuple[GpuPrice, ...]]:
     index: dict[tuple[str, str, str], tuple[GpuPrice, ...]] = {}
-    for price in _rows():
+    for price in _gpu_rows():
         key = (price.snapshot, price.gpu, price.pricing)
         index[key] = (*index.get(key, ()), price)
     return index
@@ -230,7 +294,7 @@ def gpu_price(
         places = _some(f"{price.place} at {price.usd_per_hour:g}" for price in found)
         missing = "provider" if len({price.provider for price in found}) > 1 else "region or zone"
         raise AmbiguousPriceError(f"{len(found)} prices fit ({query}): {places}; name the {missing}")
-    same_gpu = [p for p in newest_rows(_rows(), day) if p.gpu == canonical and p.snapshot == snapshot]
+    same_gpu = [p for p in newest_rows(_gpu_rows(), day) if p.gpu == canonical and p.snapshot == snapshot]
     there_is = _some(f"{p.pricing} from {p.place}" for p in same_gpu) or f"nothing for {canonical} in this snapshot"
     raise PriceNotFoundError(f"no price for ({query}); there is {there_is}")
 
@@ -247,12 +311,172 @@ def stale_gpu_prices(days: int, today: date) -> tuple[GpuPrice, ...]:
     today : datetime.date
         The day to count from. A parameter, so that the answer does not depend on when it is asked.
     """
-    checks.integer("days", days)
-    rows = [price for price in current_gpu_prices("list") if (today - price.checked).days > days]
-    return tuple(sorted(rows, key=lambda price: (price.checked, price.series)))
+    return _stale(current_gpu_prices("list"), days, today)
 
 
 def _some(texts: Iterable[str], limit: int = 6) -> str:
     found = list(texts)
     more = [f"and {len(found) - limit} more"] if len(found) > limit else []
     return ", ".join(found[:limit] + more)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorePrice:
+    """The price of keeping data in a managed store, with what stands behind it.
+
+    Attributes
+    ----------
+    snapshot : {'lesson', 'list'}
+        The table the row belongs to.
+    name : str
+        What is bought: ``elasticache-serverless-valkey``, ``cache.r7g.large-redis`` ...
+    usd : float
+        The price as it was read, in USD.
+    per : {'gb_hour', 'gb_month', 'node_hour'}
+        What `usd` buys.
+    usd_per_million_kb : float
+        Price of moving a million kB in or out by simple commands, in USD; 0 where requests cost nothing extra.
+    minimum_gb : float
+        Amount that is billed at least, in GB.
+    node_gib : float
+        Memory of a node in GiB, for ``node_hour``.
+    reserved_fraction : float
+        Share of a node's memory that is kept free of data.
+    provider, region, checked, kind, source_url, note
+        As in :class:`costlab.catalog.GpuPrice`.
+    """
+
+    snapshot: str
+    name: str
+    usd: float
+    per: str
+    usd_per_million_kb: float
+    provider: str
+    region: str
+    checked: date
+    kind: str
+    source_url: str = ""
+    note: str = ""
+    minimum_gb: float = 0.0
+    node_gib: float = 0.0
+    reserved_fraction: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_evidence(self.snapshot, self.kind, self.source_url, self.note)
+        checks.one_of("unit", self.per, STORE_UNITS)
+        checks.positive("usd", self.usd)
+        checks.non_negative("usd_per_million_kb", self.usd_per_million_kb)
+        checks.non_negative("minimum_gb", self.minimum_gb)
+        checks.fraction("reserved_fraction", self.reserved_fraction, one=False)
+        if (self.per == "node_hour") != (checks.non_negative("node_gib", self.node_gib) > 0):
+            raise InvalidValueError("node_gib", "given for a price per node and for no other", self.node_gib)
+        if not self.name or not self.provider or not self.region:
+            raise InvalidValueError("name, provider and region", "given", (self.name, self.provider, self.region))
+
+    @property
+    def node_gb(self) -> float:
+        """GB of data that fit into a node; 0 where no nodes are bought."""
+        return self.node_gib * BYTES_PER_GIB / BYTES_PER_GB * (1.0 - self.reserved_fraction)
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """What must be equal for two rows to be the same price at two dates."""
+        return (self.name,)
+
+    @property
+    def usd_per_gb_hour(self) -> float:
+        """Price of a GB for an hour in USD; of a node, when it is full. A month has 730 hours."""
+        if self.per == "gb_month":
+            return self.usd / HOURS_PER_MONTH
+        return self.usd / self.node_gb if self.per == "node_hour" else self.usd
+
+    def billed_gb(self, gb: float) -> float:
+        """GB that are paid when `gb` are kept: the minimum at least, whole nodes where nodes are bought."""
+        checks.non_negative("gb", gb)
+        if self.per == "node_hour":
+            # A product of sizes that fills its nodes exactly must not buy one more for a rounding error.
+            return max(1, math.ceil(gb / self.node_gb - 1e-9)) * self.node_gb
+        return max(self.minimum_gb, gb)
+
+    def usd_per_hour(self, gb: float) -> float:
+        """Price of keeping `gb` GB for an hour, in USD.
+
+        Examples
+        --------
+        What do 10 GB cost a month, as the lesson says and on ElastiCache Serverless?
+
+        >>> round(store_price("redis").usd_per_hour(10) * 730, 2)
+        1.0
+        >>> round(store_price("elasticache-serverless-redis").usd_per_hour(10) * 730, 2)
+        912.5
+        """
+        return self.billed_gb(gb) * self.usd_per_gb_hour
+
+    def usd_per_transfer(self, size_bytes: float) -> float:
+        """Price of a simple command that moves `size_bytes` bytes, in USD; a kB is billed at least."""
+        return max(1.0, checks.non_negative("size_bytes", size_bytes) / 1000) * self.usd_per_million_kb / 1e6
+
+
+@cache
+def store_prices() -> tuple[StorePrice, ...]:
+    """Every row of the catalogue, superseded ones too, in the order in which they were added."""
+    text = (files("costlab.catalog") / "store_prices.toml").read_text(encoding="utf-8")
+    return tuple(StorePrice(**row) for row in tomllib.loads(text)["price"])
+
+
+def current_store_prices(as_of: date | str | None = None) -> tuple[StorePrice, ...]:
+    """The newest row of every store, as the catalogue stood at the end of the day `as_of`.
+
+    Parameters
+    ----------
+    as_of : datetime.date or ISO date string, optional
+        Leave out rows checked after this day. By default none is left out.
+    """
+    return newest_rows(store_prices(), parse_day("as_of", as_of))
+
+
+def stale_store_prices(days: int, today: date) -> tuple[StorePrice, ...]:
+    """The current prices that were checked more than `days` days before `today`, oldest first.
+
+    As in :func:`costlab.catalog.stale_gpu_prices`, the lesson's own row is left out.
+
+    Parameters
+    ----------
+    days : int
+        Age in days that is still accepted.
+    today : datetime.date
+        The day to count from.
+    """
+    return _stale((price for price in current_store_prices() if price.snapshot == "list"), days, today)
+
+
+def store_price(name: str, as_of: date | str | None = None) -> StorePrice:
+    """The price of the store called `name`.
+
+    Parameters
+    ----------
+    name : str
+        ``redis`` is the lesson's; the others carry the provider's own names.
+    as_of : datetime.date or ISO date string, optional
+        See the catalogue as it stood on that day.
+
+    Raises
+    ------
+    UnknownNameError
+        If no row has the name; the message suggests the nearest.
+    PriceNotFoundError
+        If every row of that name is later than `as_of`.
+
+    Examples
+    --------
+    By what factor is ElastiCache Serverless dearer than the lesson's 10 cents per GB and month?
+
+    >>> lesson, aws = store_price("redis"), store_price("elasticache-serverless-redis")
+    >>> round(aws.usd_per_gb_hour / lesson.usd_per_gb_hour, 1)
+    912.5
+    """
+    checks.one_of("store", name, dict.fromkeys(price.name for price in store_prices()))
+    for price in current_store_prices(as_of):
+        if price.name == name:
+            return price
+    raise PriceNotFoundError(f"no price for {name!r} on or before {as_of}")

@@ -4,7 +4,7 @@ from datetime import date, datetime
 import pytest
 
 from costlab.catalog import PRICINGS, GpuPrice, current_gpu_prices, gpu, gpu_price, gpu_prices, stale_gpu_prices
-from costlab.catalog.dated import newest_rows
+from costlab.catalog.prices import newest_rows
 from costlab.errors import AmbiguousPriceError, InvalidValueError, PriceNotFoundError, UnknownNameError
 
 ROW = GpuPrice(
