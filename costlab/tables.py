@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from costlab._internal import checks
-from costlab._internal.extras import require
+from costlab._internal.extras import extra
 from costlab.catalog import PRECISIONS, PRICINGS, current_gpu_prices, gpu, gpus
 from costlab.monitoring.alerts import Incident
 from costlab.units import SECONDS_PER_HOUR
@@ -46,7 +46,9 @@ def gpu_price_table(
     UnknownNameError
         If a name is unknown.
     """
-    pandas = require("pandas", "plots")
+    with extra("plots"):
+        from pandas import DataFrame
+
     wanted = None if gpu_names is None else {gpu(name).name for name in gpu_names}
     prices = [p for p in current_gpu_prices(snapshot, as_of) if wanted is None or p.gpu in wanted]
     rows: dict[tuple[str, str, str, str], dict[str, object]] = {}
@@ -59,21 +61,23 @@ def gpu_price_table(
     columns = [p for p in PRICINGS if any(p in row for row in rows.values())]
     order = {spec.name: position for position, spec in enumerate(gpus())}
     listed = sorted(rows.values(), key=lambda row: order[str(row["gpu"])])
-    table: DataFrame = pandas.DataFrame(listed, columns=["gpu", "place", "instance", *columns, "kind", "checked"])
-    return table.set_index(["gpu", "place", "instance"])
+    return DataFrame(listed, columns=["gpu", "place", "instance", *columns, "kind", "checked"]).set_index(
+        ["gpu", "place", "instance"]
+    )
 
 
 def gpu_spec_table() -> DataFrame:
     """Data-sheet figures, a row per GPU: GB of memory, GB/s, watts, dense peak rates in TFLOP/s or TOP/s."""
-    pandas = require("pandas", "plots")
+    with extra("plots"):
+        from pandas import DataFrame
+
     rows = []
     for spec in gpus():
         row: dict[str, object] = {"gpu": spec.name, "memory_gb": spec.memory_gb}
         row |= {"bandwidth_gb_per_s": spec.bandwidth_gb_per_s, "board_power_w": spec.board_power_w}
         row |= {p: getattr(spec, f"{p}_{'tops' if p.startswith('int') else 'tflops'}") for p in PRECISIONS}
         rows.append(row)
-    table: DataFrame = pandas.DataFrame(rows).set_index("gpu")
-    return table
+    return DataFrame(rows).set_index("gpu")
 
 
 def unit_price_table(usd_per_hour: dict[str, float], precision: str = "fp16") -> DataFrame:
@@ -99,7 +103,9 @@ def unit_price_table(usd_per_hour: dict[str, float], precision: str = "fp16") ->
     UnknownNameError, InvalidValueError
         If a GPU or precision is unknown, a price is not > 0, or a data sheet states no such rate.
     """
-    pandas = require("pandas", "plots")
+    with extra("plots"):
+        from pandas import DataFrame
+
     rows = []
     for name, price in usd_per_hour.items():
         spec = gpu(name)
@@ -113,8 +119,7 @@ def unit_price_table(usd_per_hour: dict[str, float], precision: str = "fp16") ->
                 "usd_per_eflop": usd_per_s / spec.dense_tflops(precision) * 1e6,
             }
         )
-    table: DataFrame = pandas.DataFrame(rows).set_index("gpu")
-    return table
+    return DataFrame(rows).set_index("gpu")
 
 
 def incidents_table(found: Iterable[Incident]) -> DataFrame:
@@ -144,7 +149,8 @@ def incidents_table(found: Iterable[Incident]) -> DataFrame:
     fired until           rule of  worst severity
     00:10 00:20 GpusOverloaded      0.99     page
     """
-    pandas = require("pandas", "plots")
+    with extra("plots"):
+        from pandas import DataFrame
 
     def moment(second: float | None) -> str:
         return "" if second is None else f"{datetime.fromtimestamp(second, UTC):%H:%M}"
@@ -153,5 +159,4 @@ def incidents_table(found: Iterable[Incident]) -> DataFrame:
         (moment(one.fired_s), moment(one.until_s), one.rule.name, one.label, one.worst, one.rule.severity)
         for one in found
     ]
-    table: DataFrame = pandas.DataFrame(rows, columns=["fired", "until", "rule", "of", "worst", "severity"])
-    return table
+    return DataFrame(rows, columns=["fired", "until", "rule", "of", "worst", "severity"])

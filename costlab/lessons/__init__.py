@@ -1,10 +1,8 @@
 """What the notebooks need beside the library: device banner, guesses, self-checks, claims, recordings."""
 
-from costlab.lessons.banner import banner
 from costlab.lessons.claims import Claim, ClaimContradictedError, claim, claims, claims_table
 from costlab.lessons.exercises import Checked, check
-from costlab.lessons.guesses import reveal
-from costlab.lessons.recorded import recorded
+from costlab.lessons.printed import banner, recorded, reveal
 
 __all__ = [
     "Checked",

@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 from costlab._internal import checks
-from costlab._internal.extras import require
+from costlab._internal.extras import extra
 from costlab.errors import CostlabError, InvalidValueError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -143,10 +143,11 @@ def claim(name: str, *values: float) -> None:
 
 def claims_table(lesson: str | None = None) -> DataFrame:
     """The ledger as a pandas DataFrame with columns claim, claimed, verdict, found, indexed by id."""
-    pandas = require("pandas", "plots")
+    with extra("plots"):
+        from pandas import DataFrame
+
     rows = [
         {"id": c.id, "claim": c.text, "claimed": c.claimed, "verdict": c.verdict, "found": c.found_text}
         for c in claims(lesson)
     ]
-    table: DataFrame = pandas.DataFrame(rows, columns=["id", "claim", "claimed", "verdict", "found"]).set_index("id")
-    return table
+    return DataFrame(rows, columns=["id", "claim", "claimed", "verdict", "found"]).set_index("id")

@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from costlab._internal.extras import require
+from costlab._internal.extras import extra
 from costlab.build_vs_buy import CostCurve, MigrationPlan, payback
 from costlab.compare import Tornado
 from costlab.errors import InvalidValueError
-from costlab.plotting.style import COLORS, SMALL, line_styles, new_axes, short
+from costlab.plotting.style import COLORS, SMALL, line_styles, new_axes, short, short_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,9 +36,8 @@ def plot_cost_curve(curve: CostCurve, *, ax: Axes | None = None) -> Axes:
     for index, interval in enumerate(curve.self_hosting_wins):
         label = "self-hosting wins" if index == 0 else None
         ax.axvspan(interval.low, interval.high, color=COLORS["sky"], alpha=0.18, linewidth=0, label=label)
-    ticker = require("matplotlib.ticker", "plots")
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: short(value)))
+        short_numbers(axis)
     ax.set_xlim(min(volumes), max(volumes))
     ax.set_ylim(0)
     ax.set_xlabel("requests a day")
@@ -96,13 +95,13 @@ def plot_break_even_map(
 
 
 def plot_tornado(
-    found: Tornado, names: Mapping[str, str] | None = None, *, unit: str = "USD a month", ax: Axes | None = None
+    tornado: Tornado, names: Mapping[str, str] | None = None, *, unit: str = "USD a month", ax: Axes | None = None
 ) -> Axes:
     """One bar per input, from the result at its low end to that at its high end, the longest on top.
 
     Parameters
     ----------
-    found : Tornado
+    tornado : Tornado
         The bars.
     names : mapping of str to str, optional
         How to call the inputs.
@@ -111,28 +110,30 @@ def plot_tornado(
     ax : matplotlib Axes, optional
         Where to draw; by default on a new figure.
     """
-    ends = [end for bar in found.bars for end in (bar.at_low, bar.at_high)]
-    if not all(math.isfinite(end) for end in (found.likely, *ends)):
-        raise InvalidValueError("found", "a tornado whose results are all finite", found)
-    ax = new_axes(ax, height=0.9 + 0.42 * len(found.bars))
+    with extra("plots"):
+        from matplotlib.patches import Patch
+        from matplotlib.ticker import MaxNLocator
+
+    ends = [end for bar in tornado.bars for end in (bar.at_low, bar.at_high)]
+    if not all(math.isfinite(end) for end in (tornado.likely, *ends)):
+        raise InvalidValueError("tornado", "one whose results are all finite", tornado)
+    ax = new_axes(ax, height=0.9 + 0.42 * len(tornado.bars))
     ax.grid(axis="x", alpha=0.25)
     ax.grid(visible=False, axis="y")
-    for row, bar in enumerate(reversed(found.bars)):
+    for row, bar in enumerate(reversed(tornado.bars)):
         for end, color in ((bar.at_low, COLORS["sky"]), (bar.at_high, COLORS["blue"])):
-            ax.barh(row, end - found.likely, left=found.likely, color=color, height=0.6)
+            ax.barh(row, end - tornado.likely, left=tornado.likely, color=color, height=0.6)
     labels = [
         f"{(names or {}).get(bar.name, bar.name)}\n{short(bar.low)} to {short(bar.high)}"
-        for bar in reversed(found.bars)
+        for bar in reversed(tornado.bars)
     ]
     ax.set_yticks(range(len(labels)), labels, fontsize=SMALL)
-    ax.axvline(found.likely, color=COLORS["grey"], linewidth=1)
+    ax.axvline(tornado.likely, color=COLORS["grey"], linewidth=1)
     if min(ends) < 0 < max(ends):
         ax.axvline(0, color=COLORS["orange"], linestyle="--", linewidth=1.2)
-    ticker = require("matplotlib.ticker", "plots")
-    ax.xaxis.set_major_locator(ticker.MaxNLocator(5))
-    ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: short(value)))
-    patches = require("matplotlib.patches", "plots")
-    handles = [patches.Patch(color=COLORS[color]) for color in ("sky", "blue")]
+    ax.xaxis.set_major_locator(MaxNLocator(5))
+    short_numbers(ax.xaxis)
+    handles = [Patch(color=COLORS[color]) for color in ("sky", "blue")]
     ax.legend(handles, ["input low", "input high"], frameon=False, fontsize=SMALL, loc="lower right")
     ax.set_xlabel(unit)
     return ax
@@ -169,8 +170,7 @@ def plot_payback(
         net = [payback(upfront_usd, saving, t, discount_per_year_fraction, delay_months).net_usd for t in days]
         ax.plot([0, *days], [-upfront_usd, *net], color=color, linestyle=line, label=name)
     ax.axhline(0, color=COLORS["grey"], linewidth=1)
-    ticker = require("matplotlib.ticker", "plots")
-    ax.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: short(value)))
+    short_numbers(ax.yaxis)
     ax.set_xlim(0, months)
     ax.set_xlabel("months after the money is spent")
     ax.set_ylabel("net USD so far")
@@ -199,8 +199,7 @@ def plot_migration(plan: MigrationPlan, *, ax: Axes | None = None) -> Axes:
         ax.bar_label(bar, labels=[short(bill)], fontsize=SMALL, padding=3)
     ax.set_yticks(range(len(names)), names, fontsize=SMALL)
     ax.invert_yaxis()
-    ticker = require("matplotlib.ticker", "plots")
-    ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: short(value)))
+    short_numbers(ax.xaxis)
     ax.set_xlim(0, 1.12 * max(bills))
     ax.set_xlabel("USD a month, the lowest bill dark")
     return ax

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from costlab._internal.extras import require
+from costlab._internal.extras import extra
 from costlab.calculator import Commitment, best_commitment, spot_job, usd_per_useful_hour
 from costlab.catalog import GpuPrice
 from costlab.plotting.style import COLORS, SMALL, new_axes, plain_numbers
@@ -34,6 +34,9 @@ def plot_price_comparison(prices: Mapping[str, Mapping[str, float]], *, ax: Axes
     ax : matplotlib Axes, optional
         Where to draw; by default on a new figure.
     """
+    with extra("plots"):
+        from matplotlib.patches import Patch
+
     ax = new_axes(ax)
     gpus = list(dict.fromkeys(gpu for listed in prices.values() for gpu in listed))
     width = 0.9 / len(prices)
@@ -43,7 +46,7 @@ def plot_price_comparison(prices: Mapping[str, Mapping[str, float]], *, ax: Axes
         for position, (color, usd) in enumerate(have):
             bar = ax.bar(group + (position - (len(have) - 1) / 2) * width, usd, width * 0.92, color=color)
             ax.bar_label(bar, fmt="%.2f", fontsize=7, padding=1)
-    handles = [require("matplotlib.patches", "plots").Patch(color=c) for c in list(COLORS.values())[: len(prices)]]
+    handles = [Patch(color=c) for c in list(COLORS.values())[: len(prices)]]
     ax.legend(handles, prices, frameon=False)
     ax.set_xticks(range(len(gpus)), [gpu.replace(" ", "\n") for gpu in gpus])
     ax.set_ylabel("USD per GPU-hour")
@@ -51,7 +54,7 @@ def plot_price_comparison(prices: Mapping[str, Mapping[str, float]], *, ax: Axes
 
 
 def plot_price_spread(prices: Sequence[GpuPrice], *, ax: Axes | None = None) -> Axes:
-    """One dot per price of the same GPU, by place, dearest on top.
+    """One dot per price of the same GPU, by place, the most expensive on top.
 
     Parameters
     ----------
@@ -223,7 +226,7 @@ def plot_interval(
 
 
 def plot_spot(
-    job: Mapping[str, Any], simulated: Mapping[float, float] | None = None, *, ax: Axes | None = None
+    job: Mapping[str, float], simulated: Mapping[float, float] | None = None, *, ax: Axes | None = None
 ) -> Axes:
     """Expected spot bill against the mean time between interruptions, with the on-demand bill beside it.
 

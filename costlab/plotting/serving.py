@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from costlab._internal.extras import require
+from costlab._internal.extras import extra
 from costlab.plotting.style import COLORS, SMALL, line_styles, new_axes, plain_numbers
 from costlab.serving import Roofline, capacity
 
@@ -112,6 +112,9 @@ def plot_ranges(
     ax : matplotlib Axes, optional
         Where to draw; by default on a new figure.
     """
+    with extra("plots"):
+        from matplotlib.ticker import FixedLocator
+
     ax = new_axes(ax, height=0.9 + 0.38 * len(ranges))
     ax.grid(axis="x", alpha=0.25)
     ax.grid(visible=False, axis="y")
@@ -126,9 +129,8 @@ def plot_ranges(
     ends = [value for spread in ranges.values() for value in spread] + list((claimed or {}).values())
     ax.set_xscale("symlog", linthresh=1000, linscale=0.5)
     ax.set_xlim(min(ends) * (1.6 if min(ends) < 0 else 0.6), max(ends) * (1.6 if max(ends) > 0 else 0.6))
-    ticker = require("matplotlib.ticker", "plots")
     powers = [10.0**power for power in range(3, 10)]
-    ax.xaxis.set_major_locator(ticker.FixedLocator([-power for power in powers] + [0.0, *powers]))
+    ax.xaxis.set_major_locator(FixedLocator([-power for power in powers] + [0.0, *powers]))
     plain_numbers(ax.xaxis)
     ax.legend(frameon=False, fontsize=SMALL, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3)
     ax.axvline(0, color=COLORS["grey"], linewidth=1)

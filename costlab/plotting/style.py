@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from costlab._internal.extras import require
+from costlab._internal.extras import extra
 from costlab.errors import InvalidValueError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
-__all__ = ["COLORS", "SMALL", "line_styles", "new_axes", "plain_numbers", "short"]
+__all__ = ["COLORS", "SMALL", "line_styles", "new_axes", "plain_numbers", "short", "short_numbers"]
 
 #: Okabe and Ito's palette, told apart with any common form of colour blindness.
 COLORS: Final = {"blue": "#0072B2", "orange": "#D55E00", "green": "#009E73", "sky": "#56B4E9", "grey": "#6B6B6B"}
@@ -31,7 +31,8 @@ def line_styles(count: int) -> list[tuple[str, str]]:
 def new_axes(ax: Axes | None, width: float = 5.4, height: float = 3.5) -> Axes:
     """`ax` in the book's style, or axes of their own, `width` by `height` inches."""
     if ax is None:
-        pyplot = require("matplotlib.pyplot", "plots")
+        with extra("plots"):
+            from matplotlib import pyplot
         _, ax = pyplot.subplots(figsize=(width, height), layout="constrained", facecolor="white")
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="y", alpha=0.25)
@@ -41,9 +42,17 @@ def new_axes(ax: Axes | None, width: float = 5.4, height: float = 3.5) -> Axes:
 
 def plain_numbers(axis: Axis) -> None:
     """Label a logarithmic axis 0.1, 1, 10, 100K, 1M instead of with powers of ten."""
-    ticker = require("matplotlib.ticker", "plots")
-    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: short(value)))
+    from matplotlib import ticker
+
+    short_numbers(axis)
     axis.set_minor_formatter(ticker.NullFormatter())
+
+
+def short_numbers(axis: Axis) -> None:
+    """Label an axis 20K, 1.5M instead of 20000, 1500000."""
+    from matplotlib import ticker
+
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: short(value)))
 
 
 def short(value: float, digits: int = 3) -> str:
