@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet
 
-from costlab.synthetic.sample_log import SAMPLE_START_S, sample_log
+from costlab.synthetic import SAMPLE_START_S, sample_log
 
 PARTS, ROWS_A_PART, ROUNDS = 10, 1_000_000, 5
 

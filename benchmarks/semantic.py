@@ -21,7 +21,7 @@ from costlab.cache.guards import reasons
 from costlab.cache.index import ExactIndex, HnswIndex, VectorIndex
 from costlab.cache.semantic import EmbeddingLayer
 from costlab.datasets import support_queries
-from costlab.synthetic.traffic import reworded
+from costlab.synthetic import reworded
 
 ROUNDS, CALLS, ENTRIES, DIMENSIONS = 9, 60, 10_000, 384
 Call = Callable[[], Awaitable[object]]

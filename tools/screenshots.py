@@ -17,7 +17,7 @@ from tools.browser import chromium, served
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-    from costlab.demo import Moment
+    from costlab.demo import DemoProgress
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".github"
@@ -65,7 +65,7 @@ def demo_pages() -> tuple[str, str]:
     from costlab.demo import demo_html, play_demo
 
     logging.getLogger("costlab.budget").addHandler(logging.NullHandler())
-    seen: list[Moment] = []
+    seen: list[DemoProgress] = []
     result = play_demo(watch=seen.append)
     moment = next(now for now in seen if now.time_s >= AT_S)
     return terminal_html("costlab demo", lambda console: console.print(panel(moment))), demo_html(result)

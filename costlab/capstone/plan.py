@@ -6,16 +6,26 @@ from types import MappingProxyType
 from typing import Final
 
 from costlab._internal import checks
-from costlab.capstone.company import ENDPOINTS, SUPPORT_USD_PER_REQUEST
-from costlab.capstone.quality import model_quality
+from costlab.capstone.terms import SUPPORT_USD_PER_REQUEST, model_quality
 from costlab.catalog import api_price, gpu
 from costlab.errors import InvalidValueError
 from costlab.serving import model_spec
+from costlab.synthetic import ENDPOINTS
 
-__all__ = ["TODAY", "Api", "Cache", "Cascade", "Fleet", "Guard", "Own", "Plan", "Route"]
+__all__ = [
+    "TODAY",
+    "Api",
+    "CascadeServing",
+    "EndpointPlan",
+    "ExactCache",
+    "Fleet",
+    "FleetServing",
+    "Plan",
+    "SpendLimits",
+]
 
 #: More GPUs or cached answers than anybody has; beyond it a bill is no longer a number.
-MOST: Final = 10**9
+MAX_COUNT: Final = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +57,7 @@ class Api:
 
 
 @dataclass(frozen=True, slots=True)
-class Cascade:
+class CascadeServing:
     """Support questions through tiers, cheapest first.
 
     Attributes
@@ -75,7 +85,7 @@ class Cascade:
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class FleetServing:
     """Served by a model on GPUs of one's own.
 
     Attributes
@@ -88,7 +98,7 @@ class Own:
 
 
 @dataclass(frozen=True, slots=True)
-class Cache:
+class ExactCache:
     """Answers to the very same text kept, the least recently used dropped first.
 
     Attributes
@@ -100,27 +110,27 @@ class Cache:
     entries: int
 
     def __post_init__(self) -> None:
-        checks.integer("entries", self.entries, at_least=1, at_most=MOST)
+        checks.integer("entries", self.entries, at_least=1, at_most=MAX_COUNT)
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class EndpointPlan:
     """How an endpoint is served.
 
     Attributes
     ----------
-    serve : Api, Cascade or Own
+    serve : Api, CascadeServing or FleetServing
         Who answers.
-    cache : Cache or None
+    cache : ExactCache or None
         What is asked first.
     """
 
-    serve: Api | Cascade | Own
-    cache: Cache | None = None
+    serve: Api | CascadeServing | FleetServing
+    cache: ExactCache | None = None
 
     def __post_init__(self) -> None:
-        checks.instance("serve", self.serve, Api, Cascade, Own)
-        checks.instance("cache", self.cache, Cache, type(None))
+        checks.instance("serve", self.serve, Api, CascadeServing, FleetServing)
+        checks.instance("cache", self.cache, ExactCache, type(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,14 +168,14 @@ class Fleet:
         model_spec(self.model)
         model_quality(self.model, self.weights)
         gpu(self.gpu)
-        checks.integer("gpus_per_replica", self.gpus_per_replica, at_least=1, at_most=MOST)
-        checks.integer("reserved", self.reserved, at_most=MOST)
-        checks.integer("always_on", self.always_on, at_most=MOST)
+        checks.integer("gpus_per_replica", self.gpus_per_replica, at_least=1, at_most=MAX_COUNT)
+        checks.integer("reserved", self.reserved, at_most=MAX_COUNT)
+        checks.integer("always_on", self.always_on, at_most=MAX_COUNT)
         checks.instance("spot", self.spot, bool)
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
+class SpendLimits:
     """Limits on what may be spent on API calls and tiers in a day.
 
     Attributes
@@ -191,11 +201,11 @@ class Plan:
 
     Attributes
     ----------
-    routes : mapping of str to Route
+    endpoints : mapping of str to EndpointPlan
         By endpoint; all of them.
     fleets : mapping of str to Fleet
-        By a name of your choice. A fleet that no route uses is paid for all the same where it never gives GPUs back.
-    guard : Guard
+        By a name of your choice. A fleet that no endpoint uses is paid for all the same where it never gives GPUs back.
+    limits : SpendLimits
         By default nobody is stopped.
 
     Raises
@@ -206,40 +216,41 @@ class Plan:
         If an endpoint or a fleet is unknown.
     """
 
-    routes: Mapping[str, Route] = field(hash=False)
+    endpoints: Mapping[str, EndpointPlan] = field(hash=False)
     fleets: Mapping[str, Fleet] = field(default_factory=dict, hash=False)
-    guard: Guard = Guard()
+    limits: SpendLimits = SpendLimits()
 
     def __post_init__(self) -> None:
-        for name, kind in (("routes", Route), ("fleets", Fleet)):
+        for name, kind in (("endpoints", EndpointPlan), ("fleets", Fleet)):
             held = getattr(self, name)
             checks.instance(name, held, Mapping)
             for key, value in held.items():
                 checks.instance(f"{name}[{key!r}]", value, kind)
             # A copy that nobody changes afterwards: what was checked is what is scored.
             object.__setattr__(self, name, MappingProxyType(dict(held)))
-        checks.instance("guard", self.guard, Guard)
-        names = [one.name for one in ENDPOINTS]
-        for name in self.routes:
+        checks.instance("limits", self.limits, SpendLimits)
+        names = [about.name for about in ENDPOINTS]
+        for name in self.endpoints:
             checks.one_of("endpoint", name, names)
-        if missing := [name for name in names if name not in self.routes]:
-            raise InvalidValueError("routes", "one for every endpoint", f"none for {', '.join(missing)}")
-        for name, route in self.routes.items():
-            if isinstance(route.serve, Cascade) != (name == "support"):
-                wanted = "a Cascade, whose answers were measured" if name == "support" else "an Api or Own"
-                raise InvalidValueError(f"routes[{name!r}].serve", wanted, route.serve)
-            if isinstance(route.serve, Own):
-                checks.one_of("fleet", route.serve.fleet, self.fleets)
+        if missing := [name for name in names if name not in self.endpoints]:
+            raise InvalidValueError("endpoints", "one plan for each", f"none for {', '.join(missing)}")
+        for name, chosen in self.endpoints.items():
+            if isinstance(chosen.serve, CascadeServing) != (name == "support"):
+                support = "a CascadeServing, whose answers were measured"
+                wanted = support if name == "support" else "an Api or FleetServing"
+                raise InvalidValueError(f"endpoints[{name!r}].serve", wanted, chosen.serve)
+            if isinstance(chosen.serve, FleetServing):
+                checks.one_of("fleet", chosen.serve.fleet, self.fleets)
 
 
 #: What the company does: the largest model for questions, gpt-4o where nobody thought about it, eight large GPUs.
 TODAY = Plan(
-    routes={
-        "support": Route(Cascade(("ensemble",), ())),
-        "texts": Route(Api("gpt-4o")),
-        "search": Route(Own("a100s")),
-        "agents": Route(Api("gpt-4o")),
-        "tags": Route(Api("gpt-4o-mini")),
+    endpoints={
+        "support": EndpointPlan(CascadeServing(("ensemble",), ())),
+        "texts": EndpointPlan(Api("gpt-4o")),
+        "search": EndpointPlan(FleetServing("a100s")),
+        "agents": EndpointPlan(Api("gpt-4o")),
+        "tags": EndpointPlan(Api("gpt-4o-mini")),
     },
     fleets={"a100s": Fleet("Llama-3.1-8B", "A100 80GB", always_on=8)},
 )

@@ -1,42 +1,103 @@
-"""One endpoint's requests through a plan: what each costs and takes, and whether the answer is right."""
+"""The company's day under a plan: which GPUs it takes, and what each request costs and whether its answer is right."""
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from costlab.capstone.company import (
+from costlab.calculator import spot_job
+from costlab.capstone.plan import Api, CascadeServing, EndpointPlan, Fleet, FleetServing, Plan
+from costlab.capstone.terms import (
     API_LATENCY_S,
     BATCH_LATENCY_S,
     BATCH_PRICE_FRACTION,
     CACHE_LATENCY_S,
     CACHE_STORE,
     ENTRY_BYTES,
+    MAX_UTILIZATION_FRACTION,
+    SPARE_REPLICAS,
+    SPOT_MTBF_HOURS,
+    SPOT_RESTART_S,
     SUPPORT_LATENCY_S,
-    Endpoint,
+    gpu_rates_usd_per_hour,
+    model_quality,
+    support_outcomes,
 )
-from costlab.capstone.fleets import FleetBill
-from costlab.capstone.plan import Api, Cascade, Own, Plan, Route
-from costlab.capstone.quality import model_quality
-from costlab.capstone.support import support_outcomes
 from costlab.catalog import api_price, store_price
+from costlab.errors import PriceNotFoundError
 from costlab.router import play
+from costlab.serving import BYTES_PER_WEIGHT, capacity, model_spec, replicas_needed, roofline
+from costlab.synthetic import ENDPOINTS, Endpoint
+from costlab.units import HOURS_PER_DAY, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from costlab.capstone.log import RequestLog
+    from costlab.synthetic import RequestLog
 
-__all__ = ["Replay", "cache_hits", "hits_of", "replay", "support_today_fraction"]
+__all__ = ["CompanyDay", "EndpointDay", "FleetBill", "FleetDemand", "cache_hits", "fleet_bill", "replay_day"]
+
+
+@dataclass(frozen=True, slots=True)
+class FleetDemand:
+    """What an endpoint asks of a fleet.
+
+    Attributes
+    ----------
+    endpoint : Endpoint
+        Which.
+    requests_per_hour : tuple of int, length 24
+        Requests that no cache answered.
+    input_tokens, output_tokens : float
+        Mean tokens of those.
+    """
+
+    endpoint: Endpoint
+    requests_per_hour: tuple[int, ...]
+    input_tokens: float
+    output_tokens: float
+
+
+@dataclass(frozen=True, slots=True)
+class FleetBill:
+    """A day of a fleet.
+
+    Attributes
+    ----------
+    usd_per_day : float
+        All its GPUs, in USD.
+    gpus_per_hour : tuple of int, length 24
+        GPUs paid for in each hour.
+    needed_per_hour : tuple of int, length 24
+        GPUs that the requests need, spare replicas included.
+    utilization_fraction : float
+        Share of what the paid GPUs could serve that is asked; 0 where nothing is asked.
+    requests_per_s : mapping of str to float
+        By endpoint, what one replica serves at full load.
+    ttft_s, inter_token_s : float
+        Seconds to the first token and between two, at full load; of the slowest endpoint on the fleet.
+    reasons : tuple of str
+        Why requests cannot be served; empty where they can.
+    """
+
+    usd_per_day: float
+    gpus_per_hour: tuple[int, ...]
+    needed_per_hour: tuple[int, ...]
+    utilization_fraction: float
+    requests_per_s: dict[str, float]
+    ttft_s: float
+    inter_token_s: float
+    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Replay:
+class EndpointDay:
     """An endpoint's requests, served; arrays in the order of time.
 
     Attributes
@@ -58,6 +119,45 @@ class Replay:
     usd: NDArray[np.float64]
     quality: NDArray[np.float64]
     latency_s: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompanyDay:
+    """The whole day, served: every request, the runaway client's included, as if nobody were refused.
+
+    Attributes
+    ----------
+    endpoints : mapping of str to EndpointDay
+        Every endpoint.
+    fleets : mapping of str to FleetBill
+        The plan's fleets; the runaway client's requests are not planned for.
+    """
+
+    endpoints: dict[str, EndpointDay]
+    fleets: dict[str, FleetBill]
+
+
+def replay_day(plan: Plan, log: RequestLog) -> CompanyDay:
+    """The company's day, served as a plan says.
+
+    Raises
+    ------
+    PriceNotFoundError
+        If the plan wants what has no price.
+    """
+    hits = {about.name: _hits(log, about.name, plan.endpoints[about.name]) for about in ENDPOINTS}
+    demands: dict[str, list[FleetDemand]] = {name: [] for name in plan.fleets}
+    for about in ENDPOINTS:
+        serve = plan.endpoints[about.name].serve
+        if isinstance(serve, FleetServing):
+            demands[serve.fleet].append(_demand(log, about, hits[about.name]))
+    fleets = {name: fleet_bill(fleet, demands[name]) for name, fleet in plan.fleets.items()}
+    return CompanyDay({about.name: _serve(log, about, plan, hits[about.name], fleets) for about in ENDPOINTS}, fleets)
+
+
+def _hits(log: RequestLog, name: str, chosen: EndpointPlan) -> NDArray[np.bool_]:
+    texts = log.text[log.of(name)]
+    return cache_hits(texts, chosen.cache.entries) if chosen.cache else np.zeros(len(texts), dtype=bool)
 
 
 def cache_hits(texts: NDArray[np.int64], entries: int) -> NDArray[np.bool_]:
@@ -90,75 +190,116 @@ def cache_hits(texts: NDArray[np.int64], entries: int) -> NDArray[np.bool_]:
     return hit
 
 
-def hits_of(log: RequestLog, name: str, route: Route) -> NDArray[np.bool_]:
-    """Which requests to an endpoint the plan's cache answers."""
-    texts = log.text[log.of(name)]
-    return cache_hits(texts, route.cache.entries) if route.cache else np.zeros(len(texts), dtype=bool)
+def _demand(log: RequestLog, about: Endpoint, hit: NDArray[np.bool_]) -> FleetDemand:
+    rows = log.of(about.name)
+    rows = rows[~hit & ~log.runaway[rows]]
+    hours = np.bincount((log.time_s[rows] // SECONDS_PER_HOUR).astype(int), minlength=HOURS_PER_DAY)
+    means = (float(column[rows].mean()) if len(rows) else 1.0 for column in (log.input_tokens, log.output_tokens))
+    return FleetDemand(about, tuple(hours.tolist()), *means)
 
 
-def replay(log: RequestLog, one: Endpoint, plan: Plan, hit: NDArray[np.bool_], own: Mapping[str, FleetBill]) -> Replay:
-    """The requests to an endpoint, served as the plan says.
+def fleet_bill(fleet: Fleet, demands: Sequence[FleetDemand]) -> FleetBill:
+    """A day of a fleet under the requests of some endpoints.
+
+    Replicas are started and stopped by the hour: as many as serve its requests at 70 % of the roofline's rate, and a
+    spare one. Of several endpoints each gets its replicas, and they share the spare one.
 
     Parameters
     ----------
-    log : RequestLog
-        The day.
-    one : Endpoint
-        Which.
-    plan : Plan
-        How.
-    hit : numpy.ndarray of bool
-        Which of its requests the cache answers.
-    own : mapping of str to FleetBill
-        The plan's fleets.
+    fleet : Fleet
+        Model and GPUs.
+    demands : sequence of FleetDemand
+        Who uses it; without any, only what is never given back is paid.
+
+    Raises
+    ------
+    PriceNotFoundError
+        If the GPU has no list price at AWS, or none for spot.
     """
-    rows = log.of(one.name)
-    route = plan.routes[one.name]
-    serve = route.serve
-    if isinstance(serve, Cascade):
+    rates = gpu_rates_usd_per_hour(fleet.gpu)
+    if fleet.spot and "spot" not in rates:
+        raise PriceNotFoundError(f"no spot price of an {fleet.gpu} at AWS")
+    replicas, load = [0.0] * HOURS_PER_DAY, [0.0] * HOURS_PER_DAY
+    reasons: list[str] = []
+    rates_of: dict[str, float] = {}
+    ttft_s = inter_token_s = 0.0
+    spec = replace(model_spec(fleet.model), bytes_per_weight=BYTES_PER_WEIGHT[fleet.weights])
+    for demand in demands:
+        bound = roofline(spec, fleet.gpu, fleet.gpus_per_replica)
+        limits = demand.endpoint.max_ttft_s, demand.endpoint.max_inter_token_s
+        can = capacity(bound, demand.input_tokens, demand.output_tokens, *limits)
+        if can.requests_per_s is None:
+            why = "; ".join(can.reasons)
+            reasons.append(f"{demand.endpoint.name}: no {fleet.model} in {fleet.weights} on {fleet.gpu}: {why}")
+            continue
+        rates_of[demand.endpoint.name] = can.requests_per_s
+        ttft_s, inter_token_s = max(ttft_s, can.ttft_s or 0.0), max(inter_token_s, can.inter_token_s or 0.0)
+        for hour, requests in enumerate(demand.requests_per_hour):
+            asked = replicas_needed(
+                requests * HOURS_PER_DAY,
+                can.requests_per_s,
+                max_utilization_fraction=MAX_UTILIZATION_FRACTION,
+                at_least=0,
+            )
+            replicas[hour] += asked.serving
+            load[hour] += requests / SECONDS_PER_HOUR / can.requests_per_s
+    needed = [int(n + SPARE_REPLICAS * (n > 0)) * fleet.gpus_per_replica for n in replicas]
+    kept = max(fleet.always_on, fleet.reserved)
+    paid = [max(kept, wanted) for wanted in needed]
+    beyond = sum(max(0, gpus - fleet.reserved) for gpus in paid)
+    usd = rates["reserved"] * fleet.reserved * HOURS_PER_DAY
+    if beyond and fleet.spot:
+        usd += spot_job(beyond, rates["spot"], rates["on_demand"], SPOT_MTBF_HOURS, 1.0, SPOT_RESTART_S).expected_usd
+    else:
+        usd += rates["on_demand"] * beyond
+    total = sum(paid) / fleet.gpus_per_replica
+    return FleetBill(
+        usd_per_day=usd,
+        gpus_per_hour=tuple(paid),
+        needed_per_hour=tuple(needed),
+        utilization_fraction=math.fsum(load) / total if total else 0.0,
+        requests_per_s=rates_of,
+        ttft_s=ttft_s,
+        inter_token_s=inter_token_s,
+        reasons=tuple(reasons),
+    )
+
+
+def _serve(
+    log: RequestLog, about: Endpoint, plan: Plan, hit: NDArray[np.bool_], fleets: dict[str, FleetBill]
+) -> EndpointDay:
+    rows, chosen = log.of(about.name), plan.endpoints[about.name]
+    serve, written = chosen.serve, log.output_tokens[rows].astype(np.float64)
+    if isinstance(serve, CascadeServing):
         usd, quality, latency = _cascade(log.question[rows], serve)
     elif isinstance(serve, Api):
-        usd, latency = _api(log, rows, one, serve)
+        usd, latency = _api(log.input_tokens[rows], written, about, serve)
         quality = np.full(len(rows), model_quality(serve.model))
     else:
-        usd, latency = np.zeros(len(rows)), _own(log.output_tokens[rows], serve, own)
-        fleet = plan.fleets[serve.fleet]
+        fleet, bill = plan.fleets[serve.fleet], fleets[serve.fleet]
+        usd, latency = np.zeros(len(rows)), bill.ttft_s + bill.inter_token_s * written
         quality = np.full(len(rows), model_quality(fleet.model, fleet.weights))
-    if route.cache is not None:
+    if chosen.cache is not None:
         asked = log.text[rows] >= 0
         # A hit is read and a miss is written; that a miss was looked up before is cents a month.
         usd = np.where(hit, 0.0, usd) + asked * store_price(CACHE_STORE).usd_per_transfer(ENTRY_BYTES)
         latency = np.where(hit, 0.0, latency) + asked * CACHE_LATENCY_S
-    return Replay(rows, hit, usd, quality, latency)
+    return EndpointDay(rows, hit, usd, quality, latency)
 
 
-def _cascade(question: NDArray[np.int64], serve: Cascade) -> tuple[NDArray[np.float64], ...]:
-    table = support_outcomes("test").only(serve.tiers)
-    played = play(table, serve.thresholds)
+def _cascade(question: NDArray[np.int64], serve: CascadeServing) -> tuple[NDArray[np.float64], ...]:
+    played = play(support_outcomes("test").only(serve.tiers), serve.thresholds)
     tried_s = np.cumsum([SUPPORT_LATENCY_S[tier] for tier in serve.tiers])
     return played.usd[question], played.correct[question], tried_s[played.tier][question]
 
 
 def _api(
-    log: RequestLog, rows: NDArray[np.intp], one: Endpoint, serve: Api
+    read: NDArray[np.int64], written: NDArray[np.float64], about: Endpoint, serve: Api
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     # Providers read from their prompt cache in blocks of 128 tokens.
-    cached = one.prefix_tokens // 128 * 128 if serve.stable_prefix else 0
-    given, written = log.input_tokens[rows], log.output_tokens[rows]
-    usd = api_price(serve.model).usd(given, written, cached)
+    cached = about.prefix_tokens // 128 * 128 if serve.stable_prefix else 0
+    usd = api_price(serve.model).usd(read, written, cached)
     if serve.batch:
-        return usd * BATCH_PRICE_FRACTION, np.full(len(rows), BATCH_LATENCY_S)
+        return usd * BATCH_PRICE_FRACTION, np.full(len(read), BATCH_LATENCY_S)
     first_s, token_s = API_LATENCY_S
-    latency: NDArray[np.float64] = first_s + token_s * written.astype(np.float64)
-    return usd, latency
-
-
-def _own(written: NDArray[np.int64], serve: Own, own: Mapping[str, FleetBill]) -> NDArray[np.float64]:
-    bill = own[serve.fleet]
-    latency: NDArray[np.float64] = bill.ttft_s + bill.inter_token_s * written.astype(np.float64)
-    return latency
-
-
-def support_today_fraction(log: RequestLog) -> float:
-    """Share of the support questions that the largest tier answers right."""
-    return float(support_outcomes("test").correct[log.question[log.of("support")], -1].mean())
+    return usd, first_s + token_s * written

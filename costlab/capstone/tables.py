@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from costlab._internal.extras import require
-from costlab.capstone.company import ENDPOINTS, MAX_UTILIZATION_FRACTION
-from costlab.capstone.fleets import gpu_rates_usd_per_hour
-from costlab.capstone.plan import TODAY, Api, Cascade
-from costlab.capstone.replay import hits_of, replay
-from costlab.capstone.score import fleet_bills
+from costlab.capstone.plan import TODAY, Api, CascadeServing
+from costlab.capstone.replay import replay_day
+from costlab.capstone.terms import MAX_UTILIZATION_FRACTION, gpu_rates_usd_per_hour
 from costlab.events import PRIORITIES
-from costlab.synthetic.sample_log import SAMPLE_START_S, text_column
-from costlab.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
-from costlab.vectorized import micro_usd_rows
+from costlab.synthetic import ENDPOINTS, SAMPLE_START_S, event_table, gpu_hours_table
+from costlab.units import SECONDS_PER_DAY
 
 if TYPE_CHECKING:
-    from costlab.capstone.log import RequestLog
+    import pyarrow
+
+    from costlab.synthetic import RequestLog
 
 __all__ = ["gpu_table", "request_table"]
 
@@ -26,7 +24,7 @@ __all__ = ["gpu_table", "request_table"]
 INTERVAL_S: Final = 300.0
 
 
-def request_table(log: RequestLog) -> Any:
+def request_table(log: RequestLog) -> pyarrow.Table:
     """The day as the company's ledger has it: each request with what it cost today.
 
     The endpoint stands in the column ``tier``, the client in ``tenant``. Requests to the company's own GPUs cost
@@ -47,41 +45,35 @@ def request_table(log: RequestLog) -> Any:
     MissingExtraError
         If ``pyarrow`` is not installed.
     """
-    pyarrow = require("pyarrow", "usage")
     cost, latency = np.zeros(len(log)), np.zeros(len(log))
-    own = fleet_bills(TODAY, log)
-    for one in ENDPOINTS:
-        played = replay(log, one, TODAY, hits_of(log, one.name, TODAY.routes[one.name]), own)
-        cost[played.rows], latency[played.rows] = played.usd, played.latency_s
-
-    count, nothing = len(log), np.zeros(len(log), dtype=np.int64)
-    return pyarrow.table(
-        {
-            "request_id": [f"r-{number}" for number in range(count)],
-            "time_s": SAMPLE_START_S + log.time_s,
-            "tier": text_column(log.endpoint, [one.name for one in ENDPOINTS]),
-            "model": text_column(log.endpoint, [_model(one.name) for one in ENDPOINTS]),
-            "input_tokens": log.input_tokens,
-            "cached_input_tokens": nothing,
-            "output_tokens": log.output_tokens,
-            "cost_micro_usd": micro_usd_rows(cost),
-            "latency_s": np.round(latency, 6),
-            "outcome": text_column(nothing, ["ok"]),
-            "tenant": text_column(log.client, list(log.clients)),
-            "conversion_value_micro_usd": pyarrow.nulls(count, pyarrow.int64()),
-            "priority": text_column(nothing, [PRIORITIES[1]]),
-        }
+    for served in replay_day(TODAY, log).endpoints.values():
+        cost[served.rows], latency[served.rows] = served.usd, served.latency_s
+    nothing = np.zeros(len(log), dtype=np.int64)
+    return event_table(
+        first_id=0,
+        time_s=SAMPLE_START_S + log.time_s,
+        tier=(log.endpoint, [about.name for about in ENDPOINTS]),
+        model=(log.endpoint, [_model(about.name) for about in ENDPOINTS]),
+        input_tokens=log.input_tokens,
+        cached_input_tokens=nothing,
+        output_tokens=log.output_tokens,
+        cost_usd=cost,
+        latency_s=latency,
+        outcome=(nothing, ["ok"]),
+        tenant=(log.client, log.clients),
+        conversion_value_usd=np.full(len(log), np.nan),
+        priority=(nothing, [PRIORITIES[1]]),
     )
 
 
 def _model(name: str) -> str:
-    serve = TODAY.routes[name].serve
-    if isinstance(serve, Cascade):
+    serve = TODAY.endpoints[name].serve
+    if isinstance(serve, CascadeServing):
         return serve.tiers[-1]
     return serve.model if isinstance(serve, Api) else TODAY.fleets[serve.fleet].model
 
 
-def gpu_table(log: RequestLog) -> Any:
+def gpu_table(log: RequestLog) -> pyarrow.Table:
     """Hours of the company's eight GPUs on the day, in rows of five minutes: the first ones do what there is to do.
 
     Parameters
@@ -99,22 +91,12 @@ def gpu_table(log: RequestLog) -> Any:
     MissingExtraError
         If ``pyarrow`` is not installed.
     """
-    pyarrow = require("pyarrow", "usage")
     name, fleet = next(iter(TODAY.fleets.items()))
-    rate = fleet_bills(TODAY, log)[name].requests_per_s
+    rate = replay_day(TODAY, log).fleets[name].requests_per_s
     steps = int(SECONDS_PER_DAY / INTERVAL_S)
-    rows = log.of("search")
-    asked = np.bincount((log.time_s[rows] // INTERVAL_S).astype(int), minlength=steps) / INTERVAL_S
-    load = asked / rate["search"]
-    gpus = np.arange(fleet.always_on)
+    asked = np.bincount((log.time_s[log.of("search")] // INTERVAL_S).astype(int), minlength=steps) / INTERVAL_S
     # A replica takes over when the one before it is full.
-    busy = np.clip(load[:, None] - MAX_UTILIZATION_FRACTION * gpus, 0.0, MAX_UTILIZATION_FRACTION)
-    return pyarrow.table(
-        {
-            "time_s": np.repeat(SAMPLE_START_S + np.arange(steps) * INTERVAL_S, len(gpus)),
-            "gpu": [f"a100-{gpu}" for gpu in gpus] * steps,
-            "hours": np.full(steps * len(gpus), INTERVAL_S / SECONDS_PER_HOUR),
-            "usd_per_hour": np.full(steps * len(gpus), gpu_rates_usd_per_hour(fleet.gpu)["on_demand"]),
-            "utilization_fraction": np.round(busy.ravel(), 4),
-        }
-    )
+    taken = (asked / rate["search"])[:, None] - MAX_UTILIZATION_FRACTION * np.arange(fleet.always_on)
+    busy = np.clip(taken, 0.0, MAX_UTILIZATION_FRACTION)
+    usd_per_hour = gpu_rates_usd_per_hour(fleet.gpu)["on_demand"]
+    return gpu_hours_table("a100", SAMPLE_START_S + np.arange(steps) * INTERVAL_S, INTERVAL_S, usd_per_hour, busy)

@@ -21,7 +21,7 @@ from costlab.cli.shared import JsonFlag, app, print_json, print_table, whole
 from costlab.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
-    from costlab.demo import DemoResult, Moment
+    from costlab.demo import DemoProgress, DemoResult
 
 __all__ = ["demo", "panel"]
 
@@ -110,7 +110,7 @@ def _as_dict(result: DemoResult, path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _shown(quiet: bool) -> Iterator[Callable[[Moment], None]]:
+def _shown(quiet: bool) -> Iterator[Callable[[DemoProgress], None]]:
     """Tells on stderr how the day goes: live where somebody looks at a terminal, else a line every few hours."""
     from rich.console import Console
 
@@ -121,7 +121,7 @@ def _shown(quiet: bool) -> Iterator[Callable[[Moment], None]]:
         with Live(console=console, transient=True, auto_refresh=False) as live:
             drawn_s = [0.0]
 
-            def draw(now: Moment) -> None:
+            def draw(now: DemoProgress) -> None:
                 if time.monotonic() - drawn_s[0] >= REDRAWN_S:
                     live.update(panel(now), refresh=True)
                     drawn_s[0] = time.monotonic()
@@ -130,15 +130,15 @@ def _shown(quiet: bool) -> Iterator[Callable[[Moment], None]]:
         return
     last = [0]
 
-    def line(now: Moment) -> None:
-        from costlab.synthetic.demo_day import clock
+    def line(now: DemoProgress) -> None:
+        from costlab.demo.play import time_of_day
 
         step = int(now.time_s / SECONDS_PER_HOUR) // HOURS_A_LINE if now.done < now.total else 24
         if step > last[0] and now.done and not quiet:
             last[0] = step
             refused = f", {now.outcomes['refused']:,} refused" if now.outcomes["refused"] else ""
             typer.echo(
-                f"{clock(now.time_s)}  {now.done:>9,} requests  ${now.here.usd:,.2f} "
+                f"{time_of_day(now.time_s)}  {now.done:>9,} requests  ${now.here.usd:,.2f} "
                 f"(all to large: ${now.baseline.usd:,.2f}), {now.hit_rate_fraction:.0%} from the cache{refused}",
                 err=True,
             )
@@ -146,12 +146,12 @@ def _shown(quiet: bool) -> Iterator[Callable[[Moment], None]]:
     yield line
 
 
-def panel(now: Moment) -> Any:
+def panel(now: DemoProgress) -> Any:
     """How the day stands, for a terminal.
 
     Parameters
     ----------
-    now : Moment
+    now : DemoProgress
         The moment to show.
     """
     from rich.console import Group
@@ -159,13 +159,13 @@ def panel(now: Moment) -> Any:
     from rich.progress_bar import ProgressBar
     from rich.text import Text
 
-    from costlab.synthetic.demo_day import clock
+    from costlab.demo.play import time_of_day
 
     figures = Table.grid(padding=(0, 1))
     figures.add_column(no_wrap=True, style="bold")
     figures.add_column(overflow="fold")
     figures.add_row("", ProgressBar(total=now.total, completed=now.done, width=50))
-    figures.add_row("time of day", f"{clock(now.time_s)}   {now.done:,} of {now.total:,} requests")
+    figures.add_row("time of day", f"{time_of_day(now.time_s)}   {now.done:,} of {now.total:,} requests")
     figures.add_row("spent", f"[green]${now.here.usd:,.2f}[/]   all to large, no guard: ${now.baseline.usd:,.2f}")
     figures.add_row("right", f"{now.here.quality_fraction:.1%}   large alone: {now.baseline.quality_fraction:.1%}")
     for name, count in now.outcomes.items():

@@ -44,8 +44,8 @@ def sample_log(
     """A made-up log of four tiers, busy afternoons and unequal tenants, to try `costlab report` on."""
     import numpy as np
 
+    from costlab import synthetic
     from costlab._internal import checks
-    from costlab.synthetic import sample_log as sample
 
     for path in (out, gpu_hours):
         if path is not None and path.suffix not in (".csv", ".parquet"):
@@ -58,7 +58,7 @@ def sample_log(
             log, hours = _company(context, requests, seed)
         else:
             rng = np.random.default_rng(0 if seed is None else checks.integer("seed", seed))
-            log = sample.sample_log(
+            log = synthetic.sample_log(
                 rng,
                 100_000 if requests is None else requests,
                 days=days,
@@ -66,7 +66,7 @@ def sample_log(
                 unpriced_fraction=unpriced_fraction,
                 runaway=runaway,
             )
-            hours = partial(sample.sample_gpu_hours, rng, days=days, gpus=gpus)
+            hours = partial(synthetic.sample_gpu_hours, rng, days=days, gpus=gpus)
         _write(log, log_file, out.suffix)
         if hours_file is not None and gpu_hours is not None:
             _write(hours(), hours_file, gpu_hours.suffix)

@@ -5,19 +5,17 @@ classifiers, see :mod:`costlab.experiments.tier_predictions`. Beside it stands t
 the large model.
 """
 
-from costlab.demo.page import demo_html
-from costlab.demo.play import play_demo
-from costlab.demo.results import Bill, DemoResult, Moment
-from costlab.synthetic.demo_day import MAX_REQUESTS, TENANTS, DemoRequest, demo_day
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "MAX_REQUESTS",
-    "TENANTS",
-    "Bill",
-    "DemoRequest",
-    "DemoResult",
-    "Moment",
-    "demo_day",
-    "demo_html",
-    "play_demo",
-]
+from costlab._internal.lazy import lazy_package
+
+if TYPE_CHECKING:
+    from costlab.demo.page import demo_html as demo_html
+    from costlab.demo.play import (
+        DemoBill as DemoBill,
+        DemoProgress as DemoProgress,
+        DemoResult as DemoResult,
+        play_demo as play_demo,
+    )
+else:
+    __getattr__, __dir__ = lazy_package(__name__)

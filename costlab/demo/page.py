@@ -5,12 +5,11 @@ from __future__ import annotations
 from html import escape
 from typing import Final
 
-from costlab.demo.results import Bill, DemoResult
+from costlab.demo.play import DemoBill, DemoResult, time_of_day
 from costlab.monitoring.report import report_html
 from costlab.monitoring.report.html import html_table
 from costlab.monitoring.report.text import moment, usd
-from costlab.synthetic.demo_day import clock
-from costlab.synthetic.service_day import RUNAWAY_TENANT, SERVICE_TIERS
+from costlab.synthetic import RUNAWAY_TENANT, SERVICE_TIERS
 from costlab.units import SECONDS_PER_HOUR
 
 __all__ = ["BASELINE", "HEADINGS", "HERE", "bill_rows", "demo_html", "story"]
@@ -33,7 +32,7 @@ STYLE: Final = """<style>
 def bill_rows(result: DemoResult) -> tuple[tuple[str, ...], ...]:
     """Both ways to serve the day, each with its cost, in parts and in all, and its share of right answers."""
 
-    def row(name: str, bill: Bill) -> tuple[str, ...]:
+    def row(name: str, bill: DemoBill) -> tuple[str, ...]:
         right = f"{bill.quality_fraction:.1%}"
         return (name, usd(bill.ordinary_usd), usd(bill.runaway_usd), usd(bill.usd), right)
 
@@ -52,10 +51,11 @@ def story(result: DemoResult) -> tuple[str, ...]:
         f"cascade{spared}; {end.outcomes['cache'] / here.ordinary:.1%} of them are answered from the cache.",
     ]
     if result.refused_from_s is not None:
+        budget = usd(result.hard_usd[RUNAWAY_TENANT])
         found.append(
-            f"The client {RUNAWAY_TENANT} runs away at 14:00 with {loop:,} requests. From "
-            f"{clock(result.refused_from_s)} on its budget of {usd(result.hard_usd[RUNAWAY_TENANT])} a day refuses "
-            f"them: they cost {usd(here.runaway_usd)} instead of {usd(baseline.runaway_usd)}."
+            f"The client {RUNAWAY_TENANT} runs away at 14:00 with {loop:,} requests. "
+            f"From {time_of_day(result.refused_from_s)} on its budget of {budget} a day refuses them: "
+            f"they cost {usd(here.runaway_usd)} instead of {usd(baseline.runaway_usd)}."
         )
     quality = (
         f"{here.quality_fraction:.1%} of the ordinary requests get the right answer, "

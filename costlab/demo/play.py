@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -13,9 +14,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from costlab._internal import checks
-from costlab._internal.extras import require
+from costlab._internal.extras import extra
 from costlab.cache import MemoryStore, ResponseCache
-from costlab.demo.results import Bill, DemoResult, Moment
 from costlab.errors import BudgetExceeded
 from costlab.experiments.query_tiers import LESSON_USD_PER_REQUEST
 from costlab.experiments.tier_predictions import recorded_tiers
@@ -24,16 +24,22 @@ from costlab.monitoring.importers import open_log
 from costlab.monitoring.ledger import Ledger
 from costlab.monitoring.report import build_report
 from costlab.router import Cascade, Prediction, ScriptedModel, Tier
-from costlab.synthetic.demo_day import TENANTS, DemoRequest, clock, demo_day
-from costlab.synthetic.sample_log import SAMPLE_START_S
-from costlab.synthetic.service_day import SERVICE_TIERS, ManualClock
-from costlab.units import MICRO_USD_PER_USD
+from costlab.synthetic import (
+    SAMPLE_START_S,
+    SERVICE_TENANTS,
+    SERVICE_TIERS,
+    DemoRequest,
+    ManualClock,
+    demo_day,
+)
+from costlab.units import MICRO_USD_PER_USD, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
     from costlab.events import RequestEvent
+    from costlab.monitoring.report import Report
     from costlab.router import Routed
 
-__all__ = ["NOTES", "play_demo"]
+__all__ = ["NOTES", "play_demo", "time_of_day"]
 
 #: A client may spend this share of what its ordinary requests would cost at the large model; batch work three quarters
 #: of that. On a day of few requests chance is large, hence the least amount.
@@ -42,7 +48,10 @@ SOFT_FRACTION: Final = 0.75
 MIN_BUDGET_USD: Final = 1.0
 
 #: How often the day is shown while it is played.
-MOMENTS: Final = 400
+MAX_LOOKS: Final = 400
+
+#: What a model says to something that is no support query.
+NO_IDEA: Final = Prediction("", 0.0)
 
 NOTES: Final = (
     "clock and models are played; cache, cascade, budget guards, ledger and this report are the package's own",
@@ -56,7 +65,130 @@ NOTES: Final = (
 )
 
 
-def play_demo(requests: int = 100_000, seed: int = 0, watch: Callable[[Moment], object] = lambda _: None) -> DemoResult:
+@dataclass(frozen=True, slots=True)
+class DemoBill:
+    """What the day cost one way, and how good the answers were.
+
+    Attributes
+    ----------
+    ordinary_usd, runaway_usd : float
+        Cost of the ordinary requests, and of the runaway client's loop, in USD.
+    ordinary, answered, right : int
+        Ordinary requests; those that got an answer; and those that got the right one.
+    """
+
+    ordinary_usd: float
+    runaway_usd: float
+    ordinary: int
+    answered: int
+    right: int
+
+    @property
+    def usd(self) -> float:
+        """Both together, in USD."""
+        return self.ordinary_usd + self.runaway_usd
+
+    @property
+    def quality_fraction(self) -> float:
+        """Right answers over ordinary requests, of which those that were refused got none."""
+        return self.right / self.ordinary if self.ordinary else 0.0
+
+    @property
+    def answered_quality_fraction(self) -> float:
+        """Right answers over those that were given."""
+        return self.right / self.answered if self.answered else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DemoProgress:
+    """How the day stands.
+
+    Attributes
+    ----------
+    time_s : float
+        Seconds since midnight.
+    done, total : int
+        Requests so far, and of the day.
+    here, baseline : DemoBill
+        So far: of the service, and of everything at the large model.
+    outcomes : mapping of str to int
+        Requests by the tier that answered, ``cache`` among them, and those ``refused``.
+    degraded : int
+        Answers that were cheaper than they would have been, for want of budget.
+    levels : mapping of str to str
+        For each client, how its budget stands: ``normal``, ``soft``, ``hard`` or ``stopped``.
+    alerts : tuple of str
+        What the guards have said, each with its time of day and client.
+    """
+
+    time_s: float
+    done: int
+    total: int
+    here: DemoBill
+    baseline: DemoBill
+    outcomes: Mapping[str, int]
+    degraded: int
+    levels: Mapping[str, str]
+    alerts: tuple[str, ...]
+
+    @property
+    def hit_rate_fraction(self) -> float:
+        """Answers from the cache over all requests."""
+        return self.outcomes["cache"] / self.done if self.done else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DemoResult:
+    """The whole day.
+
+    Attributes
+    ----------
+    requests, seed : int
+        As they were asked for.
+    end : DemoProgress
+        How it ended.
+    hard_usd : mapping of str to float
+        Each client's daily budget, in USD.
+    refused_from_s : float or None
+        When the runaway client was first refused, in seconds after midnight.
+    report : Report
+        The report of the ledger.
+    recorded_on : str
+        When the models' answers were recorded, as an ISO date.
+    """
+
+    requests: int
+    seed: int
+    end: DemoProgress
+    hard_usd: Mapping[str, float]
+    refused_from_s: float | None
+    report: Report
+    recorded_on: str
+
+    @property
+    def saved_usd(self) -> float:
+        """What the service costs less than the baseline, in USD."""
+        return self.end.baseline.usd - self.end.here.usd
+
+    @property
+    def saving_fraction(self) -> float:
+        """That over the baseline's bill."""
+        return self.saved_usd / self.end.baseline.usd
+
+    @property
+    def ordinary_saving_fraction(self) -> float:
+        """What is saved on the ordinary requests alone, those included that a budget refused."""
+        return 1.0 - self.end.here.ordinary_usd / self.end.baseline.ordinary_usd
+
+
+def time_of_day(time_s: float) -> str:
+    """A time of day, from seconds since midnight."""
+    return f"{int(time_s // SECONDS_PER_HOUR):02}:{int(time_s % SECONDS_PER_HOUR // 60):02}"
+
+
+def play_demo(
+    requests: int = 100_000, seed: int = 0, watch: Callable[[DemoProgress], object] = lambda _: None
+) -> DemoResult:
     """Play the day and report on its ledger.
 
     Parameters
@@ -88,8 +220,10 @@ def play_demo(requests: int = 100_000, seed: int = 0, watch: Callable[[Moment], 
     True
     """
     checks.integer("seed", seed)
-    for module in ("duckdb", "narwhals", "pyarrow"):
-        require(module, "usage")
+    with extra("usage"):
+        import duckdb  # noqa: F401 - so that nothing is played in vain
+        import narwhals  # noqa: F401
+        import pyarrow  # noqa: F401
     day = demo_day(np.random.default_rng(seed), requests)
     with tempfile.TemporaryDirectory(prefix="costlab-demo-") as folder:
         log = Path(folder) / "ledger.parquet"
@@ -101,7 +235,7 @@ def play_demo(requests: int = 100_000, seed: int = 0, watch: Callable[[Moment], 
     return DemoResult(
         requests=requests,
         seed=seed,
-        end=service.moment(len(day)),
+        end=service.progress(len(day)),
         hard_usd={name: guard.policy.daily_hard_usd for name, guard in service.guards.items()},
         refused_from_s=service.refused_from_s,
         report=report,
@@ -132,9 +266,9 @@ class _Meter:
             self.right += routed.answer == request.intent
         return routed
 
-    def bill(self) -> Bill:
+    def bill(self) -> DemoBill:
         ordinary, runaway = (amount / MICRO_USD_PER_USD for amount in self.micro_usd)
-        return Bill(ordinary, runaway, self.ordinary, self.answered, self.right)
+        return DemoBill(ordinary, runaway, self.ordinary, self.answered, self.right)
 
 
 class _Service:
@@ -168,17 +302,17 @@ class _Service:
 
         self._alone = cascade(None, self._baseline.hear)
         self._cascades = {}
-        ordinary = sum(not one.runaway for one in day)
-        for tenant, (share, _) in TENANTS.items():
+        ordinary = sum(not request.runaway for request in day)
+        for tenant, (share, _) in SERVICE_TENANTS.items():
             self.guards[tenant] = self._guard(tenant, ordinary * share * SERVICE_TIERS[-1].usd_per_request)
             self._cascades[tenant] = cascade(self.guards[tenant], self._here.hear, ledger.append)
 
-    async def serve(self, watch: Callable[[Moment], object]) -> None:
+    async def serve(self, watch: Callable[[DemoProgress], object]) -> None:
         """Every request at its time."""
-        stride = max(1, len(self.day) // MOMENTS)
+        stride = max(1, len(self.day) // MAX_LOOKS)
         for done, request in enumerate(self.day):
             if done % stride == 0:
-                watch(self.moment(done))
+                watch(self.progress(done))
                 await asyncio.sleep(0)  # nothing else waits here, and Ctrl-C is heard where something does
             self._now.now_s = request.time_s
             await self._baseline.send(self._alone, request)
@@ -187,11 +321,11 @@ class _Service:
             self._degraded += routed is not None and routed.degraded
             if routed is None and request.runaway and self.refused_from_s is None:
                 self.refused_from_s = request.time_s - SAMPLE_START_S
-        watch(self.moment(len(self.day)))
+        watch(self.progress(len(self.day)))
 
-    def moment(self, done: int) -> Moment:
+    def progress(self, done: int) -> DemoProgress:
         """How the day stands after so many requests."""
-        return Moment(
+        return DemoProgress(
             time_s=self._now.now_s - SAMPLE_START_S,
             done=done,
             total=len(self.day),
@@ -206,33 +340,30 @@ class _Service:
     def _tiers(self) -> list[Tier]:
         recorded = recorded_tiers()
         # Two queries may be typed anew as the same text; the model cannot tell them apart either.
-        means = {one.text: one.query_id for one in self.day if not one.runaway}
+        queries = {request.text: request.query_id for request in self.day if not request.runaway}
         floors = (*recorded.min_confidence, 0.0)
         tiers = []
-        for (name, said), floor, played in zip(recorded.answers.items(), floors, SERVICE_TIERS[1:], strict=True):
-            model = ScriptedModel(partial(self._say, said, means, played.latency_s))
-            tiers.append(Tier(played.name, model, LESSON_USD_PER_REQUEST[name], floor))
+        for (name, answers), floor, tier in zip(recorded.answers.items(), floors, SERVICE_TIERS[1:], strict=True):
+            model = ScriptedModel(partial(self._answer, answers, queries, tier.latency_s))
+            tiers.append(Tier(tier.name, model, LESSON_USD_PER_REQUEST[name], floor))
         return tiers
 
-    def _say(self, said: Mapping[str, Prediction], means: Mapping[str, str], latency_s: float, text: str) -> Prediction:
+    def _answer(
+        self, answers: Mapping[str, Prediction], queries: Mapping[str, str], latency_s: float, text: str
+    ) -> Prediction:
         self._work.now_s += latency_s
-        query = means.get(text)
-        return NO_IDEA if query is None else said[query]
+        return answers[queries[text]] if text in queries else NO_IDEA
 
     def _guard(self, tenant: str, large_usd: float) -> BudgetGuard:
         hard_usd = round(max(MIN_BUDGET_USD, BUDGET_FRACTION * large_usd), 2)
 
-        def tell(entry: AuditEntry) -> None:
-            self.alerts.append(f"{clock(entry.time_s - SAMPLE_START_S)} {tenant}: {entry}")
+        def alert(entry: AuditEntry) -> None:
+            self.alerts.append(f"{time_of_day(entry.time_s - SAMPLE_START_S)} {tenant}: {entry}")
 
         policy = BudgetPolicy(
             daily_soft_usd=SOFT_FRACTION * hard_usd, daily_hard_usd=hard_usd, monthly_usd=31 * hard_usd
         )
         number = count(1)
         return BudgetGuard(
-            policy, MemoryBudgetStore(), clock=self._now, on_alert=tell, new_token=lambda: str(next(number))
+            policy, MemoryBudgetStore(), clock=self._now, on_alert=alert, new_token=lambda: str(next(number))
         )
-
-
-#: What a model says to something that is no support query.
-NO_IDEA: Final = Prediction("", 0.0)

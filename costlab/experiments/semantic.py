@@ -17,7 +17,7 @@ from costlab.cache.threshold import Lookup, evaluate_threshold, fit_threshold
 from costlab.datasets import IntentQueries, banking77, clinc150, support_queries
 from costlab.recordings import Recording
 from costlab.recordings.device import find_device, library_versions
-from costlab.synthetic.traffic import reworded
+from costlab.synthetic import reworded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,7 @@ def support_lookups(
         Parts of the set to take queries from.
     repeat_fraction : float
         Share of the look-ups that are cached queries typed again in nearly the same words, in [0, 1); see
-        :func:`costlab.synthetic.traffic.reworded`. The others are new: paraphrases, other questions, contrast twins.
+        :func:`costlab.synthetic.reworded`. The others are new: paraphrases, other questions, contrast twins.
     guards : sequence of Guard
         What may refuse a hit.
     new : int, optional

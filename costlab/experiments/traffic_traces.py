@@ -31,7 +31,7 @@ _LEVELS: Final = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class TrafficFit:
-    """The traffic of one service, in the parameters of :mod:`costlab.synthetic.traffic`.
+    """The traffic of one service, in the parameters of :func:`costlab.synthetic.arrival_times`.
 
     Attributes
     ----------

@@ -5,7 +5,7 @@ from hypothesis import given, strategies as st
 from costlab.cache import guards
 from costlab.cache.guards import DEFAULT_GUARDS, STRICT_GUARDS, Guard, named_terms, reasons
 from costlab.datasets import support_queries
-from costlab.synthetic.traffic import reworded
+from costlab.synthetic import reworded
 
 TEXTS = st.text(st.sampled_from("abcdeXYZ 0123456789.,'!?€$% not on off GB"), max_size=60)
 

@@ -10,7 +10,7 @@ from costlab.cache.economics import ZipfTraffic, lru_cache
 from costlab.cache.replay import Replayed, lru_replay
 from costlab.cache.zipf import zipf_requests
 from costlab.errors import InvalidValueError
-from costlab.synthetic.traffic import zipf_stream
+from costlab.synthetic import zipf_stream
 
 
 def by_hand(stream: list[int], entries: int) -> int:

@@ -6,7 +6,7 @@ from hypothesis import given, strategies as st
 
 from costlab.calculator import checkpoint_interval_s, may_use_spot, spot_job
 from costlab.errors import InvalidValueError, UnknownNameError
-from costlab.synthetic.spot import simulate_spot_job
+from costlab.synthetic import simulate_spot_job
 
 
 def exact_interval_s(checkpoint_s: float, mtbf_s: float) -> float:

@@ -149,7 +149,7 @@ def test_too_little_memory_is_a_line(run: Run, monkeypatch: pytest.MonkeyPatch) 
     def full(*_: object, **__: object) -> None:
         raise MemoryError("Unable to allocate\n7 TiB")
 
-    monkeypatch.setattr("costlab.synthetic.sample_log.sample_log", full)
+    monkeypatch.setattr("costlab.synthetic.sample_log", full)
     assert run("sample-log", "log.csv") == (2, "", "error: not enough memory: Unable to allocate 7 TiB\n")
 
 

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 
 from costlab.datasets import support_queries
-from costlab.demo import MAX_REQUESTS, DemoResult, Moment, demo_day, play_demo
+from costlab.demo import DemoProgress, DemoResult, play_demo
 from costlab.demo.play import NOTES
 from costlab.errors import InvalidValueError
 from costlab.experiments.query_tiers import LESSON_USD_PER_REQUEST
-from costlab.synthetic.demo_day import RUNAWAY_FRACTION
-from costlab.synthetic.service_day import RUNAWAY_S, RUNAWAY_TENANT, SERVICE_TIERS
+from costlab.synthetic import MAX_DEMO_REQUESTS, RUNAWAY_FRACTION, RUNAWAY_S, RUNAWAY_TENANT, SERVICE_TIERS
 from tests import needs
 
 for module in ("duckdb", "narwhals", "pyarrow"):
@@ -23,13 +22,13 @@ HOUR_S = 3600
 
 
 @pytest.fixture(scope="module")
-def watched() -> tuple[DemoResult, list[Moment]]:
-    moments: list[Moment] = []
+def watched() -> tuple[DemoResult, list[DemoProgress]]:
+    moments: list[DemoProgress] = []
     return play_demo(REQUESTS, 3, moments.append), moments
 
 
 @pytest.fixture
-def result(watched: tuple[DemoResult, list[Moment]]) -> DemoResult:
+def result(watched: tuple[DemoResult, list[DemoProgress]]) -> DemoResult:
     return watched[0]
 
 
@@ -86,7 +85,9 @@ def test_the_guard_stops_the_runaway_client_and_nobody_else(result: DemoResult) 
     assert any("refuses work" in alert for alert in result.end.alerts)
 
 
-def test_what_is_watched_only_grows_and_ends_where_the_result_is(watched: tuple[DemoResult, list[Moment]]) -> None:
+def test_what_is_watched_only_grows_and_ends_where_the_result_is(
+    watched: tuple[DemoResult, list[DemoProgress]],
+) -> None:
     result, moments = watched
     assert moments[0].done == 0
     assert moments[-1] == result.end
@@ -96,21 +97,6 @@ def test_what_is_watched_only_grows_and_ends_where_the_result_is(watched: tuple[
         assert before.here.usd <= after.here.usd <= after.baseline.usd
 
 
-def test_the_day_has_its_swing_and_a_loop_that_repeats_nothing() -> None:
-    day = demo_day(np.random.default_rng(1), 20_000)
-    times = [one.time_s for one in day]
-    assert times == sorted(times)
-    hours = [0] * 24
-    for one in day:
-        if not one.runaway:
-            hours[int((one.time_s - 1_767_571_200) // HOUR_S)] += 1
-    assert sum(hours) == 20_000
-    assert 3 < hours[13] / hours[2] < 5  # as in the service day
-    loop = [one for one in day if one.runaway]
-    assert len({one.text for one in loop}) == len(loop) == 10_000
-    assert {one.tenant for one in loop} == {RUNAWAY_TENANT}
-
-
 def test_a_day_of_one_request_is_a_day() -> None:
     result = play_demo(1)
     assert result.end.total == result.end.here.ordinary == 1
@@ -118,7 +104,7 @@ def test_a_day_of_one_request_is_a_day() -> None:
     assert result.end.alerts == ()
 
 
-@pytest.mark.parametrize("requests", [0, -1, MAX_REQUESTS + 1, 10**12, 1.5, True])
+@pytest.mark.parametrize("requests", [0, -1, MAX_DEMO_REQUESTS + 1, 10**12, 1.5, True])
 def test_absurd_numbers_of_requests_are_refused(requests: int) -> None:
     with pytest.raises(InvalidValueError, match=r"requests must be (a whole number >= 1|at most 1000000), got "):
         play_demo(requests)

@@ -11,7 +11,7 @@ from costlab.cli import main
 from costlab.datasets import LlmTrace, azure_llm_trace
 from costlab.errors import InvalidValueError, RecordingError, UnknownNameError
 from costlab.experiments.traffic_traces import KINDS, fit_trace, measure_traffic, recorded_traffic
-from costlab.synthetic.traffic import arrival_times
+from costlab.synthetic import arrival_times
 
 published = pytest.mark.skipif(
     "COSTLAB_DATA_DIR" not in os.environ, reason="COSTLAB_DATA_DIR names no folder with the published files"

@@ -116,7 +116,7 @@ def build_report(
     Examples
     --------
     >>> import numpy as np
-    >>> from costlab.synthetic.sample_log import sample_log
+    >>> from costlab.synthetic import sample_log
     >>> report = build_report(sample_log(np.random.default_rng(0), 20_000, runaway=True))
     >>> report.savings[0].name, report.trend_unit, len(report.trend)
     ('runaway', 'day', 7)

@@ -14,7 +14,7 @@ from costlab.monitoring.export import prometheus_rules
 from costlab.monitoring.importers import open_log
 from costlab.monitoring.ledger import Ledger
 from costlab.monitoring.usage import event_frame, usage
-from costlab.synthetic.sample_log import sample_gpu_hours, sample_log
+from costlab.synthetic import sample_gpu_hours, sample_log
 from tests import needs
 
 for module in ("narwhals", "pyarrow"):

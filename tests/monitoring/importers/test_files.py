@@ -13,7 +13,7 @@ from costlab.errors import UnknownNameError
 from costlab.events import micro_usd
 from costlab.monitoring.importers import open_gpu_hours, open_log
 from costlab.monitoring.usage import Usage, UsageError, fill_costs, gpu_usage, usage
-from costlab.synthetic.sample_log import sample_gpu_hours, sample_log
+from costlab.synthetic import sample_gpu_hours, sample_log
 from tests import needs
 
 for module in ("narwhals", "pyarrow", "duckdb"):

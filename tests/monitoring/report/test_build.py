@@ -12,7 +12,7 @@ from costlab.cli.shared import _finite
 from costlab.monitoring.report import as_dict, build_report
 from costlab.monitoring.report.text import facts, usd
 from costlab.monitoring.usage import UsageError
-from costlab.synthetic.sample_log import sample_gpu_hours, sample_log
+from costlab.synthetic import sample_gpu_hours, sample_log
 from tests import needs
 
 for module in ("narwhals", "pyarrow", "duckdb"):

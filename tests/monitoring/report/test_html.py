@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from costlab.monitoring.report import build_report, report_html
-from costlab.synthetic.sample_log import sample_gpu_hours, sample_log
+from costlab.synthetic import sample_gpu_hours, sample_log
 from tests import needs
 
 for module in ("narwhals", "pyarrow", "duckdb"):

@@ -8,7 +8,7 @@ import pytest
 from costlab.catalog import api_price
 from costlab.events import micro_usd
 from costlab.monitoring.usage import UsageError, fill_costs, gpu_usage, key_metrics, usage
-from costlab.synthetic.sample_log import sample_gpu_hours, sample_log
+from costlab.synthetic import sample_gpu_hours, sample_log
 from tests import needs
 from tests.monitoring.usage.test_usage import ENGINES, ROWS, Engine, engine
 

@@ -10,7 +10,7 @@ import pytest
 from costlab.errors import UnknownNameError
 from costlab.events import RequestEvent
 from costlab.monitoring.usage import DEFAULTS, REQUIRED, UsageError, fill_costs, roll_up, usage
-from costlab.synthetic.sample_log import sample_log
+from costlab.synthetic import sample_log
 from tests import needs
 
 for module in ("narwhals", "pyarrow", "duckdb"):

@@ -10,20 +10,20 @@ from costlab.capstone import (
     BUDGET_USD_PER_MONTH,
     TODAY,
     Api,
-    Cache,
-    Cascade,
+    CascadeServing,
+    EndpointPlan,
+    ExactCache,
     Fleet,
-    Guard,
-    Own,
+    FleetServing,
     Plan,
     RequestLog,
-    Route,
     Score,
+    SpendLimits,
     memo,
     request_log,
     score,
 )
-from costlab.capstone.company import DAYS_PER_MONTH, PEOPLE_USD_PER_MONTH
+from costlab.capstone.terms import DAYS_PER_MONTH, PEOPLE_USD_PER_MONTH
 from costlab.catalog import api_price
 from costlab.errors import InvalidValueError
 
@@ -38,12 +38,16 @@ def today(log: RequestLog) -> Score:
     return score(TODAY, log)
 
 
-def changed(routes: Mapping[str, Route], plan: Plan = TODAY) -> Plan:
+def changed(routes: Mapping[str, EndpointPlan], plan: Plan = TODAY) -> Plan:
     """A plan with some routes replaced, and without the fleets that are no longer used."""
-    merged = {**plan.routes, **routes}
-    used = {route.serve.fleet for route in merged.values() if isinstance(route.serve, Own)}
+    merged = {**plan.endpoints, **routes}
+    used = {route.serve.fleet for route in merged.values() if isinstance(route.serve, FleetServing)}
     fleets = {name: fleet for name, fleet in plan.fleets.items() if name in used}
-    return Plan(merged, fleets, plan.guard)
+    return Plan(merged, fleets, plan.limits)
+
+
+def changed_endpoint(name: str, *parts: Any) -> dict[str, dict[str, EndpointPlan]]:
+    return {"endpoints": {**TODAY.endpoints, name: EndpointPlan(*parts)}}
 
 
 def kinds(found: Score) -> set[str]:
@@ -75,9 +79,9 @@ def test_the_same_plan_has_the_same_score_to_the_last_cent(log: RequestLog, toda
 
 
 def test_the_cheapest_model_everywhere_breaks_floors_and_privacy(log: RequestLog) -> None:
-    nano = Route(Api("gpt-4.1-nano"))
+    nano = EndpointPlan(Api("gpt-4.1-nano"))
     routes = dict.fromkeys(("texts", "search", "agents", "tags"), nano)
-    found = score(changed(routes | {"support": Route(Cascade(("words",), ()))}), log)
+    found = score(changed(routes | {"support": EndpointPlan(CascadeServing(("words",), ()))}), log)
     assert found.saving_fraction > 0.9
     assert kinds(found) == {"quality", "privacy"}
     assert [v for v in found.violations if "tags" in v] == []
@@ -85,27 +89,27 @@ def test_the_cheapest_model_everywhere_breaks_floors_and_privacy(log: RequestLog
 
 def test_everything_on_gpus_of_ones_own_fails_on_quality(log: RequestLog) -> None:
     own = {"big": Fleet("Llama-3.1-70B", "H100", "fp8", gpus_per_replica=2), **TODAY.fleets}
-    routes = {name: Route(Own("big")) for name in ("texts", "agents", "tags")}
-    found = score(Plan({**TODAY.routes, **routes}, own), log)
+    routes = {name: EndpointPlan(FleetServing("big")) for name in ("texts", "agents", "tags")}
+    found = score(Plan({**TODAY.endpoints, **routes}, own), log)
     assert "quality: agents has 81.9%, the floor is 88.0%" in found.violations
     assert found.parts_usd["people"] == 2 * PEOPLE_USD_PER_MONTH
 
 
 def test_one_limit_for_all_refuses_those_who_did_nothing(log: RequestLog) -> None:
-    found = score(replace(TODAY, guard=Guard(total_usd_per_day=4_000)), log)
+    found = score(replace(TODAY, limits=SpendLimits(total_usd_per_day=4_000)), log)
     assert found.parts_usd["runaway"] < 2_000
     assert "guard" in kinds(found)
     assert found.refused_fraction > 0.3
 
 
 def test_a_limit_for_each_client_stops_the_runaway_alone(log: RequestLog, today: Score) -> None:
-    found = score(replace(TODAY, guard=Guard(client_usd_per_day=800)), log)
+    found = score(replace(TODAY, limits=SpendLimits(client_usd_per_day=800)), log)
     assert found.refused_fraction < 0.001
     assert found.parts_usd["runaway"] < 800 < today.parts_usd["runaway"]
 
 
 def test_too_tight_a_limit_saves_by_refusing(log: RequestLog) -> None:
-    found = score(replace(TODAY, guard=Guard(client_usd_per_day=100)), log)
+    found = score(replace(TODAY, limits=SpendLimits(client_usd_per_day=100)), log)
     assert found.saving_fraction > 0.5
     assert "guard" in kinds(found)
 
@@ -120,19 +124,22 @@ def test_too_tight_a_limit_saves_by_refusing(log: RequestLog) -> None:
     ],
 )
 def test_search_finds_its_own_traps(log: RequestLog, fleet: Fleet, broken: set[str]) -> None:
-    found = score(Plan({**TODAY.routes, "search": Route(Own("mine"))}, {"mine": fleet}), log)
+    found = score(Plan({**TODAY.endpoints, "search": EndpointPlan(FleetServing("mine"))}, {"mine": fleet}), log)
     assert kinds(found) - {"budget"} == broken
 
 
 def test_a_batch_is_half_the_price_and_too_late_for_people(log: RequestLog, today: Score) -> None:
-    found = score(changed({"texts": Route(Api("gpt-4o", batch=True)), "agents": Route(Api("gpt-4o", batch=True))}), log)
+    found = score(
+        changed({"texts": EndpointPlan(Api("gpt-4o", batch=True)), "agents": EndpointPlan(Api("gpt-4o", batch=True))}),
+        log,
+    )
     assert found.parts_usd["texts"] == pytest.approx(today.parts_usd["texts"] / 2)
     assert kinds(found) == {"budget", "latency"}
     assert any("agents takes 86,400.00 s, the limit is 20 s" in violation for violation in found.violations)
 
 
 def test_a_stable_prefix_is_billed_as_read_from_the_prompt_cache(log: RequestLog, today: Score) -> None:
-    found = score(changed({"agents": Route(Api("gpt-4o", stable_prefix=True))}), log)
+    found = score(changed({"agents": EndpointPlan(Api("gpt-4o", stable_prefix=True))}), log)
     price = api_price("gpt-4o")
     assert price.input_usd_per_mtok is not None
     assert price.cached_input_usd_per_mtok is not None
@@ -141,14 +148,14 @@ def test_a_stable_prefix_is_billed_as_read_from_the_prompt_cache(log: RequestLog
 
 
 def test_a_cache_in_front_of_gpus_saves_nothing_unless_a_gpu_goes(log: RequestLog, today: Score) -> None:
-    found = score(changed({"search": Route(Own("a100s"), Cache(100_000))}), log)
+    found = score(changed({"search": EndpointPlan(FleetServing("a100s"), ExactCache(100_000))}), log)
     assert found.endpoints[2].hit_rate_fraction > 0.4
     assert found.parts_usd["gpus"] == today.parts_usd["gpus"]
     assert found.usd_per_month > today.usd_per_month
 
 
 def test_a_cached_answer_is_as_right_as_the_first_one(log: RequestLog, today: Score) -> None:
-    found = score(changed({"support": Route(Cascade(("ensemble",), ()), Cache(1000))}), log)
+    found = score(changed({"support": EndpointPlan(CascadeServing(("ensemble",), ()), ExactCache(1000))}), log)
     before, after = today.endpoints[0], found.endpoints[0]
     assert after.quality_fraction == before.quality_fraction
     assert after.hit_rate_fraction == pytest.approx(0.4, abs=0.02)
@@ -162,7 +169,7 @@ def test_a_smaller_log_has_a_smaller_budget() -> None:
     assert score(TODAY, request_log(requests=20_000), budget_usd_per_month=1e9).budget_usd_per_month == 1e9
 
 
-@pytest.mark.parametrize("plan", [..., None, TODAY.routes, "today"])
+@pytest.mark.parametrize("plan", [..., None, TODAY.endpoints, "today"])
 def test_only_a_plan_is_scored(plan: Any) -> None:
     with pytest.raises(InvalidValueError, match="plan must be Plan"):
         score(plan, request_log(requests=1000))
@@ -182,11 +189,17 @@ def test_no_bill_is_within_a_budget_that_is_no_amount(budget: float) -> None:
 @pytest.mark.parametrize(
     ("change", "broken"),
     [
-        ({"guard": Guard(client_usd_per_day=0.0)}, {"guard", "quality", "latency"}),
-        ({"routes": {**TODAY.routes, "tags": Route(Api("gpt-4o-mini"), Cache(10**9))}}, {"budget"}),
+        ({"limits": SpendLimits(client_usd_per_day=0.0)}, {"guard", "quality", "latency"}),
+        (changed_endpoint("tags", Api("gpt-4o-mini"), ExactCache(10**9)), {"budget"}),
         ({"fleets": {"a100s": Fleet("Llama-3.1-8B", "A10G", "int8", reserved=10**9)}}, {"budget"}),
-        ({"routes": {**TODAY.routes, "support": Route(Cascade(thresholds=(1e300, -1e300)))}}, {"budget", "quality"}),
-        ({"routes": {**TODAY.routes, "support": Route(Cascade(("ensemble", "words"), (0.9,)))}}, {"budget", "quality"}),
+        (
+            {"endpoints": {**TODAY.endpoints, "support": EndpointPlan(CascadeServing(thresholds=(1e300, -1e300)))}},
+            {"budget", "quality"},
+        ),
+        (
+            {"endpoints": {**TODAY.endpoints, "support": EndpointPlan(CascadeServing(("ensemble", "words"), (0.9,)))}},
+            {"budget", "quality"},
+        ),
     ],
 )
 def test_absurd_plans_break_something(log: RequestLog, change: dict[str, Any], broken: set[str]) -> None:

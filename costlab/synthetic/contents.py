@@ -1,25 +1,35 @@
-"""Seeded streams of requests: what is asked, in which words, and when."""
+"""What is asked: how popular it is, in which words, and how many tokens it and its answer have."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from costlab._internal import checks
 from costlab.errors import InvalidValueError
-from costlab.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["arrival_times", "paraphrase_stream", "reworded", "zipf_stream"]
+__all__ = ["INPUT_TOKENS", "OUTPUT_TOKENS", "paraphrase_stream", "reworded", "token_lengths", "zipf_stream"]
 
-#: Laws of the time between two requests: both have any coefficient of variation that bursts need.
-LAWS: Final = ("gamma", "hyperexponential")
+#: Median and log-spread of tokens in and out, from the Azure LLM trace of conversations: p50 and p99 are 1,020 and
+#: 4,142 in, 129 and 601 out.
+INPUT_TOKENS: Final = (1020.0, 0.602)
+OUTPUT_TOKENS: Final = (129.0, 0.661)
+
+#: At the support desk: exponent of the popularity of meanings, and the share of requests that are typed anew.
+SUPPORT_ZIPF: Final = 0.9
+RETYPED_FRACTION: Final = 0.8
+
+
+def token_lengths(rng: np.random.Generator, median: float, log_spread: float, requests: int) -> NDArray[np.int64]:
+    """Numbers of tokens by a log-normal law, each at least 1; shape (requests,)."""
+    return np.maximum(1, rng.lognormal(np.log(median), log_spread, requests)).astype(np.int64)
 
 
 def zipf_stream(rng: np.random.Generator, *, unique: int, zipf: float, requests: int) -> NDArray[np.int64]:
@@ -109,91 +119,6 @@ def paraphrase_stream(
     return np.concatenate(by_rank)[chosen].astype(np.int64)
 
 
-def arrival_times(
-    rng: np.random.Generator,
-    *,
-    requests_per_s: float,
-    duration_s: float,
-    cv: float = 1.0,
-    law: str = "gamma",
-    diurnal_fraction: float = 0.0,
-    peak_s: float = 14 * SECONDS_PER_HOUR,
-) -> NDArray[np.float64]:
-    r"""When requests arrive: in bursts, and more of them by day than by night.
-
-    Gaps are independent with mean 1 and coefficient of variation `cv` in a time that runs as fast as requests come,
-
-    .. math:: \lambda(t) = \bar\lambda \left[1 + a \cos\frac{2\pi (t - t_\text{peak})}{24\,\text{h}}\right]
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of randomness.
-    requests_per_s : float
-        Mean rate over a day, > 0.
-    duration_s : float
-        Length of the stream in seconds, > 0; it begins at midnight.
-    cv : float
-        Standard deviation of the gaps over their mean, > 0: 1 is a Poisson stream, more comes in bursts, less is
-        steadier.
-    law : {'gamma', 'hyperexponential'}
-        The gaps' distribution. A Gamma law makes bursts of requests that are almost simultaneous. The hyper-exponential
-        one, for ``cv >= 1``, mixes a busy and a quiet Poisson stream with equal shares of the time.
-    diurnal_fraction : float
-        Swing of the rate over a day, a, in [0, 1): 0.5 has three times as many requests at the peak as at the bottom.
-    peak_s : float
-        Time of the peak in seconds after midnight.
-
-    Returns
-    -------
-    numpy.ndarray
-        Seconds from the beginning, ascending; about ``requests_per_s * duration_s`` of them.
-
-    Raises
-    ------
-    InvalidValueError
-        If an argument is outside its domain.
-    UnknownNameError
-        If the law is neither.
-
-    Examples
-    --------
-    Six requests a second with the gaps of a code assistant: how many come in the busiest of 600 seconds?
-
-    >>> times = arrival_times(np.random.default_rng(4), requests_per_s=6, duration_s=600, cv=13)
-    >>> int(np.bincount(times.astype(int)).max()) > 100
-    True
-    """
-    rate = checks.positive("requests_per_s", requests_per_s)
-    checks.positive("duration_s", duration_s)
-    swing = checks.fraction("diurnal_fraction", diurnal_fraction, one=False)
-    checks.finite("peak_s", peak_s)
-    grid = np.linspace(0.0, duration_s, max(2, int(duration_s / 60) + 1))
-    angle = 2 * np.pi / SECONDS_PER_DAY
-    # The integral of the rate, in requests; where it reaches k, the k-th request comes.
-    expected = rate * (grid + swing / angle * (np.sin(angle * (grid - peak_s)) + np.sin(angle * peak_s)))
-    reached: list[NDArray[np.float64]] = []
-    total = 0.0
-    while total < expected[-1]:
-        gaps = _gaps(rng, law, cv, int(expected[-1] - total) + 100)
-        reached.append(total + np.cumsum(gaps))
-        total = float(reached[-1][-1])
-    counts = np.concatenate(reached)
-    return np.asarray(np.interp(counts[counts < expected[-1]], expected, grid))
-
-
-def _gaps(rng: np.random.Generator, law: str, cv: float, size: int) -> NDArray[np.float64]:
-    checks.one_of("law", law, LAWS)
-    square = checks.positive("cv", cv) ** 2
-    if law == "gamma":
-        return rng.gamma(1 / square, square, size)
-    if cv < 1:
-        raise InvalidValueError("cv", "a number >= 1 for hyper-exponential gaps", cv)
-    busy = 0.5 * (1 + np.sqrt((square - 1) / (square + 1)))  # share of the gaps; balanced means
-    mean = np.where(rng.random(size) < busy, 0.5 / busy, 0.5 / (1 - busy))
-    return np.asarray(mean * rng.exponential(size=size))
-
-
 _GREETINGS: Final = ("hi, ", "hello, ", "hey ", "Good morning. ", "quick question: ")
 _THANKS: Final = (" thanks", " Thank you!", " pls", " please", " thx")
 
@@ -223,7 +148,7 @@ def reworded(rng: np.random.Generator, text: str) -> str:
     >>> reworded(np.random.default_rng(5), "How do I turn on two-step sign-in?")
     'good morning. how do i turn on two-step sign-in?'
     """
-    changes: tuple[Any, ...] = (_lower, _bare, _greet, _thank, _slip)
+    changes: tuple[Callable[[np.random.Generator, str], str], ...] = (_lower, _bare, _greet, _thank, _slip)
     for change in rng.choice(len(changes), size=int(rng.integers(1, 4)), replace=False):
         text = changes[int(change)](rng, text)
     return text

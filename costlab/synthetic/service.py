@@ -1,4 +1,4 @@
-"""A day of a service with four tiers, to be played: who asks what and when, and a client that runs away at two."""
+"""Days of a service with four tiers: who asks what and when, and a client that runs away at two in the afternoon."""
 
 from __future__ import annotations
 
@@ -8,9 +8,25 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from costlab._internal import checks
+from costlab.datasets import support_queries
 from costlab.events import Hook, Hooks, Outcome, Priority, RequestEvent, micro_usd
-from costlab.synthetic.sample_log import INPUT_TOKENS, OUTPUT_TOKENS, SAMPLE_START_S
-from costlab.synthetic.traffic import arrival_times
+from costlab.synthetic.arrivals import (
+    DAY_SWING_FRACTION,
+    PEAK_S,
+    SAMPLE_START_S,
+    ManualClock,
+    arrival_times,
+    day_arrivals,
+)
+from costlab.synthetic.contents import (
+    INPUT_TOKENS,
+    OUTPUT_TOKENS,
+    RETYPED_FRACTION,
+    SUPPORT_ZIPF,
+    paraphrase_stream,
+    reworded,
+    token_lengths,
+)
 from costlab.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -19,18 +35,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "MAX_DEMO_REQUESTS",
+    "RUNAWAY_FRACTION",
+    "RUNAWAY_S",
     "RUNAWAY_TENANT",
     "SERVICE_TENANTS",
     "SERVICE_TIERS",
-    "ManualClock",
+    "DemoRequest",
     "PlannedRequest",
     "ServiceTier",
-    "play",
+    "demo_day",
+    "replay_requests",
     "service_day",
 ]
-
-#: Requests at two in the afternoon are four times those at two in the night.
-SWING: Final = 0.6
 
 #: A conversion earns 5 dollars in the middle, seldom more than 20.
 VALUE_USD: Final = (5.0, 0.6)
@@ -40,8 +57,13 @@ TRIAL_S: Final = (9 * SECONDS_PER_HOUR, 11 * SECONDS_PER_HOUR)
 TRIAL_MODEL: Final = "medium-on-trial"
 
 #: When the client begins to repeat itself, and it goes on until midnight.
-RUNAWAY_S: Final = 14 * SECONDS_PER_HOUR
+RUNAWAY_S: Final = PEAK_S
 RUNAWAY_TENANT: Final = "agents"
+
+#: Of the demo's day: ordinary requests at most, as more would take minutes and tell nothing new; and what the runaway
+#: client sends, as a share of them.
+MAX_DEMO_REQUESTS: Final = 1_000_000
+RUNAWAY_FRACTION: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +217,7 @@ def service_day(
     What does a day of the source lesson's service cost, at a thousandth of its size?
 
     >>> day = service_day(np.random.default_rng(8), 1000)
-    >>> 3 < sum(one.tier.usd_per_request for one in day) < 5
+    >>> 3 < sum(request.tier.usd_per_request for request in day) < 5
     True
     """
     checks.positive("requests", requests)
@@ -203,30 +225,30 @@ def service_day(
     checks.non_negative("runaway_requests_per_s", runaway_requests_per_s)
     checks.fraction("conversion_fraction", conversion_fraction)
     ordinary = arrival_times(
-        rng, requests_per_s=requests / SECONDS_PER_DAY, duration_s=SECONDS_PER_DAY, diurnal_fraction=SWING
+        rng, requests_per_s=requests / SECONDS_PER_DAY, duration_s=SECONDS_PER_DAY, diurnal_fraction=DAY_SWING_FRACTION
     )
     count, names = len(ordinary), list(SERVICE_TENANTS)
-    tier = rng.choice(len(SERVICE_TIERS), count, p=[one.share_fraction for one in SERVICE_TIERS])
-    tenant = rng.choice(len(names), count, p=[share for share, _ in SERVICE_TENANTS.values()])
+    tier = rng.choice(len(SERVICE_TIERS), count, p=[kind.share_fraction for kind in SERVICE_TIERS])
+    tenant = _tenants(rng, count)
     earns = rng.random(count) < conversion_fraction
     looped = np.empty(0)
     if runaway_requests_per_s:
-        last_s = SECONDS_PER_DAY - RUNAWAY_S
-        looped = RUNAWAY_S + np.sort(rng.uniform(0, last_s, rng.poisson(runaway_requests_per_s * last_s)))
-    more = len(looped)
+        loops = rng.poisson(runaway_requests_per_s * (SECONDS_PER_DAY - RUNAWAY_S))
+        looped = np.sort(rng.uniform(RUNAWAY_S, SECONDS_PER_DAY, loops))
     times = np.concatenate([ordinary, looped])
     order = np.argsort(times, kind="stable")
-    tier = np.concatenate([tier, np.full(more, len(SERVICE_TIERS) - 1)])[order]
-    tenant = np.concatenate([tenant, np.full(more, names.index(RUNAWAY_TENANT))])[order]
-    earns = np.concatenate([earns, np.zeros(more, dtype=bool)])[order]
-    value = np.round(rng.lognormal(np.log(VALUE_USD[0]), VALUE_USD[1], count + more), 2)
-    tokens_in, tokens_out = (_tokens(rng, *law, count + more) for law in (INPUT_TOKENS, OUTPUT_TOKENS))
-    columns = zip(times[order].tolist(), tier.tolist(), tenant.tolist(), earns.tolist(), value.tolist(), strict=True)
-    found = []
-    for number, (second, place, who, pays, usd) in enumerate(columns):
+    tier = np.append(tier, np.full(len(looped), len(SERVICE_TIERS) - 1))[order]
+    tenant = np.append(tenant, np.full(len(looped), names.index(RUNAWAY_TENANT)))[order]
+    earns = np.append(earns, np.zeros(len(looped), dtype=bool))[order]
+    value = np.round(rng.lognormal(np.log(VALUE_USD[0]), VALUE_USD[1], len(times)), 2)
+    tokens_in, tokens_out = (token_lengths(rng, *law, len(times)) for law in (INPUT_TOKENS, OUTPUT_TOKENS))
+    columns = (times[order], tier, tenant, earns, value, tokens_in, tokens_out)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    planned = []
+    for number, (second, place, who, pays, usd, read, written) in enumerate(rows):
         chosen, name = SERVICE_TIERS[place], names[who]
         tried = trial and chosen.name == "medium" and TRIAL_S[0] <= second < TRIAL_S[1]
-        found.append(
+        planned.append(
             PlannedRequest(
                 request_id=f"d{day}-{number}",
                 time_s=SAMPLE_START_S + day * SECONDS_PER_DAY + second,
@@ -234,34 +256,20 @@ def service_day(
                 priority=SERVICE_TENANTS[name][1],
                 tier=chosen,
                 model=TRIAL_MODEL if tried else chosen.model,
-                input_tokens=tokens_in[number],
-                output_tokens=tokens_out[number],
+                input_tokens=read,
+                output_tokens=written,
                 value_usd=usd if pays else None,
             )
         )
-    return tuple(found)
+    return tuple(planned)
 
 
-def _tokens(rng: np.random.Generator, median: float, log_spread: float, count: int) -> list[int]:
-    drawn: NDArray[np.float64] = np.maximum(1, rng.lognormal(np.log(median), log_spread, count))
-    tokens: list[int] = drawn.astype(int).tolist()
-    return tokens
+def _tenants(rng: np.random.Generator, requests: int) -> NDArray[np.int64]:
+    """Places in `SERVICE_TENANTS`."""
+    return rng.choice(len(SERVICE_TENANTS), requests, p=[share for share, _ in SERVICE_TENANTS.values()])
 
 
-class ManualClock:
-    """A clock that shows what its `now_s` is set to, in seconds since 1970-01-01 UTC, while a day is played."""
-
-    __slots__ = ("now_s",)
-
-    def __init__(self, now_s: float = SAMPLE_START_S) -> None:
-        self.now_s = now_s
-
-    def __call__(self) -> float:
-        """The time, in seconds since 1970-01-01 UTC."""
-        return self.now_s
-
-
-def play(
+def replay_requests(
     day: Iterable[PlannedRequest], serve: Callable[[PlannedRequest], RequestEvent], *hooks: Hook, clock: ManualClock
 ) -> Hooks:
     """Serve each request at its time, and tell the hooks.
@@ -288,12 +296,90 @@ def play(
 
     >>> day = service_day(np.random.default_rng(8), 1000)
     >>> events = []
-    >>> told = play(day[:100], PlannedRequest.event, events.append, clock=ManualClock())
-    >>> told.failures, 0.1 < sum(event.cost_usd for event in events) < 1.0
+    >>> hooks = replay_requests(day[:100], PlannedRequest.event, events.append, clock=ManualClock())
+    >>> hooks.failures, 0.1 < sum(event.cost_usd for event in events) < 1.0
     (0, True)
     """
-    told = Hooks(hooks)
+    called = Hooks(hooks)
     for request in day:
         clock.now_s = request.time_s
-        told.emit(serve(request))
-    return told
+        called.emit(serve(request))
+    return called
+
+
+@dataclass(frozen=True, slots=True)
+class DemoRequest:
+    """A request that will be made.
+
+    Attributes
+    ----------
+    time_s : float
+        When, in seconds since 1970-01-01 UTC.
+    text : str
+        What is asked.
+    query_id, intent : str
+        The support query that it words, and what that one wants; both empty for the runaway client's loop.
+    tenant : str
+        Who asks.
+    priority : {'batch', 'standard', 'essential'}
+        Of the tenant.
+    """
+
+    time_s: float
+    text: str
+    query_id: str
+    intent: str
+    tenant: str
+    priority: Priority
+
+    @property
+    def runaway(self) -> bool:
+        """Whether it is one of the runaway client's loop."""
+        return not self.query_id
+
+
+def demo_day(rng: np.random.Generator, requests: int = 100_000) -> tuple[DemoRequest, ...]:
+    """The requests of one day, in the order of time.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of everything random: the same seed gives the same day.
+    requests : int
+        Ordinary ones, in 1..`MAX_DEMO_REQUESTS`. The runaway client adds half as many.
+
+    Raises
+    ------
+    InvalidValueError
+        If the number is outside its domain.
+
+    Notes
+    -----
+    The loop sends its whole transcript each time, so that no two of its requests are equal: a cache has nothing for
+    them, and they look like no support query.
+
+    Examples
+    --------
+    How many requests come before two in the afternoon, and how many after?
+
+    >>> times = [request.time_s - SAMPLE_START_S for request in demo_day(np.random.default_rng(0), 1000)]
+    >>> len(times), sum(time_s < 14 * 3600 for time_s in times)
+    (1500, 524)
+    """
+    checks.integer("requests", requests, 1, MAX_DEMO_REQUESTS)
+    queries, names = support_queries().split("test"), list(SERVICE_TENANTS)
+    chosen = paraphrase_stream(rng, [query.meaning for query in queries], zipf=SUPPORT_ZIPF, requests=requests)
+    tenants = _tenants(rng, requests)
+    anew = rng.random(requests) < RETYPED_FRACTION
+    times = day_arrivals(rng, requests)
+    day = []
+    for second, place, who, typed in zip(*(row.tolist() for row in (times, chosen, tenants, anew)), strict=True):
+        query, name = queries[place], names[who]
+        text = reworded(rng, query.text) if typed else query.text
+        day.append(DemoRequest(SAMPLE_START_S + second, text, query.id, query.intent, name, SERVICE_TENANTS[name][1]))
+    looped = np.sort(rng.uniform(RUNAWAY_S, SECONDS_PER_DAY, int(requests * RUNAWAY_FRACTION)))
+    priority = SERVICE_TENANTS[RUNAWAY_TENANT][1]
+    for step, second in enumerate(looped.tolist(), 1):
+        text = f"step {step}: the tool failed again, here is the whole transcript"
+        day.append(DemoRequest(SAMPLE_START_S + second, text, "", "", RUNAWAY_TENANT, priority))
+    return tuple(sorted(day, key=lambda request: request.time_s))

@@ -1,13 +1,15 @@
+"""What is asked: popular things often, each in its wordings, with lengths like those of a trace."""
+
 import difflib
 from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
 
 from costlab.datasets import support_queries
-from costlab.errors import InvalidValueError, UnknownNameError
-from costlab.synthetic.traffic import arrival_times, paraphrase_stream, reworded, zipf_stream
+from costlab.errors import InvalidValueError
+from costlab.synthetic import arrival_times, paraphrase_stream, reworded, zipf_stream
+from costlab.synthetic.contents import INPUT_TOKENS, token_lengths
 
 
 def rng(seed: int = 4) -> np.random.Generator:
@@ -45,37 +47,6 @@ def test_a_stream_of_the_support_desk_asks_every_intent() -> None:
     assert {queries[position].intent for position in stream} == support_queries().intents.keys()
 
 
-@pytest.mark.parametrize(("law", "cv"), [("gamma", 0.3), ("gamma", 1), ("gamma", 4), ("hyperexponential", 4)])
-def test_gaps_have_the_rate_and_the_coefficient_of_variation_asked_for(law: str, cv: float) -> None:
-    times = arrival_times(rng(), requests_per_s=5, duration_s=60_000, cv=cv, law=law)
-    gaps = np.diff(times)
-    assert len(times) == pytest.approx(300_000, rel=0.03)
-    assert gaps.std() / gaps.mean() == pytest.approx(cv, rel=0.03)
-
-
-def test_exponential_gaps_are_those_of_a_poisson_stream() -> None:
-    times = arrival_times(rng(), requests_per_s=5, duration_s=20_000, law="hyperexponential")
-    counts = np.bincount(times.astype(int), minlength=20_000)
-    assert counts.var() / counts.mean() == pytest.approx(1, abs=0.05)
-
-
-def test_more_comes_at_the_peak_than_at_night() -> None:
-    times = arrival_times(rng(), requests_per_s=2, duration_s=86_400, diurnal_fraction=0.5, peak_s=14 * 3600)
-    hours = np.bincount((times // 3600).astype(int), minlength=24)
-    assert hours.argmax() in (13, 14)
-    assert hours.max() / hours.min() == pytest.approx(3, rel=0.1)
-    assert len(times) == pytest.approx(2 * 86_400, rel=0.02)
-
-
-@given(st.floats(0.01, 5), st.floats(1, 2000), st.floats(0.2, 10), st.floats(0, 0.95), st.integers(0, 2**32 - 1))
-def test_arrivals_ascend_within_the_time_asked_for(
-    rate: float, duration_s: float, cv: float, swing: float, seed: int
-) -> None:
-    times = arrival_times(rng(seed), requests_per_s=rate, duration_s=duration_s, cv=cv, diurnal_fraction=swing)
-    assert (np.diff(times) >= 0).all()
-    assert ((times >= 0) & (times <= duration_s)).all()
-
-
 def test_reworded_queries_stay_near_the_original() -> None:
     source = rng()
     for query in support_queries().split("test")[:200]:
@@ -89,25 +60,14 @@ def test_reworded_queries_stay_near_the_original() -> None:
     assert difflib.SequenceMatcher(None, text, reworded(rng(1), text)).ratio() > 0.6
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"requests_per_s": 0}, "requests_per_s must be a number > 0, got 0"),
-        ({"duration_s": -1}, "duration_s must be a number > 0, got -1"),
-        ({"cv": 0}, "cv must be a number > 0, got 0"),
-        ({"cv": 0.5, "law": "hyperexponential"}, "cv must be a number >= 1 for hyper-exponential gaps, got 0.5"),
-        ({"diurnal_fraction": 1.0}, "diurnal_fraction must be a fraction >= 0 and < 1, got 1.0"),
-        ({"law": "weibull"}, "unknown law 'weibull'; known: gamma, hyperexponential"),
-    ],
-)
-def test_arrivals_outside_the_domain(change: dict[str, object], message: str) -> None:
-    with pytest.raises((InvalidValueError, UnknownNameError)) as caught:
-        arrival_times(rng(), **{"requests_per_s": 1.0, "duration_s": 10.0, **change})  # type: ignore[arg-type]
-    assert message in str(caught.value)
-
-
 def test_streams_outside_the_domain() -> None:
     with pytest.raises(InvalidValueError, match="unique must be a whole number >= 1, got 0"):
         zipf_stream(rng(), unique=0, zipf=1, requests=1)
     with pytest.raises(InvalidValueError, match="meanings must be not empty"):
         paraphrase_stream(rng(), [], zipf=1, requests=1)
+
+
+def test_token_lengths_have_the_median_and_the_tail_of_the_trace() -> None:
+    tokens = token_lengths(rng(), *INPUT_TOKENS, 200_000)
+    assert np.quantile(tokens, [0.5, 0.99]) == pytest.approx([1020, 4142], rel=0.02)
+    assert token_lengths(rng(), 1e-3, 0.1, 10).tolist() == [1] * 10

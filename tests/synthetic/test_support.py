@@ -9,7 +9,7 @@ import pytest
 from costlab.cache import MemoryStore, Request, ResponseCache, SemanticHit
 from costlab.datasets import support_queries
 from costlab.errors import InvalidValueError, UnknownNameError
-from costlab.synthetic.support_day import SupportDay, replay, support_day
+from costlab.synthetic import SupportDay, cache_replay, support_day
 from costlab.units import SECONDS_PER_DAY
 
 DAY = SupportDay((0.0, 10.0, 20.0, 30.0, 4000.0), ("on?", "off?", "on?", "turn on", "on?"), {
@@ -72,14 +72,14 @@ def test_out_of_scope_queries_mean_nothing_but_themselves() -> None:
 
 
 def test_an_exact_cache_hits_on_equal_texts_and_is_never_wrong() -> None:
-    report = asyncio.run(replay(DAY, lambda _: ResponseCache(MemoryStore())))
+    report = asyncio.run(cache_replay(DAY, lambda _: ResponseCache(MemoryStore())))
     assert (report.requests, report.exact_hits, report.semantic_hits, report.wrong) == (5, 2, 0, 0)
     assert (report.hits, report.hit_rate_fraction, report.false_hit_fraction) == (2, 0.4, 0.0)
 
 
 def test_wrong_answers_are_counted() -> None:
     """The first question's answer is given to all: that is right for 'turn on' and wrong for 'off?'."""
-    report = asyncio.run(replay(DAY, lambda _: ResponseCache(MemoryStore(), semantic=EverythingIsAlike())))
+    report = asyncio.run(cache_replay(DAY, lambda _: ResponseCache(MemoryStore(), semantic=EverythingIsAlike())))
     assert (report.exact_hits, report.semantic_hits, report.wrong) == (2, 2, 1)
     assert report.false_hit_fraction == 0.25
 
@@ -90,7 +90,7 @@ def test_the_clock_is_the_day_s() -> None:
     def hour(clock: object) -> ResponseCache:
         return ResponseCache(MemoryStore(clock=clock), ttl_s=3600)  # type: ignore[arg-type]
 
-    assert asyncio.run(replay(DAY, hour)).exact_hits == 1
+    assert asyncio.run(cache_replay(DAY, hour)).exact_hits == 1
 
 
 def test_a_day_is_refused_that_cannot_be() -> None:
@@ -103,5 +103,5 @@ def test_a_day_is_refused_that_cannot_be() -> None:
 
 
 def test_an_empty_day_has_no_hits() -> None:
-    report = asyncio.run(replay(SupportDay((), (), {}), lambda _: ResponseCache(MemoryStore())))
+    report = asyncio.run(cache_replay(SupportDay((), (), {}), lambda _: ResponseCache(MemoryStore())))
     assert (report.requests, report.hit_rate_fraction, report.false_hit_fraction) == (0, 0.0, 0.0)

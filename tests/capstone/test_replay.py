@@ -1,4 +1,4 @@
-"""Cache, guard and fleets of the replay, each against the real thing or by hand."""
+"""ExactCache, guard and fleets of the replay, each against the real thing or by hand."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,18 @@ from hypothesis import given, settings, strategies as st
 
 from costlab.cache.replay import lru_replay
 from costlab.calculator import best_commitment
-from costlab.capstone import TODAY, Fleet, FleetBill, Guard, endpoint, fleets, gpu_rates_usd_per_hour, request_log
-from costlab.capstone.fleets import Demand, fleet_bill
-from costlab.capstone.guard import admitted
-from costlab.capstone.replay import cache_hits
-from costlab.capstone.score import fleet_bills
+from costlab.capstone import (
+    TODAY,
+    Fleet,
+    FleetBill,
+    SpendLimits,
+    endpoint,
+    gpu_rates_usd_per_hour,
+    request_log,
+    terms,
+)
+from costlab.capstone.replay import FleetDemand, cache_hits, fleet_bill, replay_day
+from costlab.capstone.scoring import admitted
 from costlab.errors import PriceNotFoundError
 from costlab.monitoring.budget import BudgetExceeded, BudgetGuard, BudgetPolicy, MemoryBudgetStore
 
@@ -44,27 +51,27 @@ def test_a_limit_admits_what_the_budget_guard_admits_until_it_first_refuses(cent
 
     real = [admits(amount) for amount in usd.tolist()]
     first_refused = real.index(False) if False in real else len(real)
-    ours = admitted(Guard(total_usd_per_day=limit / 100), np.zeros(len(usd), dtype=int), usd).tolist()
+    ours = admitted(SpendLimits(total_usd_per_day=limit / 100), np.zeros(len(usd), dtype=int), usd).tolist()
     assert ours == [place < first_refused for place in range(len(real))]
 
 
 def test_one_clients_limit_stops_nobody_else() -> None:
     client, usd = np.array([0, 1] * 50), np.ones(100)
     usd[client == 0] = 100.0
-    may = admitted(Guard(client_usd_per_day=60.0), client, usd)
+    may = admitted(SpendLimits(client_usd_per_day=60.0), client, usd)
     assert not may[client == 0].any()
     assert may[client == 1].all()
 
 
 def test_a_common_limit_is_used_up_by_whoever_asks_most() -> None:
     client, usd = np.array([0, 1] * 50), np.where(np.arange(100) % 2 == 0, 99.0, 1.0)
-    may = admitted(Guard(total_usd_per_day=500.0), client, usd)
+    may = admitted(SpendLimits(total_usd_per_day=500.0), client, usd)
     assert may[:10].all()
     assert not may[10:].any()
 
 
 def bill(fleet: Fleet, per_hour: Sequence[int], name: str = "search") -> FleetBill:
-    return fleet_bill(fleet, [Demand(endpoint(name), tuple(per_hour), 240.0, 37.0)])
+    return fleet_bill(fleet, [FleetDemand(endpoint(name), tuple(per_hour), 240.0, 37.0)])
 
 
 def test_a_fleet_follows_the_hours_and_has_a_spare_replica_only_while_it_serves() -> None:
@@ -101,14 +108,14 @@ def test_what_does_not_fit_says_why_and_serves_nothing() -> None:
 
 
 def test_a_gpu_that_nobody_offers_as_spot_is_an_error_not_a_present(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fleets, "current_gpu_prices", lambda snapshot: ())
+    monkeypatch.setattr(terms, "current_gpu_prices", lambda snapshot: ())
     with pytest.raises(PriceNotFoundError, match="no spot price of an A10G at AWS"):
         bill(Fleet("Llama-3.1-8B", "A10G", "int8", spot=True), [100] * 24)
     assert bill(Fleet("Llama-3.1-8B", "A10G", "int8"), [100] * 24).usd_per_day > 0
 
 
 def test_the_companys_eight_gpus_have_next_to_nothing_to_do() -> None:
-    day = fleet_bills(TODAY, request_log())["a100s"]
+    day = replay_day(TODAY, request_log()).fleets["a100s"]
     assert day.gpus_per_hour == (8,) * 24
     assert max(day.needed_per_hour) == 2
     assert 0.01 < day.utilization_fraction < 0.02

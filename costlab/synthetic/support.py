@@ -1,14 +1,15 @@
-"""A day at the support desk, played: what customers type, a model that knows every answer, and a cache in front."""
+"""A day at the support desk: what customers type, a model that knows every answer, and a cache in front."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from costlab._internal import checks
 from costlab.cache import Answer, Request
 from costlab.datasets import support_queries
-from costlab.synthetic.traffic import arrival_times, paraphrase_stream, reworded
+from costlab.synthetic.arrivals import DAY_SWING_FRACTION, ManualClock, arrival_times
+from costlab.synthetic.contents import RETYPED_FRACTION, SUPPORT_ZIPF, paraphrase_stream, reworded
 from costlab.units import SECONDS_PER_DAY
 
 if TYPE_CHECKING:
@@ -18,10 +19,7 @@ if TYPE_CHECKING:
 
     from costlab.cache import ResponseCache
 
-__all__ = ["DayReport", "SupportDay", "replay", "support_day"]
-
-#: Requests at two in the afternoon are four times those at two in the night.
-SWING: Final = 0.6
+__all__ = ["CacheDay", "SupportDay", "cache_replay", "support_day"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,7 @@ class SupportDay:
 
 
 @dataclass(frozen=True, slots=True)
-class DayReport:
+class CacheDay:
     """What a cache did with a day.
 
     Attributes
@@ -77,8 +75,8 @@ def support_day(
     *,
     split: str = "test",
     requests: float = 3000,
-    zipf: float = 0.9,
-    retyped_fraction: float = 0.8,
+    zipf: float = SUPPORT_ZIPF,
+    retyped_fraction: float = RETYPED_FRACTION,
 ) -> SupportDay:
     """A day of Zipf and paraphrase traffic over the support queries.
 
@@ -93,7 +91,7 @@ def support_day(
     zipf : float
         Exponent of the popularity of meanings, >= 0.
     retyped_fraction : float
-        Share of the requests that are typed again, see :func:`costlab.synthetic.traffic.reworded`, which may leave a
+        Share of the requests that are typed again, see :func:`costlab.synthetic.reworded`, which may leave a
         text as it was; the others are word for word as in the data.
 
     Returns
@@ -122,7 +120,7 @@ def support_day(
     checks.positive("requests", requests)
     checks.fraction("retyped_fraction", retyped_fraction)
     times = arrival_times(
-        rng, requests_per_s=requests / SECONDS_PER_DAY, duration_s=SECONDS_PER_DAY, diurnal_fraction=SWING
+        rng, requests_per_s=requests / SECONDS_PER_DAY, duration_s=SECONDS_PER_DAY, diurnal_fraction=DAY_SWING_FRACTION
     )
     queries = support_queries().split(split)
     meanings = [query.meaning for query in queries]
@@ -135,23 +133,23 @@ def support_day(
     return SupportDay(tuple(times.tolist()), tuple(texts), means)
 
 
-async def replay(
+async def cache_replay(
     day: SupportDay, cache_of: Callable[[Callable[[], float]], ResponseCache], *, call_usd: float = 0.0
-) -> DayReport:
-    """What a cache does with a day, each request at its time by a played clock, so that a day takes a moment.
+) -> CacheDay:
+    """What a cache does with a day, each request at its time by a manual clock, so that a day takes a moment.
 
     Parameters
     ----------
     day : SupportDay
         The requests.
     cache_of : callable
-        Makes the cache, given the played clock: for what expires, and for its statistics.
+        Makes the cache, given the clock: for what expires, and for its statistics.
     call_usd : float
-        What a call of the played model costs in USD, >= 0. The model takes no time and is never wrong.
+        What a call of the model costs in USD, >= 0. The model takes no time and is never wrong.
 
     Returns
     -------
-    DayReport
+    CacheDay
 
     Examples
     --------
@@ -161,22 +159,24 @@ async def replay(
     >>> import numpy as np
     >>> from costlab.cache import MemoryStore, ResponseCache
     >>> day = support_day(np.random.default_rng(4), requests=500)
-    >>> report = asyncio.run(replay(day, lambda clock: ResponseCache(MemoryStore(clock=clock), clock=clock)))
-    >>> report.exact_hits > 0, report.wrong
+    >>> cache_day = asyncio.run(
+    ...     cache_replay(day, lambda clock: ResponseCache(MemoryStore(clock=clock), clock=clock))
+    ... )
+    >>> cache_day.exact_hits > 0, cache_day.wrong
     (True, 0)
     """
-    now_s = 0.0
-    cache = cache_of(lambda: now_s)
+    clock = ManualClock(0.0)
+    cache = cache_of(clock)
 
     async def model(request: Request) -> Answer:
         return Answer(day.meanings[request.text], call_usd)
 
     wrong = 0
-    for now_s, text in zip(day.times_s, day.texts, strict=True):  # noqa: B007 (the clock reads it)
+    for clock.now_s, text in zip(day.times_s, day.texts, strict=True):
         answer = await cache.get_or_call(Request(model="desk", messages=text), model)
         wrong += answer.value != day.meanings[text]
     stats = cache.statistics()
-    return DayReport(
+    return CacheDay(
         requests=stats.requests,
         exact_hits=stats.exact_hits,
         semantic_hits=stats.semantic_hits,

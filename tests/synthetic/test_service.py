@@ -5,14 +5,15 @@ import pytest
 
 from costlab.errors import InvalidValueError
 from costlab.events import RequestEvent
-from costlab.synthetic.sample_log import SAMPLE_START_S
-from costlab.synthetic.service_day import (
+from costlab.synthetic import (
     RUNAWAY_TENANT,
+    SAMPLE_START_S,
     SERVICE_TENANTS,
     SERVICE_TIERS,
     ManualClock,
     PlannedRequest,
-    play,
+    demo_day,
+    replay_requests,
     service_day,
 )
 
@@ -98,7 +99,7 @@ def test_the_clock_shows_each_request_s_time() -> None:
         seen.append(clock())
         return request.event()
 
-    assert play(day, serve, clock=clock).failures == 0
+    assert replay_requests(day, serve, clock=clock).failures == 0
     assert seen == [one.time_s for one in day]
 
 
@@ -109,7 +110,7 @@ def test_a_hook_that_fails_does_not_end_the_day() -> None:
         raise RuntimeError(event.request_id)
 
     day = ordinary(200)
-    assert play(day, PlannedRequest.event, broken, events.append, clock=ManualClock()).failures == len(day)
+    assert replay_requests(day, PlannedRequest.event, broken, events.append, clock=ManualClock()).failures == len(day)
     assert [event.request_id for event in events] == [one.request_id for one in day]
 
 
@@ -121,3 +122,18 @@ def test_a_day_that_cannot_be_is_refused(name: str, value: float) -> None:
     arguments = {"requests": 100, name: value}
     with pytest.raises(InvalidValueError, match=f"{name} must be"):
         service_day(np.random.default_rng(1), **arguments)  # type: ignore[arg-type]
+
+
+def test_the_day_has_its_swing_and_a_loop_that_repeats_nothing() -> None:
+    day = demo_day(np.random.default_rng(1), 20_000)
+    times = [one.time_s for one in day]
+    assert times == sorted(times)
+    hours = [0] * 24
+    for one in day:
+        if not one.runaway:
+            hours[int((one.time_s - 1_767_571_200) // HOUR_S)] += 1
+    assert sum(hours) == 20_000
+    assert 3 < hours[13] / hours[2] < 5  # as in the service day
+    loop = [one for one in day if one.runaway]
+    assert len({one.text for one in loop}) == len(loop) == 10_000
+    assert {one.tenant for one in loop} == {RUNAWAY_TENANT}

@@ -9,7 +9,7 @@ from costlab.catalog import api_price
 from costlab.errors import InvalidValueError
 from costlab.events import RequestEvent, micro_usd
 from costlab.monitoring.usage import usage
-from costlab.synthetic.sample_log import SAMPLE_START_S, sample_gpu_hours, sample_log
+from costlab.synthetic import SAMPLE_START_S, sample_gpu_hours, sample_log
 from tests import needs
 
 for module in ("narwhals", "pyarrow"):

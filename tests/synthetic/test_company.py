@@ -5,11 +5,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from costlab.capstone import ENDPOINTS, RequestLog, request_log, support_outcomes
-from costlab.capstone.company import CACHE_STORE, REQUESTS, RUNAWAY_CLIENT
-from costlab.capstone.log import QUESTIONS
-from costlab.catalog import store_price
 from costlab.errors import InvalidValueError
+from costlab.synthetic import ENDPOINTS, REQUESTS, RUNAWAY_CLIENT, RequestLog, request_log
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +48,8 @@ def test_what_nobody_else_may_be_told_has_no_text(log: RequestLog) -> None:
         shared = (log.text[log.of(one.name)] >= 0)[~log.runaway[log.of(one.name)]].mean()
         assert shared == pytest.approx(one.repeated_fraction, abs=0.01)
     support = log.of("support")
-    told = log.text[support] >= 0
-    assert (log.text[support][told] == log.question[support][told]).all()
+    shared = log.text[support] >= 0
+    assert (log.text[support][shared] == log.question[support][shared]).all()
 
 
 def test_popular_texts_follow_zipfs_law(log: RequestLog) -> None:
@@ -73,13 +70,3 @@ def test_the_same_seed_gives_the_same_day_and_another_a_different_one() -> None:
 def test_a_seed_or_a_size_that_makes_no_sense_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(InvalidValueError, match="must be a whole number"):
         request_log(**wrong)
-
-
-def test_thresholds_are_chosen_on_questions_that_are_not_in_the_log() -> None:
-    chosen, asked = support_outcomes("calibration"), support_outcomes("test")
-    assert len(asked) == QUESTIONS != len(chosen)
-    assert chosen.tiers == asked.tiers == ("words", "vectors", "ensemble")
-
-
-def test_the_store_of_the_cache_is_in_the_catalogue() -> None:
-    assert store_price(CACHE_STORE).usd_per_million_kb > 0

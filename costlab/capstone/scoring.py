@@ -1,0 +1,355 @@
+"""The score of a plan: what it costs, what it breaks and where the money goes; and the memo for those who decide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from costlab._internal import checks
+from costlab.capstone.plan import TODAY, FleetServing, Plan
+from costlab.capstone.replay import FleetBill, replay_day
+from costlab.capstone.terms import (
+    BUDGET_USD_PER_MONTH,
+    CACHE_STORE,
+    DAYS_PER_MONTH,
+    ENTRY_BYTES,
+    LIMIT_USD_PER_DAY,
+    PEOPLE_USD_PER_MONTH,
+    REFUSED_FRACTION,
+    support_outcomes,
+)
+from costlab.catalog import store_price
+from costlab.synthetic import ENDPOINTS, REQUESTS, RequestLog, request_log
+from costlab.units import BYTES_PER_GB, HOURS_PER_DAY, SECONDS_PER_HOUR
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from costlab.capstone.plan import EndpointPlan, SpendLimits
+
+__all__ = ["EndpointScore", "Score", "admitted", "memo", "score"]
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointScore:
+    """An endpoint under a plan.
+
+    Attributes
+    ----------
+    name : str
+        Which.
+    usd_per_month : float
+        Calls, tiers and cache of 30 ordinary days, in USD; GPUs of one's own are in the score's `fleets`.
+    usd_per_request : float
+        Mean over the ordinary requests, GPUs aside.
+    quality_fraction, quality_floor : float
+        Share of right answers, or MMLU, and the least that is allowed.
+    latency_s, latency_limit_s : float
+        95th percentile from request to answer, and its limit, in seconds.
+    hit_rate_fraction : float
+        Share of the ordinary requests that the cache answered.
+    """
+
+    name: str
+    usd_per_month: float
+    usd_per_request: float
+    quality_fraction: float
+    quality_floor: float
+    latency_s: float
+    latency_limit_s: float
+    hit_rate_fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What a plan comes to.
+
+    Attributes
+    ----------
+    usd_per_month : float
+        Thirty days, one of them with the runaway client, in USD.
+    today_usd_per_month : float
+        The same with what the company does today.
+    budget_usd_per_month : float
+        What the controller allows.
+    endpoints : tuple of EndpointScore
+        In the order of today's bill.
+    fleets : mapping of str to FleetBill
+        GPUs of one's own, by the plan's names.
+    parts_usd : mapping of str to float
+        Where a month's money goes: every endpoint, ``gpus``, ``people`` and ``runaway``.
+    runaway_day_usd : float
+        What the worst day costs, in USD.
+    refused_fraction : float
+        Share of the ordinary requests refused, on the worse of the two kinds of day.
+    violations : tuple of str
+        What the plan breaks, in words; empty when it stands.
+    """
+
+    usd_per_month: float
+    today_usd_per_month: float
+    budget_usd_per_month: float
+    endpoints: tuple[EndpointScore, ...]
+    fleets: dict[str, FleetBill]
+    parts_usd: dict[str, float]
+    runaway_day_usd: float
+    refused_fraction: float
+    violations: tuple[str, ...]
+
+    @property
+    def saving_fraction(self) -> float:
+        """Share of today's bill that is saved; negative where the plan costs more."""
+        return 1.0 - self.usd_per_month / self.today_usd_per_month
+
+    @property
+    def passed(self) -> bool:
+        """Whether the plan breaks nothing, the budget included."""
+        return not self.violations
+
+
+def score(plan: Plan, log: RequestLog | None = None, *, budget_usd_per_month: float | None = None) -> Score:
+    """What a plan comes to, when the company's day is replayed through it.
+
+    The day is played twice, without and with the runaway client; a month has 29 of the one and one of the other.
+
+    Parameters
+    ----------
+    plan : Plan
+        What the company is to do.
+    log : RequestLog, optional
+        The day; by default the company's million requests, made anew.
+    budget_usd_per_month : float, optional
+        What is allowed; by default 40,000 USD for a million requests a day, in proportion for a smaller log.
+
+    Returns
+    -------
+    Score
+
+    Raises
+    ------
+    InvalidValueError
+        If `plan` is no plan, or the budget no amount.
+    PriceNotFoundError
+        If the plan wants what has no price.
+
+    Notes
+    -----
+    The same plan gives the same score, to the last cent. What it ignores: queues, the time that a change takes, the
+    risk of a provider, and that a model's MMLU is not its quality at your task.
+
+    Examples
+    --------
+    Does what the company does today stand, on a small sample of its day?
+
+    >>> today = score(TODAY, request_log(requests=10_000))
+    >>> today.passed, round(today.saving_fraction, 3)
+    (False, 0.0)
+    """
+    checks.instance("plan", plan, Plan)
+    if budget_usd_per_month is not None:
+        checks.non_negative("budget_usd_per_month", budget_usd_per_month)
+    log = request_log() if log is None else checks.instance("log", log, RequestLog)
+    size = int((~log.runaway).sum()) / REQUESTS
+    budget = BUDGET_USD_PER_MONTH * size if budget_usd_per_month is None else budget_usd_per_month
+    month, today = _month(plan, log), _month(TODAY, log)
+    usd = sum(month.parts_usd.values())
+    return Score(
+        usd_per_month=usd,
+        today_usd_per_month=sum(today.parts_usd.values()),
+        budget_usd_per_month=budget,
+        endpoints=month.endpoints,
+        fleets=month.fleets,
+        parts_usd=month.parts_usd,
+        runaway_day_usd=month.runaway_day_usd,
+        refused_fraction=month.refused_fraction,
+        violations=tuple(_violations(plan, month, usd, budget, LIMIT_USD_PER_DAY * size)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Month:
+    endpoints: tuple[EndpointScore, ...]
+    fleets: dict[str, FleetBill]
+    parts_usd: dict[str, float]
+    runaway_day_usd: float
+    refused_fraction: float
+
+
+def _month(plan: Plan, log: RequestLog) -> _Month:
+    day = replay_day(plan, log)
+    usd = np.zeros(len(log))
+    for served in day.endpoints.values():
+        usd[served.rows] = served.usd
+    ordinary = np.flatnonzero(~log.runaway)
+    usual, worst = np.zeros(len(log), dtype=bool), admitted(plan.limits, log.client, usd)
+    usual[ordinary] = admitted(plan.limits, log.client[ordinary], usd[ordinary])
+    stores = {name: _store_usd_per_day(chosen) for name, chosen in plan.endpoints.items()}
+    endpoints = []
+    for about in ENDPOINTS:
+        served = day.endpoints[about.name]
+        may, counted = usual[served.rows], ~log.runaway[served.rows]
+        floor, spent = about.quality_floor, float(served.usd[may].sum())
+        if about.name == "support":  # what the largest tier answers right, less so many
+            floor = float(support_outcomes("test").correct[log.question[served.rows], -1].mean()) - floor
+        endpoints.append(
+            EndpointScore(
+                name=about.name,
+                usd_per_month=(spent + stores[about.name]) * DAYS_PER_MONTH,
+                usd_per_request=spent / int(counted.sum()),
+                quality_fraction=float(served.quality[may].mean()) if may.any() else 0.0,
+                quality_floor=floor,
+                latency_s=float(np.quantile(served.latency_s[may], 0.95)) if may.any() else float("inf"),
+                latency_limit_s=about.latency_limit_s,
+                hit_rate_fraction=float(served.hit[counted].mean()),
+            )
+        )
+    gpus = sum(bill.usd_per_day for bill in day.fleets.values())
+    cached = sum(stores[about.name] for about in ENDPOINTS)
+    usual_usd, worst_usd = float(usd[usual].sum()) + cached, float(usd[worst].sum()) + cached
+    serving = [chosen.serve for chosen in plan.endpoints.values()]
+    models = {plan.fleets[serve.fleet].model for serve in serving if isinstance(serve, FleetServing)}
+    parts = {part.name: part.usd_per_month for part in endpoints} | {
+        "gpus": gpus * DAYS_PER_MONTH,
+        "people": PEOPLE_USD_PER_MONTH * len(models),
+        "runaway": worst_usd - usual_usd,
+    }
+    refused = max(float((~may[ordinary]).mean()) for may in (usual, worst))
+    return _Month(tuple(endpoints), day.fleets, parts, worst_usd + gpus, refused)
+
+
+def _store_usd_per_day(chosen: EndpointPlan) -> float:
+    if chosen.cache is None:
+        return 0.0
+    return store_price(CACHE_STORE).usd_per_hour(chosen.cache.entries * ENTRY_BYTES / BYTES_PER_GB) * HOURS_PER_DAY
+
+
+def admitted(limits: SpendLimits, client: NDArray[np.int64], usd: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which requests of a day may be made.
+
+    A client's request is refused when it would bring the client's sum above the limit, and so is everything after it
+    until midnight; then the same for all together.
+
+    Parameters
+    ----------
+    limits : SpendLimits
+        The plan's.
+    client : numpy.ndarray of int, shape (requests,)
+        Who asks, in the order of time.
+    usd : numpy.ndarray of float, shape (requests,)
+        What each would cost.
+
+    Returns
+    -------
+    numpy.ndarray of bool, shape (requests,)
+
+    Notes
+    -----
+    :class:`costlab.monitoring.budget.BudgetGuard` is the real one: it lets a smaller request through that still fits,
+    which on a day like this is a matter of one request.
+
+    Examples
+    --------
+    >>> from costlab.capstone import SpendLimits
+    >>> admitted(SpendLimits(client_usd_per_day=2.0), np.array([0, 0, 1, 0, 1]), np.ones(5)).tolist()
+    [True, True, True, False, True]
+    """
+    may = np.ones(len(usd), dtype=bool)
+    if limits.client_usd_per_day is not None:
+        for who in np.unique(client):
+            rows = np.flatnonzero(client == who)
+            may[rows] = _within(usd[rows], limits.client_usd_per_day)
+    if limits.total_usd_per_day is not None:
+        may &= _within(np.where(may, usd, 0.0), limits.total_usd_per_day)
+    return may
+
+
+def _within(usd: NDArray[np.float64], limit_usd: float) -> NDArray[np.bool_]:
+    # What a sum of floats adds by itself must not refuse the request that fills the limit exactly.
+    within: NDArray[np.bool_] = np.cumsum(usd) <= limit_usd * (1 + 1e-12)
+    return within
+
+
+def _violations(plan: Plan, month: _Month, usd: float, budget_usd: float, day_usd: float) -> list[str]:
+    broken = []
+    if usd > budget_usd:
+        broken.append(f"budget: {usd:,.0f} USD a month, {budget_usd:,.0f} are allowed")
+    if month.runaway_day_usd > day_usd:
+        broken.append(f"budget: {month.runaway_day_usd:,.0f} USD on the runaway's day, {day_usd:,.0f} are allowed")
+    if month.refused_fraction > REFUSED_FRACTION:
+        broken.append(f"guard: {month.refused_fraction:.1%} of the ordinary requests refused")
+    for part, about in zip(month.endpoints, ENDPOINTS, strict=True):
+        serve = plan.endpoints[part.name].serve
+        if part.quality_fraction < part.quality_floor:
+            broken.append(
+                f"quality: {part.name} has {part.quality_fraction:.1%}, the floor is {part.quality_floor:.1%}"
+            )
+        if part.latency_s > part.latency_limit_s:
+            broken.append(
+                f"latency: {part.name} takes {part.latency_s:,.2f} s, the limit is {part.latency_limit_s:g} s"
+            )
+        if about.private and not isinstance(serve, FleetServing):
+            broken.append(f"privacy: {part.name} may not leave the company")
+        if (
+            isinstance(serve, FleetServing)
+            and plan.fleets[serve.fleet].spot
+            and part.latency_limit_s < SECONDS_PER_HOUR
+        ):
+            broken.append(f"spot: {part.name} cannot wait while a spot machine is replaced")
+    broken += [f"capacity: {reason}" for bill in month.fleets.values() for reason in bill.reasons]
+    return broken
+
+
+def memo(score: Score) -> str:
+    """A decision memo in Markdown, with a plan's figures; what only its author knows is left as a line of dots.
+
+    Parameters
+    ----------
+    score : Score
+        From :func:`score`.
+
+    Returns
+    -------
+    str
+        One page. It says in its first line when the plan breaks a limit.
+    """
+    breaks = "; ".join(score.violations)
+    state = f"**Not ready: it breaks a limit.** {breaks}" if breaks else "It keeps every limit."
+    rows = [
+        f"| {part.name} | {part.usd_per_month:,.0f} | {part.quality_fraction:.1%} | {part.quality_floor:.1%} "
+        f"| {part.latency_s:,.2f} | {part.latency_limit_s:,.1f} |"
+        for part in score.endpoints
+    ]
+    parts = [f"{name} {score.parts_usd[name]:,.0f}" for name in ("gpus", "people", "runaway")]
+    gpus = [f"{name}: {max(bill.gpus_per_hour)} GPUs at most" for name, bill in score.fleets.items()]
+    return "\n".join(
+        [
+            "**Decision memo: the bill for AI**",
+            "",
+            f"**Proposal.** From {score.today_usd_per_month:,.0f} to {score.usd_per_month:,.0f} USD a month, "
+            f"{score.saving_fraction:.0%} less; {score.budget_usd_per_month:,.0f} are allowed. {state}",
+            "",
+            "**What changes** (one line each, dearest first): …",
+            "",
+            "| endpoint | USD a month | quality | floor | p95 latency, s | limit, s |",
+            "|---|---|---|---|---|---|",
+            *rows,
+            "",
+            f"Beside them, in USD a month: {', '.join(parts)}. {'; '.join(gpus) or 'No GPUs of our own'}.",
+            "",
+            f"**The worst day** costs {score.runaway_day_usd:,.0f} USD; {score.refused_fraction:.2%} of the ordinary "
+            "requests are refused.",
+            "",
+            "**What we measured, and what we took from somebody else's table:** …",
+            "",
+            "**What would make this wrong** (a price, a volume, a quality that does not hold), and at which value: …",
+            "",
+            "**How we shall notice,** within which time, and who is called: …",
+            "",
+            "**How we go back,** what that costs, and until when we can: …",
+            "",
+            "**Decided by** … **on** …",
+            "",
+        ]
+    )
