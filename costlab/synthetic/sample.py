@@ -261,7 +261,7 @@ def sample_gpu_hours(
 
 
 def gpu_hours_table(
-    prefix: str, time_s: NDArray[np.float64], interval_s: float, usd_per_hour: float, busy: NDArray[np.float64]
+    prefix: str, time_s: NDArray[np.floating], interval_s: float, usd_per_hour: float, busy: NDArray[np.float64]
 ) -> pyarrow.Table:
     """A table of the columns of ``costlab.monitoring.usage.GPU_COLUMNS``.
 
