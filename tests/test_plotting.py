@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from costlab.build_vs_buy import Endpoint, cost_curve, migration_plan
+from costlab.build_vs_buy import MigrationEndpoint, cost_curve, migration_plan
 from costlab.cache.economics import CacheCosts, ZipfTraffic, lru_cache, net_saving
 from costlab.cache.threshold import Lookup, evaluate_threshold
 from costlab.calculator import best_commitment, spot_job
@@ -37,7 +37,7 @@ JOB: dict[str, float] = {
     "work_hours": 10, "spot_usd_per_hour": 1, "on_demand_usd_per_hour": 3, "checkpoint_s": 60, "restart_s": 300,
 }  # fmt: skip
 CURVE = cost_curve(0.005, 10, 1, [1000.0 * i for i in range(200)])
-SEARCH = Endpoint("search", 2_000_000, 0.0002, 0.02)
+SEARCH = MigrationEndpoint("search", 2_000_000, 0.0002, 0.02)
 H100 = [price for price in current_gpu_prices("list") if price.instance == "p5.48xlarge"]
 
 ZIPF = ZipfTraffic.of(1000, 0.9)

@@ -16,9 +16,16 @@ from costlab.build_vs_buy.break_even import (
     monthly_saving_usd,
     payback,
 )
-from costlab.build_vs_buy.migration import Endpoint, MigrationPlan, MigrationStep, migration_plan
-from costlab.build_vs_buy.options import ApiOption, Constraints, OptionCost, SelfHostOption, option_cost
-from costlab.build_vs_buy.recommend import Recommendation, recommend
+from costlab.build_vs_buy.migration import MigrationEndpoint, MigrationPlan, MigrationStep, migration_plan
+from costlab.build_vs_buy.recommend import (
+    ApiOption,
+    Constraints,
+    OptionCost,
+    Recommendation,
+    SelfHostOption,
+    option_cost,
+    recommend,
+)
 from costlab.build_vs_buy.scenarios import Scenario, scenarios
 
 __all__ = [
@@ -27,8 +34,8 @@ __all__ = [
     "Constraints",
     "CostCurve",
     "CostPoint",
-    "Endpoint",
     "Interval",
+    "MigrationEndpoint",
     "MigrationPlan",
     "MigrationStep",
     "OptionCost",

@@ -9,11 +9,11 @@ from costlab.errors import InvalidValueError
 from costlab.serving import MAX_REPLICAS
 from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, SECONDS_PER_DAY
 
-__all__ = ["Endpoint", "MigrationPlan", "MigrationStep", "migration_plan"]
+__all__ = ["MigrationEndpoint", "MigrationPlan", "MigrationStep", "migration_plan"]
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class MigrationEndpoint:
     """One use of a model that could be moved.
 
     Parameters
@@ -92,7 +92,7 @@ class MigrationStep:
 
 @dataclass(frozen=True, slots=True)
 class MigrationPlan:
-    """Endpoints in the order in which to move them.
+    """MigrationEndpoints in the order in which to move them.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ class MigrationPlan:
     stop_after : int
         Steps to take: the number with the lowest bill; 0 when nothing should be moved.
     stays : tuple of str
-        Endpoints that are left at the API when the plan stops there.
+        MigrationEndpoints that are left at the API when the plan stops there.
     """
 
     api_usd_per_month: float
@@ -113,7 +113,7 @@ class MigrationPlan:
 
 
 def migration_plan(
-    endpoints: Sequence[Endpoint],
+    endpoints: Sequence[MigrationEndpoint],
     gpu_usd_per_hour: float,
     fixed_usd_per_month: float = 0.0,
     max_utilization_fraction: float = 0.8,
@@ -130,7 +130,7 @@ def migration_plan(
 
     Parameters
     ----------
-    endpoints : sequence of Endpoint
+    endpoints : sequence of MigrationEndpoint
         What runs at the API today; at least one, names used once.
     gpu_usd_per_hour : float
         Price of a GPU of the pool per hour in USD, > 0.
@@ -161,9 +161,9 @@ def migration_plan(
 
     >>> plan = migration_plan(
     ...     [
-    ...         Endpoint("search", 2_000_000, 0.0002, 0.02),
-    ...         Endpoint("chat", 300_000, 0.003, 0.3, peak_to_mean=3),
-    ...         Endpoint("legal review", 9000, 0.002, 30),
+    ...         MigrationEndpoint("search", 2_000_000, 0.0002, 0.02),
+    ...         MigrationEndpoint("chat", 300_000, 0.003, 0.3, peak_to_mean=3),
+    ...         MigrationEndpoint("legal review", 9000, 0.002, 30),
     ...     ],
     ...     gpu_usd_per_hour=1.01,
     ... )
@@ -178,7 +178,7 @@ def migration_plan(
     checks.fraction("max_utilization_fraction", max_utilization_fraction, zero=False)
     checks.integer("spare_gpus", spare_gpus)
 
-    def worth(endpoint: Endpoint) -> float:
+    def worth(endpoint: MigrationEndpoint) -> float:
         return endpoint.api_usd_per_request / (endpoint.peak_to_mean * endpoint.gpu_s_per_request)
 
     baseline = sum(endpoint.api_usd_per_month for endpoint in endpoints)

@@ -1,21 +1,300 @@
-"""What to do: API, self-host, either, or both."""
+"""What to do: API, self-host, either, or both. What could be chosen, what must hold, what each option costs all in."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from costlab.build_vs_buy.options import (
-    ApiOption,
-    Constraints,
-    OptionCost,
-    SelfHostOption,
-    hybrid_cost,
-    option_cost,
-)
+from costlab._internal import checks
 from costlab.errors import InvalidValueError
-from costlab.workload import Workload
+from costlab.serving import replicas_needed
+from costlab.workload import MAX_DAILY_PEAK, Workload
 
-__all__ = ["Recommendation", "recommend"]
+__all__ = [
+    "ApiOption",
+    "Constraints",
+    "OptionCost",
+    "Recommendation",
+    "SelfHostOption",
+    "option_cost",
+    "recommend",
+]
+
+#: Time to production in weeks: the middle of the source lesson's 1 to 4 weeks, and of its 3 to 6 months.
+API_WEEKS: Final = 2.5
+SELF_HOST_WEEKS: Final = 19.5
+
+
+@dataclass(frozen=True, slots=True)
+class ApiOption:
+    """A model behind somebody's API.
+
+    Parameters
+    ----------
+    name : str
+        What to call it.
+    usd_per_request : float
+        Price of the workload's mean request in USD, >= 0; see :func:`costlab.catalog.api_cost`.
+    upfront_usd : float
+        Spent before the first request, in USD, >= 0: integration.
+    fixed_usd_per_month : float
+        Spent every month whatever the volume, in USD, >= 0.
+    weeks_to_production : float
+        Weeks until it can be used, >= 0.
+    data_leaves : bool
+        Whether requests reach a third party.
+    customizable : bool
+        Whether model and pipeline can be changed beyond the API's parameters.
+    """
+
+    name: str
+    usd_per_request: float
+    upfront_usd: float = 0.0
+    fixed_usd_per_month: float = 0.0
+    weeks_to_production: float = API_WEEKS
+    data_leaves: bool = True
+    customizable: bool = False
+
+    def __post_init__(self) -> None:
+        for field in ("usd_per_request", "upfront_usd", "fixed_usd_per_month", "weeks_to_production"):
+            checks.non_negative(field, getattr(self, field))
+
+
+@dataclass(frozen=True, slots=True)
+class SelfHostOption:
+    """A model on one's own replicas.
+
+    Parameters
+    ----------
+    name : str
+        What to call it.
+    replica_usd_per_hour : float
+        Price of a replica, all its GPUs, per hour in USD, > 0.
+    capacity_requests_per_s : float
+        Requests per second that a replica serves within the service level, > 0; measured, or from
+        :func:`costlab.serving.capacity`.
+    upfront_usd : float
+        Spent before the first request, in USD, >= 0: engineering.
+    fixed_usd_per_month : float
+        Spent every month whatever the volume, in USD, >= 0: the people who keep it running.
+    marginal_usd_per_request : float
+        Spent per request beside the replicas, in USD, >= 0.
+    weeks_to_production : float
+        Weeks until it can be used, >= 0.
+    max_utilization_fraction : float
+        Share of its capacity to which a replica may be loaded at the peak, in (0, 1].
+    spare_replicas : int
+        Replicas beyond those that the peak needs, >= 0.
+    """
+
+    name: str
+    replica_usd_per_hour: float
+    capacity_requests_per_s: float
+    upfront_usd: float = 0.0
+    fixed_usd_per_month: float = 0.0
+    marginal_usd_per_request: float = 0.0
+    weeks_to_production: float = SELF_HOST_WEEKS
+    max_utilization_fraction: float = 0.8
+    spare_replicas: int = 0
+
+    def __post_init__(self) -> None:
+        checks.positive("replica_usd_per_hour", self.replica_usd_per_hour)
+        checks.positive("capacity_requests_per_s", self.capacity_requests_per_s)
+        for field in ("upfront_usd", "fixed_usd_per_month", "marginal_usd_per_request", "weeks_to_production"):
+            checks.non_negative(field, getattr(self, field))
+        checks.fraction("max_utilization_fraction", self.max_utilization_fraction, zero=False)
+        checks.integer("spare_replicas", self.spare_replicas)
+
+
+@dataclass(frozen=True, slots=True)
+class Constraints:
+    """What must hold, whatever it costs.
+
+    Parameters
+    ----------
+    data_must_stay : bool
+        Requests may not reach a third party.
+    needs_customization : bool
+        Model or pipeline must be changed beyond an API's parameters.
+    has_ml_team : bool
+        There are people who can run model servers, or who will be hired for `upfront_usd` and `fixed_usd_per_month`.
+    deadline_weeks : float, optional
+        Weeks until something must be in production, > 0.
+    max_upfront_usd : float, optional
+        Most that may be spent before the first request, in USD, >= 0.
+    horizon_months : float
+        Months over which upfront spending is spread, > 0.
+    tie_fraction : float
+        Options whose costs differ by no more than this share of the cheaper are equal, in [0, 1]. Inputs are not
+        known better, and moving costs more than it shows.
+    """
+
+    data_must_stay: bool = False
+    needs_customization: bool = False
+    has_ml_team: bool = True
+    deadline_weeks: float | None = None
+    max_upfront_usd: float | None = None
+    horizon_months: float = 36.0
+    tie_fraction: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.deadline_weeks is not None:
+            checks.positive("deadline_weeks", self.deadline_weeks)
+        if self.max_upfront_usd is not None:
+            checks.non_negative("max_upfront_usd", self.max_upfront_usd)
+        checks.positive("horizon_months", self.horizon_months)
+        checks.fraction("tie_fraction", self.tie_fraction)
+
+    def broken_by(self, option: ApiOption | SelfHostOption, *, late: bool = True) -> tuple[str, ...]:
+        """Why an option is ruled out, in words; empty when it is not. With ``late=False`` the deadline is left out."""
+        reasons = []
+        if isinstance(option, ApiOption):
+            if self.data_must_stay and option.data_leaves:
+                reasons.append("requests would reach a third party")
+            if self.needs_customization and not option.customizable:
+                reasons.append("only the API's parameters can be changed")
+        elif not self.has_ml_team:
+            reasons.append("there is no team to run model servers")
+        if self.max_upfront_usd is not None and option.upfront_usd > self.max_upfront_usd:
+            reasons.append(f"it takes {option.upfront_usd:,.0f} USD upfront, of {self.max_upfront_usd:,.0f} allowed")
+        if late and self.deadline_weeks is not None and option.weeks_to_production > self.deadline_weeks:
+            reasons.append(f"it takes {option.weeks_to_production:g} weeks and is wanted in {self.deadline_weeks:g}")
+        return tuple(reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class OptionCost:
+    """What an option costs for a workload.
+
+    Attributes
+    ----------
+    name : str
+        The option's.
+    kind : {'api', 'self-host', 'hybrid'}
+        What it is.
+    running_usd_per_month : float
+        What is paid every month.
+    upfront_usd : float
+        What is paid before the first request.
+    all_in_usd_per_month : float
+        Both: upfront spending spread evenly over the horizon.
+    usd_per_request : float
+        The same per request; ``inf`` without requests.
+    replicas : int
+        Replicas paid for.
+    ruled_out : tuple of str
+        Why it cannot be chosen; empty when it can.
+    """
+
+    name: str
+    kind: str
+    running_usd_per_month: float
+    upfront_usd: float
+    all_in_usd_per_month: float
+    usd_per_request: float
+    replicas: int
+    ruled_out: tuple[str, ...] = ()
+
+
+def _cost(
+    name: str, kind: str, running: float, upfront: float, replicas: int, work: Workload, limits: Constraints
+) -> OptionCost:
+    all_in = running + upfront / limits.horizon_months
+    per_request = all_in / work.requests_per_month if work.requests_per_month else math.inf
+    return OptionCost(name, kind, running, upfront, all_in, per_request, replicas)
+
+
+def option_cost(
+    workload: Workload, option: ApiOption | SelfHostOption, constraints: Constraints | None = None
+) -> OptionCost:
+    """What one option costs for a workload, and whether a constraint rules it out.
+
+    Parameters
+    ----------
+    workload : Workload
+        The traffic; the fleet is sized for its peak, and the month has its `days_per_month`.
+    option : ApiOption or SelfHostOption
+        What to price.
+    constraints : Constraints, optional
+        What must hold; by default nothing, over 36 months.
+
+    Returns
+    -------
+    OptionCost
+
+    Examples
+    --------
+    What do 50,000 requests a day cost at 0.3 cents?
+
+    >>> cost = option_cost(Workload(50_000, 400, 200, days_per_month=30), ApiOption("an API", 0.003))
+    >>> cost.running_usd_per_month
+    4500.0
+    """
+    limits = constraints or Constraints()
+    requests = workload.requests_per_month
+    if isinstance(option, ApiOption):
+        running = option.fixed_usd_per_month + option.usd_per_request * requests
+        cost = _cost(option.name, "api", running, option.upfront_usd, 0, workload, limits)
+    else:
+        fleet = replicas_needed(
+            workload.requests_per_day,
+            option.capacity_requests_per_s,
+            workload.peak_to_mean,
+            option.max_utilization_fraction,
+            option.spare_replicas,
+        )
+        running = fleet.total * option.replica_usd_per_hour * workload.hours_per_month
+        running += option.fixed_usd_per_month + option.marginal_usd_per_request * requests
+        cost = _cost(option.name, "self-host", running, option.upfront_usd, fleet.total, workload, limits)
+    return _ruled(cost, limits.broken_by(option))
+
+
+def _ruled(cost: OptionCost, reasons: tuple[str, ...]) -> OptionCost:
+    if not reasons:
+        return cost
+    known = (cost.running_usd_per_month, cost.upfront_usd, cost.all_in_usd_per_month, cost.usd_per_request)
+    return OptionCost(cost.name, cost.kind, *known, cost.replicas, reasons)
+
+
+def _hybrid_cost(
+    workload: Workload, api: ApiOption, own: SelfHostOption, constraints: Constraints
+) -> OptionCost | None:
+    r"""The cheapest fleet that serves the base of the traffic while an API takes the rest; None where there is none.
+
+    With :math:`r_h` requests per second in hour :math:`h` of the day and :math:`k` replicas loaded to :math:`q`, the
+    API serves :math:`\sum_h \max(0, r_h - kq)`. Only fleets smaller than the one that serves everything are tried, and
+    only where the day's shape is known (see :meth:`Workload.hourly_requests_per_s`).
+    """
+    if workload.peak_to_mean > MAX_DAILY_PEAK or not workload.requests_per_day:
+        return None
+    day = workload.hourly_requests_per_s()
+    full = replicas_needed(
+        workload.requests_per_day, own.capacity_requests_per_s, workload.peak_to_mean, own.max_utilization_fraction
+    ).serving
+    load = own.capacity_requests_per_s * own.max_utilization_fraction
+    upfront = api.upfront_usd + own.upfront_usd
+
+    def priced(replicas: int) -> OptionCost:
+        served = sum(min(rate, replicas * load) for rate in day) / sum(day)
+        running = (replicas + own.spare_replicas) * own.replica_usd_per_hour * workload.hours_per_month
+        running += own.fixed_usd_per_month + api.fixed_usd_per_month
+        running += workload.requests_per_month * (
+            served * own.marginal_usd_per_request + (1.0 - served) * api.usd_per_request
+        )
+        name = f"{own.name} for {served:.0%} of the requests, {api.name} for the rest"
+        return _cost(name, "hybrid", running, upfront, replicas + own.spare_replicas, workload, constraints)
+
+    # Between two hours' rates the bill is a straight line in the number of replicas: the best one lies at such a rate.
+    ends = {whole for rate in day for whole in (math.floor(rate / load), math.ceil(rate / load))}
+    tried = [priced(replicas) for replicas in sorted(ends) if 1 <= replicas < full]
+    if not tried:
+        return None
+    best = min(tried, key=lambda cost: cost.running_usd_per_month)
+    reasons = (*constraints.broken_by(api), *constraints.broken_by(own))
+    limit = constraints.max_upfront_usd
+    if limit is not None and upfront > limit and not reasons:
+        reasons = (f"both together take {upfront:,.0f} USD upfront, of {limit:,.0f} allowed",)
+    return _ruled(best, tuple(dict.fromkeys(reasons)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +388,7 @@ def recommend(
         for api in options
         if isinstance(api, ApiOption)
         for own in options
-        if isinstance(own, SelfHostOption) and (cost := hybrid_cost(workload, api, own, limits)) is not None
+        if isinstance(own, SelfHostOption) and (cost := _hybrid_cost(workload, api, own, limits)) is not None
     ]
     # Of all pairs only the best is of interest.
     costs += sorted(both, key=lambda cost: (bool(cost.ruled_out), cost.all_in_usd_per_month))[:1]

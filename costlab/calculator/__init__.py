@@ -4,21 +4,18 @@ Pure functions: no clock, no files beyond the catalogue's own rows, no random nu
 """
 
 from costlab.calculator.billing import (
+    Commitment,
+    CommitmentBill,
     MonthlyCost,
+    best_commitment,
+    commitment_bill,
+    commitment_break_even,
     cost_per_request,
     monthly_cost,
     saving_fraction,
     usd_per_useful_hour,
 )
-from costlab.calculator.commitments import (
-    Commitment,
-    CommitmentBill,
-    best_commitment,
-    commitment_bill,
-    commitment_break_even,
-)
-from costlab.calculator.spot import SpotJob, checkpoint_interval_s, spot_job
-from costlab.calculator.spot_rules import SpotVerdict, may_use_spot
+from costlab.calculator.spot import SpotJob, SpotVerdict, checkpoint_interval_s, may_use_spot, spot_job
 
 __all__ = [
     "Commitment",

@@ -5,10 +5,25 @@ measurements that it is held against.
 """
 
 from costlab.serving.economics import MAX_REPLICAS, Replicas, replicas_needed, usd_per_mtok, usd_per_request
-from costlab.serving.measurements import Measurement, published_measurements
-from costlab.serving.models import BYTES_PER_WEIGHT, ModelSpec, model_spec, model_specs
-from costlab.serving.roofline import Efficiency, MemoryFit, Roofline, memory_fit, roofline
-from costlab.serving.throughput import BatchRun, Capacity, batch_run, capacity
+from costlab.serving.models import (
+    BYTES_PER_WEIGHT,
+    Measurement,
+    ModelSpec,
+    model_spec,
+    model_specs,
+    published_measurements,
+)
+from costlab.serving.roofline import (
+    BatchRun,
+    Capacity,
+    Efficiency,
+    MemoryFit,
+    Roofline,
+    batch_run,
+    capacity,
+    memory_fit,
+    roofline,
+)
 
 __all__ = [
     "BYTES_PER_WEIGHT",

@@ -4,12 +4,12 @@ from itertools import combinations
 import pytest
 from hypothesis import given, strategies as st
 
-from costlab.build_vs_buy import Endpoint, migration_plan
+from costlab.build_vs_buy import MigrationEndpoint, migration_plan
 from costlab.errors import InvalidValueError
 
-SEARCH = Endpoint("search", 2_000_000, 0.0002, 0.02)
-CHAT = Endpoint("chat", 300_000, 0.003, 0.3, peak_to_mean=3)
-RARE = Endpoint("legal review", 50, 0.05, 30, movable=False)
+SEARCH = MigrationEndpoint("search", 2_000_000, 0.0002, 0.02)
+CHAT = MigrationEndpoint("chat", 300_000, 0.003, 0.3, peak_to_mean=3)
+RARE = MigrationEndpoint("legal review", 50, 0.05, 30, movable=False)
 
 
 def test_one_endpoint_by_hand() -> None:
@@ -31,7 +31,7 @@ def test_the_worthiest_work_per_gpu_second_moves_first_and_what_must_stay_stays(
 
 def test_an_endpoint_can_pay_only_in_company() -> None:
     """Each alone leaves its GPU half empty and costs more than the API; together they fill one."""
-    halves = [Endpoint(name, 1_700_000, 0.00001, 0.02) for name in ("a", "b")]
+    halves = [MigrationEndpoint(name, 1_700_000, 0.00001, 0.02) for name in ("a", "b")]
     alone = migration_plan(halves[:1], 0.9)
     both = migration_plan(halves, 0.9)
     assert alone.stop_after == 0
@@ -56,11 +56,11 @@ ENDPOINTS = st.lists(
 def test_the_plan_is_within_one_gpu_of_the_best_subset(
     shapes: list[tuple[float, float, float, float]], price: float, fixed: float
 ) -> None:
-    endpoints = [Endpoint(str(i), *shape) for i, shape in enumerate(shapes)]
+    endpoints = [MigrationEndpoint(str(i), *shape) for i, shape in enumerate(shapes)]
     plan = migration_plan(endpoints, price, fixed, max_utilization_fraction=0.8)
     bills = [plan.api_usd_per_month, *(step.usd_per_month for step in plan.steps)]
 
-    def bill(moved: tuple[Endpoint, ...]) -> float:
+    def bill(moved: tuple[MigrationEndpoint, ...]) -> float:
         left = sum(one.api_usd_per_month for one in endpoints if one not in moved)
         if not any(one.requests_per_day for one in moved):
             return left
@@ -74,7 +74,7 @@ def test_the_plan_is_within_one_gpu_of_the_best_subset(
 
 @given(ENDPOINTS, st.floats(0.1, 10))
 def test_each_step_states_the_whole_bill(shapes: list[tuple[float, float, float, float]], price: float) -> None:
-    endpoints = [Endpoint(str(i), *shape) for i, shape in enumerate(shapes)]
+    endpoints = [MigrationEndpoint(str(i), *shape) for i, shape in enumerate(shapes)]
     plan = migration_plan(endpoints, price)
     by_name = {one.name: one for one in endpoints}
     moved: list[str] = []
@@ -92,20 +92,20 @@ def test_each_step_states_the_whole_bill(shapes: list[tuple[float, float, float,
     ("endpoints", "message"),
     [([], "endpoints must be at least one"), ([SEARCH, SEARCH], "each name used once")],
 )
-def test_endpoints_are_checked(endpoints: list[Endpoint], message: str) -> None:
+def test_endpoints_are_checked(endpoints: list[MigrationEndpoint], message: str) -> None:
     with pytest.raises(InvalidValueError, match=message):
         migration_plan(endpoints, 1)
 
 
 def test_a_pool_that_cannot_be_counted_is_refused() -> None:
     with pytest.raises(InvalidValueError, match=r"endpoints must be what 1e\+15 GPUs can serve"):
-        migration_plan([Endpoint("a", 1e300, 1, 1e300)], 1)
+        migration_plan([MigrationEndpoint("a", 1e300, 1, 1e300)], 1)
 
 
 def test_bad_endpoints_are_refused() -> None:
     with pytest.raises(InvalidValueError, match="gpu_s_per_request must be a number > 0, got 0"):
-        Endpoint("x", 1, 1, 0)
+        MigrationEndpoint("x", 1, 1, 0)
     with pytest.raises(InvalidValueError, match="peak_to_mean must be a number >= 1, got 0"):
-        Endpoint("x", 1, 1, 1, peak_to_mean=0)
+        MigrationEndpoint("x", 1, 1, 1, peak_to_mean=0)
     with pytest.raises(InvalidValueError, match="gpu_usd_per_hour must be a number > 0, got 0"):
         migration_plan([SEARCH], 0)
