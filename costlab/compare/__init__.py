@@ -1,7 +1,8 @@
-"""A workload file in, a decision out: what ``costlab compare`` prints.
+"""A workload file in, a decision out, and how sure it is: what ``costlab compare`` prints.
 
-:func:`load` reads and checks the file, :func:`compare` prices every option in it, :func:`example` is the file that the
-package ships.
+:func:`load_workload` reads and checks the file, :func:`compare` prices every option in it, and :func:`explanation`
+tells the result in words; :func:`example_workload` is the file that the package ships. :func:`monte_carlo` and
+:func:`tornado` ask any function how sure its result is.
 """
 
 from typing import TYPE_CHECKING
@@ -9,13 +10,14 @@ from typing import TYPE_CHECKING
 from costlab._internal.lazy import lazy_package
 
 if TYPE_CHECKING:
-    from costlab.compare.comparison import Comparison as Comparison, compare as compare
-    from costlab.compare.files import (
-        WorkloadFile as WorkloadFile,
-        WorkloadFileError as WorkloadFileError,
-        example as example,
-        load as load,
-        parse as parse,
+    from costlab.compare.comparison import (
+        ApiQuote as ApiQuote,
+        Comparison as Comparison,
+        SelfHostedQuote as SelfHostedQuote,
+        compare as compare,
+        explanation as explanation,
+        heading as heading,
+        option_rows as option_rows,
     )
     from costlab.compare.sensitivity import (
         MonteCarlo as MonteCarlo,
@@ -25,6 +27,12 @@ if TYPE_CHECKING:
         monte_carlo as monte_carlo,
         tornado as tornado,
     )
-    from costlab.compare.sides import ApiSide as ApiSide, OwnSide as OwnSide
+    from costlab.compare.workload_file import (
+        WorkloadFile as WorkloadFile,
+        WorkloadFileError as WorkloadFileError,
+        example_workload as example_workload,
+        load_workload as load_workload,
+        parse_workload as parse_workload,
+    )
 else:
     __getattr__, __dir__ = lazy_package(__name__)

@@ -1,10 +1,13 @@
-"""Every option of a workload file, priced, and what follows."""
+"""Every option of a workload file, priced; what follows; and how it is told."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
+from typing import Final
 
+from costlab._internal.arrays import Amount
 from costlab.build_vs_buy import (
     ApiOption,
     BreakEven,
@@ -16,15 +19,60 @@ from costlab.build_vs_buy import (
     option_cost,
     recommend,
 )
-from costlab.compare.files import WorkloadFile, WorkloadFileError
+from costlab.catalog import ApiCost, ApiPrice, GpuPrice, api_cost, gpu, gpu_price
 from costlab.compare.sensitivity import MonteCarlo, Range, Tornado, monte_carlo, tornado
-from costlab.compare.sides import ApiSide, OwnSide, api_sides, own_sides
+from costlab.compare.workload_file import ApiEntry, SelfHostedEntry, WorkloadFile, WorkloadFileError
+from costlab.serving import BYTES_PER_WEIGHT, Capacity, Efficiency, capacity, model_spec, roofline
 from costlab.units import HOURS_PER_MONTH
 from costlab.workload import Workload
 
-__all__ = ["Comparison", "compare"]
+__all__ = ["ApiQuote", "Comparison", "SelfHostedQuote", "compare", "explanation", "heading", "option_rows"]
 
-SAMPLES = 100_000
+SAMPLES: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class ApiQuote:
+    """An API option with the price behind it.
+
+    Attributes
+    ----------
+    option : ApiOption
+        What is compared.
+    cost : ApiCost
+        Its bill for tokens or images, with rates, date and source.
+    """
+
+    option: ApiOption
+    cost: ApiCost
+
+
+@dataclass(frozen=True, slots=True)
+class SelfHostedQuote:
+    """A self-hosted option with what stands behind it.
+
+    Attributes
+    ----------
+    name : str
+        What is compared.
+    option : SelfHostOption or None
+        None where the model cannot be served on these GPUs within its limits; `capacity` says why.
+    gpu_usd_per_hour : float
+        Price of one GPU.
+    price : GpuPrice or None
+        Its row in the catalogue; None where the file gave the price.
+    capacity : Capacity or None
+        The roofline's estimate; None where the file gave a measured rate.
+    efficiency : Efficiency or None
+        What the estimate assumes.
+    """
+
+    name: str
+    option: SelfHostOption | None
+    gpu_usd_per_hour: float
+    price: GpuPrice | None
+    capacity: Capacity | None
+    efficiency: Efficiency | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +83,9 @@ class Comparison:
     ----------
     workload : Workload
         The traffic.
-    apis : tuple of ApiSide
+    apis : tuple of ApiQuote
         API options.
-    owns : tuple of OwnSide
+    owns : tuple of SelfHostedQuote
         Self-hosted options.
     recommendation : Recommendation
         What to do, with every option's cost.
@@ -55,8 +103,8 @@ class Comparison:
     """
 
     workload: Workload
-    apis: tuple[ApiSide, ...]
-    owns: tuple[OwnSide, ...]
+    apis: tuple[ApiQuote, ...]
+    owns: tuple[SelfHostedQuote, ...]
     recommendation: Recommendation
     pair: tuple[str, ...]
     break_even: BreakEven | None
@@ -77,7 +125,7 @@ def compare(
     Parameters
     ----------
     file : WorkloadFile
-        The file, as :func:`costlab.compare.load` reads it.
+        The file, as :func:`costlab.compare.load_workload` reads it.
     api : sequence of str
         Models to compare instead of the file's; its first API entry gives everything but model and provider.
     gpu_names : sequence of str
@@ -102,72 +150,82 @@ def compare(
     --------
     What does the example that the package ships come to?
 
-    >>> from costlab.compare import example
-    >>> from costlab.compare.files import parse
-    >>> compare(parse(example())).recommendation.choice
+    >>> from costlab.compare import example_workload, parse_workload
+    >>> compare(parse_workload(example_workload())).recommendation.choice
     'api'
     """
-    work, limits = file.work(), file.limits()
-    apis, owns = api_sides(file, work, api, as_of), own_sides(file, work, gpu_names, as_of)
-    options: list[ApiOption | SelfHostOption] = [side.option for side in apis]
-    options += [side.option for side in owns if side.option is not None]
+    workload, constraints = file.workload(), file.constraints()
+    unique = _unique_names()
+    apis = tuple(_api_quote(entry, workload, as_of, unique) for entry in _api_entries(file, api))
+    owns = tuple(_self_hosted_quote(entry, workload, as_of, unique) for entry in _self_hosted_entries(file, gpu_names))
+    served = [quote.option for quote in owns if quote.option is not None]
+    options: list[ApiOption | SelfHostOption] = [*(quote.option for quote in apis), *served]
     if not options:
-        words = [f"{side.name}: {'; '.join(side.capacity.reasons)}" for side in owns if side.capacity]
-        raise WorkloadFileError("; ".join(["nothing to compare", *words]))
-    recommendation = recommend(work, options, limits)
+        reasons = [f"{quote.name}: {'; '.join(quote.capacity.reasons)}" for quote in owns if quote.capacity]
+        raise WorkloadFileError("; ".join(["nothing to compare", *reasons]))
+    recommendation = recommend(workload, options, constraints)
+    if not apis or not served:
+        return Comparison(workload, apis, owns, recommendation, (), None, None, None, None)
 
     def running(option: ApiOption | SelfHostOption) -> float:
-        return option_cost(work, option, limits).running_usd_per_month
+        return option_cost(workload, option, constraints).running_usd_per_month
 
-    possible = [side.option for side in owns if side.option is not None]
-    if not apis or not possible:
-        return Comparison(work, apis, owns, recommendation, (), None, None, None, None)
-    cheap = min((side.option for side in apis), key=running)
-    own = min(possible, key=running)
-    ranges = _ranges(file, work, cheap, own)
-    load, spare = own.max_utilization_fraction, own.spare_replicas
+    cheapest, own = min((quote.option for quote in apis), key=running), min(served, key=running)
+    ranges = _ranges(file, workload, cheapest, own)
+    load, spare, marginal = own.max_utilization_fraction, own.spare_replicas, own.marginal_usd_per_request
 
-    def saving(requests_per_day: Any, tokens: Any, peak: Any, api_price: Any, gpu_price: Any, throughput: Any,
-               people: Any) -> Any:  # fmt: skip
-        api_usd = api_price * tokens - own.marginal_usd_per_request
-        sizes = (peak, load, spare, cheap.fixed_usd_per_month)
-        return monthly_saving_usd(requests_per_day, api_usd, gpu_price, throughput / tokens, people, *sizes)
+    def saving(tokens: Amount, api_price: Amount, throughput: Amount, **sizes: Amount) -> Amount:
+        return monthly_saving_usd(
+            sizes["requests_per_day"],
+            api_price * tokens - marginal,
+            sizes["gpu_price"],
+            throughput / tokens,
+            sizes["people"],
+            sizes["peak"],
+            load,
+            spare,
+            cheapest.fixed_usd_per_month,
+        )
 
-    def crossing(requests_per_day: Any, tokens: Any, peak: Any, api_price: Any, gpu_price: Any, throughput: Any,
-                 people: Any) -> Any:  # fmt: skip
-        fixed = people + spare * gpu_price * HOURS_PER_MONTH
-        served = throughput / tokens * load / peak  # a replica's capacity, per mean request of the day
-        sides = (own.marginal_usd_per_request, cheap.fixed_usd_per_month)
-        return break_even_requests_per_day(api_price * tokens, gpu_price, served, fixed, *sides)
+    def crossing(tokens: Amount, api_price: Amount, throughput: Amount, **sizes: Amount) -> Amount:
+        return break_even_requests_per_day(
+            api_price * tokens,
+            sizes["gpu_price"],
+            throughput / tokens * load / sizes["peak"],  # a replica's capacity, per mean request of the day
+            sizes["people"] + spare * sizes["gpu_price"] * HOURS_PER_MONTH,
+            marginal,
+            cheapest.fixed_usd_per_month,
+        )
 
+    even = None
+    if cheapest.usd_per_request > 0.0:
+        even = break_even(
+            cheapest.usd_per_request,
+            own.replica_usd_per_hour,
+            own.capacity_requests_per_s * load / workload.peak_to_mean,
+            own.fixed_usd_per_month + spare * own.replica_usd_per_hour * HOURS_PER_MONTH,
+            marginal,
+            cheapest.fixed_usd_per_month,
+        )
     return Comparison(
-        workload=work,
+        workload=workload,
         apis=apis,
         owns=owns,
         recommendation=recommendation,
-        pair=(cheap.name, own.name),
-        break_even=None
-        if cheap.usd_per_request == 0.0
-        else break_even(
-            cheap.usd_per_request,
-            own.replica_usd_per_hour,
-            own.capacity_requests_per_s * load / work.peak_to_mean,
-            own.fixed_usd_per_month + spare * own.replica_usd_per_hour * HOURS_PER_MONTH,
-            own.marginal_usd_per_request,
-            cheap.fixed_usd_per_month,
-        ),
+        pair=(cheapest.name, own.name),
+        break_even=even,
         saving=monte_carlo(saving, ranges, SAMPLES, seed),
         break_even_range=monte_carlo(crossing, ranges, SAMPLES, seed),
         matters=tornado(saving, ranges),
     )
 
 
-def _ranges(file: WorkloadFile, work: Workload, cheap: ApiOption, own: SelfHostOption) -> dict[str, Range]:
+def _ranges(file: WorkloadFile, workload: Workload, cheapest: ApiOption, own: SelfHostOption) -> dict[str, Range]:
     times = file.uncertainty
     likely = {
-        "requests_per_day": work.requests_per_day,
-        "tokens": 1.0,  # of a request, as a factor: it makes a call dearer and a replica slower
-        "api_price": cheap.usd_per_request,
+        "requests_per_day": workload.requests_per_day,
+        "tokens": 1.0,  # of a request, as a factor: it makes a call more expensive and a replica slower
+        "api_price": cheapest.usd_per_request,
         "gpu_price": own.replica_usd_per_hour,
         "throughput": own.capacity_requests_per_s,
         "people": own.fixed_usd_per_month,
@@ -177,6 +235,199 @@ def _ranges(file: WorkloadFile, work: Workload, cheap: ApiOption, own: SelfHostO
         name: Range.factor(value, getattr(times, name)) if value else Range(0.0, 0.0, 0.0)
         for name, value in likely.items()
     }
-    peak = work.peak_to_mean
+    peak = workload.peak_to_mean
     ranges["peak"] = Range(max(1.0, peak / times.peak), peak, peak * times.peak, log=True)
     return ranges
+
+
+def _api_entries(file: WorkloadFile, models: Sequence[str]) -> tuple[ApiEntry, ...]:
+    """The file's, or these models instead."""
+    if not models:
+        return file.api
+    base = file.api[0] if file.api else ApiEntry(model="")
+    return tuple(base.model_copy(update={"model": model, "provider": None}) for model in dict.fromkeys(models))
+
+
+def _self_hosted_entries(file: WorkloadFile, names: Sequence[str]) -> tuple[SelfHostedEntry, ...]:
+    """The file's, or these GPUs instead."""
+    if not names:
+        return file.self_hosted
+    if not file.self_hosted:
+        raise WorkloadFileError("the file has no [[self_hosted]] entry that another GPU could take over")
+    # What the file says of price and speed belongs to its own GPU.
+    cleared = dict.fromkeys(("usd_per_gpu_hour", "requests_per_s", "mbu_fraction", "mfu_fraction"))
+    boards = dict.fromkeys(gpu(name).name for name in names)
+    return tuple(file.self_hosted[0].model_copy(update={"gpu": board, **cleared}) for board in boards)
+
+
+def _unique_names() -> Callable[[str], str]:
+    """Puts a number behind a name that comes again: two entries may differ in their service level alone."""
+    seen: Counter[str] = Counter()
+
+    def unique(name: str) -> str:
+        seen[name] += 1
+        return name if seen[name] == 1 else f"{name} #{seen[name]}"
+
+    return unique
+
+
+def _api_quote(entry: ApiEntry, workload: Workload, as_of: date | str | None, unique: Callable[[str], str]) -> ApiQuote:
+    cost = api_cost(workload, entry.model, entry.provider, entry.as_of or as_of, entry.quality)
+    option = ApiOption(
+        unique(f"{cost.price.model} at {cost.price.provider}"),
+        cost.usd_per_request,
+        entry.upfront_usd,
+        entry.fixed_usd_per_month,
+        entry.weeks_to_production,
+        entry.data_leaves,
+        entry.customizable,
+    )
+    return ApiQuote(option, cost)
+
+
+def _self_hosted_quote(
+    entry: SelfHostedEntry, workload: Workload, as_of: date | str | None, unique: Callable[[str], str]
+) -> SelfHostedQuote:
+    price, usd_per_hour = None, entry.usd_per_gpu_hour
+    if usd_per_hour is None:
+        price = gpu_price(entry.gpu, entry.pricing, entry.snapshot, entry.provider, entry.region, as_of, entry.zone)
+        usd_per_hour = price.usd_per_hour
+    estimate, efficiency, rate, board = None, None, entry.requests_per_s, entry.gpu
+    if rate is None:
+        given = {"mbu_fraction": entry.mbu_fraction, "mfu_fraction": entry.mfu_fraction}
+        efficiency = Efficiency(**{name: share for name, share in given.items() if share is not None})
+        shape = replace(model_spec(entry.model), bytes_per_weight=BYTES_PER_WEIGHT[entry.weights])
+        on = roofline(shape, entry.gpu, entry.gpus_per_replica, efficiency)
+        cached = entry.prefix_cached_fraction
+        estimate = capacity(
+            on,
+            workload.input_tokens,
+            workload.output_tokens,
+            entry.max_ttft_s,
+            entry.max_inter_token_s,
+            workload.cached_input_fraction if cached is None else cached,
+            entry.max_sequences,
+        )
+        rate, board = estimate.requests_per_s, on.gpu.name
+    count = f"{entry.gpus_per_replica} x " if entry.gpus_per_replica > 1 else ""
+    bought = "" if entry.pricing == "on_demand" else f" ({entry.pricing})"
+    name = unique(f"{entry.model} {entry.weights} on {count}{board}{bought}")
+    if rate is None:
+        return SelfHostedQuote(name, None, usd_per_hour, price, estimate, efficiency)
+    option = SelfHostOption(
+        name,
+        usd_per_hour * entry.gpus_per_replica,
+        rate,
+        entry.upfront_usd,
+        entry.fixed_usd_per_month,
+        entry.marginal_usd_per_request,
+        entry.weeks_to_production,
+        entry.max_utilization_fraction,
+        entry.spare_replicas,
+    )
+    return SelfHostedQuote(name, option, usd_per_hour, price, estimate, efficiency)
+
+
+def heading(comparison: Comparison) -> str:
+    """The traffic in a line."""
+    work = comparison.workload
+    cached = f" ({work.cached_input_fraction:.0%} of them cached)" if work.cached_input_fraction else ""
+    tokens = f"{work.input_tokens:,.6g} tokens in{cached} and {work.output_tokens:,.6g} out"
+    request = f"{work.images:g} images" if work.images else tokens
+    return f"{work.requests_per_day:,.10g} requests a day of {request}, peak {work.peak_to_mean:g} x mean"
+
+
+def option_rows(comparison: Comparison) -> tuple[tuple[str, ...], ...]:
+    """A table of the options and their costs; the first row has the headings."""
+    rows = [("option", "usd per request", "running usd/month", "upfront usd", "all-in usd/month", "replicas")]
+    for cost in comparison.recommendation.options:
+        name = cost.name + (" (ruled out)" if cost.ruled_out else "")
+        per_request = "" if math.isinf(cost.usd_per_request) else f"{cost.usd_per_request:.4g}"
+        figures = (cost.running_usd_per_month, cost.upfront_usd, cost.all_in_usd_per_month)
+        running, upfront, all_in = (f"{usd:,.0f}" for usd in figures)
+        rows.append((name, per_request, running, upfront, all_in, str(cost.replicas or "")))
+    return tuple(rows)
+
+
+def explanation(comparison: Comparison) -> str:
+    """What stands under the table: the crossing, how sure it is, the recommendation, and where each price is from."""
+    lines = [
+        "A month has 730 hours. Upfront spending, over the file's horizon, is part of all-in and of usd per request."
+    ]
+    for own in comparison.owns:
+        if own.option is None and own.capacity is not None:
+            lines.append(f"not served: {own.name}: {'; '.join(own.capacity.reasons)}")
+    if comparison.pair:
+        lines += ["", f"{comparison.pair[1]} against {comparison.pair[0]}, running costs:"]
+        lines += [f"  {line}" for line in _crossing(comparison)]
+    lines += ["", f"recommendation: {comparison.recommendation.choice}"]
+    lines += [f"  {reason}" for reason in comparison.recommendation.reasons]
+    lines += ["", "prices and rates:"]
+    lines += [f"  {line}" for quote in comparison.apis for line in _api_sources(quote)]
+    lines += [f"  {line}" for quote in comparison.owns for line in _self_hosted_sources(quote)]
+    return "\n".join(lines)
+
+
+def _crossing(comparison: Comparison) -> list[str]:
+    even, saving = comparison.break_even, comparison.saving
+    crossing, matters = comparison.break_even_range, comparison.matters
+    if saving is None or crossing is None or matters is None:
+        return []
+    if even is None:
+        lines = ["break-even: none, the API is free"]
+    elif even.reachable:
+        busy = f"{even.replicas} serving replicas {even.utilization_fraction:.0%} as busy as the peak allows"
+        lines = [f"break-even: {even.requests_per_day:,.0f} requests a day ({busy})"]
+    else:
+        full = "a replica as full as the peak allows costs more than the requests it serves"
+        lines = [f"break-even: none at any volume; {full}"]
+    low, middle, high = (saving.quantiles[q] for q in (0.05, 0.5, 0.95))
+    verb, more = ("saves", "") if middle > 0 else ("costs", " more")
+    spread = f"saving in 90 % of the draws: {low:,.0f} to {high:,.0f}"
+    lines.append(f"self-hosting {verb} {abs(middle):,.0f} USD a month{more} ({spread})")
+    lines.append(f"it saves something in {saving.positive_fraction:.1%} of the draws")
+    if crossing.finite_fraction > 0.5:
+        least, most = (
+            "none" if math.isinf(volume) else f"{volume:,.0f}"
+            for volume in (crossing.quantiles[0.05], crossing.quantiles[0.95])
+        )
+        lines.append(f"break-even, 90 % of the draws: {least} to {most} requests a day")
+    else:
+        lines.append(f"there is a break-even in {crossing.finite_fraction:.1%} of the draws")
+    first = matters.bars[0]
+    lines.append(
+        f"what matters most: {first.name} from {first.low:,.5g} to {first.high:,.5g} "
+        f"moves the saving from {first.at_low:,.0f} to {first.at_high:,.0f}"
+    )
+    lines.append(f"{saving.samples:,} draws, seed {saving.seed}; the ranges stand under [uncertainty] in the file")
+    return lines
+
+
+def _api_sources(quote: ApiQuote) -> list[str]:
+    price, name = quote.cost.price, quote.option.name
+    if not isinstance(price, ApiPrice):
+        return [f"{name}: {price.usd_per_image:g} USD an image, {price.kind}, {price.checked} ({price.source_url})"]
+    output = "" if price.output_usd_per_mtok is None else f", {price.output_usd_per_mtok:g} out"
+    fee = f", {price.usd_per_request:g} a request" if price.usd_per_request else ""
+    rates = f"{price.input_usd_per_mtok:g} USD/Mtok in{output}, on {price.as_of}{fee}"
+    lines = [f"{name}: {rates} (genai-prices {price.snapshot.version}; {price.source_url})"]
+    return lines + ([f"{name}: {price.note}"] if price.note else [])
+
+
+def _self_hosted_sources(quote: SelfHostedQuote) -> list[str]:
+    lines, row, estimate = [], quote.price, quote.capacity
+    if estimate is not None and " x " in quote.name:
+        lines.append("several GPUs are taken to share the work without loss, which they do not")
+    if row is None:
+        lines.append(f"{quote.gpu_usd_per_hour:g} USD per GPU-hour, given in the file")
+    else:
+        machine = f", as {row.instance} with {row.instance_gpus}" if row.instance_gpus > 1 else ""
+        place = f"{row.place}{machine}, {row.kind}, {row.checked}"
+        lines.append(f"{row.usd_per_hour:g} USD per GPU-hour ({place}; {row.source_url or row.note})")
+    if quote.option is not None:
+        origin = "given in the file"
+        if estimate is not None and quote.efficiency is not None:
+            origin = f"estimated by the roofline, batch {estimate.batch}, limited by {estimate.limited_by}, "
+            origin += f"MBU {quote.efficiency.mbu_fraction:g}, MFU {quote.efficiency.mfu_fraction:g}; measure it"
+        lines.append(f"{quote.option.capacity_requests_per_s:.3g} requests/s and replica, {origin}")
+    return [f"{quote.name}: {line}" for line in lines]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from costlab._internal import checks
 from costlab.errors import InvalidValueError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from costlab._internal.arrays import FloatArray, NumberOrArray
 
 __all__ = ["MonteCarlo", "Range", "Tornado", "TornadoBar", "monte_carlo", "tornado"]
 
@@ -57,7 +57,7 @@ class Range:
             raise InvalidValueError("times", "a number >= 1", times)
         return cls(likely / times, likely, likely * times, log=True)
 
-    def draw(self, rng: np.random.Generator, samples: int) -> NDArray[np.float64]:
+    def draw(self, rng: np.random.Generator, samples: int) -> FloatArray:
         """Values from the triangular distribution with these corners, of the logarithm where `log` says so."""
         low, likely, high = self.low, self.likely, self.high
         if self.log:
@@ -65,7 +65,7 @@ class Range:
         if low == high:
             return np.full(samples, float(self.likely))
         if self.log:
-            drawn: NDArray[np.float64] = np.exp(rng.triangular(low, likely, high, size=samples))
+            drawn: FloatArray = np.exp(rng.triangular(low, likely, high, size=samples))
             return drawn
         return rng.triangular(low, likely, high, size=samples)
 
@@ -102,7 +102,7 @@ class Tornado:
     bars: tuple[TornadoBar, ...]
 
 
-def tornado(function: Callable[..., Any], ranges: Mapping[str, Range]) -> Tornado:
+def tornado(function: Callable[..., NumberOrArray], ranges: Mapping[str, Range]) -> Tornado:
     """The result at both ends of each input's range, the others at their likely values.
 
     Parameters
@@ -135,16 +135,16 @@ def tornado(function: Callable[..., Any], ranges: Mapping[str, Range]) -> Tornad
     """
     if not ranges:
         raise InvalidValueError("ranges", "at least one input", ranges)
-    likely = {name: one.likely for name, one in ranges.items()}
+    likely = {name: span.likely for name, span in ranges.items()}
     bars = [
         TornadoBar(
             name,
-            one.low,
-            one.high,
-            float(function(**{**likely, name: one.low})),
-            float(function(**{**likely, name: one.high})),
+            span.low,
+            span.high,
+            float(function(**{**likely, name: span.low})),
+            float(function(**{**likely, name: span.high})),
         )
-        for name, one in ranges.items()
+        for name, span in ranges.items()
     ]
     # An infinite end outweighs every finite one, and two infinite ones have no swing.
     bars.sort(key=lambda bar: np.nan_to_num(bar.swing, nan=0.0, posinf=np.inf), reverse=True)
@@ -178,7 +178,7 @@ class MonteCarlo:
 
 
 def monte_carlo(
-    function: Callable[..., Any], ranges: Mapping[str, Range], samples: int = 100_000, seed: int = 0
+    function: Callable[..., NumberOrArray], ranges: Mapping[str, Range], samples: int = 100_000, seed: int = 0
 ) -> MonteCarlo:
     """The distribution of a result when every input is drawn from its range, independently.
 
@@ -221,7 +221,7 @@ def monte_carlo(
         raise InvalidValueError("ranges", "at least one input", ranges)
     checks.integer("samples", samples, at_least=1)
     rng = np.random.default_rng(checks.integer("seed", seed))
-    drawn = {name: one.draw(rng, samples) for name, one in ranges.items()}
+    drawn = {name: span.draw(rng, samples) for name, span in ranges.items()}
     results = np.asarray(function(**drawn), dtype=np.float64)
     if results.shape != (samples,):
         raise InvalidValueError("function", f"one that returns shape ({samples},)", results.shape)

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from costlab.build_vs_buy import break_even
-from costlab.compare import WorkloadFileError, compare, example, load
-from costlab.compare.files import parse
+from costlab.compare import WorkloadFileError, compare, example_workload, load_workload, parse_workload
 from costlab.errors import AmbiguousPriceError
 
 HEAD = "[workload]\nrequests_per_day = 100_000\ninput_tokens = 400\noutput_tokens = 200\n"
@@ -17,7 +16,7 @@ OWN = '[[self_hosted]]\nmodel = "Llama-3.1-8B"\ngpu = "L4"\nprovider = "aws"\nre
 
 
 def test_the_shipped_example_is_a_whole_scenario() -> None:
-    found = compare(parse(example()))
+    found = compare(parse_workload(example_workload()))
     assert len(found.apis) == 2
     assert len(found.owns) == 1
     assert found.recommendation.choice == "api"
@@ -26,7 +25,7 @@ def test_the_shipped_example_is_a_whole_scenario() -> None:
 
 
 def test_what_the_file_gives_is_what_is_compared() -> None:
-    found = compare(parse(HEAD + API + OWN))
+    found = compare(parse_workload(HEAD + API + OWN))
     (own,) = found.owns
     assert own.capacity is None  # a measured rate needs no roofline
     assert own.option is not None
@@ -38,7 +37,7 @@ def test_what_the_file_gives_is_what_is_compared() -> None:
 
 
 def test_gpus_and_models_of_the_command_line_replace_the_files() -> None:
-    found = compare(parse(HEAD + API + OWN), api=["gpt-4o-mini", "gpt-4.1"], gpu_names=["A10G"])
+    found = compare(parse_workload(HEAD + API + OWN), api=["gpt-4o-mini", "gpt-4.1"], gpu_names=["A10G"])
     assert [side.cost.price.model for side in found.apis] == ["gpt-4o-mini", "gpt-4.1"]
     (own,) = found.owns
     assert own.name == "Llama-3.1-8B bf16 on A10G"
@@ -49,25 +48,25 @@ def test_gpus_and_models_of_the_command_line_replace_the_files() -> None:
 
 def test_a_model_that_does_not_fit_is_named_with_its_reason() -> None:
     big = OWN.replace("Llama-3.1-8B", "Llama-3.1-70B").replace("requests_per_s = 2.0\n", "")
-    found = compare(parse(HEAD + API + big))
+    found = compare(parse_workload(HEAD + API + big))
     (own,) = found.owns
     assert own.option is None
     assert own.capacity is not None
     assert "141.1 GB" in own.capacity.reasons[0]
     assert (found.pair, found.break_even, found.saving, found.matters) == ((), None, None, None)
     with pytest.raises(WorkloadFileError, match=r"nothing to compare; Llama-3.1-70B .*the weights take 141.1 GB"):
-        compare(parse(HEAD + big))
+        compare(parse_workload(HEAD + big))
 
 
 def test_uncertainty_follows_the_file_and_the_seed() -> None:
     keys = ("requests_per_day", "tokens", "peak", "api_price", "gpu_price", "throughput", "people")
     certain = "[uncertainty]\n" + "".join(f"{key} = 1\n" for key in keys)
-    found = compare(parse(HEAD + API + OWN + certain))
+    found = compare(parse_workload(HEAD + API + OWN + certain))
     assert found.saving is not None
     assert found.saving.quantiles[0.05] == found.saving.quantiles[0.95]
     costs = {cost.kind: cost.running_usd_per_month for cost in found.recommendation.options}
     assert math.isclose(found.saving.quantiles[0.5], costs["api"] - costs["self-host"])
-    loose = parse(HEAD + API + OWN)
+    loose = parse_workload(HEAD + API + OWN)
     assert asdict(compare(loose, seed=1)) == asdict(compare(loose, seed=1))
     assert compare(loose, seed=1).saving != compare(loose, seed=2).saving
 
@@ -82,7 +81,7 @@ def test_the_saving_is_the_difference_of_the_bills(more: str) -> None:
     """Also where the API costs something every month, and one's own replicas have people, spares and a peak."""
     head = HEAD + "peak_to_mean = 2.5\n"
     own = OWN + "fixed_usd_per_month = 1_000\nspare_replicas = 1\nmarginal_usd_per_request = 0.0001\n"
-    found = compare(parse(head + API + more + own + CERTAIN))
+    found = compare(parse_workload(head + API + more + own + CERTAIN))
     costs = {cost.kind: cost.running_usd_per_month for cost in found.recommendation.options}
     assert found.saving is not None
     assert found.break_even is not None
@@ -96,7 +95,7 @@ def test_a_server_reuses_prefixes_as_an_api_does_unless_said_otherwise() -> None
     own = OWN.replace("requests_per_s = 2.0\n", "")
     rates = []
     for text in (own, own + "prefix_cached_fraction = 0.0\n"):
-        (side,) = compare(parse(head + API + text)).owns
+        (side,) = compare(parse_workload(head + API + text)).owns
         assert side.option is not None
         rates.append(side.option.capacity_requests_per_s)
     assert rates[0] > rates[1]
@@ -104,42 +103,42 @@ def test_a_server_reuses_prefixes_as_an_api_does_unless_said_otherwise() -> None
 
 def test_entries_that_differ_in_one_thing_can_be_compared() -> None:
     own = OWN.replace("requests_per_s = 2.0\n", "")
-    found = compare(parse(HEAD + API + own + own + "max_inter_token_s = 0.09\n"))
+    found = compare(parse_workload(HEAD + API + own + own + "max_inter_token_s = 0.09\n"))
     assert [side.name for side in found.owns] == ["Llama-3.1-8B bf16 on L4", "Llama-3.1-8B bf16 on L4 #2"]
-    assert len(compare(parse(HEAD + API + OWN), gpu_names=["L4", "l4"]).owns) == 1
+    assert len(compare(parse_workload(HEAD + API + OWN), gpu_names=["L4", "l4"]).owns) == 1
 
 
 def test_a_gpu_of_ones_own_needs_no_catalogue() -> None:
     own = '[[self_hosted]]\nmodel = "ours"\ngpu = "MI300X"\nusd_per_gpu_hour = 2.0\nrequests_per_s = 5.0\n'
-    (side,) = compare(parse(HEAD + API + own)).owns
+    (side,) = compare(parse_workload(HEAD + API + own)).owns
     assert side.name == "ours bf16 on MI300X"
     assert side.price is None
 
 
 def test_embeddings_are_compared_too() -> None:
     text = HEAD.replace("= 200", "= 0") + '[[api]]\nmodel = "text-embedding-3-small"\nprovider = "openai"\n'
-    (side,) = compare(parse(text + OWN.replace("requests_per_s = 2.0\n", ""))).owns
+    (side,) = compare(parse_workload(text + OWN.replace("requests_per_s = 2.0\n", ""))).owns
     assert side.capacity is not None
     assert side.capacity.bound_by == "arithmetic"
 
 
 def test_dates_are_written_either_way(tmp_path: Path) -> None:
     for day in ("2025-06-09", '"2025-06-09"'):
-        found = compare(parse(HEAD + f'[[api]]\nmodel = "o3"\nas_of = {day}\n'))
+        found = compare(parse_workload(HEAD + f'[[api]]\nmodel = "o3"\nas_of = {day}\n'))
         assert found.apis[0].cost.input_usd == 400 * 10e-6
     path = tmp_path / "bom.toml"
     path.write_bytes(b"\xef\xbb\xbf" + (HEAD + API).encode())
-    assert load(path).workload.input_tokens == 400
+    assert load_workload(path).workload().input_tokens == 400
 
 
 def test_images_come_in_a_quality() -> None:
     text = HEAD.replace("= 400", "= 0").replace("= 200", "= 0") + 'images = 1\n[[api]]\nmodel = "gpt-image-1"\n'
-    found = compare(parse(text + 'quality = "medium"\n'))
+    found = compare(parse_workload(text + 'quality = "medium"\n'))
     assert math.isclose(found.apis[0].option.usd_per_request, 0.04224)
 
 
 def test_without_traffic_the_api_wins() -> None:
-    found = compare(parse(HEAD.replace("100_000", "0") + API + OWN))
+    found = compare(parse_workload(HEAD.replace("100_000", "0") + API + OWN))
     assert found.recommendation.choice == "api"
     assert found.saving is not None
     assert found.saving.positive_fraction == 0
@@ -148,14 +147,14 @@ def test_without_traffic_the_api_wins() -> None:
 def test_images_are_compared_too() -> None:
     text = HEAD.replace("100_000", "10_000").replace("400", "0").replace("200", "0") + "images = 1\n"
     text += API.replace("gpt-4o", "dall-e-3")
-    found = compare(parse(text + OWN.replace("L4", "A10G").replace("= 2.0", "= 0.1")))
+    found = compare(parse_workload(text + OWN.replace("L4", "A10G").replace("= 2.0", "= 0.1")))
     assert math.isclose(found.apis[0].option.usd_per_request, 0.04)
     assert found.recommendation.choice == "self-host"
 
 
 def test_a_gpu_that_two_providers_sell_needs_its_provider_named() -> None:
     with pytest.raises(AmbiguousPriceError, match="name the provider"):
-        compare(parse(HEAD + API + OWN.replace('"L4"\nprovider = "aws"', '"A100 40GB"')))
+        compare(parse_workload(HEAD + API + OWN.replace('"L4"\nprovider = "aws"', '"A100 40GB"')))
 
 
 @pytest.mark.parametrize(
@@ -183,7 +182,7 @@ def test_mistakes_in_the_file_are_named(tmp_path: Path, text: str, message: str)
     path = tmp_path / "w.toml"
     path.write_text(text)
     with pytest.raises(WorkloadFileError) as caught:
-        load(path)
+        load_workload(path)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -192,11 +191,11 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
     path = tmp_path / "w.toml"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(WorkloadFileError, match=r"w\.toml is not a text in UTF-8"):
-        load(path)
+        load_workload(path)
 
 
 def test_nothing_to_compare() -> None:
     with pytest.raises(WorkloadFileError, match="nothing to compare"):
-        compare(parse(HEAD))
+        compare(parse_workload(HEAD))
     with pytest.raises(WorkloadFileError, match=r"no .* entry that another GPU could take over"):
-        compare(parse(HEAD + API), gpu_names=["L4"])
+        compare(parse_workload(HEAD + API), gpu_names=["L4"])

@@ -12,7 +12,15 @@ from costlab.build_vs_buy import Constraints
 from costlab.errors import CostlabError
 from costlab.workload import Workload
 
-__all__ = ["ApiEntry", "OwnEntry", "Uncertainty", "WorkloadFile", "WorkloadFileError", "example", "load", "parse"]
+__all__ = [
+    "ApiEntry",
+    "SelfHostedEntry",
+    "WorkloadFile",
+    "WorkloadFileError",
+    "example_workload",
+    "load_workload",
+    "parse_workload",
+]
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Times = Annotated[float, Field(ge=1, allow_inf_nan=False)]
@@ -52,7 +60,7 @@ class ApiEntry(_Table):
     customizable: bool = False
 
 
-class OwnEntry(_Table):
+class SelfHostedEntry(_Table):
     """The keys of ``[[self_hosted]]``; see :class:`costlab.build_vs_buy.SelfHostOption`.
 
     ``prefix_cached_fraction`` is the share of the input that the server need not read again; by default the share that
@@ -96,7 +104,7 @@ class ConstraintsTable(_Table):
     tie_fraction: Annotated[float, Field(ge=0, le=1)] = 0.1
 
 
-class Uncertainty(_Table):
+class UncertaintyTable(_Table):
     """The keys of ``[uncertainty]``: each input may be this many times larger or smaller, >= 1."""
 
     requests_per_day: Times = 2.0
@@ -111,22 +119,22 @@ class Uncertainty(_Table):
 class WorkloadFile(_Table):
     """A whole workload file, checked."""
 
-    workload: WorkloadTable
+    workload_table: WorkloadTable = Field(alias="workload")
     api: tuple[ApiEntry, ...] = Field(default=(), strict=False)
-    self_hosted: tuple[OwnEntry, ...] = Field(default=(), strict=False)
-    constraints: ConstraintsTable = ConstraintsTable()
-    uncertainty: Uncertainty = Uncertainty()
+    self_hosted: tuple[SelfHostedEntry, ...] = Field(default=(), strict=False)
+    constraints_table: ConstraintsTable = Field(default=ConstraintsTable(), alias="constraints")
+    uncertainty: UncertaintyTable = UncertaintyTable()
 
-    def work(self) -> Workload:
+    def workload(self) -> Workload:
         """The traffic as the package's own type."""
-        return Workload(**self.workload.model_dump())
+        return Workload(**self.workload_table.model_dump())
 
-    def limits(self) -> Constraints:
+    def constraints(self) -> Constraints:
         """The constraints as the package's own type."""
-        return Constraints(**self.constraints.model_dump())
+        return Constraints(**self.constraints_table.model_dump())
 
 
-def parse(text: str, name: str = "the workload") -> WorkloadFile:
+def parse_workload(text: str, name: str = "the workload") -> WorkloadFile:
     """A workload file from its text; `name` stands in error messages.
 
     Raises
@@ -141,26 +149,26 @@ def _keys_beside(place: tuple[int | str, ...]) -> tuple[str, ...]:
     tables: dict[str, type[BaseModel]] = {
         "workload": WorkloadTable,
         "api": ApiEntry,
-        "self_hosted": OwnEntry,
+        "self_hosted": SelfHostedEntry,
         "constraints": ConstraintsTable,
-        "uncertainty": Uncertainty,
+        "uncertainty": UncertaintyTable,
     }
     return tuple(tables[str(place[0])].model_fields) if len(place) > 1 else tuple(tables)
 
 
-def load(path: Path) -> WorkloadFile:
+def load_workload(path: Path) -> WorkloadFile:
     """A workload file, read and checked.
 
     Raises
     ------
     WorkloadFileError
-        If the file is not UTF-8, or as :func:`parse`.
+        If the file is not UTF-8, or as :func:`parse_workload`.
     OSError
         If the file cannot be read.
     """
-    return parse(read_text(path, WorkloadFileError), path.name)
+    return parse_workload(read_text(path, WorkloadFileError), path.name)
 
 
-def example() -> str:
+def example_workload() -> str:
     """The text of the workload file that the package ships."""
     return (files("costlab.compare") / "example.toml").read_text(encoding="utf-8")
