@@ -10,20 +10,10 @@ from costlab.errors import InvalidValueError
 from costlab.monitoring.alerts import alert_rules
 from costlab.monitoring.export.dashboard import DATASOURCE_UID, dashboard_json
 from costlab.monitoring.export.rules import prometheus_rules
-from costlab.monitoring.metrics.requests import COUNTERS, LATENCY
+from costlab.monitoring.gpu_metrics import GPU_METRICS
+from costlab.monitoring.metrics import COUNTERS, LATENCY
 
-__all__ = ["GPU_METRICS", "export_files"]
-
-#: Gauges and counters of :class:`costlab.monitoring.metrics.GpuMetrics`, as Datadog's check names them: counters
-#: without their ``_total``.
-GPU_METRICS: Final = (
-    "costlab_gpu_utilization_ratio",
-    "costlab_gpu_utilization_known",
-    "costlab_gpu_price_usd_per_hour",
-    "costlab_gpu_cost_usd",
-    "costlab_gpu_reading_errors",
-    "costlab_gpu_budget_usd_per_day",
-)
+__all__ = ["export_files"]
 
 #: Where the exporter of the compose file finds the package.
 PACKAGE: Final = "costlab[monitoring] @ https://github.com/costlab/costlab/archive/refs/heads/main.tar.gz"
@@ -93,7 +83,7 @@ def _provider() -> dict[str, Any]:
 
 def _datadog(target: str) -> dict[str, Any]:
     """The agent's OpenMetrics check; it wants counters by their name without ``_total``."""
-    names = [name for name, _, _ in COUNTERS] + [LATENCY[0], *GPU_METRICS]
+    names = [name for name, _, _ in COUNTERS] + [LATENCY[0]] + [name for _, name, _, _ in GPU_METRICS]
     metrics = [{name: name.removeprefix("costlab_")} for name in names]
     return {
         "init_config": {},

@@ -19,9 +19,9 @@ from costlab.errors import InvalidValueError
 from costlab.events import RequestEvent
 from costlab.monitoring.alerts import recordings
 from costlab.monitoring.export import dashboard_json, export_files, panels
-from costlab.monitoring.follow import LedgerFollower
+from costlab.monitoring.gpu_metrics import GpuMetrics, GpuReading
 from costlab.monitoring.ledger import Ledger
-from costlab.monitoring.metrics import GpuMetrics, GpuReading, RequestMetrics
+from costlab.monitoring.metrics import RequestMetrics
 from tests import needs
 from tests.cli.test_cli import run
 from tests.commands import Run
@@ -196,26 +196,6 @@ def firing(address: str) -> set[str]:
             return found
         time.sleep(0.25)
     return set()
-
-
-def test_a_follower_tells_each_event_once_and_late_ones_too(tmp_path: Path) -> None:
-    seen: list[RequestEvent] = []
-
-    def event(name: str, time_s: float) -> RequestEvent:
-        return RequestEvent(**GOOD | {"request_id": name, "time_s": time_s})
-
-    with Ledger(tmp_path / "ledger.db", batch_size=1) as book:
-        book.append(event("history", 5.0))
-        follower = LedgerFollower(book, seen.append, since_s=10.0, overlap_s=60.0)
-        assert follower.poll() == 0
-        book.append(event("a", 100.0))
-        assert follower.poll() == 1
-        book.append(event("late", 41.0))
-        book.append(event("b", 500.0))
-        assert (follower.poll(), follower.poll()) == (2, 0)
-        book.append(event("too late", 430.0))
-        assert follower.poll() == 0
-    assert [one.request_id for one in seen] == ["a", "late", "b"]
 
 
 @pytest.mark.slow

@@ -5,16 +5,32 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from costlab._internal import checks
-from costlab._internal.extras import require
+from costlab._internal.extras import extra
 from costlab.errors import CostlabError, PriceNotFoundError
 from costlab.units import SECONDS_PER_HOUR
 
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry, Metric
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+    from prometheus_client.registry import Collector
+
 __all__ = ["GpuMetrics", "GpuReading", "GpuReadingError", "dcgm_readings", "nvml_readings"]
+
+#: Kind, name, help and labels, in the order in which they are shown.
+GPU_METRICS: Final = (
+    ("gauge", "costlab_gpu_utilization_ratio", "Share of time a GPU computes.", ("gpu",)),
+    ("gauge", "costlab_gpu_utilization_known", "0 where no utilization can be read.", ("gpu",)),
+    ("gauge", "costlab_gpu_price_usd_per_hour", "Price of a GPU-hour in USD.", ("gpu",)),
+    ("counter", "costlab_gpu_cost_usd", "Cost of a GPU so far, by the clock, in USD.", ("gpu",)),
+    ("counter", "costlab_gpu_reading_errors", "Scrapes at which no GPU could be read.", ()),
+    ("gauge", "costlab_gpu_budget_usd_per_day", "What the GPUs may cost a day, in USD.", ()),
+)
 
 #: What DCGM's exporter calls the share of time in which the graphics engine worked; it is right under MIG too.
 ENGINE_ACTIVE: Final = "DCGM_FI_PROF_GR_ENGINE_ACTIVE"
@@ -22,7 +38,7 @@ ENGINE_ACTIVE: Final = "DCGM_FI_PROF_GR_ENGINE_ACTIVE"
 #: And what it calls NVML's utilization, which is 0 or absent under MIG.
 DEVICE_UTILIZATION: Final = "DCGM_FI_DEV_GPU_UTIL"
 
-MIG: Final = "MIG is on, where NVML knows no utilization; read DCGM_FI_PROF_GR_ENGINE_ACTIVE instead"
+MIG: Final = f"MIG is on, where NVML knows no utilization; read {ENGINE_ACTIVE} instead"
 
 
 class GpuReadingError(CostlabError, ValueError):
@@ -48,7 +64,25 @@ class GpuReading:
     reason: str = ""
 
 
-def nvml_readings(nvml: Any = None) -> tuple[GpuReading, ...]:
+class Nvml(Protocol):
+    """What is asked of NVIDIA's management library."""
+
+    NVMLError: type[Exception]
+    nvmlInit: Callable[[], object]  # noqa: N815 - the library's names
+    nvmlShutdown: Callable[[], object]  # noqa: N815
+    nvmlDeviceGetCount: Callable[[], int]  # noqa: N815
+    nvmlDeviceGetHandleByIndex: Callable[[int], object]  # noqa: N815
+    nvmlDeviceGetMigMode: Callable[[object], Sequence[int]]  # noqa: N815
+    nvmlDeviceGetUtilizationRates: Callable[[object], NvmlRates]  # noqa: N815
+
+
+class NvmlRates(Protocol):
+    """Its answer for a GPU, in percent."""
+
+    gpu: int
+
+
+def nvml_readings(nvml: Nvml | None = None) -> tuple[GpuReading, ...]:
     """The utilization of this machine's GPUs from NVIDIA's management library.
 
     Parameters
@@ -66,31 +100,27 @@ def nvml_readings(nvml: Any = None) -> tuple[GpuReading, ...]:
     NVML's utilization is the share of the last moment (up to a second) in which any kernel ran, however small. Under
     MIG it knows none, and older drivers answer 0; such a GPU's utilization is None here, with the reason.
     """
-    nvml = require("pynvml", "monitoring") if nvml is None else nvml
+    if nvml is None:
+        with extra("monitoring"):
+            import pynvml  # type: ignore[import-untyped]
+        nvml = cast("Nvml", pynvml)
     nvml.nvmlInit()
     try:
-        found = []
-        for number in range(nvml.nvmlDeviceGetCount()):
-            handle = nvml.nvmlDeviceGetHandleByIndex(number)
-            if _mig_is_on(nvml, handle):
-                found.append(GpuReading(str(number), None, MIG))
-                continue
-            try:
-                share = nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100
-            except nvml.NVMLError as error:
-                found.append(GpuReading(str(number), None, f"NVML: {error}"))
-            else:
-                found.append(GpuReading(str(number), share))
-        return tuple(found)
+        return tuple(_nvml_reading(nvml, number) for number in range(nvml.nvmlDeviceGetCount()))
     finally:
         nvml.nvmlShutdown()
 
 
-def _mig_is_on(nvml: Any, handle: Any) -> bool:
+def _nvml_reading(nvml: Nvml, number: int) -> GpuReading:
+    handle = nvml.nvmlDeviceGetHandleByIndex(number)
+    # GPUs that cannot do MIG answer that the question is not supported.
+    with suppress(nvml.NVMLError):
+        if nvml.nvmlDeviceGetMigMode(handle)[0]:
+            return GpuReading(str(number), None, MIG)
     try:
-        return bool(nvml.nvmlDeviceGetMigMode(handle)[0])
-    except nvml.NVMLError:
-        return False  # GPUs that cannot do MIG answer that the question is not supported
+        return GpuReading(str(number), nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100)
+    except nvml.NVMLError as error:
+        return GpuReading(str(number), None, f"NVML: {error}")
 
 
 def dcgm_readings(text: str) -> tuple[GpuReading, ...]:
@@ -124,23 +154,24 @@ def dcgm_readings(text: str) -> tuple[GpuReading, ...]:
     >>> dcgm_readings(text)
     (GpuReading(gpu='0/7', utilization_fraction=0.5, reason=''),)
     """
-    parser = require("prometheus_client.parser", "monitoring")
+    with extra("monitoring"):
+        from prometheus_client.parser import text_string_to_metric_families
     try:
-        samples = [sample for family in parser.text_string_to_metric_families(text) for sample in family.samples]
+        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     except ValueError as error:
         raise GpuReadingError(f"this is no text for Prometheus: {error}") from None
     reason = f"only {DEVICE_UTILIZATION} is there, which reads 0 under MIG; let the exporter show {ENGINE_ACTIVE}"
-    known: dict[str, GpuReading] = {}
+    readings: dict[str, GpuReading] = {}
     for sample in samples:
         name = "/".join(part for part in (sample.labels.get("gpu", "?"), sample.labels.get("GPU_I_ID", "")) if part)
         if sample.name == ENGINE_ACTIVE:
             fine = 0.0 <= sample.value <= 1.0
-            known[name] = GpuReading(name, sample.value if fine else None, "" if fine else "DCGM has no value")
+            readings[name] = GpuReading(name, sample.value if fine else None, "" if fine else "DCGM has no value")
         elif sample.name == DEVICE_UTILIZATION:
-            known.setdefault(name, GpuReading(name, None, reason))
-    if not known:
+            readings.setdefault(name, GpuReading(name, None, reason))
+    if not readings:
         raise GpuReadingError(f"the text has no {ENGINE_ACTIVE}")
-    return tuple(known[name] for name in sorted(known))
+    return tuple(readings[name] for name in sorted(readings))
 
 
 class GpuMetrics:
@@ -177,16 +208,16 @@ class GpuMetrics:
 
     def __init__(
         self,
-        registry: Any,
+        registry: CollectorRegistry,
         readings: Callable[[], Sequence[GpuReading]],
         usd_per_hour: float | Mapping[str, float],
         *,
         budget_usd_per_day: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._core = require("prometheus_client.core", "monitoring")
-        prices = usd_per_hour.values() if isinstance(usd_per_hour, Mapping) else (usd_per_hour,)
-        for price in prices:
+        with extra("monitoring"):
+            import prometheus_client  # noqa: F401 - needed when it is scraped
+        for price in usd_per_hour.values() if isinstance(usd_per_hour, Mapping) else (usd_per_hour,):
             checks.non_negative("usd_per_hour", price)
         self._prices = usd_per_hour
         self._budget = None if budget_usd_per_day is None else checks.positive("budget_usd_per_day", budget_usd_per_day)
@@ -196,7 +227,7 @@ class GpuMetrics:
         self._errors = 0
         self._last_error: Exception | None = None
         self._reasons: dict[str, str] = {}
-        registry.register(self)
+        registry.register(cast("Collector", self))
 
     @property
     def reasons(self) -> Mapping[str, str]:
@@ -217,46 +248,44 @@ class GpuMetrics:
             raise PriceNotFoundError(f"{gpu!r} is a part of a GPU; give usd_per_hour for each MIG instance by its name")
         return self._prices
 
-    def describe(self) -> Iterator[Any]:
+    def describe(self) -> Iterator[Metric]:
         """The metrics without values."""
-        return iter(self._families().values())
+        return iter(_gpu_families())
 
-    def collect(self) -> Iterator[Any]:
+    def collect(self) -> Iterator[Metric]:
         """The metrics, for the registry."""
-        families = self._families()
+        families = utilization, known, prices, costs, errors, budget = _gpu_families()
         with self._lock:
             now = self._clock()
             try:
-                found = [(one, self._price(one.gpu)) for one in self._readings()]
+                readings = [(reading, self._price(reading.gpu)) for reading in self._readings()]
             except Exception as error:  # of a driver, a socket, a parser: the other metrics must still be shown
                 self._errors += 1
                 self._last_error = error.with_traceback(None)
-                found = []
-            for one, price in found:
-                before, usd = self._seen.get(one.gpu, (now, 0.0))
-                usd += price * max(0.0, now - before) / SECONDS_PER_HOUR
-                self._seen[one.gpu] = (now, usd)
-                share = one.utilization_fraction
-                known = share is not None and math.isfinite(share)
-                if known:
-                    families["utilization"].add_metric([one.gpu], share)
-                families["known"].add_metric([one.gpu], float(known))
-                families["price"].add_metric([one.gpu], price)
-            self._reasons = {one.gpu: one.reason for one, _ in found if one.utilization_fraction is None}
+                readings = []
+            self._reasons = {}
+            for reading, price in readings:
+                before, usd = self._seen.get(reading.gpu, (now, 0.0))
+                self._seen[reading.gpu] = (now, usd + price * max(0.0, now - before) / SECONDS_PER_HOUR)
+                share = reading.utilization_fraction
+                if share is None:
+                    self._reasons[reading.gpu] = reading.reason
+                if share is not None and math.isfinite(share):
+                    utilization.add_metric([reading.gpu], share)
+                    known.add_metric([reading.gpu], 1.0)
+                else:
+                    known.add_metric([reading.gpu], 0.0)
+                prices.add_metric([reading.gpu], price)
             for gpu, (_, usd) in self._seen.items():
-                families["cost"].add_metric([gpu], usd)
-            families["errors"].add_metric([], self._errors)
+                costs.add_metric([gpu], usd)
+            errors.add_metric([], self._errors)
             if self._budget is not None:
-                families["budget"].add_metric([], self._budget)
-        return iter(families.values())
+                budget.add_metric([], self._budget)
+        return iter(families)
 
-    def _families(self) -> dict[str, Any]:
-        gauge, counter = self._core.GaugeMetricFamily, self._core.CounterMetricFamily
-        return {
-            "utilization": gauge("costlab_gpu_utilization_ratio", "Share of time a GPU computes.", labels=["gpu"]),
-            "known": gauge("costlab_gpu_utilization_known", "0 where no utilization can be read.", labels=["gpu"]),
-            "price": gauge("costlab_gpu_price_usd_per_hour", "Price of a GPU-hour in USD.", labels=["gpu"]),
-            "cost": counter("costlab_gpu_cost_usd", "Cost of a GPU so far, by the clock, in USD.", labels=["gpu"]),
-            "errors": counter("costlab_gpu_reading_errors", "Scrapes at which no GPU could be read.", labels=[]),
-            "budget": gauge("costlab_gpu_budget_usd_per_day", "What the GPUs may cost a day, in USD.", labels=[]),
-        }
+
+def _gpu_families() -> list[GaugeMetricFamily | CounterMetricFamily]:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    kinds = {"gauge": GaugeMetricFamily, "counter": CounterMetricFamily}
+    return [kinds[kind](name, text, labels=labels) for kind, name, text, labels in GPU_METRICS]
