@@ -64,13 +64,26 @@ def test_imports_are_silent_and_light(module: str) -> None:
     assert printed.strip() == "[]"
 
 
-#: Those that can be imported where nothing but Python itself is installed, as in a browser.
+#: Those that work where nothing but Python itself is installed, as in a browser.
 PURE = (*CORE, "costlab.cache.economics", "costlab.events", "costlab.monitoring.budget.engine", "costlab.router.policy")
+
+
+def using(module: str) -> str:
+    """Code that imports a module and what it exports, as packages load their names on first use only."""
+    names = "" if module == "costlab" else f"; [getattr({module}, name) for name in getattr({module}, '__all__', ())]"
+    return f"import {module}{names}; "
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_core_needs_only_the_standard_library(module: str) -> None:
+    code = f"import sys; before = set(sys.modules); {using(module)}print(*sorted(set(sys.modules) - before))"
+    loaded = {name.split(".")[0] for name in run(code).split()}
+    assert loaded - {"costlab"} <= set(sys.stdlib_module_names) | {"costlab"}
 
 
 @pytest.mark.parametrize("module", PURE)
 def test_pure_modules_can_be_imported_where_nothing_is_installed(module: str) -> None:
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import {module}"
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); {using(module)}"
     bare = [sys.executable, "-I", "-S", "-c"]  # isolated, and without site-packages
     assert subprocess.run([*bare, "import numpy"], capture_output=True).returncode != 0
     done = subprocess.run([*bare, code], capture_output=True, text=True)

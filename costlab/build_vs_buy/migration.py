@@ -141,10 +141,6 @@ def migration_plan(
     spare_gpus : int
         GPUs beyond those that the peak needs, >= 0.
 
-    Returns
-    -------
-    MigrationPlan
-
     Raises
     ------
     InvalidValueError

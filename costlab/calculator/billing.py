@@ -82,10 +82,6 @@ def monthly_cost(
     snapshot, provider, region, as_of, zone
         Which price; see :func:`costlab.catalog.gpu_price`.
 
-    Returns
-    -------
-    MonthlyCost
-
     Raises
     ------
     InvalidValueError
@@ -300,10 +296,6 @@ def best_commitment(
     gpus : int, optional
         Price this level instead of the best one.
 
-    Returns
-    -------
-    Commitment
-
     Raises
     ------
     InvalidValueError
@@ -403,15 +395,6 @@ def commitment_bill(
         Discount of the plan against on-demand, in [0, 1).
     commitment_usd_per_hour : float
         Committed spend in discounted USD per hour, >= 0.
-
-    Returns
-    -------
-    CommitmentBill
-
-    Raises
-    ------
-    InvalidValueError
-        If an argument is outside its domain.
 
     Notes
     -----

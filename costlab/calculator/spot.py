@@ -142,15 +142,6 @@ def spot_job(
     interval_s : float, optional
         Seconds of computing between checkpoints; by default Daly's interval.
 
-    Returns
-    -------
-    SpotJob
-
-    Raises
-    ------
-    InvalidValueError
-        If an argument is outside its domain.
-
     Notes
     -----
     A restart may itself be interrupted. Ignored: waiting for capacity, which is not billed but delays the job; a
@@ -259,15 +250,6 @@ def may_use_spot(
         Seconds to save or finish what is in flight.
     notice_s : float
         Notice in seconds before the machine is taken: 120 on AWS, best effort.
-
-    Returns
-    -------
-    SpotVerdict
-
-    Raises
-    ------
-    InvalidValueError
-        If a time is outside its domain.
 
     Notes
     -----

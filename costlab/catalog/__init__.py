@@ -1,58 +1,50 @@
 """What GPUs are and what they, model APIs and managed stores cost, as dated rows with a source.
 
-Rows live in TOML files beside this module. Prices are appended, never overwritten; a look-up takes `as_of` to see
-the catalogue as it stood on a day. A name or a price that is not there raises: nothing is guessed and nothing is zero.
+Rows live in TOML files beside these modules. Prices are appended, never overwritten; a look-up takes `as_of` to see the
+catalogue as it stood on a day. A name or a price that is not there raises: nothing is guessed and nothing is zero.
 """
 
-from costlab.catalog.api_costs import ApiCost, ImagePrice, api_cost, image_price
-from costlab.catalog.api_prices import ApiPrice, ApiSnapshot, ApiTier, api_models, api_price, api_snapshot
-from costlab.catalog.gpus import PRECISIONS, GpuSpec, gpu, gpus
-from costlab.catalog.prices import (
-    KINDS,
-    PRICINGS,
-    SNAPSHOTS,
-    STORE_UNITS,
-    GpuPrice,
-    StorePrice,
-    current_gpu_prices,
-    current_store_prices,
-    gpu_price,
-    gpu_prices,
-    parse_day,
-    stale_gpu_prices,
-    stale_store_prices,
-    store_price,
-    store_prices,
-)
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "KINDS",
-    "PRECISIONS",
-    "PRICINGS",
-    "SNAPSHOTS",
-    "STORE_UNITS",
-    "ApiCost",
-    "ApiPrice",
-    "ApiSnapshot",
-    "ApiTier",
-    "GpuPrice",
-    "GpuSpec",
-    "ImagePrice",
-    "StorePrice",
-    "api_cost",
-    "api_models",
-    "api_price",
-    "api_snapshot",
-    "current_gpu_prices",
-    "current_store_prices",
-    "gpu",
-    "gpu_price",
-    "gpu_prices",
-    "gpus",
-    "image_price",
-    "parse_day",
-    "stale_gpu_prices",
-    "stale_store_prices",
-    "store_price",
-    "store_prices",
-]
+from costlab._internal.lazy import lazy_package
+
+if TYPE_CHECKING:
+    from costlab.catalog.api_costs import (
+        ApiCost as ApiCost,
+        ImagePrice as ImagePrice,
+        api_cost as api_cost,
+        image_price as image_price,
+    )
+    from costlab.catalog.api_prices import (
+        ApiPrice as ApiPrice,
+        ApiSnapshot as ApiSnapshot,
+        ApiTier as ApiTier,
+        api_models as api_models,
+        api_price as api_price,
+        api_snapshot as api_snapshot,
+    )
+    from costlab.catalog.gpu_specs import (
+        PRECISIONS as PRECISIONS,
+        GpuSpec as GpuSpec,
+        gpu as gpu,
+        gpus as gpus,
+    )
+    from costlab.catalog.prices import (
+        KINDS as KINDS,
+        PRICINGS as PRICINGS,
+        SNAPSHOTS as SNAPSHOTS,
+        STORE_UNITS as STORE_UNITS,
+        GpuPrice as GpuPrice,
+        StorePrice as StorePrice,
+        current_gpu_prices as current_gpu_prices,
+        current_store_prices as current_store_prices,
+        gpu_price as gpu_price,
+        gpu_prices as gpu_prices,
+        parse_day as parse_day,
+        stale_gpu_prices as stale_gpu_prices,
+        stale_store_prices as stale_store_prices,
+        store_price as store_price,
+        store_prices as store_prices,
+    )
+else:
+    __getattr__, __dir__ = lazy_package(__name__)

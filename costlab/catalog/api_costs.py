@@ -79,10 +79,6 @@ def image_price(
     provider : str, optional
         Refuse another provider than this one.
 
-    Returns
-    -------
-    ImagePrice
-
     Raises
     ------
     UnknownNameError
@@ -163,10 +159,6 @@ def api_cost(
         As for :func:`api_price`.
     quality : str, optional
         Of the images; see :func:`image_price`.
-
-    Returns
-    -------
-    ApiCost
 
     Raises
     ------

@@ -315,10 +315,6 @@ def api_price(model: str, provider: str | None = None, as_of: date | str | None 
     as_of : datetime.date or ISO date string, optional
         The price as it was on that day; by default on the snapshot's own day.
 
-    Returns
-    -------
-    ApiPrice
-
     Raises
     ------
     UnknownNameError

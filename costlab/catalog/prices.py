@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Final, Protocol, TypeVar
 
 from costlab._internal import checks
-from costlab.catalog.gpus import gpu as gpu_spec
+from costlab.catalog.gpu_specs import gpu as gpu_spec
 from costlab.errors import AmbiguousPriceError, InvalidValueError, PriceNotFoundError
 from costlab.units import BYTES_PER_GB, BYTES_PER_GIB, HOURS_PER_MONTH
 
@@ -209,10 +209,6 @@ def current_gpu_prices(snapshot: str | None = None, as_of: date | str | None = N
         Only this table's rows.
     as_of : datetime.date or ISO date string, optional
         Leave out rows checked after this day. By default none is left out.
-
-    Returns
-    -------
-    tuple of GpuPrice
     """
     return newest_rows(gpu_prices(snapshot), parse_day("as_of", as_of))
 
@@ -249,10 +245,6 @@ def gpu_price(
         Needed as far as several rows fit without them.
     as_of : datetime.date or ISO date string, optional
         See the catalogue as it stood on that day.
-
-    Returns
-    -------
-    GpuPrice
 
     Raises
     ------

@@ -135,10 +135,6 @@ def compare(
     seed : int
         Seed of the random draws behind the ranges.
 
-    Returns
-    -------
-    Comparison
-
     Raises
     ------
     WorkloadFileError

@@ -112,10 +112,6 @@ def tornado(function: Callable[..., NumberOrArray], ranges: Mapping[str, Range])
     ranges : mapping of str to Range
         The inputs; at least one.
 
-    Returns
-    -------
-    Tornado
-
     Raises
     ------
     InvalidValueError
@@ -192,10 +188,6 @@ def monte_carlo(
         How many to draw, >= 1.
     seed : int
         Seed of the random numbers, >= 0.
-
-    Returns
-    -------
-    MonteCarlo
 
     Raises
     ------

@@ -1,49 +1,39 @@
 """From a model and a GPU to requests per second, replicas and dollars: what self-hosting can do, and what it costs.
 
-Pure functions. Times come from a roofline whose efficiency factors are inputs; :func:`published_measurements` has the
-measurements that it is held against.
+Pure functions; an argument outside its domain raises :class:`~costlab.errors.InvalidValueError`. Times come from a
+roofline whose efficiency factors are inputs; :func:`published_measurements` has the measurements to hold it against.
 """
 
-from costlab.serving.economics import MAX_REPLICAS, Replicas, replicas_needed, usd_per_mtok, usd_per_request
-from costlab.serving.models import (
-    BYTES_PER_WEIGHT,
-    Measurement,
-    ModelSpec,
-    model_spec,
-    model_specs,
-    published_measurements,
-)
-from costlab.serving.roofline import (
-    BatchRun,
-    Capacity,
-    Efficiency,
-    MemoryFit,
-    Roofline,
-    batch_run,
-    capacity,
-    memory_fit,
-    roofline,
-)
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "BYTES_PER_WEIGHT",
-    "MAX_REPLICAS",
-    "BatchRun",
-    "Capacity",
-    "Efficiency",
-    "Measurement",
-    "MemoryFit",
-    "ModelSpec",
-    "Replicas",
-    "Roofline",
-    "batch_run",
-    "capacity",
-    "memory_fit",
-    "model_spec",
-    "model_specs",
-    "published_measurements",
-    "replicas_needed",
-    "roofline",
-    "usd_per_mtok",
-    "usd_per_request",
-]
+from costlab._internal.lazy import lazy_package
+
+if TYPE_CHECKING:
+    from costlab.serving.economics import (
+        MAX_REPLICAS as MAX_REPLICAS,
+        Replicas as Replicas,
+        replicas_needed as replicas_needed,
+        usd_per_mtok as usd_per_mtok,
+        usd_per_request as usd_per_request,
+    )
+    from costlab.serving.models import (
+        BYTES_PER_WEIGHT as BYTES_PER_WEIGHT,
+        Measurement as Measurement,
+        ModelSpec as ModelSpec,
+        model_spec as model_spec,
+        model_specs as model_specs,
+        published_measurements as published_measurements,
+    )
+    from costlab.serving.throughput import (
+        BatchRun as BatchRun,
+        Capacity as Capacity,
+        Efficiency as Efficiency,
+        MemoryFit as MemoryFit,
+        Roofline as Roofline,
+        batch_run as batch_run,
+        capacity as capacity,
+        memory_fit as memory_fit,
+        roofline as roofline,
+    )
+else:
+    __getattr__, __dir__ = lazy_package(__name__)

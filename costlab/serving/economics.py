@@ -29,11 +29,6 @@ def usd_per_mtok(usd_per_hour: float, tokens_per_s: float, utilization_fraction:
     float
         USD per million tokens.
 
-    Raises
-    ------
-    InvalidValueError
-        If an argument is outside its domain.
-
     Examples
     --------
     An A10G at 1.01 dollars makes 1,000 tokens a second and is busy 30 % of the time. What do a million cost?
@@ -65,11 +60,6 @@ def usd_per_request(usd_per_hour: float, capacity_requests_per_s: float, utiliza
     -------
     float
         USD per request.
-
-    Raises
-    ------
-    InvalidValueError
-        If an argument is outside its domain.
 
     Examples
     --------
@@ -143,15 +133,6 @@ def replicas_needed(
         Replicas beyond those that the peak needs, >= 0.
     at_least : int
         Serving replicas kept even without traffic, >= 0; 0 means that the service can be switched off.
-
-    Returns
-    -------
-    Replicas
-
-    Raises
-    ------
-    InvalidValueError
-        If an argument is outside its domain.
 
     Examples
     --------

@@ -44,11 +44,6 @@ class ModelSpec:
     source_url : str
         Where the shape was read.
 
-    Raises
-    ------
-    InvalidValueError
-        If a number is outside its domain.
-
     Examples
     --------
     How much memory does the text of one 4,000-token conversation take in the KV cache of Llama-3.1-8B, in GB?

@@ -97,15 +97,6 @@ def break_even(
     api_fixed_usd_per_month : float
         What the API costs whatever the volume, in USD a month, >= 0.
 
-    Returns
-    -------
-    BreakEven
-
-    Raises
-    ------
-    InvalidValueError
-        If an argument is outside its domain.
-
     Notes
     -----
     Above the break-even the API can win again just beyond each further replica; :func:`cost_curve` has the intervals.
@@ -289,10 +280,6 @@ def cost_curve(
     api_fixed_usd_per_month : float
         As for :func:`break_even`, >= 0.
 
-    Returns
-    -------
-    CostCurve
-
     Raises
     ------
     InvalidValueError
@@ -398,15 +385,6 @@ def payback(
         then worth 1 / 1.1 of one today.
     delay_months : float
         Months from the spending to the first saving, >= 0: the time to production.
-
-    Returns
-    -------
-    Payback
-
-    Raises
-    ------
-    InvalidValueError
-        If an argument is outside its domain.
 
     Examples
     --------

@@ -218,10 +218,6 @@ def option_cost(
     constraints : Constraints, optional
         What must hold; by default nothing, over 36 months.
 
-    Returns
-    -------
-    OptionCost
-
     Examples
     --------
     What do 50,000 requests a day cost at 0.3 cents?
@@ -348,10 +344,6 @@ def recommend(
         What could be chosen; at least one, names used once.
     constraints : Constraints, optional
         What must hold; by default nothing, over 36 months.
-
-    Returns
-    -------
-    Recommendation
 
     Raises
     ------

@@ -143,10 +143,6 @@ def gpu(name: str) -> GpuSpec:
     name : str
         A GPU's name as the vendor writes it, or an alias such as ``"A100_80"``; upper and lower case are the same.
 
-    Returns
-    -------
-    GpuSpec
-
     Raises
     ------
     UnknownNameError

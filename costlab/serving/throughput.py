@@ -50,11 +50,6 @@ class Efficiency:
         ``mbu_fraction=1`` and 2.8 ms, Llama-2-7B in torchao's table agrees within 8 % at bf16, int8 and int4.
     memory_fraction : float
         Share of the GPU's memory that weights and KV cache may fill, in (0, 1]; 0.9 is vLLM's default.
-
-    Raises
-    ------
-    InvalidValueError
-        If a number is outside its domain.
     """
 
     mbu_fraction: float = 0.70
@@ -209,10 +204,6 @@ def roofline(
         Number format of the arithmetic; by default bf16, or fp16 on a GPU without it. Weights that are stored
         narrower are widened before they are multiplied, so they save bytes and no arithmetic.
 
-    Returns
-    -------
-    Roofline
-
     Raises
     ------
     UnknownNameError
@@ -260,10 +251,6 @@ def memory_fit(on: Roofline, context_tokens: float) -> MemoryFit:
         The model on its GPUs.
     context_tokens : float
         Length of a sequence at its longest, prompt and answer, > 0.
-
-    Returns
-    -------
-    MemoryFit
 
     Notes
     -----
@@ -346,15 +333,6 @@ def batch_run(on: Roofline, sequences: int, input_tokens: float, output_tokens: 
         Requests in the batch, >= 1.
     input_tokens, output_tokens : float
         Length of each prompt, >= 0, and of each answer, >= 1, or 0 for a model that only reads.
-
-    Returns
-    -------
-    BatchRun
-
-    Raises
-    ------
-    InvalidValueError
-        If an argument is outside its domain.
 
     Examples
     --------
@@ -449,15 +427,6 @@ def capacity(
         0..1. It need not be read again; its memory is counted for every sequence all the same.
     max_sequences : int, optional
         The server's own limit on sequences in progress, >= 1.
-
-    Returns
-    -------
-    Capacity
-
-    Raises
-    ------
-    InvalidValueError
-        If an argument is outside its domain.
 
     Notes
     -----
