@@ -15,7 +15,7 @@ REQUESTS, ROUNDS = 10_000_000, 5
 IMPORTS = """
 import numpy as np
 from costlab.cache.economics import ZipfTraffic
-from costlab.cache.zipf import zipf_requests
+from costlab.cache.economics import zipf_requests
 from costlab.router import Outcomes, Stage, simulate, simulate_outcomes, simulate_stream
 
 CACHE = Stage("cache", 0.00001, pass_fraction=0.7)
@@ -43,7 +43,7 @@ def work(seed):
 """
 LRU = """
 def work(seed):
-    stream = zipf_requests(np.random.default_rng(seed), ZipfTraffic.of(1_000_000, 0.9), requests)
+    stream = zipf_requests(np.random.default_rng(seed), ZipfTraffic(1_000_000, 0.9), requests)
     return simulate_stream(CACHE, BEHIND, stream, entries, seed)
 """
 MEASURE = """

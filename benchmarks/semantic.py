@@ -16,10 +16,14 @@ from itertools import cycle
 import numpy as np
 
 from costlab.cache import Request
-from costlab.cache.embedding import PackagedMiniLm
-from costlab.cache.guards import reasons
-from costlab.cache.index import ExactIndex, HnswIndex, VectorIndex
-from costlab.cache.semantic import EmbeddingLayer
+from costlab.cache.semantic import (
+    EmbeddingLayer,
+    ExactIndex,
+    HnswIndex,
+    PackagedMiniLm,
+    VectorIndex,
+    refusal_reasons,
+)
 from costlab.datasets import support_queries
 from costlab.synthetic import reworded
 
@@ -100,11 +104,11 @@ async def text_rows() -> list[dict[str, object]]:
     async def embed() -> object:
         return model.embed([next(plain)])
 
-    async def guard() -> object:
-        return reasons(texts[0], texts[1])
+    async def check() -> object:
+        return refusal_reasons(texts[0], texts[1])
 
     row = await measure(f"text to semantic hit, {len(texts):,} remembered", lookup, "embedding", embed, calls=40)
-    return [row, await measure("seven guards, one pair", guard, "embedding", embed, calls=40)]
+    return [row, await measure("seven paraphrase checks, one pair", check, "embedding", embed, calls=40)]
 
 
 async def main() -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from costlab._internal import checks
+from costlab._internal.root import bisect
 from costlab.errors import InvalidValueError
 from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, SECONDS_PER_DAY
 
@@ -122,8 +123,5 @@ class Workload:
             raw = [math.exp(kappa * (cosine - 1.0)) for cosine in cosines]
             return [value * HOURS_PER_DAY / sum(raw) for value in raw]
 
-        low, high = 0.0, 200.0
-        for _ in range(60):
-            middle = (low + high) / 2
-            low, high = (middle, high) if max(shape(middle)) < self.peak_to_mean else (low, middle)
-        return tuple(self.mean_requests_per_s * value for value in shape(high))
+        kappa = bisect(lambda kappa: max(shape(kappa)) >= self.peak_to_mean, 0.0, 200.0)
+        return tuple(self.mean_requests_per_s * value for value in shape(kappa))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from costlab.cache.embedding import PackagedMiniLm
+from costlab.cache.semantic import PackagedMiniLm
 from tests import needs
 from tools.exercises import Exercises, collect
 

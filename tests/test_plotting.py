@@ -9,7 +9,7 @@ import pytest
 
 from costlab.build_vs_buy import MigrationEndpoint, cost_curve, migration_plan
 from costlab.cache.economics import CacheCosts, ZipfTraffic, lru_cache, net_saving
-from costlab.cache.threshold import Lookup, evaluate_threshold
+from costlab.cache.semantic import Lookup, evaluate_threshold
 from costlab.calculator import best_commitment, spot_job
 from costlab.capstone import TODAY, request_log, score
 from costlab.catalog import current_gpu_prices
@@ -40,7 +40,7 @@ CURVE = cost_curve(0.005, 10, 1, [1000.0 * i for i in range(200)])
 SEARCH = MigrationEndpoint("search", 2_000_000, 0.0002, 0.02)
 H100 = [price for price in current_gpu_prices("list") if price.instance == "p5.48xlarge"]
 
-ZIPF = ZipfTraffic.of(1000, 0.9)
+ZIPF = ZipfTraffic(1000, 0.9)
 DAY: dict[str, Any] = {"requests": 1000, "hit_rate_fraction": 0.5, "store_usd": 1}
 NETS = {
     "exact": net_saving(CacheCosts(call_usd=0.01), **DAY),

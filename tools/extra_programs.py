@@ -32,7 +32,7 @@ EXTRAS: Final[Mapping[str, str]] = {
     """,
     "datasets": """
         import functools, hashlib, http.server, pathlib, threading
-        from costlab.datasets.upstream import UpstreamFile, local_path
+        from costlab.datasets.public import UpstreamFile, local_path
         class Quiet(http.server.SimpleHTTPRequestHandler):
             def log_message(self, *words): pass
         pathlib.Path("published").write_text("rows")
@@ -44,7 +44,7 @@ EXTRAS: Final[Mapping[str, str]] = {
     """,
     "semantic": """
         import asyncio, numpy as np, onnxruntime, tokenizers
-        from costlab.cache.index import HnswIndex
+        from costlab.cache.semantic import HnswIndex
         async def nearest():
             index = HnswIndex(3)
             for key, vector in (("a", [1, 0, 0]), ("b", [0, 1, 0])):
@@ -121,7 +121,7 @@ EXTRAS: Final[Mapping[str, str]] = {
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.models import StaticEmbedding
         from tokenizers import Tokenizer, models, pre_tokenizers
-        from costlab.cache.embedding import SentenceTransformerEmbedder
+        from costlab.cache.semantic import SentenceTransformerEmbedder
         tokenizer = Tokenizer(models.WordLevel({"reset": 0, "my": 1, "password": 2, "?": 3}, unk_token="?"))
         tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
         SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=8)]).save("tiny")

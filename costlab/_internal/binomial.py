@@ -1,15 +1,10 @@
 """Shares that were counted: how far the true share may be away. Exact, and the standard library only."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING
 
 from costlab._internal import checks
+from costlab._internal.root import bisect
 from costlab.errors import InvalidValueError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["at_most", "clopper_pearson"]
 
@@ -40,8 +35,8 @@ def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tu
     if checks.integer("successes", successes) > trials:
         raise InvalidValueError("successes", f"at most the {trials} trials", successes)
     tail = (1.0 - checks.fraction("confidence", confidence, zero=False, one=False)) / 2
-    low = 0.0 if successes == 0 else 1.0 - _bisect(lambda p: at_most(trials - successes, trials, p) <= tail)
-    high = 1.0 if successes == trials else _bisect(lambda p: at_most(successes, trials, p) <= tail)
+    low = 0.0 if successes == 0 else 1.0 - bisect(lambda p: at_most(trials - successes, trials, p) <= tail, 0.0, 1.0)
+    high = 1.0 if successes == trials else bisect(lambda p: at_most(successes, trials, p) <= tail, 0.0, 1.0)
     return low, high
 
 
@@ -60,11 +55,3 @@ def at_most(successes: int, trials: int, share: float) -> float:
             for k in range(successes + 1)
         ),
     )
-
-
-def _bisect(reached: Callable[[float], bool]) -> float:
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (low, middle) if reached(middle) else (middle, high)
-    return high

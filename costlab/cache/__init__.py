@@ -1,6 +1,7 @@
 """Response caching: the same question asked twice is paid for once.
 
-Keys, stores and the cache itself. What a cache saves net of its costs is calculated in :mod:`costlab.cache.economics`.
+Keys, stores and the cache itself. Requests that mean the same are found by :mod:`costlab.cache.semantic`; what a cache
+saves net of its costs is calculated in :mod:`costlab.cache.economics`.
 """
 
 from typing import TYPE_CHECKING
@@ -8,8 +9,13 @@ from typing import TYPE_CHECKING
 from costlab._internal.lazy import lazy_package
 
 if TYPE_CHECKING:
-    from costlab.cache.answers import Answer as Answer, CachedAnswer as CachedAnswer, not_empty as not_empty
-    from costlab.cache.breaker import CircuitBreaker as CircuitBreaker
+    from costlab.cache.answers import (
+        Answer as Answer,
+        CachedAnswer as CachedAnswer,
+        CacheStatistics as CacheStatistics,
+        LatencySummary as LatencySummary,
+        not_empty as not_empty,
+    )
     from costlab.cache.keys import (
         IGNORED_PARAMETERS as IGNORED_PARAMETERS,
         Request as Request,
@@ -18,14 +24,15 @@ if TYPE_CHECKING:
         is_sampled as is_sampled,
         request_key as request_key,
     )
-    from costlab.cache.protocols import (
-        CacheStore as CacheStore,
-        SemanticHit as SemanticHit,
-        SemanticLayer as SemanticLayer,
-    )
+    from costlab.cache.resilient_store import CircuitBreaker as CircuitBreaker
     from costlab.cache.response import ResponseCache as ResponseCache
+    from costlab.cache.semantic import SemanticHit as SemanticHit, SemanticLayer as SemanticLayer
     from costlab.cache.server import EmbeddedServer as EmbeddedServer
-    from costlab.cache.statistics import CacheStatistics as CacheStatistics, LatencySummary as LatencySummary
-    from costlab.cache.stores import DiskStore as DiskStore, MemoryStore as MemoryStore, RedisStore as RedisStore
+    from costlab.cache.stores import (
+        CacheStore as CacheStore,
+        DiskStore as DiskStore,
+        MemoryStore as MemoryStore,
+        RedisStore as RedisStore,
+    )
 else:
     __getattr__, __dir__ = lazy_package(__name__)

@@ -1,14 +1,22 @@
-"""What goes into a response cache and what comes out of it."""
+"""What goes into a response cache and what comes out of it: answers, and numbers that add up."""
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Sized
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from copy import deepcopy
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from costlab._internal import checks
 
-__all__ = ["Answer", "CachedAnswer", "not_empty"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from costlab.cache.single_flight import CallOutcome
+
+__all__ = ["Answer", "CacheStatistics", "CachedAnswer", "LatencySummary", "Recorder", "not_empty", "summarise"]
 
 #: Where an answer came from.
 Source = Literal["exact", "semantic", "model"]
@@ -33,7 +41,7 @@ class Answer:
         checks.non_negative("cost_usd", self.cost_usd)
 
 
-@dataclass(frozen=True, slots=True, init=False)
+@dataclass(frozen=True, slots=True)
 class CachedAnswer:
     """An answer, and how the cache came by it.
 
@@ -69,33 +77,6 @@ class CachedAnswer:
     shared: bool
     latency_s: float
 
-    def __init__(
-        self,
-        value: Any,
-        source: Source,
-        key: str,
-        entry_key: str,
-        similarity: float | None,
-        cost_usd: float | None,
-        saved_usd: float | None,
-        shared: bool,
-        latency_s: float,
-    ) -> None:
-        # The constructor of a frozen dataclass looks every field up by name, which is an eighth of a hit in memory.
-        set_value, set_source, set_key, set_entry, set_similarity, set_cost, set_saved, set_shared, set_latency = _SLOTS
-        set_value(self, value)
-        set_source(self, source)
-        set_key(self, key)
-        set_entry(self, entry_key)
-        set_similarity(self, similarity)
-        set_cost(self, cost_usd)
-        set_saved(self, saved_usd)
-        set_shared(self, shared)
-        set_latency(self, latency_s)
-
-
-_SLOTS: Final = tuple(getattr(CachedAnswer, name).__set__ for name in CachedAnswer.__slots__)
-
 
 def not_empty(value: Any) -> bool:
     """Whether an answer says anything: None, blanks and empty containers do not; 0 and False do.
@@ -108,3 +89,205 @@ def not_empty(value: Any) -> bool:
     if isinstance(value, str):
         return bool(value) and not value.isspace()
     return value is not None and not (isinstance(value, Sized) and len(value) == 0)
+
+
+#: Latencies kept for each source of answers: enough for a 99th percentile, in 32 kB.
+MAX_LATENCIES: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class LatencySummary:
+    """Percentiles of the latest latencies, each one that was really measured (nearest rank).
+
+    Attributes
+    ----------
+    count : int
+        Number of latencies behind them, at most 4,096.
+    p50_s, p90_s, p99_s : float
+        In seconds; NaN where there are none.
+    """
+
+    count: int
+    p50_s: float
+    p90_s: float
+    p99_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheStatistics:
+    """What a response cache did since it was made.
+
+    ``requests = exact_hits + semantic_hits + model_answers + errors + cancelled + under way``.
+
+    Attributes
+    ----------
+    requests : int
+        Requests that came in.
+    exact_hits, semantic_hits : int
+        Answered without a call of their own: by the answer to the same request, or to one that means the same.
+    shared : int
+        How many of these hits waited for a request that was under way already, and took its answer.
+    model_answers : int
+        Answered by a call: the misses.
+    errors, cancelled : int
+        Ended by an exception of the call, also one shared with others; given up by who asked.
+    calls : int
+        Calls begun, whatever became of them.
+    bypassed : int
+        How many of the requests went past the cache because they ask for a random answer.
+    store_failures : int
+        Times that the store raised: down, slow, full.
+    store_skips : int
+        Times that the store was not asked because it had failed shortly before.
+    corrupted_entries : int
+        Entries that were torn, foreign, of another version or key: each a miss.
+    empty_answers, too_large_answers, unfit_answers : int
+        Answers of the model that were not kept: empty, above the store's size limit, not made of what JSON knows.
+    semantic_failures : int
+        Times that the semantic layer raised, or named an answer that was not for this request's scope.
+    hook_failures : int
+        Times that `on_answer` or `keep` raised.
+    judged_hits, false_hits : int
+        Hits for which feedback was given, and those called wrong.
+    saved_usd : float
+        Original cost of what the hits did not ask again, as far as known. Gross: false hits are in it, and what the
+        cache itself costs is not.
+    unpriced_hits : int
+        Hits whose original cost nobody stated; nothing was added for them.
+    spent_usd : float
+        Cost of the calls, as far as known.
+    unpriced_answers : int
+        Answers of the model without a stated cost.
+    exact_latency, semantic_latency, model_latency : LatencySummary
+        From the request to its answer, by source.
+    """
+
+    requests: int = 0
+    exact_hits: int = 0
+    semantic_hits: int = 0
+    shared: int = 0
+    model_answers: int = 0
+    errors: int = 0
+    cancelled: int = 0
+    calls: int = 0
+    bypassed: int = 0
+    store_failures: int = 0
+    store_skips: int = 0
+    corrupted_entries: int = 0
+    empty_answers: int = 0
+    too_large_answers: int = 0
+    unfit_answers: int = 0
+    semantic_failures: int = 0
+    hook_failures: int = 0
+    judged_hits: int = 0
+    false_hits: int = 0
+    saved_usd: float = 0.0
+    unpriced_hits: int = 0
+    spent_usd: float = 0.0
+    unpriced_answers: int = 0
+    exact_latency: LatencySummary
+    semantic_latency: LatencySummary
+    model_latency: LatencySummary
+
+    @property
+    def hits(self) -> int:
+        """Exact and semantic hits together."""
+        return self.exact_hits + self.semantic_hits
+
+    @property
+    def hit_rate_fraction(self) -> float:
+        """Hits over answers given; NaN before the first."""
+        answers = self.hits + self.model_answers
+        return self.hits / answers if answers else math.nan
+
+    @property
+    def false_hit_fraction(self) -> float:
+        """False hits over judged hits; NaN before the first was judged."""
+        return self.false_hits / self.judged_hits if self.judged_hits else math.nan
+
+
+class Recorder:
+    """Counts what happens, in memory that does not grow."""
+
+    def __init__(self) -> None:
+        counted = [field.name for field in fields(CacheStatistics) if field.type == "int"]
+        self.counts: dict[str, int] = dict.fromkeys(counted, 0)
+        self.saved_usd = 0.0
+        self.spent_usd = 0.0
+        sources: tuple[Source, ...] = get_args(Source)
+        self.latencies = {source: deque[float](maxlen=MAX_LATENCIES) for source in sources}
+
+    def call(self, key: str, value: object, usd: float | None, latency_s: float) -> CachedAnswer:
+        """The answer of a call that was made for this request, booked."""
+        self.latencies["model"].append(latency_s)
+        self.counts["model_answers"] += 1
+        if usd is None:
+            self.counts["unpriced_answers"] += 1
+        else:
+            self.spent_usd += usd
+        return CachedAnswer(value, "model", key, key, None, usd, 0.0, False, latency_s)
+
+    def hit(
+        self, key: str, entry_key: str, value: object, usd: float | None, similarity: float | None, latency_s: float
+    ) -> CachedAnswer:
+        """The answer of an earlier call, booked; without a `similarity` it is the same request's."""
+        source: Source
+        if similarity is None:
+            source, similarity = "exact", 1.0
+            self.counts["exact_hits"] += 1
+        else:
+            source = "semantic"
+            self.counts["semantic_hits"] += 1
+        self.latencies[source].append(latency_s)
+        if usd is None:
+            self.counts["unpriced_hits"] += 1
+        else:
+            self.saved_usd += usd
+        return CachedAnswer(value, source, key, entry_key, similarity, 0.0, usd, False, latency_s)
+
+    def outcome(self, key: str, outcome: CallOutcome, shared: bool, latency_s: float) -> CachedAnswer:
+        """The outcome of a call, booked: `shared` by somebody who waited for it, or of its leader's own request."""
+        value = own_copy(outcome.value)
+        if outcome.called and not shared:
+            return self.call(key, value, outcome.usd, latency_s)
+        answer = self.hit(key, outcome.entry_key, value, outcome.usd, outcome.similarity, latency_s)
+        if not shared:
+            return answer
+        self.counts["shared"] += 1
+        return replace(answer, shared=True)
+
+    def snapshot(self) -> CacheStatistics:
+        """The numbers as they stand."""
+        return CacheStatistics(
+            **self.counts,
+            saved_usd=self.saved_usd,
+            spent_usd=self.spent_usd,
+            exact_latency=summarise(self.latencies["exact"]),
+            semantic_latency=summarise(self.latencies["semantic"]),
+            model_latency=summarise(self.latencies["model"]),
+        )
+
+
+def own_copy(value: object) -> object:
+    """`value` for one of several who are given it: what one of them changes in it, no other sees."""
+    if not isinstance(value, list | dict):
+        return value
+    try:
+        return deepcopy(value)
+    except Exception:  # it holds what cannot be copied, and is not kept either
+        return value
+
+
+def summarise(latencies_s: Iterable[float]) -> LatencySummary:
+    """Percentiles of latencies, by nearest rank.
+
+    Examples
+    --------
+    >>> summarise([0.3, 0.1, 0.2])
+    LatencySummary(count=3, p50_s=0.2, p90_s=0.3, p99_s=0.3)
+    """
+    values = sorted(latencies_s)
+    if not values:
+        return LatencySummary(0, math.nan, math.nan, math.nan)
+    p50, p90, p99 = (values[math.ceil(share * len(values)) - 1] for share in (0.5, 0.9, 0.99))
+    return LatencySummary(len(values), p50, p90, p99)

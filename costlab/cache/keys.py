@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from math import isfinite
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from unicodedata import normalize
 
 import msgpack
@@ -35,8 +35,10 @@ _FIELDS: Final = frozenset({"model", "messages", "namespace", "version"})
 _USUAL: Final = frozenset({"content", "role"})
 _pack = msgpack.packb
 
+Plain: TypeAlias = "str | float | list[Plain] | dict[str, Plain] | None"
 
-@dataclass(frozen=True, slots=True, kw_only=True, init=False)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What is asked of a model: all that changes the answer, and for whom.
 
@@ -47,7 +49,7 @@ class Request:
     messages : str or sequence of mapping
         The conversation, oldest first, each message as chat APIs take it (``role``, ``content``, ...). A string is
         short for one user message.
-    parameters : mapping of str to Any
+    parameters : mapping of str to object
         Everything else that changes the answer: ``temperature``, ``seed``, ``max_tokens``, ``tools``,
         ``response_format``. Those in ``IGNORED_PARAMETERS`` do not count.
     namespace : str
@@ -71,28 +73,10 @@ class Request:
     """
 
     model: str
-    messages: str | Sequence[Mapping[str, Any]]
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    messages: str | Sequence[Mapping[str, object]]
+    parameters: Mapping[str, object] = field(default_factory=dict)
     namespace: str = ""
     version: str = ""
-
-    def __init__(
-        self,
-        *,
-        model: str,
-        messages: str | Sequence[Mapping[str, Any]],
-        parameters: Mapping[str, Any] | None = None,
-        namespace: str = "",
-        version: str = "",
-    ) -> None:
-        # One is made for every request; the constructor of a frozen dataclass takes half as long again, as it looks
-        # every field up by name.
-        set_model, set_messages, set_parameters, set_namespace, set_version = _SLOTS
-        set_model(self, model)
-        set_messages(self, messages)
-        set_parameters(self, {} if parameters is None else parameters)
-        set_namespace(self, namespace)
-        set_version(self, version)
 
     def within(self, namespace: str) -> Request:
         """The same request inside an outer `namespace`: that application's tenant, not another's of the same name."""
@@ -112,13 +96,12 @@ class Request:
         """Digest of all but :attr:`text`: requests that mean the same share an answer only within one scope."""
         text = self.text
         if text:
-            messages = [{"role": "user"}] if isinstance(self.messages, str) else [*self.messages]
+            messages: list[Mapping[str, object]] = [{"role": "user"}]
+            if not isinstance(self.messages, str):
+                messages = [*self.messages]
             messages[-1] = {name: value for name, value in messages[-1].items() if name != "content"}
             return request_key(replace(self, messages=messages), "scope")
         return request_key(self, "scope of a request without text")
-
-
-_SLOTS: Final = tuple(getattr(Request, name).__set__ for name in Request.__slots__)
 
 
 def request_key(request: Request, namespace: str = "") -> str:
@@ -187,15 +170,14 @@ def canonical(request: Request, namespace: str = "") -> bytes:
     model, tenant, version, messages = request.model, request.namespace, request.version, request.messages
     if not (type(namespace) is type(tenant) is type(model) is type(version) is str):
         raise InvalidValueError("model, namespace and version", "texts", (model, tenant, version, namespace))
-    said = ({"role": "user", "content": messages},) if isinstance(messages, str) else messages
-    plain = [_plain_message(message) for message in said]
+    conversation = ({"role": "user", "content": messages},) if isinstance(messages, str) else messages
+    plain = [_plain_message(message) for message in conversation]
     if not plain:
         raise InvalidValueError("messages", "a text or at least one message", messages)
-    parameters = {
-        name: _plain("parameters", request.parameters[name])
-        for name in _sorted("parameters", request.parameters)
-        if name not in IGNORED_PARAMETERS
-    }
+    known = request.parameters
+    if known:
+        known = {name: value for name, value in known.items() if name not in IGNORED_PARAMETERS}
+    parameters = _plain_mapping("parameters", known, 0)
     # Names are compared as they are: the same tenant in two notations is two tenants, which leaks nothing.
     everything = [KEY_VERSION, namespace, tenant, model, version, plain, parameters]
     try:
@@ -242,7 +224,7 @@ def is_sampled(request: Request) -> bool:
     return sampled and request.parameters.get("seed") is None
 
 
-def _plain_message(message: Mapping[str, Any]) -> dict[str, Any]:
+def _plain_message(message: Mapping[str, object]) -> dict[str, Plain]:
     """A message made of what MessagePack knows; a shorter way for those that consist of a role and a text."""
     if type(message) is dict and message.keys() == _USUAL:
         role, content = message["role"], message["content"]
@@ -252,11 +234,10 @@ def _plain_message(message: Mapping[str, Any]) -> dict[str, Any]:
             return {"content": content, "role": role}
     if not isinstance(message, Mapping):
         raise InvalidValueError("messages", "a text or mappings with role and content", message)
-    plain: dict[str, Any] = _plain("messages", message)
-    return plain
+    return _plain_mapping("messages", message, 0)
 
 
-def _plain(where: str, value: Any, depth: int = 0) -> Any:
+def _plain(where: str, value: object, depth: int = 0) -> Plain:
     """`value` made of what MessagePack knows: texts normalised, names sorted, whole floats as whole numbers."""
     if isinstance(value, str):
         return value if value.isascii() else normalize("NFC", value)
@@ -269,15 +250,15 @@ def _plain(where: str, value: Any, depth: int = 0) -> Any:
     if depth > 64:
         raise InvalidValueError(where, "nested at most 64 deep, without cycles", "something deeper")
     if isinstance(value, Mapping):
-        return {name: _plain(where, value[name], depth + 1) for name in _sorted(where, value)}
+        return _plain_mapping(where, value, depth + 1)
     if isinstance(value, list | tuple):
         return [_plain(where, item, depth + 1) for item in value]
     raise InvalidValueError(where, "made of texts, numbers, lists and mappings", value)
 
 
-def _sorted(where: str, mapping: Mapping[str, Any]) -> list[str]:
-    """The names of a mapping in order. The name 1 is not the name "1", although JSON would write both alike."""
+def _plain_mapping(where: str, mapping: Mapping[str, object], depth: int) -> dict[str, Plain]:
+    """A mapping with its names in order. The name 1 is not the name "1", although JSON would write both alike."""
     for name in mapping:
         if not isinstance(name, str):
             raise InvalidValueError(f"a name in {where}", "a text", name)
-    return sorted(mapping)
+    return {name: _plain(where, mapping[name], depth) for name in sorted(mapping)}

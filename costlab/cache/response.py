@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from costlab._internal import checks
-from costlab.cache.alike import GuardedLayer
-from costlab.cache.answers import Answer, CachedAnswer, not_empty
-from costlab.cache.envelope import Entry, pack
-from costlab.cache.flight import Flight, Landing
-from costlab.cache.guard import UNAVAILABLE, ResilientStore
+from costlab.cache.answers import Answer, CachedAnswer, CacheStatistics, Recorder, not_empty
 from costlab.cache.keys import Request, as_request, is_sampled, request_key
-from costlab.cache.statistics import CacheStatistics, Recorder
+from costlab.cache.resilient_store import UNAVAILABLE, Entry, ResilientStore, pack
+from costlab.cache.single_flight import CallOutcome, PendingCall, SingleFlight
 from costlab.errors import InvalidValueError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from costlab.cache.protocols import CacheStore, SemanticLayer
+    from costlab.cache.semantic import SemanticHit, SemanticLayer
+    from costlab.cache.stores import CacheStore
 
-    Call = Callable[[Any], Awaitable[Any]]
+    Call = Callable[[Any], Awaitable[object]]
 
 __all__ = ["ResponseCache"]
 
+T = TypeVar("T")
+
 SAMPLED: Final = ("cache", "bypass")
-REFUSALS_KEPT: Final = 10_000
+MAX_REFUSALS: Final = 10_000
 
 
 class ResponseCache:
@@ -113,7 +114,7 @@ class ResponseCache:
         self._ttl_s = None if ttl_s is None else checks.positive("ttl_s", ttl_s)
         self._namespace = namespace
         self._clock = clock
-        self._single_flight = single_flight
+        self._single_flight = SingleFlight() if single_flight else None
         self._flight_ttl_s = checks.positive("flight_ttl_s", flight_ttl_s)
         self._poll_s = checks.positive("poll_s", poll_s)
         self._bypasses = checks.one_of("policy for sampled", sampled, SAMPLED) == "bypass"
@@ -122,11 +123,10 @@ class ResponseCache:
             raise InvalidValueError("secret", "at most 64 bytes", f"{len(secret)} bytes")
         self._secret = secret
         self._on_answer = on_answer
-        self._flights: dict[str, Flight] = {}
         self._refused: dict[tuple[str, str], None] = {}
         self._recorder = Recorder()
-        self._guarded = ResilientStore(store, self._recorder, secret, retry_first_s, retry_longest_s, clock)
-        self._semantic = None if semantic is None else GuardedLayer(semantic, self._guarded, self._recorder, namespace)
+        self._store = ResilientStore(store, self._recorder, secret, retry_first_s, retry_longest_s, clock)
+        self._semantic = None if semantic is None else _ResilientLayer(semantic, self._store, self._recorder, namespace)
 
     async def get_or_call(self, request: Request | Mapping[str, Any], call: Call) -> CachedAnswer:
         """The answer to `request`: from the store, or else from ``await call(request)``.
@@ -159,23 +159,24 @@ class ResponseCache:
         try:
             if self._bypasses and is_sampled(asked):
                 counts["bypassed"] += 1
-                landing, _ = await self._ask(key, "", request, call)
+                outcome, _ = await self._ask(key, "", request, call)
             else:
-                entry = await self._guarded.read(key)
+                entry = await self._store.read(key)
                 if entry is not None and entry is not UNAVAILABLE and (key, key) not in self._refused:
                     hit = self._recorder.hit(key, key, entry.value, entry.cost_usd, None, self._clock() - started)
                     return hit if self._on_answer is None else self._announced(request, hit)
-                if self._single_flight:
-                    landing, shared = await self._fly(key, asked, request, call, entry is not UNAVAILABLE)
+                lead = partial(self._lead, key, asked, request, call, entry is not UNAVAILABLE)
+                if self._single_flight is not None:
+                    outcome, shared = await self._single_flight.run(key, lead)
                 else:
-                    landing = await self._lead(key, asked, request, call, entry is not UNAVAILABLE, Flight())
+                    outcome = await lead(PendingCall())
         except Exception:
             counts["errors"] += 1
             raise
         except BaseException:
             counts["cancelled"] += 1
             raise
-        return self._announced(request, self._recorder.landing(key, landing, shared, self._clock() - started))
+        return self._announced(request, self._recorder.outcome(key, outcome, shared, self._clock() - started))
 
     async def feedback(self, answer: CachedAnswer, *, correct: bool) -> None:
         """Tell the cache whether an answer was right: a wrong one is not given again.
@@ -199,11 +200,11 @@ class ResponseCache:
             return
         # This holds at once, and where the store cannot be reached now.
         self._refused[answer.key, answer.entry_key] = None
-        if len(self._refused) > REFUSALS_KEPT:
+        if len(self._refused) > MAX_REFUSALS:
             del self._refused[next(iter(self._refused))]
         if answer.source == "semantic":
             return
-        await self._guarded.delete(answer.key)
+        await self._store.delete(answer.key)
         if self._semantic is not None:
             await self._semantic.forget(answer.key)
 
@@ -211,56 +212,38 @@ class ResponseCache:
         """What the cache did since it was made."""
         return self._recorder.snapshot()
 
-    async def _fly(
-        self, key: str, asked: Request, request: Any, call: Call, store_answers: bool
-    ) -> tuple[Landing, bool]:
-        """The outcome of this request, or of the equal one that is under way; and whether it is the latter's."""
-        while (flight := self._flights.get(key)) is not None:
-            landing = await flight.wait()
-            if landing is not None:
-                if landing.error is not None:
-                    raise landing.error
-                return landing, True
-        flight = self._flights[key] = Flight()
-        try:
-            return await self._lead(key, asked, request, call, store_answers, flight), False
-        except Exception as error:
-            flight.land(Landing(error=error))
-            raise
-        finally:
-            # Those who wait wake up after this, and find the place free if they have to lead themselves.
-            del self._flights[key]
-            flight.abandon()
-
     async def _lead(
-        self, key: str, asked: Request, request: Any, call: Call, store_answers: bool, flight: Flight
-    ) -> Landing:
+        self, key: str, asked: Request, request: object, call: Call, available: bool, pending: PendingCall
+    ) -> CallOutcome:
         """The outcome of a request that the store has no answer to: from one that means the same, or from a call."""
-        landing = token = None
-        if self._semantic is not None and store_answers:
-            alike = await self._semantic.find(key, asked)
-            if alike is not None and (key, alike[0].key) not in self._refused:
-                near, entry = alike
-                landing = Landing(False, near.key, near.similarity, entry.cost_usd, entry.value)
+        outcome = token = None
+        if self._semantic is not None and available:
+            found = await self._semantic.find(key, asked)
+            if found is not None and (key, found[0].key) not in self._refused:
+                hit, entry = found
+                outcome = CallOutcome(False, hit.key, hit.similarity, entry.cost_usd, entry.value)
         try:
-            if landing is None and store_answers and self._single_flight:
-                token, now = await self._guarded.lock(key, self._flight_ttl_s, self._poll_s)
-                if now is not None and now is not UNAVAILABLE and (key, key) not in self._refused:
-                    landing = Landing(False, key, None, now.cost_usd, now.value)
-            if landing is None:
+            if outcome is None and available and self._single_flight is not None:
+                token, stored = await self._store.lock(key, self._flight_ttl_s, self._poll_s)
+                if stored is not None and stored is not UNAVAILABLE and (key, key) not in self._refused:
+                    outcome = CallOutcome(False, key, None, stored.cost_usd, stored.value)
+            if outcome is None:
                 scope = "" if self._semantic is None else asked.scope
-                landing, packed = await self._ask(key, scope, request, call)
-                flight.land(landing)
+                outcome, packed = await self._ask(key, scope, request, call)
+                # Those who wait need not wait for the store too.
+                pending.finish(outcome)
                 # A store that did not answer when asked is not made to answer now: once a request is enough.
-                if store_answers and packed is not None:
-                    await self._put(key, asked, packed)
-            flight.land(landing)
+                if available and packed is not None and await self._store.put(key, packed, self._ttl_s):
+                    self._refused.pop((key, key), None)
+                    if self._semantic is not None:
+                        await self._semantic.remember(key, asked)
+            pending.finish(outcome)
         finally:
             if token is not None:
-                await self._guarded.unlock(key, token)
-        return landing
+                await self._store.unlock(key, token)
+        return outcome
 
-    def _announced(self, request: Any, answer: CachedAnswer) -> CachedAnswer:
+    def _announced(self, request: object, answer: CachedAnswer) -> CachedAnswer:
         if self._on_answer is not None:
             try:
                 self._on_answer(request, answer)
@@ -268,33 +251,71 @@ class ResponseCache:
                 self._recorder.counts["hook_failures"] += 1
         return answer
 
-    async def _put(self, key: str, asked: Request, packed: bytes) -> None:
-        if await self._guarded.put(key, packed, self._ttl_s):
-            self._refused.pop((key, key), None)
-            if self._semantic is not None:
-                await self._semantic.remember(key, asked)
-
-    async def _ask(self, key: str, scope: str, request: Any, call: Call) -> tuple[Landing, bytes | None]:
-        """The answer of a call, and its bytes where it is to be kept."""
+    async def _ask(self, key: str, scope: str, request: object, call: Call) -> tuple[CallOutcome, bytes | None]:
+        """The answer of a call, and its bytes where it is to be kept and can be."""
         counts = self._recorder.counts
         counts["calls"] += 1
         result = await call(request)
         value, usd = (result.value, float(result.cost_usd)) if isinstance(result, Answer) else (result, None)
-        return Landing(True, key, None, usd, value), self._packed(key, Entry(usd, scope, value))
-
-    def _packed(self, key: str, entry: Entry) -> bytes | None:
-        """The entry as it is stored, or None where it is not worth keeping or cannot be kept."""
-        counts = self._recorder.counts
+        packed = None
         try:
-            worth_keeping = self._keep(entry.value)
+            worth_keeping = self._keep(value)
         except Exception:
             counts["hook_failures"] += 1
+        else:
+            if not worth_keeping:
+                counts["empty_answers"] += 1
+            else:
+                try:
+                    packed = pack(key, Entry(usd, scope, value), self._secret)
+                except (TypeError, ValueError, OverflowError):
+                    counts["unfit_answers"] += 1
+        return CallOutcome(True, key, None, usd, value), packed
+
+
+class _ResilientLayer:
+    """A semantic layer within one namespace. It never raises, and what it names is looked at before it is believed."""
+
+    def __init__(self, layer: SemanticLayer, store: ResilientStore, recorder: Recorder, namespace: str) -> None:
+        self._layer = layer
+        self._store = store
+        self._counts = recorder.counts
+        self._namespace = namespace
+
+    async def find(self, key: str, asked: Request) -> tuple[SemanticHit, Entry] | None:
+        """A request that means the same with its answer, if the layer knows one and the store still has it.
+
+        An entry says for which scope it was made. A layer that names another scope's entry, another tenant's say, made
+        a mistake: it is counted, and nothing found.
+        """
+        if not asked.text:
             return None
-        if not worth_keeping:
-            counts["empty_answers"] += 1
+        hit = await self._attempt(self._layer.lookup(asked.within(self._namespace)))
+        if hit is None or hit.key == key:
             return None
+        entry = await self._store.read(hit.key)
+        if entry is None:
+            await self.forget(hit.key)
+            return None
+        if entry is UNAVAILABLE:
+            return None
+        if entry.scope != asked.scope:
+            self._counts["semantic_failures"] += 1
+            return None
+        return hit, entry
+
+    async def remember(self, key: str, asked: Request) -> None:
+        """Note that the answer to this request is in the store."""
+        if asked.text:
+            await self._attempt(self._layer.remember(asked.within(self._namespace), key))
+
+    async def forget(self, key: str) -> None:
+        """Note that it no longer is."""
+        await self._attempt(self._layer.forget(key))
+
+    async def _attempt(self, work: Awaitable[T]) -> T | None:
         try:
-            return pack(key, entry, self._secret)
-        except (TypeError, ValueError, OverflowError):
-            counts["unfit_answers"] += 1
+            return await work
+        except Exception:
+            self._counts["semantic_failures"] += 1
             return None

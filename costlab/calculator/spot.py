@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from costlab._internal import checks
+from costlab._internal.root import bisect
 from costlab.errors import UnknownNameError
 from costlab.units import SECONDS_PER_HOUR
 
@@ -203,17 +204,11 @@ def _expected_hours(
 
 
 def _break_even_mtbf_hours(hours_at: Callable[[float], float], affordable_hours: float) -> float:
-    """The MTBF at which the expected hours are just affordable, by bisection: they fall as the MTBF rises."""
+    """The MTBF at which the expected hours are just affordable, to a part in 10^9: they fall as the MTBF rises."""
     low, high = 1e-6, 1e12
     if hours_at(high) >= affordable_hours:
         return math.inf
-    while high / low > 1 + 1e-9:
-        middle = math.sqrt(low * high)
-        if hours_at(middle) > affordable_hours:
-            low = middle
-        else:
-            high = middle
-    return high
+    return bisect(lambda mtbf: hours_at(mtbf) <= affordable_hours, low, high, steps=36, geometric=True)
 
 
 @dataclass(frozen=True, slots=True)

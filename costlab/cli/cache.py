@@ -53,7 +53,7 @@ def size(
     """How big a cache should be, and whether it pays, at every store price known."""
     from costlab.cache.economics import CacheCosts, ZipfTraffic, best_cache_size
 
-    traffic = ZipfTraffic.of(unique, zipf)
+    traffic = ZipfTraffic(unique, zipf)
     entry_bytes = checks.positive("entry_kb", entry_kb) * 1000
     checks.positive("requests", requests)
     checks.positive("days", days)

@@ -12,7 +12,7 @@ import numpy as np
 
 from costlab._internal import checks
 from costlab._internal.extras import model_folder, require
-from costlab.cache.embedding import PackagedMiniLm
+from costlab.cache.semantic import PackagedMiniLm
 from costlab.compression.measured_sizes import measured_bytes, measured_disk_bytes
 from costlab.datasets import support_queries
 from costlab.errors import InvalidValueError

@@ -11,7 +11,7 @@ import numpy as np
 
 from costlab._internal import checks
 from costlab._internal.extras import require
-from costlab.cache.embedding import Embedder, PackagedMiniLm
+from costlab.cache.semantic import Embedder, PackagedMiniLm
 from costlab.compression.distillation import distill
 from costlab.compression.soft_targets import UNLABELLED, Examples
 from costlab.compression.students import BUCKETS, hashed_words, small_network, words_network

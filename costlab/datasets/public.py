@@ -1,15 +1,45 @@
-"""Published data sets: intents of customers, and requests to language models in production."""
+"""Published data sets: intents of customers, and requests to language models in production.
+
+Their files are taken from a folder, from the cache of earlier downloads, or from their address.
+"""
 
 import csv
+import hashlib
 import json
+import os
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 from costlab._internal import checks
-from costlab.datasets.upstream import UpstreamFile, local_path
+from costlab._internal.extras import extra
+from costlab.errors import DatasetError
 
-__all__ = ["IntentQueries", "IntentQuery", "LlmTrace", "azure_llm_trace", "banking77", "clinc150"]
+__all__ = ["IntentQueries", "IntentQuery", "LlmTrace", "UpstreamFile", "azure_llm_trace", "banking77", "clinc150"]
+
+#: Name of the environment variable with a folder that holds the files already.
+FOLDER_VARIABLE = "COSTLAB_DATA_DIR"
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamFile:
+    """A file as its authors published it, at one commit.
+
+    Attributes
+    ----------
+    name : str
+        Its name in the folder and in the cache.
+    url : str
+        Where it is published.
+    sha256 : str
+        Its checksum.
+    """
+
+    name: str
+    url: str
+    sha256: str
+
 
 _RAW: Final = "https://raw.githubusercontent.com"
 _CLINC: Final = UpstreamFile(
@@ -207,3 +237,39 @@ def azure_llm_trace(kind: str = "conversation") -> LlmTrace:
         licence="CC BY 4.0",
         citation="Patel et al. (2024), Splitwise: Efficient Generative LLM Inference Using Phase Splitting, ISCA 2024",
     )
+
+
+def local_path(file: UpstreamFile) -> Path:
+    """Path of a verified local copy of `file`.
+
+    Looked for in the folder that the environment variable ``COSTLAB_DATA_DIR`` names, then among earlier downloads, and
+    fetched at last.
+
+    Raises
+    ------
+    DatasetError
+        If it cannot be had, or what was found is not the published file. The message says where to get it.
+    MissingExtraError
+        If it must be fetched and pooch is not installed.
+    """
+    folder = os.environ.get(FOLDER_VARIABLE)
+    if folder and (Path(folder) / file.name).is_file():
+        path = Path(folder) / file.name
+        if hashlib.sha256(path.read_bytes()).hexdigest() != file.sha256:
+            raise DatasetError(f"{path} is not the published file: its sha256 is not {file.sha256}; {_where(file)}")
+        return path
+    with extra("datasets"):
+        import pooch
+    logger = pooch.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")  # a download is announced on stderr otherwise, in the middle of a lesson
+    try:
+        return Path(pooch.retrieve(file.url, f"sha256:{file.sha256}", fname=file.name, path=pooch.os_cache("costlab")))
+    except (OSError, ValueError) as error:  # no network, no such page, or another checksum
+        raise DatasetError(f"{file.name} could not be fetched ({type(error).__name__}); {_where(file)}") from error
+    finally:
+        logger.setLevel(level)
+
+
+def _where(file: UpstreamFile) -> str:
+    return f"get it at {file.url} and name its folder in {FOLDER_VARIABLE}"

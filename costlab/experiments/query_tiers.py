@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from costlab.cache.embedding import Embedder
+from costlab.cache.semantic import Embedder
 from costlab.datasets import IntentQuery, SupportQuery
 from costlab.router import ClassifierModel, EmbeddingModel, EnsembleModel, Outcomes
 

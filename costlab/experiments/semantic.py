@@ -9,11 +9,20 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from costlab._internal import checks
-from costlab.cache.embedding import CachingEmbedder, Embedder, PackagedMiniLm
-from costlab.cache.guards import DEFAULT_GUARDS, STRICT_GUARDS, Guard, reasons
-from costlab.cache.promise import check_promise
-from costlab.cache.semantic import labelled_lookups
-from costlab.cache.threshold import Lookup, evaluate_threshold, fit_threshold
+from costlab.cache.semantic import (
+    DEFAULT_CHECKS,
+    STRICT_CHECKS,
+    CachingEmbedder,
+    Embedder,
+    Lookup,
+    PackagedMiniLm,
+    ParaphraseCheck,
+    check_guarantee,
+    evaluate_threshold,
+    fit_threshold,
+    labelled_lookups,
+    refusal_reasons,
+)
 from costlab.datasets import IntentQueries, banking77, clinc150, support_queries
 from costlab.recordings import Recording
 from costlab.recordings.device import find_device, library_versions
@@ -25,7 +34,11 @@ if TYPE_CHECKING:
 __all__ = ["GUARD_SETS", "guard_rows", "intent_lookups", "measure_semantic", "support_lookups"]
 
 #: Guards to compare, from none over those that cost few right hits to all.
-GUARD_SETS: Final[dict[str, tuple[Guard, ...]]] = {"none": (), "default": DEFAULT_GUARDS, "strict": STRICT_GUARDS}
+GUARD_SETS: Final[dict[str, tuple[ParaphraseCheck, ...]]] = {
+    "none": (),
+    "default": DEFAULT_CHECKS,
+    "strict": STRICT_CHECKS,
+}
 
 LIMITS: Final = (0.02, 0.05, 0.10)
 CACHED: Final = 2000
@@ -37,7 +50,7 @@ def support_lookups(
     splits: Sequence[str],
     *,
     repeat_fraction: float,
-    guards: Sequence[Guard] = DEFAULT_GUARDS,
+    guards: Sequence[ParaphraseCheck] = DEFAULT_CHECKS,
     new: int | None = None,
 ) -> tuple[Lookup, ...]:
     """Look-ups of the support desk: half of the queries are cached, the other half is asked, among repetitions.
@@ -53,7 +66,7 @@ def support_lookups(
     repeat_fraction : float
         Share of the look-ups that are cached queries typed again in nearly the same words, in [0, 1); see
         :func:`costlab.synthetic.reworded`. The others are new: paraphrases, other questions, contrast twins.
-    guards : sequence of Guard
+    guards : sequence of ParaphraseCheck
         What may refuse a hit.
     new : int, optional
         Most queries asked that are no repetitions, >= 1: fewer make a smaller study. By default the whole other half.
@@ -73,7 +86,7 @@ def support_lookups(
     for k in rng.integers(len(cached), size=round(len(asked) * repeated / (1 - repeated))).tolist():
         text, label = cached[k]
         asked.append((reworded(rng, text), label))
-    return labelled_lookups(embedder, cached, asked, guards=guards)
+    return labelled_lookups(embedder, cached, asked, checks=guards)
 
 
 def intent_lookups(
@@ -83,7 +96,7 @@ def intent_lookups(
     *,
     cached: int = CACHED,
     asked: int = CACHED,
-    guards: Sequence[Guard] = DEFAULT_GUARDS,
+    guards: Sequence[ParaphraseCheck] = DEFAULT_CHECKS,
 ) -> tuple[Lookup, ...]:
     """Look-ups of a published set: `asked` of its test queries against `cached` of its training queries.
 
@@ -94,7 +107,7 @@ def intent_lookups(
         queries = data.split(split)
         chosen = rng.permutation(len(queries))[: checks.integer(f"queries of {split}", size, at_least=1)].tolist()
         parts.append([(queries[k].text, queries[k].intent) for k in chosen])
-    return labelled_lookups(embedder, parts[0], parts[1], guards=guards)
+    return labelled_lookups(embedder, parts[0], parts[1], checks=guards)
 
 
 def guard_rows(split: str, seed: int = 4) -> list[dict[str, Any]]:
@@ -113,7 +126,7 @@ def guard_rows(split: str, seed: int = 4) -> list[dict[str, Any]]:
     rows = []
     for name in ("default", "strict"):
         for kind in dict.fromkeys(kind for kind, _, _ in pairs):
-            refused = [bool(reasons(a, b, GUARD_SETS[name])) for k, a, b in pairs if k == kind]
+            refused = [bool(refusal_reasons(a, b, GUARD_SETS[name])) for k, a, b in pairs if k == kind]
             rows.append(
                 {
                     "what": "guards",
@@ -147,7 +160,7 @@ def measure_semantic(
     -------
     Recording
         Rows of three kinds, told apart by ``what``: ``promise``, the outcome of
-        :func:`costlab.cache.promise.check_promise`; ``held_out``, a threshold fitted on the calibration split of the
+        :func:`costlab.cache.semantic.check_guarantee`; ``held_out``, a threshold fitted on the calibration split of the
         support set and looked at on the test split; ``guards``, see :func:`guard_rows`.
 
     Raises
@@ -177,7 +190,7 @@ def measure_semantic(
                 sets[data.name] = intent_lookups(_rng(seed), model, data, guards=guards)
         for key, lookups in sets.items():
             for limit in LIMITS:
-                check = check_promise(_rng(seed), lookups, max_error_fraction=limit, splits=splits)
+                check = check_guarantee(_rng(seed), lookups, max_error_fraction=limit, splits=splits)
                 rows.append({"what": "promise", "data": key, "guards": name, "lookups": len(lookups), **asdict(check)})
     rows += guard_rows("test", seed)
     return Recording(

@@ -9,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from costlab._internal import checks
-from costlab.cache.embedding import CachingEmbedder, PackagedMiniLm
+from costlab.cache.semantic import CachingEmbedder, PackagedMiniLm
 from costlab.datasets import support_queries
 from costlab.errors import RecordingError
 from costlab.experiments.query_tiers import LabelledQueries, fit_tiers, tier_outcomes
@@ -19,7 +19,7 @@ from costlab.recordings.device import find_device, library_versions
 from costlab.router import Outcomes, Prediction
 
 if TYPE_CHECKING:
-    from costlab.cache.embedding import Embedder
+    from costlab.cache.semantic import Embedder
 
 __all__ = ["RecordedTiers", "measure_answers", "recorded_tiers"]
 

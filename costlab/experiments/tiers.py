@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from costlab._internal import checks
-from costlab.cache.embedding import CachingEmbedder, Embedder, PackagedMiniLm
+from costlab.cache.semantic import CachingEmbedder, Embedder, PackagedMiniLm
 from costlab.datasets import IntentQueries, banking77, clinc150, support_queries
 from costlab.experiments.query_tiers import LabelledQueries, fit_tiers, tier_outcomes
 from costlab.recordings import Recording

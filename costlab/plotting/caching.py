@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from costlab.cache.economics import NetSaving, ZipfTraffic, lru_cache
-from costlab.cache.threshold import ThresholdReport
+from costlab.cache.semantic import ThresholdReport
 from costlab.errors import InvalidValueError
 from costlab.plotting.style import COLORS, SMALL, line_styles, new_axes, plain_numbers
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from costlab._internal import checks
 from costlab._internal.binomial import at_most, clopper_pearson
+from costlab._internal.root import bisect
 from costlab.errors import InvalidValueError
 from costlab.router.evaluation import cost_quality_curve
 from costlab.router.outcomes import Outcomes, Played, play
@@ -153,11 +154,7 @@ def calibrate(
 def _long_run_floor(floor: float, queries: int, alpha: float) -> float:
     """The least share of right answers with which a sample falls below the floor with a chance of alpha at most."""
     too_few = math.ceil(floor * queries - 1e-9) - 1
-    low, high = floor, 1.0
-    for _ in range(40):
-        middle = (low + high) / 2
-        low, high = (low, middle) if at_most(too_few, queries, middle) <= alpha else (middle, high)
-    return high
+    return bisect(lambda share: at_most(too_few, queries, share) <= alpha, floor, 1.0, steps=40)
 
 
 def _candidates(outcomes: Outcomes, floor: float, steps: int) -> list[tuple[tuple[str, ...], tuple[float, ...]]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from costlab._internal import checks
-from costlab.cache.replay import lru_replay
+from costlab.cache.economics import lru_replay
 from costlab.errors import InvalidValueError
 from costlab.router.outcomes import Outcomes, Played, play
 from costlab.router.policy import Stage, expected
@@ -150,8 +150,8 @@ def simulate_stream(
     stages : sequence of Stage
         The cascade behind it, as for :func:`costlab.router.expected`.
     stream : iterable of numpy.ndarray of int
-        What is asked, in parts, as for :func:`costlab.cache.replay.lru_replay`:
-        :func:`costlab.cache.zipf.zipf_requests`, or one's own log.
+        What is asked, in parts, as for :func:`costlab.cache.economics.lru_replay`:
+        :func:`costlab.cache.economics.zipf_requests`, or one's own log.
     entries : int
         Answers that the cache holds, >= 1. It is empty at first.
     seed : int
@@ -172,8 +172,8 @@ def simulate_stream(
     A million requests for a hundred thousand things, 10,000 answers kept, 3 cents a call. What does a request cost?
 
     >>> from costlab.cache.economics import ZipfTraffic
-    >>> from costlab.cache.zipf import zipf_requests
-    >>> stream = zipf_requests(np.random.default_rng(4), ZipfTraffic.of(100_000, 0.9), 1_000_000)
+    >>> from costlab.cache.economics import zipf_requests
+    >>> stream = zipf_requests(np.random.default_rng(4), ZipfTraffic(100_000, 0.9), 1_000_000)
     >>> day = simulate_stream(Stage("cache", 0.00001), [Stage("model", 0.03)], stream, entries=10_000)
     >>> round(day.usd_per_request, 3)
     0.012

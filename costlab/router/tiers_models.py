@@ -117,7 +117,7 @@ def _on_words(table: TrainedTable, texts: Sequence[str], labels: Sequence[str]) 
 
 
 def _on_vectors(table: TrainedTable, texts: Sequence[str], labels: Sequence[str]) -> EmbeddingModel:
-    from costlab.cache.embedding import PackagedMiniLm
+    from costlab.cache.semantic import PackagedMiniLm
 
     linear, encoder = require("sklearn.linear_model", "router"), PackagedMiniLm()
     classifier = linear.LogisticRegression(C=table.c, max_iter=1000).fit(encoder.embed(texts), labels)

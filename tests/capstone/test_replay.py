@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from costlab.cache.replay import lru_replay
+from costlab.cache.economics import lru_replay
 from costlab.calculator import best_commitment
 from costlab.capstone import (
     TODAY,

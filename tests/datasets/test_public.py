@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from costlab.datasets import azure_llm_trace, banking77, clinc150
-from costlab.datasets.upstream import UpstreamFile, local_path
+from costlab.datasets.public import UpstreamFile, local_path
 from costlab.errors import DatasetError, UnknownNameError
 from tests import needs
 

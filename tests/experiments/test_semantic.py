@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from costlab import recordings
-from costlab.cache.embedding import PackagedMiniLm
-from costlab.cache.guards import DEFAULT_GUARDS
-from costlab.cache.promise import check_promise
+from costlab.cache.semantic import DEFAULT_CHECKS, PackagedMiniLm, check_guarantee
 from costlab.cli import main
 from costlab.errors import InvalidValueError
 from costlab.experiments import semantic as semantic_study
@@ -65,7 +63,7 @@ def test_recorded_guard_rows_are_what_the_guards_do_now() -> None:
 def test_the_calibration_split_finds_a_promise_that_random_parts_keep(minilm: PackagedMiniLm) -> None:
     rng = np.random.default_rng(4)
     lookups = support_lookups(rng, minilm, ("calibration",), repeat_fraction=0.8)
-    check = check_promise(rng, lookups, max_error_fraction=0.1, splits=50)
+    check = check_guarantee(rng, lookups, max_error_fraction=0.1, splits=50)
     assert check.found == 50
     assert check.broken <= 2
     assert check.hit_rate_fraction is not None
@@ -102,7 +100,7 @@ def test_bench_gives_a_row_for_every_promise(
     needs.extra("onnxruntime", "semantic")
     needs.extra("tokenizers", "semantic")
     monkeypatch.setattr(semantic_study, "PackagedMiniLm", Letters)
-    monkeypatch.setattr(semantic_study, "GUARD_SETS", {"none": (), "default": DEFAULT_GUARDS[:2], "strict": ()})
+    monkeypatch.setattr(semantic_study, "GUARD_SETS", {"none": (), "default": DEFAULT_CHECKS[:2], "strict": ()})
     arguments = ["bench", "semantic", "--no-published", "--splits", "2", "--record", "--folder", str(tmp_path)]
     with pytest.raises(SystemExit) as ended:
         main(arguments)

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from costlab.cache.economics import ZipfTraffic, lru_cache
-from costlab.cache.zipf import zipf_requests
+from costlab.cache.economics import ZipfTraffic, lru_cache, zipf_requests
 from costlab.errors import InvalidValueError
 from costlab.router import Outcomes, Stage, expected, play, simulate, simulate_outcomes, simulate_stream
 from costlab.router.simulation import MAX_REQUESTS
@@ -17,7 +16,7 @@ BEHIND = [
     Stage("small", 0.0005, pass_fraction=0.3, skip_fraction=0.2, gate_usd_per_request=0.0001),
     Stage("large", 0.03, quality_fraction=0.9),
 ]
-TRAFFIC = ZipfTraffic.of(20_000, 0.9)
+TRAFFIC = ZipfTraffic(20_000, 0.9)
 
 shares = st.floats(0, 1)
 stages = st.builds(
@@ -116,7 +115,7 @@ def test_memory_does_not_grow_with_the_requests() -> None:
     assert peak_mib(lambda: simulate(BEHIND, 10**12)) < 1
 
     def stream(requests: int) -> object:
-        parts = zipf_requests(np.random.default_rng(1), ZipfTraffic.of(100_000, 0.9), requests)
+        parts = zipf_requests(np.random.default_rng(1), ZipfTraffic(100_000, 0.9), requests)
         return simulate_stream(CACHE, BEHIND, parts, 10_000)
 
     short, long = (peak_mib(lambda n=n: stream(n)) for n in (500_000, 1_500_000))

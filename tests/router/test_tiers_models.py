@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from costlab.cache.embedding import PackagedMiniLm
+from costlab.cache.semantic import PackagedMiniLm
 from costlab.errors import MissingExtraError
 from costlab.router import CascadeFailedError, Routed, tiers_models
 from costlab.router.tiers_file import TiersFileError, example_tiers, parse_tiers

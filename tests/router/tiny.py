@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from costlab.cache.embedding import Embedder
+from costlab.cache.semantic import Embedder
 
 TEXTS = ("reset my password", "password forgotten", "cancel my plan", "please end the plan", "new password", "end plan")
 LABELS = ("password", "password", "cancel", "cancel", "password", "cancel")

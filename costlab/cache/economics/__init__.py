@@ -1,20 +1,31 @@
 """The economics of a response cache: what it saves net of its costs, its hit rate against its size, the best size.
 
-Pure functions: the standard library only, no clock, no files beyond the catalogue's own rows, no random numbers.
+Formulas need the standard library only; :func:`lru_replay` and :func:`zipf_requests`, which check them against streams
+of requests, need numpy.
 """
 
-from costlab.cache.economics.lru import LruCache, ZipfTraffic, lru_cache
-from costlab.cache.economics.saving import CacheCosts, NetSaving, break_even_hit_rate, net_saving
-from costlab.cache.economics.sizing import CacheSize, best_cache_size
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "CacheCosts",
-    "CacheSize",
-    "LruCache",
-    "NetSaving",
-    "ZipfTraffic",
-    "best_cache_size",
-    "break_even_hit_rate",
-    "lru_cache",
-    "net_saving",
-]
+from costlab._internal.lazy import lazy_package
+
+if TYPE_CHECKING:
+    from costlab.cache.economics.lru import (
+        LruCache as LruCache,
+        ZipfTraffic as ZipfTraffic,
+        lru_cache as lru_cache,
+    )
+    from costlab.cache.economics.replay import (
+        ReplayResult as ReplayResult,
+        lru_replay as lru_replay,
+        zipf_requests as zipf_requests,
+    )
+    from costlab.cache.economics.saving import (
+        CacheCosts as CacheCosts,
+        CacheSize as CacheSize,
+        NetSaving as NetSaving,
+        best_cache_size as best_cache_size,
+        break_even_hit_rate as break_even_hit_rate,
+        net_saving as net_saving,
+    )
+else:
+    __getattr__, __dir__ = lazy_package(__name__)

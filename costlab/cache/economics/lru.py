@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from costlab._internal import checks
@@ -10,13 +10,13 @@ from costlab._internal import checks
 __all__ = ["LruCache", "ZipfTraffic", "lru_cache"]
 
 #: Ranks up to this one are summed one by one; those beyond it in classes of ranks so near that their sum is as good.
-_EXACT_RANKS: Final = 200
+EXACT_RANKS: Final = 200
 
 #: More different things than this are refused: beyond it a rank plus a half is no longer a float of its own.
-_MAX_UNIQUE: Final = 10**15
+MAX_UNIQUE: Final = 10**15
 
 #: A cache that is not full after so many requests counts as never full.
-_MAX_REQUESTS: Final = 1e18
+MAX_REQUESTS: Final = 1e18
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +49,13 @@ class ZipfTraffic:
 
     unique: int
     zipf: float
-    classes: tuple[tuple[float, float], ...]
+    classes: tuple[tuple[float, float], ...] = field(init=False, repr=False)
 
-    @classmethod
-    def of(cls, unique: int, zipf: float) -> "ZipfTraffic":
-        """The traffic with `unique` things and exponent `zipf`."""
-        checks.integer("unique", unique, 1, _MAX_UNIQUE)
-        s = checks.non_negative("zipf", zipf)
-        weights = [(1.0, k**-s) for k in range(1, min(unique, _EXACT_RANKS) + 1)]
-        first = _EXACT_RANKS + 1
+    def __post_init__(self) -> None:
+        unique = checks.integer("unique", self.unique, 1, MAX_UNIQUE)
+        s = checks.non_negative("zipf", self.zipf)
+        weights = [(1.0, k**-s) for k in range(1, min(unique, EXACT_RANKS) + 1)]
+        first = EXACT_RANKS + 1
         while first <= unique:
             last = min(unique, first + first // 100)
             # The sum over the ranks of a class is the integral between the halves around it, to a part in 10^6.
@@ -66,7 +64,7 @@ class ZipfTraffic:
             weights.append((last - first + 1.0, mass / (last - first + 1.0)))
             first = last + 1
         total = math.fsum(count * weight for count, weight in weights)
-        return cls(unique, s, tuple((count, weight / total) for count, weight in weights))
+        object.__setattr__(self, "classes", tuple((count, weight / total) for count, weight in weights))
 
     def sum(self, term: Callable[[float], float]) -> float:
         """The sum of `term` of the probability over all things."""
@@ -144,12 +142,12 @@ def lru_cache(traffic: ZipfTraffic, entries: float, requests: float | None = Non
     --------
     100,000 different questions are asked with exponent 0.9. Which share finds an answer in a cache of a tenth of them?
 
-    >>> round(lru_cache(ZipfTraffic.of(100_000, 0.9), entries=10_000).hit_rate_fraction, 3)
+    >>> round(lru_cache(ZipfTraffic(100_000, 0.9), entries=10_000).hit_rate_fraction, 3)
     0.605
 
     And during the first 10,000 requests, while the cache fills?
 
-    >>> cache = lru_cache(ZipfTraffic.of(100_000, 0.9), entries=10_000, requests=10_000)
+    >>> cache = lru_cache(ZipfTraffic(100_000, 0.9), entries=10_000, requests=10_000)
     >>> round(cache.first_hit_rate_fraction, 3)
     0.436
     """
@@ -171,7 +169,7 @@ def characteristic_requests(traffic: ZipfTraffic, entries: float) -> float:
     while step > 1e-13 * time:
         grows = traffic.sum(lambda p: p * math.exp(-p * time))  # noqa: B023 (called at once)
         missing = entries - traffic.sum(lambda p: -math.expm1(-p * time))  # noqa: B023
-        if grows <= missing / _MAX_REQUESTS:
+        if grows <= missing / MAX_REQUESTS:
             return math.inf
         step = missing / grows
         time += step
@@ -185,18 +183,3 @@ def _hits_of_first(p: float, time: float, requests: float) -> float:
     if requests > time:
         hits -= (requests - time) * p * math.expm1(-p * time)
     return hits / requests
-
-
-def bisect_log(reached: Callable[[float], bool], low: float, high: float) -> float:
-    """The least number from `low` to `high` at which `reached` turns true; ``inf`` where it is false up to `high`."""
-    if reached(low):
-        return low
-    if not reached(high):
-        return math.inf
-    while high / low > 1 + 1e-12:
-        middle = math.sqrt(low * high)
-        if reached(middle):
-            high = middle
-        else:
-            low = middle
-    return high

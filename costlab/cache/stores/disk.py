@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from costlab._internal import checks
-from costlab.cache.stores.limits import MAX_VALUE_BYTES, check_entry
+from costlab._internal.sqlite import FileKind, connect
+from costlab.cache.stores.memory import MAX_VALUE_BYTES, check_entry
 from costlab.errors import StoreError
 
 if TYPE_CHECKING:
@@ -21,18 +22,19 @@ __all__ = ["DiskStore"]
 
 T = TypeVar("T")
 
-#: Stands in the header of the file, "clab": another program's database is refused and left as it is.
-APPLICATION_ID: Final = 0x636C6162
-SCHEMA_VERSION: Final = 1
-
-#: `stored` grows with every write, so that its least is the entry that was stored longest ago.
-SCHEMA: Final = (
-    "CREATE TABLE entries "
-    "(stored INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, value BLOB NOT NULL, expires_at REAL)",
-    "CREATE INDEX entries_expire ON entries (expires_at) WHERE expires_at IS NOT NULL",
-    "CREATE TABLE locks (key TEXT PRIMARY KEY, token TEXT NOT NULL, expires_at REAL NOT NULL)",
-    f"PRAGMA application_id = {APPLICATION_ID}",
-    f"PRAGMA user_version = {SCHEMA_VERSION}",
+FILE_KIND: Final = FileKind(
+    name="cache",
+    application_id=0x636C6162,  # "clab"
+    version=1,
+    # `stored` grows with every write, so that its least is the entry that was stored longest ago.
+    schema="""
+        CREATE TABLE entries (
+            stored INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, value BLOB NOT NULL, expires_at REAL
+        );
+        CREATE INDEX entries_expire ON entries (expires_at) WHERE expires_at IS NOT NULL;
+        CREATE TABLE locks (key TEXT PRIMARY KEY, token TEXT NOT NULL, expires_at REAL NOT NULL)
+    """,
+    error=StoreError,
 )
 LOCK: Final = """
     INSERT INTO locks (key, token, expires_at) VALUES (?, ?, ?)
@@ -92,17 +94,7 @@ class DiskStore:
         return bytes(row[0]) if row else None
 
     async def set(self, key: str, value: bytes, ttl_s: float | None = None) -> None:
-        """Put `value` under `key` for `ttl_s` seconds, or until evicted.
-
-        Raises
-        ------
-        EntryTooLargeError
-            If `value` is longer than `max_value_bytes`.
-        InvalidValueError
-            If `ttl_s` is not > 0.
-        StoreError
-            If the file cannot be written in time.
-        """
+        """Put `value` under `key` for `ttl_s` seconds, or until evicted."""
         check_entry(value, ttl_s, self._max_value_bytes)
         now = self._clock()
         entry = (key, value, None if ttl_s is None else now + ttl_s)
@@ -153,9 +145,9 @@ class DiskStore:
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await asyncio.get_running_loop().run_in_executor(self._thread, self._with_database, work)
+        except StoreError:
+            raise
         except (sqlite3.Error, OSError) as error:  # a TimeoutError is an OSError
-            if isinstance(error, StoreError):
-                raise
             raise StoreError(f"the cache in {self._path} failed: {error or 'it took too long'}") from error
 
     def _with_database(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -166,40 +158,13 @@ class DiskStore:
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         # SQLite gives up a little before the caller does, so that nothing is written after an error was reported.
-        wait_s = 0.8 * self._timeout_s
-        database = sqlite3.connect(self._path, timeout=wait_s, isolation_level=None, check_same_thread=False)
+        database = connect(self._path, FILE_KIND, timeout_s=0.8 * self._timeout_s)
         try:
-            with database:
-                database.execute("BEGIN IMMEDIATE")
-                self._make_tables(database)
-            self._switch_to_wal(database, time.monotonic() + wait_s)
-            database.execute("PRAGMA synchronous = NORMAL")
             database.execute("DELETE FROM entries WHERE expires_at <= ?", (self._clock(),))
         except BaseException:
             database.close()
             raise
         return database
-
-    def _make_tables(self, database: sqlite3.Connection) -> None:
-        application, version = (
-            database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
-        )
-        (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if tables == 0:
-            for statement in SCHEMA:
-                database.execute(statement)
-        elif (application, version) != (APPLICATION_ID, SCHEMA_VERSION):
-            raise StoreError(f"{self._path} is a database, but not a cache of this version of costlab; name another")
-
-    def _switch_to_wal(self, database: sqlite3.Connection, ends: float) -> None:
-        """Once for the life of the file. SQLite does not wait by itself where two processes do this at once."""
-        while database.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-            try:
-                database.execute("PRAGMA journal_mode = WAL")
-            except sqlite3.OperationalError:
-                if time.monotonic() > ends:
-                    raise
-                time.sleep(0.01)
 
     def _close(self) -> None:
         if self._database is not None:

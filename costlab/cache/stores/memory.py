@@ -1,21 +1,69 @@
-"""Answers in this process's memory."""
+"""What a store of answers is, and the simplest one: in this process's memory."""
 
 from __future__ import annotations
 
 import math
 import time
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Protocol
 
 from cachetools import TLRUCache
 
 from costlab._internal import checks
-from costlab.cache.stores.limits import MAX_VALUE_BYTES, check_entry
+from costlab.errors import EntryTooLargeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MemoryStore"]
+__all__ = ["MAX_VALUE_BYTES", "CacheStore", "MemoryStore", "check_entry"]
+
+#: The longest answer of today's models, 128k tokens of about 4 bytes, fits twice.
+MAX_VALUE_BYTES: Final = 1_000_000
+
+
+class CacheStore(Protocol):
+    """Bytes under text keys, for a time, and locks that expire.
+
+    A store answers or raises within its own time-out; it never waits for ever. Whatever goes wrong is raised as
+    :class:`costlab.errors.StoreError`; a caller that wants to live without the store catches that. Every store passes
+    one suite, ``tests/cache/test_stores.py``.
+    """
+
+    async def get(self, key: str) -> bytes | None:
+        """The bytes under `key`, or None where there are none or they expired.
+
+        May raise :class:`costlab.errors.CorruptedEntryError` where something is there that is not bytes.
+        """
+
+    async def set(self, key: str, value: bytes, ttl_s: float | None = None) -> None:
+        """Put `value` under `key` for `ttl_s` seconds, or until evicted; what was there is replaced.
+
+        Raises :class:`costlab.errors.EntryTooLargeError` above the store's limit, and
+        :class:`costlab.errors.InvalidValueError` for a `ttl_s` that is not > 0; what was there then stays.
+        """
+
+    async def delete(self, key: str) -> bool:
+        """Remove `key`; whether it was there."""
+
+    async def len(self) -> int:
+        """Number of entries that have not expired. Locks are not entries."""
+
+    async def acquire(self, key: str, ttl_s: float) -> str | None:
+        """A token for the lock `key`, or None while somebody holds it; it expires by itself after `ttl_s` seconds."""
+
+    async def release(self, key: str, token: str) -> bool:
+        """Give the lock back; False, and nothing done, where it expired or is another's by now."""
+
+    async def aclose(self) -> None:
+        """Let go of connections and files. The entries stay, where the store outlives its process."""
+
+
+def check_entry(value: bytes, ttl_s: float | None, max_value_bytes: int) -> None:
+    """Raise unless `value` is short enough and `ttl_s` a time, as :meth:`CacheStore.set` says."""
+    if len(value) > max_value_bytes:
+        raise EntryTooLargeError(len(value), max_value_bytes)
+    if ttl_s is not None:
+        checks.positive("ttl_s", ttl_s)
 
 
 class MemoryStore:
@@ -66,15 +114,7 @@ class MemoryStore:
             return None
 
     async def set(self, key: str, value: bytes, ttl_s: float | None = None) -> None:
-        """Put `value` under `key` for `ttl_s` seconds, or until evicted.
-
-        Raises
-        ------
-        EntryTooLargeError
-            If `value` is longer than `max_value_bytes`, or than all that may be kept.
-        InvalidValueError
-            If `ttl_s` is not > 0.
-        """
+        """Put `value` under `key` for `ttl_s` seconds, or until evicted."""
         entries = self._entries
         check_entry(value, ttl_s, min(self._max_value_bytes, int(entries.maxsize) - len(key)))
         while len(entries) >= self._max_entries and key not in entries:

@@ -5,13 +5,21 @@ from __future__ import annotations
 import asyncio
 import math
 import secrets
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import urlsplit
 
 from costlab._internal import checks
-from costlab._internal.extras import require
-from costlab.cache.stores.connections import ClusterWay, SingleWay
-from costlab.cache.stores.limits import MAX_VALUE_BYTES, check_entry
+from costlab._internal.extras import extra
+from costlab.cache.stores.memory import MAX_VALUE_BYTES, check_entry
 from costlab.errors import CorruptedEntryError, InvalidValueError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from redis.asyncio.connection import AbstractConnection
+
+    Argument: TypeAlias = bytes | str | int
+    Reply: TypeAlias = Any
 
 __all__ = ["RedisStore"]
 
@@ -75,8 +83,9 @@ class RedisStore:
         max_value_bytes: int = MAX_VALUE_BYTES,
         **options: Any,
     ) -> None:
-        errors = require("redis.exceptions", "redis")
-        self._failures = (errors.RedisError, OSError)  # a TimeoutError is an OSError
+        with extra("redis"):
+            from redis.exceptions import RedisError
+        self._failures = (RedisError, OSError)  # a TimeoutError is an OSError
         scheme = url.partition("://")[0]
         if scheme not in SCHEMES:
             # The URL itself may hold a password, which has no place in a log.
@@ -88,18 +97,10 @@ class RedisStore:
         self._max_value_bytes = checks.integer("max_value_bytes", max_value_bytes, at_least=1)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._slots = asyncio.Semaphore(self._max_connections)
-        self._way = self._connect()
+        self._server = self._connect()
 
     async def get(self, key: str) -> bytes | None:
-        """The bytes under `key`, or None where there are none or they expired.
-
-        Raises
-        ------
-        CorruptedEntryError
-            If what is there is not bytes.
-        StoreError
-            If the server does not answer in time.
-        """
+        """The bytes under `key`, or None where there are none or they expired."""
         try:
             value: bytes | None = await self._run("GET", self._entry + key)
         except StoreError as error:
@@ -109,17 +110,7 @@ class RedisStore:
         return value
 
     async def set(self, key: str, value: bytes, ttl_s: float | None = None) -> None:
-        """Put `value` under `key` for `ttl_s` seconds, or until the server evicts it.
-
-        Raises
-        ------
-        EntryTooLargeError
-            If `value` is longer than `max_value_bytes`.
-        InvalidValueError
-            If `ttl_s` is not > 0.
-        StoreError
-            If the server refuses or does not answer in time.
-        """
+        """Put `value` under `key` for `ttl_s` seconds, or until the server evicts it."""
         check_entry(value, ttl_s, self._max_value_bytes)
         expiry = () if ttl_s is None else ("PX", _milliseconds(ttl_s))
         await self._run("SET", self._entry + key, value, *expiry)
@@ -136,7 +127,7 @@ class RedisStore:
         self._enter_loop(loop)
         try:
             async with asyncio.timeout(self._timeout_s) as limit, self._slots:
-                async for key in self._way.keys(pattern):
+                async for key in self._server.keys(pattern):
                     found.add(key)
                     limit.reschedule(loop.time() + self._timeout_s)
         except self._failures as error:
@@ -156,26 +147,24 @@ class RedisStore:
 
     async def aclose(self) -> None:
         """Close the connections. The entries stay on the server; a later call connects again."""
-        way, self._way, self._loop = self._way, self._connect(), None
-        await way.aclose()
+        server, self._server, self._loop = self._server, self._connect(), None
+        await server.aclose()
 
-    def _connect(self) -> SingleWay | ClusterWay:
-        """A way to the server that has not opened a connection yet."""
-        never = require("redis.asyncio.retry", "redis").Retry(require("redis.backoff", "redis").NoBackoff(), 0)
+    def _connect(self) -> _Server | _Cluster:
+        """A server that no connection was opened to yet."""
         options = {
             "socket_timeout": None,  # the limit of the whole call covers it, and every timer costs microseconds
             "socket_connect_timeout": self._timeout_s,
             "max_connections": self._max_connections,
-            "retry": never,
             **self._options,
         }
-        return (ClusterWay if self._scheme.endswith("+cluster") else SingleWay)(self._url, options)
+        return (_Cluster if self._scheme.endswith("+cluster") else _Server)(self._url, options)
 
-    async def _run(self, *command: Any, repeat: bool = True) -> Any:
+    async def _run(self, *command: Argument, repeat: bool = True) -> Reply:
         self._enter_loop(asyncio.get_running_loop())
         try:
             async with asyncio.timeout(self._timeout_s), self._slots:
-                return await self._way.execute(*command, repeat=repeat)
+                return await self._server.execute(*command, repeat=repeat)
         except self._failures as error:
             raise self._failed(error) from error
 
@@ -183,11 +172,112 @@ class RedisStore:
         """Begin anew where the event loop is another than before: connections belong to the loop that opened them."""
         if loop is not self._loop:
             if self._loop is not None:
-                self._way = self._connect()
+                self._server = self._connect()
             self._loop, self._slots = loop, asyncio.Semaphore(self._max_connections)
 
     def _failed(self, error: Exception) -> StoreError:
         return StoreError(f"the cache server failed: {str(error) or f'no answer within {self._timeout_s:g} s'}")
+
+
+class _Server:
+    """Connections of redis-py to one server, the one used last on top.
+
+    redis-py's own client adds to every call a lock, a look for stray bytes, metrics and a loop of retries: half of the
+    call's time. Here a connection on which anything went wrong is closed, so that no reply can be left in it, and a
+    call that finds its idle connection broken is repeated once on a new one: a server that was restarted leaves a stack
+    of dead connections behind.
+    """
+
+    def __init__(self, url: str, options: dict[str, Any]) -> None:
+        with extra("redis"):
+            from redis.asyncio import ConnectionPool
+            from redis.asyncio.retry import Retry
+            from redis.backoff import NoBackoff
+            from redis.exceptions import ConnectionError as BrokenError, ResponseError
+        self._refusal, self._broken = ResponseError, BrokenError
+        # The pool parses the URL and makes connections; it lends none, so the limit on them is the store's.
+        self._pool = ConnectionPool.from_url(url, **({"retry": Retry(NoBackoff(), 0)} | options))
+        self._idle: list[AbstractConnection] = []
+        self._closed = False
+
+    async def execute(self, *command: Argument, repeat: bool = True) -> Reply:
+        """The server's reply; without `repeat` a broken connection is an error at once."""
+        while self._idle:
+            connection = self._idle.pop()
+            try:
+                return await self._talk(connection, command)
+            except self._broken:
+                await self._drop_idle()
+                if not repeat:
+                    raise
+        return await self._talk(self._pool.make_connection(), command)
+
+    async def keys(self, pattern: str) -> AsyncIterator[bytes]:
+        """Every key that fits, some perhaps twice."""
+        cursor = b"0"
+        while True:
+            cursor, keys = await self.execute("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
+            for key in keys:
+                yield key
+            if cursor == b"0":
+                break
+
+    async def aclose(self) -> None:
+        """Close the idle connections, and the others when their call is done."""
+        self._closed = True
+        await self._drop_idle()
+
+    async def _talk(self, connection: AbstractConnection, command: tuple[Argument, ...]) -> Reply:
+        try:
+            await connection.send_command(*command, check_health=False)
+            reply = await connection.read_response()
+        except self._refusal:  # the server said no, in full
+            self._idle.append(connection)
+            raise
+        except BaseException:  # given up in the middle: the reply may still come
+            await connection.disconnect(nowait=True)
+            raise
+        if self._closed:
+            await connection.disconnect()
+        else:
+            self._idle.append(connection)
+        return reply
+
+    async def _drop_idle(self) -> None:
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            await connection.disconnect(nowait=True)
+
+
+class _Cluster:
+    """A cluster, through redis-py's client, which follows the slots as they move."""
+
+    def __init__(self, url: str, options: dict[str, Any]) -> None:
+        with extra("redis"):
+            from redis.asyncio.cluster import ClusterNode, RedisCluster
+            from redis.asyncio.retry import Retry
+            from redis.backoff import NoBackoff
+        parts = urlsplit(url)
+        user, at, hosts = parts.netloc.rpartition("@")
+        first, *others = hosts.split(",")
+        nodes = [ClusterNode(other.rpartition(":")[0], int(other.rpartition(":")[2])) for other in others]
+        first_url = parts._replace(scheme=parts.scheme.removesuffix("+cluster"), netloc=user + at + first).geturl()
+        # One repeat, because a call may have to follow a slot that moved.
+        once = Retry(NoBackoff(), 1)
+        self._client = RedisCluster.from_url(first_url, startup_nodes=nodes or None, **(options | {"retry": once}))
+
+    async def execute(self, *command: Argument, repeat: bool = True) -> Reply:
+        """The reply of the server that is responsible; redis-py decides about repeats."""
+        return await self._client.execute_command(*command)
+
+    async def keys(self, pattern: str) -> AsyncIterator[bytes]:
+        """Every key that fits, on every server, some perhaps twice."""
+        async for key in self._client.scan_iter(match=pattern, count=1000):
+            yield key
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
 
 
 def _milliseconds(seconds: float) -> int:

@@ -16,7 +16,7 @@ from costlab.router.models.workers import Workers
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from costlab.cache.embedding import Embedder
+    from costlab.cache.semantic import Embedder
 
 __all__ = ["ClassifierModel", "EmbeddingModel", "EnsembleModel"]
 
@@ -122,7 +122,7 @@ class EmbeddingModel(ClassifierModel):
     Parameters
     ----------
     embedder : Embedder
-        Makes the vectors: :class:`costlab.cache.embedding.PackagedMiniLm`, say.
+        Makes the vectors: :class:`costlab.cache.semantic.PackagedMiniLm`, say.
     classifier, calibrate, threads
         As for :class:`ClassifierModel`; the classifier was fitted on the embedder's vectors.
 
@@ -141,7 +141,7 @@ class EmbeddingModel(ClassifierModel):
 
     >>> import asyncio
     >>> from sklearn.linear_model import LogisticRegression
-    >>> from costlab.cache.embedding import PackagedMiniLm
+    >>> from costlab.cache.semantic import PackagedMiniLm
     >>> texts = ["reset my password", "password forgotten", "cancel my plan", "end the plan"]
     >>> encoder = PackagedMiniLm()
     >>> fitted = LogisticRegression().fit(encoder.embed(texts), ["password", "password", "cancel", "cancel"])

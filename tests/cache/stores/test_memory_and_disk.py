@@ -156,7 +156,7 @@ def test_another_programs_database_is_refused_and_left_alone(tmp_path: Path) -> 
 
     async def scenario() -> None:
         store = DiskStore(path)
-        with pytest.raises(StoreError, match=r"accounts\.sqlite is a database, but not a cache of this version"):
+        with pytest.raises(StoreError, match=r"accounts\.sqlite is no cache, but another program's file"):
             await store.set("k", b"x")
         await store.aclose()
 
@@ -170,7 +170,7 @@ def test_rubbish_instead_of_a_database_is_an_error_of_the_store(tmp_path: Path) 
 
     async def scenario() -> None:
         store = DiskStore(path)
-        with pytest.raises(StoreError, match=r"the cache in .*cache\.sqlite failed: file is not a database"):
+        with pytest.raises(StoreError, match=r"cache\.sqlite is no cache, but another program's file"):
             await store.get("k")
         await store.aclose()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -9,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 
 from costlab._internal import checks
-from costlab._internal.extras import require
+from costlab._internal.extras import extra
 
 if TYPE_CHECKING:
+    import faiss
     from numpy.typing import NDArray
 
-__all__ = ["EXACT_ENTRIES", "ExactIndex", "HnswIndex", "Neighbour", "VectorIndex", "local_index"]
+__all__ = ["EXACT_ENTRIES", "ExactIndex", "HnswIndex", "Neighbour", "RedisVectorIndex", "VectorIndex", "local_index"]
 
 #: Up to so many vectors of 384 numbers in one scope, comparing with every one takes less time than an embedding.
 EXACT_ENTRIES: Final = 50_000
@@ -44,22 +46,18 @@ class VectorIndex(Protocol):
 
     async def add(self, scope: str, key: str, text: str, vector: NDArray[np.float32]) -> None:
         """Remember a vector of length 1 under `key`; a key that is there already is left as it is."""
-        ...
 
     async def search(self, scope: str, vector: NDArray[np.float32], count: int) -> list[Neighbour]:
         """At most `count` neighbours, the nearest first."""
-        ...
 
     async def remove(self, key: str) -> None:
         """Forget a key, known or not."""
-        ...
 
     async def len(self) -> int:
         """Number of vectors, of all scopes."""
-        ...
 
 
-class _Shelf:
+class _ExactScope:
     """The vectors of one scope, one below the other; a removed row is filled with the last one."""
 
     def __init__(self, dimensions: int) -> None:
@@ -96,7 +94,7 @@ class _Shelf:
         return [Neighbour(self.keys[row], self.texts[row], float(similarities[row])) for row in order.tolist()]
 
 
-class _Graph:
+class _GraphScope:
     """The vectors of one scope in a navigable graph; removed ones stay in it, and a graph half of them is made anew."""
 
     def __init__(self, dimensions: int) -> None:
@@ -106,8 +104,9 @@ class _Graph:
         self._row_of: dict[str, int] = {}
         self._graph = self._new()
 
-    def _new(self) -> Any:
-        faiss = require("faiss", "semantic")
+    def _new(self) -> faiss.IndexHNSWFlat:
+        with extra("semantic"):
+            import faiss
         graph = faiss.IndexHNSWFlat(self._dimensions, 32, faiss.METRIC_INNER_PRODUCT)
         graph.hnsw.efConstruction, graph.hnsw.efSearch = 80, 64
         return graph
@@ -142,14 +141,14 @@ class _Graph:
 
 
 class _LocalIndex:
-    """What the indexes in this process share: a shelf a scope, and an end to growing."""
+    """What the indexes in this process share: an entry a scope, and an end to growing."""
 
-    _shelf: type[_Shelf] | type[_Graph]
+    _scope_type: type[_ExactScope] | type[_GraphScope]
 
     def __init__(self, dimensions: int, max_entries: int) -> None:
         self._dimensions = checks.integer("dimensions", dimensions, at_least=1)
         self._max_entries = checks.integer("max_entries", max_entries, at_least=1)
-        self._scopes: dict[str, Any] = {}
+        self._scopes: dict[str, _ExactScope | _GraphScope] = {}
         self._scope_of: OrderedDict[str, str] = OrderedDict()
 
     async def add(self, scope: str, key: str, text: str, vector: NDArray[np.float32]) -> None:
@@ -159,14 +158,14 @@ class _LocalIndex:
         while len(self._scope_of) >= self._max_entries:
             await self.remove(next(iter(self._scope_of)))
         if scope not in self._scopes:
-            self._scopes[scope] = self._shelf(self._dimensions)
+            self._scopes[scope] = self._scope_type(self._dimensions)
         self._scopes[scope].add(key, text, vector)
         self._scope_of[key] = scope
 
     async def search(self, scope: str, vector: NDArray[np.float32], count: int) -> list[Neighbour]:
         """At most `count` neighbours of this scope, the nearest first."""
-        shelf = self._scopes.get(scope)
-        return [] if shelf is None else shelf.nearest(vector, count)
+        vectors = self._scopes.get(scope)
+        return [] if vectors is None else vectors.nearest(vector, count)
 
     async def remove(self, key: str) -> None:
         """Forget a key, known or not."""
@@ -204,7 +203,7 @@ class ExactIndex(_LocalIndex):
     [('a', 0.6)]
     """
 
-    _shelf = _Shelf
+    _scope_type = _ExactScope
 
     def __init__(self, dimensions: int, max_entries: int = EXACT_ENTRIES) -> None:
         super().__init__(dimensions, max_entries)
@@ -231,7 +230,7 @@ class HnswIndex(_LocalIndex):
     small world graphs, https://arxiv.org/abs/1603.09320
     """
 
-    _shelf = _Graph
+    _scope_type = _GraphScope
 
     def __init__(self, dimensions: int, max_entries: int = 1_000_000) -> None:
         super().__init__(dimensions, max_entries)
@@ -240,3 +239,98 @@ class HnswIndex(_LocalIndex):
 def local_index(dimensions: int, max_entries: int = EXACT_ENTRIES) -> ExactIndex | HnswIndex:
     """The index in this process for so many vectors: exact up to :data:`EXACT_ENTRIES`, faiss beyond."""
     return (ExactIndex if max_entries <= EXACT_ENTRIES else HnswIndex)(dimensions, max_entries)
+
+
+class RedisVectorIndex:
+    """An index in the vector sets of Redis, version 8.2 or newer; Valkey has none.
+
+    Parameters
+    ----------
+    url : str
+        ``redis://user:password@host:6379/0`` or ``rediss://`` for TLS.
+    prefix : str
+        What every key on the server begins with. A scope is a set of its own.
+    timeout_s : float
+        Seconds after which a call gives up.
+    ttl_s : float, optional
+        Seconds after which a scope to which nothing was added is dropped: the cache's ``ttl_s``, after which none of
+        its answers is left. Single vectors do not expire; the cache forgets one when it finds its answer gone.
+
+    Raises
+    ------
+    MissingExtraError
+        If redis-py is not installed.
+
+    Notes
+    -----
+    Vectors are kept as they are (``NOQUANT``), so that a threshold fitted in this process holds on the server too. The
+    search is approximate, as in :class:`HnswIndex`. The text stands beside its vector, for the
+    paraphrase checks.
+
+    References
+    ----------
+    Redis, Vector sets (read 2026), https://redis.io/docs/latest/develop/data-types/vector-sets/
+    """
+
+    def __init__(
+        self, url: str, *, prefix: str = "costlab:", timeout_s: float = 0.5, ttl_s: float | None = None
+    ) -> None:
+        timeout = checks.positive("timeout_s", timeout_s)
+        self._ttl_ms = None if ttl_s is None else max(1, round(1000 * checks.positive("ttl_s", ttl_s)))
+        self._vectors, self._scopes = f"{prefix}vectors:", f"{prefix}vector-scopes"
+        with extra("redis"):
+            from redis.asyncio import Redis
+        self._client = Redis.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout)
+
+    async def add(self, scope: str, key: str, text: str, vector: NDArray[np.float32]) -> None:
+        """Remember a vector of length 1 under `key`; a key that is there already is left as it is."""
+        name = self._vectors + scope
+        async with self._client.pipeline(transaction=False) as pipe:
+            pipe.hset(self._scopes, key, scope)
+            pipe.execute_command(
+                "VADD", name, "FP32", _bytes(vector), key, "NOQUANT", "SETATTR", json.dumps({"text": text})
+            )
+            if self._ttl_ms is not None:
+                pipe.pexpire(name, self._ttl_ms)
+                pipe.pexpire(self._scopes, self._ttl_ms)
+            await pipe.execute()
+
+    async def search(self, scope: str, vector: NDArray[np.float32], count: int) -> list[Neighbour]:
+        """At most `count` neighbours of this scope, the nearest first."""
+        checks.integer("count", count, at_least=1)
+        reply = await self._client.execute_command(
+            "VSIM", self._vectors + scope, "FP32", _bytes(vector), "WITHSCORES", "WITHATTRIBS", "COUNT", count
+        )
+        return [
+            # The server's score of a vector is (1 + cosine) / 2.
+            Neighbour(key.decode(), json.loads(attributes)["text"], 2 * float(score) - 1)
+            for key, score, attributes in _rows(reply)
+        ]
+
+    async def remove(self, key: str) -> None:
+        """Forget a key, known or not."""
+        scope = await self._client.hget(self._scopes, key)
+        if isinstance(scope, bytes):
+            async with self._client.pipeline(transaction=False) as pipe:
+                pipe.execute_command("VREM", self._vectors + scope.decode(), key)
+                pipe.hdel(self._scopes, key)
+                await pipe.execute()
+
+    async def len(self) -> int:
+        """Number of vectors, of all scopes; those of a scope that expired count until the last one has."""
+        return int(await self._client.hlen(self._scopes))
+
+    async def aclose(self) -> None:
+        """Close the connections. The vectors stay."""
+        await self._client.aclose()
+
+
+def _bytes(vector: NDArray[np.float32]) -> bytes:
+    return np.ascontiguousarray(vector, dtype="<f4").tobytes()
+
+
+def _rows(reply: Any) -> list[tuple[bytes, float, bytes]]:
+    """A reply as redis-py gives it: newer editions make a mapping of it, older ones leave it flat."""
+    if isinstance(reply, dict):
+        return [(key, score, attributes) for key, (score, attributes) in reply.items()]
+    return list(zip(reply[::3], reply[1::3], reply[2::3], strict=True))

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 from costlab.cache import EmbeddedServer
-from costlab.cache.index import EXACT_ENTRIES, ExactIndex, HnswIndex, local_index
-from costlab.cache.redis_index import RedisVectorIndex
+from costlab.cache.semantic import EXACT_ENTRIES, ExactIndex, HnswIndex, RedisVectorIndex, local_index
 from costlab.errors import InvalidValueError
 from tests import needs
 
