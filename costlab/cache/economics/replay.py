@@ -206,7 +206,7 @@ def zipf_requests(
 ) -> Iterator[NDArray[np.int64]]:
     """Independent requests for things whose popularity falls as a power of their rank, in parts.
 
-    :func:`costlab.synthetic.traffic.zipf_stream` gives as many at once. For a million things it takes several times
+    :func:`costlab.synthetic.zipf_stream` gives as many at once. For a million things it takes several times
     as long, and its memory grows.
 
     Parameters
