@@ -16,7 +16,7 @@ from costlab.catalog import current_gpu_prices
 from costlab.compare import Range, tornado
 from costlab.errors import InvalidValueError
 from costlab.monitoring.alerts import Timeline
-from costlab.monitoring.export.dashboard import panels
+from costlab.monitoring.export import panels
 from costlab.monitoring.usage import GpuUsage, Usage
 from costlab.router import Outcomes, baselines, cost_quality_curve, hull, quality_at, reliability, simulate_outcomes
 from costlab.serving import roofline

@@ -28,13 +28,18 @@ def export(
     target: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where Prometheus finds the metrics; by default our exporter.")
     ] = "exporter:9464",
-    dearest_tier: Annotated[str, typer.Option(metavar="NAME", help="The tier that should stay below 15 %.")] = "large",
+    most_expensive_tier: Annotated[
+        str,
+        typer.Option(
+            "--most-expensive-tier", "--dearest-tier", metavar="NAME", help="The tier that should stay below 15 %."
+        ),
+    ] = "large",
     force: Annotated[bool, typer.Option("--force", help="Write over files that are there.")] = False,
 ) -> None:
     """Write rules, alerts, a Grafana dashboard, a Datadog configuration and a compose file."""
     from costlab.monitoring.export import export_files
 
-    files = export_files(target, dearest_tier)
+    files = export_files(target, most_expensive_tier)
     there = [name for name in files if (folder / name).exists()]
     if there and not force:
         raise InvalidValueError("folder", "one without these files, or --force", f"{folder}: {', '.join(there)}")

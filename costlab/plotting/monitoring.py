@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from costlab.errors import InvalidValueError
 from costlab.monitoring.alerts import Timeline
-from costlab.monitoring.export.dashboard import Panel
+from costlab.monitoring.export import Panel
 from costlab.monitoring.usage import GpuUsage, Usage
 from costlab.plotting.style import COLORS, SMALL, line_styles, new_axes
 from costlab.units import HOURS_PER_DAY, SECONDS_PER_DAY, SECONDS_PER_HOUR
@@ -185,7 +185,7 @@ def plot_panel(panel: Panel, timelines: Sequence[Timeline], *, ax: Axes | None =
     Parameters
     ----------
     panel : Panel
-        One of ``costlab.monitoring.export.dashboard.panels()`` whose queries name recorded figures.
+        One of ``costlab.monitoring.export.panels()`` whose queries name recorded figures.
     timelines : sequence of Timeline
         Figures of one day; those that the panel asks for are drawn.
     ax : matplotlib Axes, optional

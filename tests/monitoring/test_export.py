@@ -17,7 +17,7 @@ import pytest
 from costlab.cache.server import free_port
 from costlab.errors import InvalidValueError
 from costlab.events import RequestEvent
-from costlab.monitoring.alerts import recordings
+from costlab.monitoring.alerts import recording_rules
 from costlab.monitoring.export import dashboard_json, export_files, panels
 from costlab.monitoring.gpu_metrics import GpuMetrics, GpuReading
 from costlab.monitoring.ledger import Ledger
@@ -62,8 +62,8 @@ def metric_names(query: str) -> set[str]:
 
 def test_every_query_names_metrics_that_are_exposed() -> None:
     exposed = {sample.name for family in exporter().collect() for sample in family.samples}
-    recorded = {one.name for one in recordings()}
-    for one in recordings():
+    recorded = {one.name for one in recording_rules()}
+    for one in recording_rules():
         assert metric_names(one.promql) <= exposed, one.name
     asked = [(panel.title, query) for panel in panels() for query, _ in panel.queries]
     assert len(asked) > 15
@@ -89,7 +89,7 @@ def test_datadog_is_told_of_every_metric_by_the_name_it_expects() -> None:
 
 
 def test_files_fit_together() -> None:
-    files = export_files("app.internal:8000", dearest_tier="gpt-4o")
+    files = export_files("app.internal:8000", most_expensive_tier="gpt-4o")
     config = yaml.safe_load(files["prometheus/prometheus.yml"])
     assert config["scrape_configs"][0]["static_configs"][0]["targets"] == ["app.internal:8000"]
     assert f"prometheus/{config['rule_files'][0]}" in files
@@ -147,7 +147,7 @@ def scraped(tmp_path: Path) -> Iterator[str]:
                     hook(RequestEvent(**GOOD | change))
                 hook(RequestEvent(**GOOD | {"cost_micro_usd": None}))
                 try:
-                    if all(answers(f"http://{address}", one.name) for one in recordings()):
+                    if all(answers(f"http://{address}", one.name) for one in recording_rules()):
                         break
                 except OSError:
                     pass  # not listening yet
@@ -231,7 +231,7 @@ def test_an_exporter_follows_a_ledger_until_it_is_ended(tmp_path: Path, end: sig
 def test_export_writes_files_once(run: Run, tmp_path: Path) -> None:
     status, out, err = run("monitoring", "export", str(tmp_path / "new"), "--dearest-tier", "big")
     assert (status, out) == (0, "")
-    for name, text in export_files(dearest_tier="big").items():
+    for name, text in export_files(most_expensive_tier="big").items():
         assert (tmp_path / "new" / name).read_text() == text
         assert f"wrote {tmp_path / 'new' / name}\n" in err
     status, _, err = run("monitoring", "export", str(tmp_path / "new"))
@@ -246,7 +246,7 @@ def test_export_writes_files_once(run: Run, tmp_path: Path) -> None:
     [
         (("export",), "Missing argument"),
         (("export", "{}/x", "--target", "nowhere"), "target must be a host and a port such as exporter:9464"),
-        (("export", "{}/x", "--dearest-tier", ""), "dearest_tier must be the name of a tier, got ''"),
+        (("export", "{}/x", "--dearest-tier", ""), "most_expensive_tier must be the name of a tier, got ''"),
         (("serve", "{}/absent.db"), "absent.db"),
         (("serve", "{}/x.db", "--port", "70000"), "port must be a whole number from 0 to 65535, got 70000"),
         (("serve", "{}/x.db", "--every-s", "0"), "every_s must be a number > 0, got 0.0"),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from costlab.errors import InvalidValueError, UnknownNameError
-from costlab.monitoring.alerts import AlertRule, Timeline, alert_rules, incidents, recordings, states
+from costlab.monitoring.alerts import AlertRule, Timeline, alert_rules, incidents, recording_rules, states
 from costlab.monitoring.export import prometheus_rules, rule_tests
 from tests import needs
 
@@ -31,7 +31,7 @@ LESSON = {
 
 def timeline(rule: AlertRule, values: list[float | None], label: str | None = None) -> Timeline:
     """A figure minute by minute."""
-    split = {one.name: one.by for one in recordings()}[rule.recording]
+    split = {figure.name: figure.by for figure in recording_rules()}[rule.recording]
     own = LABELS[split] if label is None else label
     return Timeline(rule.recording, own, tuple(60.0 * minute for minute in range(len(values))), tuple(values))
 
@@ -49,7 +49,7 @@ def test_figures_are_computed_before_the_alarms_that_read_them() -> None:
     """In one group, where the order is certain; Prometheus starts different groups in any order."""
     (group,) = prometheus_rules()["groups"]
     kinds = ["record" if "record" in rule else "alert" for rule in group["rules"]]
-    assert kinds == ["record"] * len(recordings()) + ["alert"] * len(RULES)
+    assert kinds == ["record"] * len(recording_rules()) + ["alert"] * len(RULES)
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
@@ -86,7 +86,7 @@ def test_incidents_say_when_and_how_bad() -> None:
     assert lasting.until_s is None
 
 
-def test_only_the_dearest_tier_counts() -> None:
+def test_only_the_most_expensive_tier_counts() -> None:
     rule = RULES["DearestTierBusy"]
     assert incidents([rule], [timeline(rule, [0.4], "small")]) == ()
     assert len(incidents(alert_rules("small"), [timeline(rule, [0.4], "small")])) == 1
@@ -127,7 +127,7 @@ def test_timelines_are_checked() -> None:
         Timeline(rule.recording, "", (0.0, 1.0), (1.0,))
     with pytest.raises(InvalidValueError, match="timeline must be one of costlab:gpu_utilization_each:now"):
         states(rule, Timeline("costlab:gpu_utilization:now", "", (0.0,), (1.0,)))
-    with pytest.raises(InvalidValueError, match="dearest_tier must be the name of a tier"):
+    with pytest.raises(InvalidValueError, match="most_expensive_tier must be the name of a tier"):
         alert_rules("")
 
 
