@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from costlab._internal import checks
 from costlab.catalog import current_gpu_prices, gpu, gpu_price
 from costlab.errors import InvalidValueError
-from costlab.experiments.tier_predictions import recorded_tiers
+from costlab.experiments import recorded_tiers
 
 if TYPE_CHECKING:
     from costlab.router import Outcomes

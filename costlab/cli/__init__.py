@@ -1,71 +1,110 @@
 """The ``costlab`` command: parse, call, print.
 
 With ``--json`` each command prints one JSON object and nothing else. Errors take one line on stderr, exit status 2.
+Every command stands in :data:`COMMANDS`, and only the one that runs is imported, with what it needs.
 """
 
 import io
 import os
 import sys
+from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from costlab import __version__
-from costlab.cli import (
-    bench,
-    cache,
-    compare,
-    compression,
-    demo,
-    monitoring,
-    prices,
-    report,
-    route,
-    sample_log,
-    simulate,
-)
-from costlab.cli.shared import app
+from costlab.cli.shared import LazyCommand, command, group
 from costlab.errors import CostlabError
 
-__all__ = [
-    "app",
-    "bench",
-    "cache",
-    "compare",
-    "compression",
-    "demo",
-    "main",
-    "monitoring",
-    "prices",
-    "report",
-    "route",
-    "sample_log",
-    "simulate",
-]
+__all__ = ["COMMANDS", "main"]
+
+#: Each command with the line of help for its group's list, and where its function is: module and name. The
+#: function's parameters are its arguments and options. A group has the table of its own commands in that place.
+COMMANDS: Final[dict[str, tuple[str, Any]]] = {
+    "compare": (
+        "What a workload costs at an API and on your own GPUs, where the bills cross, how sure that is, and what to "
+        "do.",
+        "compare:compare",
+    ),
+    "demo": (
+        "A service's day in half a minute: cache, cascade, budget guard, ledger, report. Needs no network and no key.",
+        "demo:demo",
+    ),
+    "gpu": ("The monthly bill of a number of GPUs at every price known, with source and date.", "prices:gpu"),
+    "prices": (
+        "The price catalogue: every current row of GPUs and stores with kind, date and source.",
+        "prices:prices",
+    ),
+    "report": (
+        "What a log of requests cost: totals, unit costs, trend, waste, and the three largest savings.",
+        "report:report",
+    ),
+    "route": ("Ask a cascade of models: the answer, who gave it, and what every attempt cost.", "route:route"),
+    "sample-log": (
+        "A made-up log of four tiers, busy afternoons and unequal tenants, to try `costlab report` on.",
+        "sample_log:sample_log",
+    ),
+    "simulate": (
+        "What requests through a cascade cost, every tier tried paid for, beside four baselines.",
+        "simulate:simulate",
+    ),
+    "bench": ("Measure on this machine; --record keeps the result for the lessons.", "bench:bench"),
+    "cache": (
+        "What a response cache saves, net of what it costs.",
+        {"size": ("How big a cache should be, and whether it pays, at every store price known.", "cache:size")},
+    ),
+    "monitoring": (
+        "Metrics, alerts and dashboards of a running service.",
+        {
+            "export": (
+                "Write rules, alerts, a Grafana dashboard, a Datadog configuration and a compose file.",
+                "monitoring:export",
+            ),
+            "serve": (
+                "Show Prometheus what a ledger's new events and the GPUs do, until interrupted.",
+                "monitoring:serve",
+            ),
+        },
+    ),
+}
 
 #: Wrong options and arguments. Newer releases of typer carry their own copy of click, so click's class is not named.
 UsageError: Any = typer.BadParameter.__bases__[0]
 
 
-@app.callback(invoke_without_command=True)
-def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
-) -> None:
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False) -> None:
     if version:
         typer.echo(f"costlab {__version__}")
         raise typer.Exit
+
+
+def _group(text: str, table: dict[str, tuple[str, Any]], callback: Any = None) -> TyperGroup:
+    lazy = (LazyCommand(name, help_, partial(_load, help_, place)) for name, (help_, place) in table.items())
+    return group(text, lazy, callback)
+
+
+def _load(text: str, place: Any) -> TyperCommand | TyperGroup:
+    if isinstance(place, dict):
+        return _group(text, place)
+    module, _, name = place.partition(":")
+    function = getattr(import_module(f"costlab.cli.{module}"), name)
+    made: TyperCommand | TyperGroup = function(text) if name == "bench" else command(function, text)
+    return made
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; an error costlab foresaw is one line on stderr and exit status 2."""
     _mend_streams()
     try:
-        status = app(args=arguments, prog_name="costlab", standalone_mode=False)
+        line = _group("What an AI system costs, and why.", COMMANDS, _root)
+        status = line.main(args=arguments, prog_name="costlab", standalone_mode=False)
     except CostlabError as error:
         _fail(str(error))
     except UsageError as error:
-        _fail(" ".join(error.format_message().split()))
+        _fail(_requirement(error))
     except typer.Abort:
         sys.exit(130)
     except BrokenPipeError:
@@ -78,6 +117,16 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(f"not enough memory: {' '.join(str(error).split())}" if str(error) else "not enough memory")
     else:
         sys.exit(status if isinstance(status, int) else 0)
+
+
+def _requirement(error: typer.BadParameter) -> str:
+    """What was wrong with an option, in a line: its name, what it must be and what was given."""
+    # Where typer reads a number with pydantic, it leaves out what was given.
+    if isinstance(cause := error.__cause__, ValueError) and hasattr(cause, "errors"):
+        first = cause.errors()[0]
+        kind = {"int": "must be a whole number", "flo": "must be a number"}.get(first["type"][:3], first["msg"])
+        error.message = f"{kind}, got {first['input']!r}"
+    return " ".join(error.format_message().split())
 
 
 def _mend_streams() -> None:

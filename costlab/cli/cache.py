@@ -10,7 +10,7 @@ from rich.table import Table
 
 from costlab import catalog
 from costlab._internal import checks
-from costlab.cli.shared import AsOf, JsonFlag, cache, number, print_json, print_table, whole
+from costlab.cli.shared import AsOf, JsonFlag, print_json, print_table
 from costlab.errors import PriceNotFoundError
 from costlab.units import HOURS_PER_DAY, LESSON_DAYS_PER_MONTH
 
@@ -20,32 +20,22 @@ if TYPE_CHECKING:
 __all__ = ["size"]
 
 
-@cache.callback()
-def _root() -> None:
-    """Keep ``size`` a command of its own: typer would make a single command the whole of ``costlab cache``."""
-
-
-@cache.command()
 def size(
-    requests: Annotated[float, typer.Option(parser=number, metavar="N", help="Requests a day.")],
-    unique: Annotated[int, typer.Option(parser=whole, metavar="N", help="Different questions that are ever asked.")],
-    zipf: Annotated[
-        float, typer.Option(parser=number, metavar="S", help="Exponent of their popularity; 0: all alike.")
-    ],
+    requests: Annotated[float, typer.Option(metavar="N", help="Requests a day.")],
+    unique: Annotated[int, typer.Option(metavar="N", help="Different questions that are ever asked.")],
+    zipf: Annotated[float, typer.Option(metavar="S", help="Exponent of their popularity; 0: all alike.")],
     call_usd: Annotated[
-        float, typer.Option(parser=number, metavar="USD", help="Price of a call; the lesson's large model has 0.03.")
+        float, typer.Option(metavar="USD", help="Price of a call; the lesson's large model has 0.03.")
     ] = 0.03,
-    entry_kb: Annotated[
-        float, typer.Option(parser=number, metavar="KB", help="Memory of an answer with its key and vector.")
-    ] = 4.0,
+    entry_kb: Annotated[float, typer.Option(metavar="KB", help="Memory of an answer with its key and vector.")] = 4.0,
     days: Annotated[
-        float, typer.Option(parser=number, metavar="D", help="Days until answers are out of date and all are dropped.")
+        float, typer.Option(metavar="D", help="Days until answers are out of date and all are dropped.")
     ] = LESSON_DAYS_PER_MONTH,
-    embedding_usd: Annotated[float, typer.Option(parser=number, metavar="USD", help="Price of an embedding.")] = 0.0,
+    embedding_usd: Annotated[float, typer.Option(metavar="USD", help="Price of an embedding.")] = 0.0,
     false_hits: Annotated[
-        float, typer.Option(parser=number, metavar="FRACTION", help="Share of the hits that answer another question.")
+        float, typer.Option(metavar="FRACTION", help="Share of the hits that answer another question.")
     ] = 0.0,
-    wrong_usd: Annotated[float, typer.Option(parser=number, metavar="USD", help="Cost of a wrong answer.")] = 0.0,
+    wrong_usd: Annotated[float, typer.Option(metavar="USD", help="Cost of a wrong answer.")] = 0.0,
     store: Annotated[str | None, typer.Option(help="Only this store of the catalogue.")] = None,
     as_of: AsOf = None,
     as_json: JsonFlag = False,

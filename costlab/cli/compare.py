@@ -8,12 +8,11 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from costlab.cli.shared import AsOf, JsonFlag, app, print_json, print_table
+from costlab.cli.shared import AsOf, JsonFlag, print_json, print_table
 
 __all__ = ["compare"]
 
 
-@app.command()
 def compare(
     workload: Annotated[Path | None, typer.Argument(help="The workload file; --example prints one.")] = None,
     gpu: Annotated[list[str] | None, typer.Option(metavar="NAME", help="These GPUs instead of the file's.")] = None,
@@ -32,7 +31,8 @@ def compare(
         raise comparing.WorkloadFileError("no workload file given; --example prints one to begin with")
     result = comparing.compare(comparing.load_workload(workload), api or (), gpu or (), as_of)
     if as_json:
-        print_json(asdict(result))
+        # A name that begins with an underscore is a note of the price to itself.
+        print_json(asdict(result, dict_factory=lambda pairs: {k: v for k, v in pairs if not k.startswith("_")}))
         return
     typer.echo(comparing.heading(result))
     (option, *figures), *rows = comparing.option_rows(result)

@@ -2,30 +2,30 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from costlab.cli.shared import Folder, JsonFlag, Record, bench, number, print_json, say_recorded, whole
+from costlab.cli.shared import JsonFlag, print_json
 
 if TYPE_CHECKING:
     from costlab.compression import BenchmarkResult, BenchmarkRow, DecodeRow
 
 __all__ = ["bench_combined", "bench_decode", "bench_distillation", "bench_pruning", "bench_quantization"]
 
+Record = Annotated[bool, typer.Option("--record", help="Keep the result as a recording.")]
+Folder = Annotated[Path | None, typer.Option(help="Where to; by default the package's recordings.")]
 DeviceName = Annotated[str | None, typer.Option("--device", help="cuda or cpu; by default the GPU if there is one.")]
 Models = Annotated[
     list[str] | None,
     typer.Option("--model", help="smollm2, minilm, or owner/name on the Hugging Face hub; may be repeated."),
 ]
-Batches = Annotated[
-    list[int] | None, typer.Option("--batch", parser=whole, metavar="N", help="A batch size; may be repeated.")
-]
-Repeats = Annotated[int, typer.Option(parser=whole, metavar="N", help="Timed steps, at least 3.")]
-Seed = Annotated[int, typer.Option(parser=whole, metavar="SEED", help="Of the order of the steps.")]
+Batches = Annotated[list[int] | None, typer.Option("--batch", metavar="N", help="A batch size; may be repeated.")]
+Repeats = Annotated[int, typer.Option(metavar="N", help="Timed steps, at least 3.")]
+Seed = Annotated[int, typer.Option(metavar="SEED", help="Of the order of the steps.")]
 
 
-@bench.command("quantization")
 def bench_quantization(
     device: DeviceName = None,
     model: Models = None,
@@ -50,17 +50,16 @@ def bench_quantization(
     _show(result, as_json)
     if record:
         options = _options({"--model": names, "--scheme": scheme or (), "--batch": batches})
-        ending = f"--repeats {repeats} --seed {seed} --record"
-        say_recorded(result.record(folder, command=f"costlab bench quantization --device {place}{options} {ending}"))
+        command = f"costlab bench quantization --device {place}{options} --repeats {repeats} --seed {seed} --record"
+        _say_recorded(result.record(folder, command=command))
 
 
-@bench.command("distillation")
 def bench_distillation(
-    seeds: Annotated[int, typer.Option(parser=whole, metavar="N", help="Repetitions, at least 5.")] = 10,
+    seeds: Annotated[int, typer.Option(metavar="N", help="Repetitions, at least 5.")] = 10,
     temperature: Annotated[
-        float, typer.Option(parser=number, metavar="T", help="How much the teacher's second thoughts count.")
+        float, typer.Option(metavar="T", help="How much the teacher's second thoughts count.")
     ] = 2.0,
-    alpha: Annotated[float, typer.Option(parser=number, metavar="SHARE", help="Weight of the teacher.")] = 0.9,
+    alpha: Annotated[float, typer.Option(metavar="SHARE", help="Weight of the teacher.")] = 0.9,
     record: Record = False,
     folder: Folder = None,
     as_json: JsonFlag = False,
@@ -83,21 +82,20 @@ def bench_distillation(
             typer.echo(f"{cost.task:<24} teacher {cost.teacher_ms:.3g} ms a query, student {cost.student_ms:.3g} ms")
     if record:
         options = f"--seeds {seeds} --temperature {temperature:g} --alpha {alpha:g}"
-        say_recorded(result.record(folder, command=f"costlab bench distillation {options} --record"))
+        _say_recorded(result.record(folder, command=f"costlab bench distillation {options} --record"))
 
 
-@bench.command("pruning")
 def bench_pruning(
     device: DeviceName = None,
     model: Models = None,
     fraction: Annotated[
         list[float] | None,
-        typer.Option(parser=number, metavar="SHARE", help="Share of zeros, between 0 and 1; may be repeated."),
+        typer.Option(metavar="SHARE", help="Share of zeros, between 0 and 1; may be repeated."),
     ] = None,
     pattern: Annotated[
         list[str] | None, typer.Option(help="unstructured, structured or 2:4; may be repeated. By default all.")
     ] = None,
-    steps: Annotated[int, typer.Option(parser=whole, metavar="N", help="Of fine-tuning; 0 for none.")] = 60,
+    steps: Annotated[int, typer.Option(metavar="N", help="Of fine-tuning; 0 for none.")] = 60,
     batch: Batches = None,
     repeats: Repeats = 7,
     seed: Seed = 0,
@@ -127,16 +125,15 @@ def bench_pruning(
         chosen = {"--model": names, "--fraction": fractions, "--pattern": patterns, "--batch": batches}
         command = f"costlab bench pruning --device {place}{_options(chosen)} --steps {steps}"
         command += f" --repeats {repeats} --seed {seed} --record"
-        say_recorded(result.record(folder, command=command, experiment="pruning"))
+        _say_recorded(result.record(folder, command=command, experiment="pruning"))
 
 
-@bench.command("combined")
 def bench_combined(
     device: DeviceName = None,
     variant: Annotated[
         list[str] | None, typer.Option(help="A variant, the baseline first; may be repeated. By default all.")
     ] = None,
-    steps: Annotated[int, typer.Option(parser=whole, metavar="N", help="Of fine-tuning, at least 1.")] = 60,
+    steps: Annotated[int, typer.Option(metavar="N", help="Of fine-tuning, at least 1.")] = 60,
     batch: Batches = None,
     repeats: Repeats = 7,
     seed: Seed = 0,
@@ -158,10 +155,9 @@ def bench_combined(
         chosen = {"--variant": [f"'{name}'" for name in names], "--batch": batches}
         command = f"costlab bench combined --device {place}{_options(chosen)} --steps {steps}"
         command += f" --repeats {repeats} --seed {seed} --record"
-        say_recorded(result.record(folder, command=command, experiment="combined"))
+        _say_recorded(result.record(folder, command=command, experiment="combined"))
 
 
-@bench.command("decode")
 def bench_decode(
     device: DeviceName = None,
     model: Annotated[
@@ -171,9 +167,9 @@ def bench_decode(
         list[str] | None, typer.Option(help="A scheme, the baseline first; may be repeated. By default several.")
     ] = None,
     batch: Batches = None,
-    context: Annotated[int, typer.Option(parser=whole, metavar="TOKENS", help="Tokens before a step.")] = 1024,
-    repeats: Annotated[int, typer.Option(parser=whole, metavar="N", help="Timed steps, at least 5.")] = 9,
-    seed: Annotated[int, typer.Option(parser=whole, metavar="SEED", help="Of weights and tokens.")] = 0,
+    context: Annotated[int, typer.Option(metavar="TOKENS", help="Tokens before a step.")] = 1024,
+    repeats: Annotated[int, typer.Option(metavar="N", help="Timed steps, at least 5.")] = 9,
+    seed: Annotated[int, typer.Option(metavar="SEED", help="Of weights and tokens.")] = 0,
     record: Record = False,
     folder: Folder = None,
     as_json: JsonFlag = False,
@@ -204,7 +200,7 @@ def bench_decode(
         chosen = {"--scheme": dict.fromkeys(row.scheme for row in result.rows), "--batch": batches}
         command = f"costlab bench decode --device {place} --model {result.model}{_options(chosen)}"
         command += f" --context {context} --repeats {repeats} --seed {seed} --record"
-        say_recorded(result.record(folder, command=command))
+        _say_recorded(result.record(folder, command=command))
 
 
 def _decode_line(row: "DecodeRow") -> str:
@@ -216,6 +212,10 @@ def _decode_line(row: "DecodeRow") -> str:
         f"{head} {row.median:>9.4g} ms, {row.tokens_per_s:,.0f} tokens/s{faster}, "
         f"MBU {row.mbu_fraction:.0%}, MFU {row.mfu_fraction:.0%}"
     )
+
+
+def _say_recorded(path: Path) -> None:
+    typer.echo(f"recorded in {path.name}", err=True)
 
 
 def _options(chosen: Mapping[str, Iterable[object]]) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from costlab.cli.shared import JsonFlag, app, print_json, print_table, whole
+from costlab.cli.shared import JsonFlag, print_json, print_table
 from costlab.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -34,10 +34,9 @@ REDRAWN_S = 0.1
 COLOURS = {"normal": "green", "soft": "yellow", "hard": "red", "stopped": "red"}
 
 
-@app.command()
 def demo(
-    requests: Annotated[int, typer.Option(parser=whole, metavar="N", help="Ordinary requests of the day.")] = 100_000,
-    seed: Annotated[int, typer.Option(parser=whole, metavar="N", help="The same seed gives the same result.")] = 0,
+    requests: Annotated[int, typer.Option(metavar="N", help="Ordinary requests of the day.")] = 100_000,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same result.")] = 0,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where the page goes; by default a new temporary folder.")
     ] = None,

@@ -11,18 +11,13 @@ from typing import Annotated, Any
 import typer
 
 from costlab._internal.extras import require
-from costlab.cli.shared import app, number, whole
 from costlab.errors import InvalidValueError
 
-__all__ = ["export", "monitoring", "serve"]
-
-monitoring = typer.Typer(no_args_is_help=True, help="Metrics, alerts and dashboards of a running service.")
-app.add_typer(monitoring, name="monitoring")
+__all__ = ["export", "serve"]
 
 Host = Annotated[str, typer.Option(help="The address to listen on.")]
 
 
-@monitoring.command()
 def export(
     folder: Annotated[Path, typer.Argument(help="Where to; it is made where it is missing.")],
     target: Annotated[
@@ -49,20 +44,17 @@ def export(
         typer.echo(f"wrote {folder / name}", err=True)
 
 
-@monitoring.command()
 def serve(
     ledger: Annotated[Path, typer.Argument(help="The ledger that the service writes.")],
     host: Host = "127.0.0.1",
-    port: Annotated[int, typer.Option(parser=whole, metavar="N", help="0 takes a free one.")] = 9464,
-    every_s: Annotated[float, typer.Option(parser=number, metavar="S", help="Seconds between two looks.")] = 1.0,
+    port: Annotated[int, typer.Option(metavar="N", help="0 takes a free one.")] = 9464,
+    every_s: Annotated[float, typer.Option(metavar="S", help="Seconds between two looks.")] = 1.0,
     gpus: Annotated[
         str, typer.Option(metavar="SOURCE", help="none, nvml, or the address of DCGM's exporter.")
     ] = "none",
-    usd_per_hour: Annotated[
-        float | None, typer.Option(parser=number, metavar="USD", help="Price of a GPU-hour; with --gpus.")
-    ] = None,
+    usd_per_hour: Annotated[float | None, typer.Option(metavar="USD", help="Price of a GPU-hour; with --gpus.")] = None,
     budget_usd_per_day: Annotated[
-        float | None, typer.Option(parser=number, metavar="USD", help="What the GPUs may cost a day.")
+        float | None, typer.Option(metavar="USD", help="What the GPUs may cost a day.")
     ] = None,
 ) -> None:
     """Show Prometheus what a ledger's new events and the GPUs do, until interrupted."""

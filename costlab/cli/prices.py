@@ -10,20 +10,19 @@ from rich.table import Table
 from costlab import catalog
 from costlab._internal import checks
 from costlab.calculator import MonthlyCost, monthly_cost, saving_fraction
-from costlab.cli.shared import AsOf, JsonFlag, Snapshot, app, number, print_json, print_table, whole
+from costlab.cli.shared import AsOf, JsonFlag, Snapshot, print_json, print_table
 from costlab.errors import PriceNotFoundError
 from costlab.units import HOURS_PER_DAY, LESSON_DAYS_PER_MONTH
 
 __all__ = ["gpu", "prices"]
 
 
-@app.command()
 def gpu(
     name: Annotated[str, typer.Argument(help="GPU name or alias: A10G, 'A100 80GB', H100 ...")],
-    count: Annotated[int, typer.Option(parser=whole, metavar="N", help="Number of GPUs.")] = 1,
-    hours: Annotated[float, typer.Option(parser=number, metavar="H", help="Hours per day.")] = HOURS_PER_DAY,
+    count: Annotated[int, typer.Option(metavar="N", help="Number of GPUs.")] = 1,
+    hours: Annotated[float, typer.Option(metavar="H", help="Hours per day.")] = HOURS_PER_DAY,
     days: Annotated[
-        float, typer.Option(parser=number, metavar="D", help="Days per month; the lesson has 30.")
+        float, typer.Option(metavar="D", help="Days per month; the lesson has 30.")
     ] = LESSON_DAYS_PER_MONTH,
     pricing: Annotated[str | None, typer.Option(help="on_demand, spot, reserved_1y or reserved_3y.")] = None,
     snapshot: Snapshot = None,
@@ -81,10 +80,9 @@ def _saved(bill: MonthlyCost, bills: list[MonthlyCost]) -> str:
     return ""
 
 
-@app.command()
 def prices(
     stale: Annotated[
-        int | None, typer.Option(parser=whole, metavar="DAYS", help="Only rows older than this; exit status 1 if any.")
+        int | None, typer.Option(metavar="DAYS", help="Only rows older than this; exit status 1 if any.")
     ] = None,
     gpu_name: Annotated[str | None, typer.Option("--gpu", help="Only this GPU, and no stores.")] = None,
     snapshot: Snapshot = None,

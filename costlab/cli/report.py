@@ -17,7 +17,7 @@ from rich.table import Table
 
 from costlab._internal.atomic_write import atomic_write
 from costlab._internal.extras import require
-from costlab.cli.shared import AsOf, JsonFlag, app, print_json, print_table
+from costlab.cli.shared import AsOf, JsonFlag, print_json, print_table
 
 __all__ = ["report"]
 
@@ -30,7 +30,6 @@ Column = Annotated[
 ]
 
 
-@app.command()
 def report(
     log: Annotated[Path, typer.Argument(help="CSV, Parquet or JSON: own columns, LiteLLM spend logs, or OTel spans.")],
     gpu_hours: Annotated[Path | None, typer.Option(metavar="FILE", help="A log of GPU hours, for idle waste.")] = None,

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from costlab.cli.shared import JsonFlag, TiersPath, app, print_json, print_table, read_tiers
+from costlab.cli.shared import JsonFlag, TiersPath, print_json, print_table, read_tiers
 from costlab.errors import CostlabError, InvalidValueError
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["route"]
 
 
-@app.command()
 def route(
     tiers: TiersPath = None,
     question: Annotated[str, typer.Argument(help="What to ask.")] = "",

@@ -10,36 +10,32 @@ import typer
 
 from costlab._internal.atomic_write import atomic_write
 from costlab._internal.extras import require
-from costlab.cli.shared import app, number, whole
 from costlab.errors import InvalidValueError
 
 __all__ = ["sample_log"]
 
 
-@app.command("sample-log")
 def sample_log(
     context: typer.Context,
     out: Annotated[Path, typer.Argument(help="The file to write: .csv or .parquet.")],
     requests: Annotated[
-        int | None, typer.Option(parser=whole, metavar="N", help="Rows; 100,000, or a million for the capstone.")
+        int | None, typer.Option(metavar="N", help="Rows; 100,000, or a million for the capstone.")
     ] = None,
-    days: Annotated[int, typer.Option(parser=whole, metavar="N", help="Days covered.")] = 7,
-    tenants: Annotated[int, typer.Option(parser=whole, metavar="N", help="Teams that share the service.")] = 8,
+    days: Annotated[int, typer.Option(metavar="N", help="Days covered.")] = 7,
+    tenants: Annotated[int, typer.Option(metavar="N", help="Teams that share the service.")] = 8,
     unpriced_fraction: Annotated[
-        float, typer.Option(parser=number, metavar="F", help="Share of the medium tier's requests without a price.")
+        float, typer.Option(metavar="F", help="Share of the medium tier's requests without a price.")
     ] = 0.01,
     runaway: Annotated[bool, typer.Option("--runaway", help="Let one client run away on the last day, 14:00.")] = False,
     gpu_hours: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write GPU hours too: .csv or .parquet.")
     ] = None,
-    gpus: Annotated[int, typer.Option(parser=whole, metavar="N", help="GPUs in that file.")] = 4,
+    gpus: Annotated[int, typer.Option(metavar="N", help="GPUs in that file.")] = 4,
     capstone: Annotated[
         bool,
         typer.Option("--capstone", help="The capstone's company instead: its day and, with --gpu-hours, its GPUs."),
     ] = False,
-    seed: Annotated[
-        int | None, typer.Option(parser=whole, metavar="N", help="The same seed gives the same log; 0, or 10.")
-    ] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="The same seed gives the same log; 0, or 10.")] = None,
 ) -> None:
     """A made-up log of four tiers, busy afternoons and unequal tenants, to try `costlab report` on."""
     import numpy as np

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from costlab.cli.shared import JsonFlag, TiersPath, app, print_json, print_table, read_tiers, whole
+from costlab.cli.shared import JsonFlag, TiersPath, print_json, print_table, read_tiers
 
 __all__ = ["simulate"]
 
@@ -22,11 +22,10 @@ NAMES = {
 }
 
 
-@app.command()
 def simulate(
     tiers: TiersPath = None,
-    requests: Annotated[int, typer.Option(parser=whole, metavar="N", help="How many.")] = 1_000_000,
-    seed: Annotated[int, typer.Option(parser=whole, metavar="N", help="The same seed gives the same result.")] = 0,
+    requests: Annotated[int, typer.Option(metavar="N", help="How many.")] = 1_000_000,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same result.")] = 0,
     example: Annotated[bool, typer.Option("--example", help="Print a file of tiers to begin with.")] = False,
     as_json: JsonFlag = False,
 ) -> None:

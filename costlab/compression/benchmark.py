@@ -20,7 +20,7 @@ from costlab.compression.results import BenchmarkResult, BenchmarkRow, Latency
 from costlab.compression.stopwatch import added_bytes, free_bytes, one_thread, seconds
 from costlab.compression.subjects import Assessment, Subject
 from costlab.errors import CostlabError, InvalidValueError, ModelTooLargeError
-from costlab.recordings.device import Device, find_device
+from costlab.recordings import Device, find_device
 from costlab.serving import usd_per_mtok, usd_per_request
 
 __all__ = ["Variant", "benchmark", "hourly_price"]

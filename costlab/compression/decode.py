@@ -21,7 +21,8 @@ from costlab.compression.schemes import SCHEMES, scheme_named
 from costlab.compression.sizes import kv_cache_bytes, weights_bytes
 from costlab.compression.stopwatch import added_bytes, free_bytes, one_thread, seconds
 from costlab.errors import InvalidValueError, ModelTooLargeError
-from costlab.recordings.device import find_device, measure_device
+from costlab.experiments import measure_device
+from costlab.recordings import find_device
 from costlab.serving import usd_per_mtok
 
 __all__ = ["DECODE_SCHEMES", "decode_study"]

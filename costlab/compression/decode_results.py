@@ -156,7 +156,7 @@ class DecodeResult(Measured):
 
     def record(self, path: Path | None = None, *, command: str = "decode_study()") -> Path:
         """Write the result into the folder `path`, by default the package's recordings; returns the file."""
-        return recordings.save(self.recording(command), path)
+        return recordings.save_recording(self.recording(command), path)
 
 
 #: What a recording keeps of a run beside its rows.

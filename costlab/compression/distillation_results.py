@@ -185,7 +185,7 @@ class DistillationResult(Measured):
 
     def record(self, path: Path | None = None, *, command: str = "distillation_study()") -> Path:
         """Write the result into the folder `path`, by default the package's recordings; returns the file."""
-        return recordings.save(self.recording(command), path)
+        return recordings.save_recording(self.recording(command), path)
 
 
 def recorded_distillation(device: str = "cpu", folder: Path | None = None) -> DistillationResult | None:

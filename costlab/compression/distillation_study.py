@@ -17,7 +17,7 @@ from costlab.compression.progress import bar
 from costlab.compression.soft_targets import Examples
 from costlab.compression.stopwatch import one_thread, seconds
 from costlab.compression.tasks import DistillationTask, TaskDraw, digits_task, support_task
-from costlab.recordings.device import find_device
+from costlab.recordings import find_device
 
 __all__ = ["ARMS", "distillation_study"]
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from costlab.recordings import Recording
-from costlab.recordings.device import Device, library_versions
+from costlab.recordings import Device, Recording, library_versions
 
 __all__ = ["Measured", "measured_here", "measured_there"]
 

@@ -13,7 +13,7 @@ from costlab.compression.quiet import quiet
 from costlab.compression.schemes import SCHEMES, Scheme, scheme_named
 from costlab.compression.sizes import ModelShape, weights_bytes
 from costlab.errors import InvalidValueError, MissingExtraError, SchemeUnavailableError
-from costlab.recordings.device import find_device
+from costlab.recordings import find_device
 
 __all__ = ["Availability", "available_schemes", "model_shape", "predicted_bytes", "quantize", "usable_device"]
 

@@ -200,7 +200,7 @@ class BenchmarkResult(Measured):
         self, path: Path | None = None, *, command: str = "benchmark()", experiment: str = "quantization"
     ) -> Path:
         """Write the result into the folder `path`, by default the package's recordings; returns the file."""
-        return recordings.save(self.recording(command, experiment), path)
+        return recordings.save_recording(self.recording(command, experiment), path)
 
 
 def together(results: Sequence[BenchmarkResult]) -> BenchmarkResult:

@@ -17,8 +17,7 @@ from costlab._internal import checks
 from costlab._internal.extras import extra
 from costlab.cache import MemoryStore, ResponseCache
 from costlab.errors import BudgetExceeded
-from costlab.experiments.query_tiers import LESSON_USD_PER_REQUEST
-from costlab.experiments.tier_predictions import recorded_tiers
+from costlab.experiments import LESSON_USD_PER_REQUEST, recorded_tiers
 from costlab.monitoring.budget import AuditEntry, BudgetGuard, BudgetPolicy, MemoryBudgetStore
 from costlab.monitoring.importers import open_log
 from costlab.monitoring.ledger import Ledger

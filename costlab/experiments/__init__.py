@@ -1,1 +1,47 @@
-"""What ``costlab bench`` measures and records."""
+"""What ``costlab bench`` measures and records, and what lessons use of it.
+
+How to add an experiment is told in :mod:`costlab.experiments.registry`.
+"""
+
+from typing import TYPE_CHECKING
+
+from costlab._internal.lazy import lazy_package
+
+if TYPE_CHECKING:
+    from costlab.experiments.answers import (
+        RecordedTiers as RecordedTiers,
+        measure_answers as measure_answers,
+        recorded_tiers as recorded_tiers,
+    )
+    from costlab.experiments.device import measure_device as measure_device
+    from costlab.experiments.registry import (
+        EXPERIMENTS as EXPERIMENTS,
+        Experiment as Experiment,
+        Option as Option,
+        find_experiment as find_experiment,
+    )
+    from costlab.experiments.semantic import (
+        GUARD_SETS as GUARD_SETS,
+        guard_rows as guard_rows,
+        intent_lookups as intent_lookups,
+        measure_semantic as measure_semantic,
+        support_lookups as support_lookups,
+    )
+    from costlab.experiments.tiers import (
+        LESSON_USD_PER_REQUEST as LESSON_USD_PER_REQUEST,
+        LabelledQueries as LabelledQueries,
+        cheapest_matching_last as cheapest_matching_last,
+        fit_tiers as fit_tiers,
+        measure_tiers as measure_tiers,
+        promises as promises,
+        seconds_per_query as seconds_per_query,
+        tier_outcomes as tier_outcomes,
+    )
+    from costlab.experiments.traffic import (
+        TrafficFit as TrafficFit,
+        fit_trace as fit_trace,
+        measure_traffic as measure_traffic,
+        recorded_traffic as recorded_traffic,
+    )
+else:
+    __getattr__, __dir__ = lazy_package(__name__)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import date
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import numpy as np
 
@@ -24,14 +24,14 @@ from costlab.cache.semantic import (
     refusal_reasons,
 )
 from costlab.datasets import IntentQueries, banking77, clinc150, support_queries
-from costlab.recordings import Recording
-from costlab.recordings.device import find_device, library_versions
+from costlab.experiments.registry import Experiment, Option
+from costlab.recordings import Recording, Row, find_device, library_versions
 from costlab.synthetic import reworded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["GUARD_SETS", "guard_rows", "intent_lookups", "measure_semantic", "support_lookups"]
+__all__ = ["EXPERIMENT", "GUARD_SETS", "guard_rows", "intent_lookups", "measure_semantic", "support_lookups"]
 
 #: Guards to compare, from none over those that cost few right hits to all.
 GUARD_SETS: Final[dict[str, tuple[ParaphraseCheck, ...]]] = {
@@ -110,7 +110,7 @@ def intent_lookups(
     return labelled_lookups(embedder, parts[0], parts[1], checks=guards)
 
 
-def guard_rows(split: str, seed: int = 4) -> list[dict[str, Any]]:
+def guard_rows(split: str, seed: int = 4) -> list[Row]:
     """What guards refuse, in one split of the support set: contrast pairs, as they should, and repetitions, as not.
 
     Returns
@@ -123,25 +123,21 @@ def guard_rows(split: str, seed: int = 4) -> list[dict[str, Any]]:
     rng = np.random.default_rng(seed)
     pairs = [(pair.kind, pair.a.text, pair.b.text) for pair in queries.split_pairs(split)]
     pairs += [("reworded", query.text, reworded(rng, query.text)) for query in queries.split(split)]
-    rows = []
+    rows: list[Row] = []
     for name in ("default", "strict"):
         for kind in dict.fromkeys(kind for kind, _, _ in pairs):
             refused = [bool(refusal_reasons(a, b, GUARD_SETS[name])) for k, a, b in pairs if k == kind]
-            rows.append(
-                {
-                    "what": "guards",
-                    "split": split,
-                    "guards": name,
-                    "kind": kind,
-                    "pairs": len(refused),
-                    "refused": sum(refused),
-                }
-            )
+            counts = {"pairs": len(refused), "refused": sum(refused)}
+            rows.append({"what": "guards", "split": split, "guards": name, "kind": kind, **counts})
     return rows
 
 
 def measure_semantic(
-    embedder: Embedder | None = None, *, splits: int = 200, seed: int = 4, published: bool = True
+    embedder: Embedder | None = None,
+    *,
+    splits: Annotated[int, Option("Random divisions of each set.", metavar="N")] = 200,
+    seed: Annotated[int, Option("Of everything random.", metavar="SEED")] = 4,
+    published: Annotated[bool, Option("CLINC150 and BANKING77 too.")] = True,
 ) -> Recording:
     """False hits with and without guards, and how often fitted thresholds keep their promise.
 
@@ -171,8 +167,7 @@ def measure_semantic(
     checks.integer("splits", splits, at_least=1)
     checks.integer("seed", seed)
     model: Embedder = CachingEmbedder(PackagedMiniLm() if embedder is None else embedder)
-    device = find_device("cpu")
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for name, guards in GUARD_SETS.items():
         sets: dict[str, tuple[Lookup, ...]] = {}
         for share in (0.0, 0.5, 0.8):
@@ -193,16 +188,12 @@ def measure_semantic(
                 check = check_guarantee(_rng(seed), lookups, max_error_fraction=limit, splits=splits)
                 rows.append({"what": "promise", "data": key, "guards": name, "lookups": len(lookups), **asdict(check)})
     rows += guard_rows("test", seed)
-    return Recording(
-        experiment="semantic",
-        device="cpu",
-        device_name=device.name,
-        driver=device.driver,
-        library_versions=library_versions("numpy", "onnxruntime", "tokenizers") | {"model": model.name},
-        recorded_on=date.today().isoformat(),
-        command=f"costlab bench semantic --splits {splits} --seed {seed} --record",
-        repeats=1,
-        rows=tuple(rows),
+    return Recording.from_run(
+        "semantic",
+        rows,
+        device=find_device("cpu"),
+        versions=library_versions("numpy", "onnxruntime", "tokenizers") | {"model": model.name},
+        options={"splits": splits, "seed": seed},
     )
 
 
@@ -214,3 +205,16 @@ def _held_out(fitted: Sequence[Lookup], held_out: Sequence[Lookup], limit: float
 
 def _rng(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
+
+
+def _lines(result: Recording) -> Iterator[str]:
+    for row in result.rows:
+        if row["what"] == "promise":
+            hits = "no threshold" if row["found"] == 0 else f"hit rate {row['hit_rate_fraction']:.1%}"
+            yield (
+                f"{row['data']:<22} guards {row['guards']:<8} at most {row['max_error_fraction']:.0%} wrong: found "
+                f"in {row['found']} of {row['splits']}, promise broken in {row['broken']}, {hits}"
+            )
+
+
+EXPERIMENT: Final = Experiment(measure=measure_semantic, lines=_lines)

@@ -1,20 +1,23 @@
-"""Whether a cascade of real tiers is worth it: how good and how sure each tier is, alone and together."""
+"""Three real classifiers as tiers, on labelled queries: how good and how sure each is, alone and as a cascade."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import date
-from typing import TYPE_CHECKING, Any, Final
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import numpy as np
 
 from costlab._internal import checks
 from costlab.cache.semantic import CachingEmbedder, Embedder, PackagedMiniLm
-from costlab.datasets import IntentQueries, banking77, clinc150, support_queries
-from costlab.experiments.query_tiers import LabelledQueries, fit_tiers, tier_outcomes
-from costlab.recordings import Recording
-from costlab.recordings.device import find_device, library_versions
+from costlab.datasets import IntentQueries, IntentQuery, SupportQuery, banking77, clinc150, support_queries
+from costlab.experiments.registry import Experiment, Option
+from costlab.recordings import Recording, Row, find_device, library_versions
 from costlab.router import (
+    ClassifierModel,
+    EmbeddingModel,
+    EnsembleModel,
     Outcomes,
     Point,
     apgr,
@@ -30,15 +33,134 @@ from costlab.router import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["cheapest_matching_last", "measure_tiers", "promises"]
+__all__ = [
+    "EXPERIMENT",
+    "LESSON_USD_PER_REQUEST",
+    "LabelledQueries",
+    "cheapest_matching_last",
+    "fit_tiers",
+    "measure_tiers",
+    "promises",
+    "seconds_per_query",
+    "tier_outcomes",
+]
+
+#: The source lesson's prices of a small, a medium and a large tier, in USD per request.
+LESSON_USD_PER_REQUEST: Final = {"words": 0.0005, "vectors": 0.003, "ensemble": 0.03}
 
 #: How far below the best tier's quality a promise is made.
 FLOORS_BELOW: Final = (0.04, 0.08)
 
+CLINC_PARTS: Final = ("train", "val", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledQueries:
+    """Queries and what each one wants.
+
+    Attributes
+    ----------
+    texts, labels : tuple of str
+        As many of the one as of the other.
+    """
+
+    texts: tuple[str, ...]
+    labels: tuple[str, ...]
+
+    @classmethod
+    def from_queries(cls, queries: Sequence[SupportQuery | IntentQuery]) -> LabelledQueries:
+        """From a data set; out of scope counts as an intent."""
+        return cls(tuple(query.text for query in queries), tuple(query.intent for query in queries))
+
+
+def fit_tiers(learned: LabelledQueries, embedder: Embedder) -> dict[str, ClassifierModel]:
+    """The tiers, cheapest first: words counted, sentence vectors, and an ensemble of three classifiers.
+
+    Parameters
+    ----------
+    learned : LabelledQueries
+        What they learn from.
+    embedder : Embedder
+        Makes sentence vectors. One that remembers spares the ensemble from making them again.
+
+    Returns
+    -------
+    dict
+        ``words``: logistic regression on weighted words and pairs of words (TF-IDF); ``vectors``: on sentence vectors;
+        ``ensemble``: the vectors, words and vectors together, and pieces of words.
+
+    Notes
+    -----
+    The strengths of regularization were chosen on the calibration part of the support queries.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline, make_union
+    from sklearn.preprocessing import FunctionTransformer
+
+    def regression(strength: float) -> Any:
+        return LogisticRegression(C=strength, max_iter=2000)
+
+    def counted(**settings: Any) -> Any:
+        return TfidfVectorizer(sublinear_tf=True, **settings)
+
+    texts, labels = learned.texts, learned.labels
+    both = make_union(counted(ngram_range=(1, 2)), FunctionTransformer(embedder.embed))
+    pieces = counted(analyzer="char_wb", ngram_range=(2, 5))
+    words = ClassifierModel(make_pipeline(counted(ngram_range=(1, 2)), regression(100)).fit(texts, labels))
+    vectors = EmbeddingModel(embedder, regression(10).fit(embedder.embed(texts), labels))
+    members = [make_pipeline(features, regression(c)).fit(texts, labels) for features, c in ((both, 30), (pieces, 100))]
+    ensemble = EnsembleModel([vectors, *(ClassifierModel(member) for member in members)])
+    return {"words": words, "vectors": vectors, "ensemble": ensemble}
+
+
+def tier_outcomes(
+    models: Mapping[str, ClassifierModel],
+    asked: LabelledQueries,
+    usd_per_request: Mapping[str, float] = LESSON_USD_PER_REQUEST,
+) -> Outcomes:
+    """What each tier answers to each query: the table on which routers are compared.
+
+    Parameters
+    ----------
+    models : mapping of str to ClassifierModel
+        By tier, cheapest first.
+    asked : LabelledQueries
+        Queries with the right answers.
+    usd_per_request : mapping of str to float
+        What trying a tier costs.
+    """
+    answers = [model.predict_all(asked.texts) for model in models.values()]
+    correct = np.array([[p.answer == label for p, label in zip(tier, asked.labels, strict=True)] for tier in answers])
+    confidence = np.array([[p.confidence for p in tier] for tier in answers])
+    return Outcomes.of_prices(tuple(models), correct.T, confidence.T, [usd_per_request[name] for name in models])
+
+
+def seconds_per_query(models: Mapping[str, ClassifierModel], texts: Sequence[str]) -> dict[str, float]:
+    """Median seconds that each tier needs for one query, one after the other.
+
+    Parameters
+    ----------
+    models : mapping of str to ClassifierModel
+        By tier.
+    texts : sequence of str
+        What is asked, at least one. Each tier gets them in words of its own, so that an embedder that remembers has
+        seen none of them.
+    """
+    found = {}
+    for name, model in models.items():
+        taken = []
+        for text in texts:
+            begin = time.perf_counter()
+            model.predict_all([f"{name}: {text}"])
+            taken.append(time.perf_counter() - begin)
+        found[name] = float(np.median(taken))
+    return found
+
 
 def promises(
     outcomes: Outcomes, quality_floor_fraction: float, splits: int = 20, *, for_next: bool = True
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """Calibrate on a random half of the queries and look at the other half, again and again.
 
     Parameters
@@ -91,7 +213,11 @@ def cheapest_matching_last(outcomes: Outcomes) -> Point:
 
 
 def measure_tiers(
-    embedder: Embedder | None = None, *, splits: int = 200, seed: int = 7, published: bool = True
+    embedder: Embedder | None = None,
+    *,
+    splits: Annotated[int, Option("Random halves of each set.", metavar="N")] = 200,
+    seed: Annotated[int, Option("Of the division of BANKING77.", metavar="SEED")] = 7,
+    published: Annotated[bool, Option("CLINC150 and BANKING77 too.")] = True,
 ) -> Recording:
     """The three tiers on the support queries and on published sets: quality, calibration, cascade, promises.
 
@@ -119,28 +245,25 @@ def measure_tiers(
     checks.integer("splits", splits, at_least=1)
     checks.integer("seed", seed)
     model: Embedder = CachingEmbedder(PackagedMiniLm() if embedder is None else embedder)
-    device = find_device("cpu")
     support = support_queries()
-    sets = {"support": [LabelledQueries.of(support.split(part)) for part in ("train", "calibration", "test")]}
+    sets = {"support": [LabelledQueries.from_queries(support.split(part)) for part in ("train", "calibration", "test")]}
     if published:
         rng = np.random.default_rng(seed)
         sets["BANKING77"] = _divided(rng, banking77(), ("train",), ("test",), 3000)
         clinc = clinc150()
         parts = (("train", "oos_train"), ("val", "oos_val"), ("test", "oos_test"))
-        sets["CLINC150"] = [LabelledQueries.of([q for name in part for q in clinc.split(name)]) for part in parts]
-    rows: list[dict[str, Any]] = []
+        sets["CLINC150"] = [
+            LabelledQueries.from_queries([q for name in part for q in clinc.split(name)]) for part in parts
+        ]
+    rows: list[Row] = []
     for name, (learned, calibration, test) in sets.items():
         rows += ({"data": name, **row} for row in _measure(model, learned, calibration, test, splits))
-    return Recording(
-        experiment="tiers",
-        device="cpu",
-        device_name=device.name,
-        driver=device.driver,
-        library_versions=library_versions("numpy", "onnxruntime", "scikit-learn") | {"model": model.name},
-        recorded_on=date.today().isoformat(),
-        command=f"costlab bench tiers --splits {splits} --seed {seed} --record",
-        repeats=1,
-        rows=tuple(rows),
+    return Recording.from_run(
+        "tiers",
+        rows,
+        device=find_device("cpu"),
+        versions=library_versions("numpy", "onnxruntime", "scikit-learn") | {"model": model.name},
+        options={"splits": splits, "seed": seed},
     )
 
 
@@ -152,7 +275,7 @@ def _divided(
     order = rng.permutation(len(known)).tolist()
     parts = [[known[k] for k in order[held:]], [known[k] for k in order[:held]]]
     parts.append([query for part in test for query in data.split(part)])
-    return [LabelledQueries.of(part) for part in parts]
+    return [LabelledQueries.from_queries(part) for part in parts]
 
 
 def _measure(
@@ -161,13 +284,13 @@ def _measure(
     calibration: LabelledQueries,
     test: LabelledQueries,
     splits: int,
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     models = fit_tiers(learned, embedder)
     raw = tier_outcomes(models, test)
     for model in models.values():
         model.fit_temperature(calibration.texts, calibration.labels)
     fitted, held_out = tier_outcomes(models, calibration), tier_outcomes(models, test)
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for i, (name, model) in enumerate(models.items()):
         right: NDArray[np.float64] = held_out.correct[:, i]
         quality = float(right.mean())
@@ -210,7 +333,7 @@ def _measure(
     return rows
 
 
-def _cascade(fitted: Outcomes, held_out: Outcomes) -> dict[str, Any]:
+def _cascade(fitted: Outcomes, held_out: Outcomes) -> Row:
     """The cheapest cascade that is as good as the last tier where it is fitted, on the other queries."""
     point = cheapest_matching_last(fitted)
     played = play(held_out, point.thresholds)
@@ -235,3 +358,24 @@ def _cascade(fitted: Outcomes, held_out: Outcomes) -> dict[str, Any]:
         "cpt50": cpt(held_out, 0.5) if gap > 0 else None,
         "cpt80": cpt(held_out, 0.8) if gap > 0 else None,
     }
+
+
+def _lines(result: Recording) -> Iterator[str]:
+    for row in result.rows:
+        if row["what"] == "tier":
+            right = f"{row['quality_fraction']:.1%} right of {row['queries']:,}"
+            off = f"off by {row['raw_calibration_error']:.1%}, with temperature {row['calibration_error']:.1%}"
+            yield f"{row['data']:<10} {row['tier']:<9} {right}; confidence {off}"
+        elif row["what"] == "cascade":
+            large = f"{row['all_large_quality_fraction']:.1%} at {row['all_large_usd_per_request']:.4f} all large"
+            here = f"{row['quality_fraction']:.1%} right at {row['usd_per_request']:.4f} USD"
+            mix = f"{row['fixed_mix_quality_fraction']:.1%} for a fixed mix of that cost"
+            yield f"{row['data']:<10} cascade   {here}; {large}; {mix}"
+        else:
+            whose = "of the next half" if row["for_next"] else "of the long run"
+            floor = f"{row['quality_floor_fraction']:.0%} {whose}"
+            kept = f"made in {row['found']} of {row['splits']}, broken on the other half in {row['broken']}"
+            yield f"{row['data']:<10} promise   {floor}: {kept}"
+
+
+EXPERIMENT: Final = Experiment(measure=measure_tiers, lines=_lines)

@@ -2,8 +2,7 @@
 
 from costlab import __version__
 from costlab._internal import checks
-from costlab.recordings import available, find_recording
-from costlab.recordings.device import find_device
+from costlab.recordings import find_device, find_recording, recorded_devices
 
 __all__ = ["banner", "recorded", "reveal"]
 
@@ -77,7 +76,7 @@ def recorded(experiment: str, device: str) -> None:
     """
     recording = find_recording(experiment, device)
     if recording is None:
-        others = ", ".join(available(experiment)) or "none"
+        others = ", ".join(recorded_devices(experiment)) or "none"
         print(f"{experiment} on {device}: not recorded yet (recorded devices: {others})")
         print(f"to record it there: costlab bench {experiment} --record")
         return

@@ -92,7 +92,7 @@ def plot_promises(
     Parameters
     ----------
     tried : mapping of str to sequence of mapping
-        For each kind of promise the rows of :func:`costlab.experiments.tiers.promises`.
+        For each kind of promise the rows of :func:`costlab.experiments.promises`.
     floor_fraction : float
         What was promised.
     ax : matplotlib Axes, optional

@@ -3,22 +3,170 @@
 A recording is written by ``costlab bench EXPERIMENT --record`` on the machine that it describes, never by hand.
 """
 
+from __future__ import annotations
+
 import json
-from collections.abc import Mapping
+import os
+import platform
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import date
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from shlex import quote
+from typing import Any, TypeAlias
 
+from costlab._internal import checks
 from costlab._internal.atomic_write import atomic_write
-from costlab.errors import RecordingError
+from costlab.errors import InvalidValueError, RecordingError
 
-__all__ = ["FOLDER", "Recording", "available", "find_recording", "load", "save"]
+__all__ = [
+    "FOLDER",
+    "Device",
+    "Recording",
+    "Row",
+    "bench_command",
+    "find_device",
+    "find_recording",
+    "library_versions",
+    "load_recording",
+    "recorded_devices",
+    "save_recording",
+]
 
 #: The folder of the recordings; inside the package, so that they travel with it.
 #:
 #: :meta hide-value:
 FOLDER = Path(__file__).parent
+
+#: A measured quantity, as in JSON. Where an experiment has rows of several kinds, ``what`` tells them apart.
+Row: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device to measure on.
+
+    Attributes
+    ----------
+    kind : {'cuda', 'cpu'}
+        What torch calls it.
+    name : str
+        As it reports itself.
+    short_name : str
+        In the names of recordings: ``h200``, ``t4``, ``cpu``.
+    driver : str
+        Version of the GPU's driver; ``none`` on a CPU.
+    memory_gib : float or None
+        Memory of the GPU in GiB; None on a CPU.
+    cores : int
+        CPU cores that this process may use.
+    """
+
+    kind: str
+    name: str
+    short_name: str
+    driver: str
+    memory_gib: float | None
+    cores: int
+
+
+def find_device(kind: str | None = None) -> Device:
+    """The GPU if there is one, otherwise the CPU.
+
+    Parameters
+    ----------
+    kind : {'cuda', 'cpu'}, optional
+        Insist on this kind.
+
+    Raises
+    ------
+    InvalidValueError
+        If ``'cuda'`` is asked for and no GPU answers, or ``nvidia-ml-py``, which asks it, is not installed.
+    UnknownNameError
+        If `kind` is neither.
+    """
+    if kind is not None:
+        checks.one_of("device", kind, ("cuda", "cpu"))
+    gpu = None if kind == "cpu" else _first_gpu()
+    if gpu is not None:
+        return gpu
+    if kind == "cuda":
+        raise InvalidValueError("device", "one that is present (nvidia-ml-py finds no GPU here)", kind)
+    return Device("cpu", _cpu_name(), "cpu", "none", None, _cores())
+
+
+def _first_gpu() -> Device | None:
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return None
+    try:
+        gpu = pynvml.nvmlDeviceGetHandleByIndex(0)
+        name, driver = pynvml.nvmlDeviceGetName(gpu), pynvml.nvmlSystemGetDriverVersion()
+        memory_gib = pynvml.nvmlDeviceGetMemoryInfo(gpu).total / 2**30
+    except pynvml.NVMLError:
+        return None
+    finally:
+        pynvml.nvmlShutdown()
+    # "NVIDIA A100-SXM4-80GB" -> "a100-sxm4-80gb", "Tesla T4" -> "t4", "NVIDIA H200" -> "h200"
+    words = [word for word in name.lower().split() if word not in ("nvidia", "tesla", "geforce")]
+    return Device("cuda", name, "-".join(words), driver, memory_gib, _cores())
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def library_versions(*names: str) -> dict[str, str]:
+    """The versions of those of the libraries that are installed; ``python`` is Python's own."""
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = platform.python_version() if name == "python" else version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def bench_command(experiment: str, options: Mapping[str, object]) -> str:
+    """The command that records an experiment.
+
+    Parameters
+    ----------
+    experiment : str
+        Its name.
+    options : mapping of str to object
+        What was chosen, by the option's name without dashes in front: ``copy_mib`` is ``--copy-mib``. An option with a
+        list or tuple is repeated; one that is None or empty is left out.
+
+    Examples
+    --------
+    How are int8 and fp32 compared on a CPU?
+
+    >>> bench_command("quantization", {"device": "cpu", "scheme": ["fp32", "int8"], "batch": None})
+    'costlab bench quantization --device cpu --scheme fp32 --scheme int8 --record'
+    """
+    words = ["costlab", "bench", experiment]
+    for name, value in options.items():
+        values = value if isinstance(value, list | tuple) else () if value is None else (value,)
+        for each in values:
+            words += [f"--{name.replace('_', '-')}", quote(str(each).removesuffix(".0"))]
+    return " ".join([*words, "--record"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +201,7 @@ class Recording:
     recorded_on: str
     command: str
     repeats: int
-    rows: tuple[Mapping[str, Any], ...]
+    rows: tuple[Row, ...]
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -64,12 +212,51 @@ class Recording:
         except (TypeError, ValueError):
             raise RecordingError(f"recorded_on must be an ISO date, got {self.recorded_on!r}") from None
 
+    @classmethod
+    def from_run(
+        cls,
+        experiment: str,
+        rows: Iterable[Row],
+        *,
+        device: Device,
+        versions: Mapping[str, str],
+        options: Mapping[str, object] | None = None,
+        repeats: int = 1,
+    ) -> Recording:
+        """What an experiment has measured here, today.
 
-def available(experiment: str, folder: Path | None = None) -> tuple[str, ...]:
+        Parameters
+        ----------
+        experiment : str
+            Its name.
+        rows : iterable of mapping
+            What was measured.
+        device : Device
+            What it was measured on.
+        versions : mapping of str to str
+            Versions of what did the measuring; see :func:`library_versions`.
+        options : mapping of str to object, optional
+            What :func:`bench_command` needs to say how to measure it again.
+        repeats : int
+            Measurements behind each row.
+        """
+        return cls(
+            experiment=experiment,
+            device=device.short_name,
+            device_name=device.name,
+            driver=device.driver,
+            library_versions=versions,
+            recorded_on=date.today().isoformat(),
+            command=bench_command(experiment, options or {}),
+            repeats=repeats,
+            rows=tuple(rows),
+        )
+
+
+def recorded_devices(experiment: str, folder: Path | None = None) -> tuple[str, ...]:
     """Short names of the devices on which `experiment` was recorded."""
-    return tuple(
-        sorted(path.stem.removeprefix(f"{experiment}-") for path in (folder or FOLDER).glob(f"{experiment}-*.json"))
-    )
+    names = (path.stem for path in (folder or FOLDER).glob(f"{experiment}-*.json"))
+    return tuple(sorted(name.removeprefix(f"{experiment}-") for name in names))
 
 
 def find_recording(experiment: str, device: str, folder: Path | None = None) -> Recording | None:
@@ -81,10 +268,10 @@ def find_recording(experiment: str, device: str, folder: Path | None = None) -> 
         If the file is there but cannot be trusted.
     """
     path = (folder or FOLDER) / f"{experiment}-{device}.json"
-    return load(path) if path.exists() else None
+    return load_recording(path) if path.exists() else None
 
 
-def load(path: Path) -> Recording:
+def load_recording(path: Path) -> Recording:
     """The recording in the file `path`.
 
     Raises
@@ -99,10 +286,9 @@ def load(path: Path) -> Recording:
         raise RecordingError(f"{path.name} is no recording: {error}") from error
 
 
-def save(recording: Recording, folder: Path | None = None) -> Path:
+def save_recording(recording: Recording, folder: Path | None = None) -> Path:
     """Write a recording to its file, whole or not at all; an older one is replaced."""
-    folder = folder or FOLDER
-    path = folder / f"{recording.experiment}-{recording.device}.json"
+    path = (folder or FOLDER) / f"{recording.experiment}-{recording.device}.json"
     text = json.dumps(asdict(recording), indent=1, allow_nan=False) + "\n"
     with atomic_write(path) as file:
         file.write_text(text, encoding="utf-8")

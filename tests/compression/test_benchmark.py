@@ -27,7 +27,7 @@ from costlab.compression import (
 )
 from costlab.compression.benchmark import hourly_price
 from costlab.errors import InvalidValueError, ModelTooLargeError, UnknownNameError
-from costlab.recordings.device import Device
+from costlab.recordings import Device
 from tests import needs
 
 

@@ -10,7 +10,7 @@ from costlab.datasets import support_queries
 from costlab.demo import DemoProgress, DemoResult, play_demo
 from costlab.demo.play import NOTES
 from costlab.errors import InvalidValueError
-from costlab.experiments.query_tiers import LESSON_USD_PER_REQUEST
+from costlab.experiments import LESSON_USD_PER_REQUEST
 from costlab.synthetic import MAX_DEMO_REQUESTS, RUNAWAY_FRACTION, RUNAWAY_S, RUNAWAY_TENANT, SERVICE_TIERS
 from tests import needs
 

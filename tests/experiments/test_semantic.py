@@ -9,8 +9,7 @@ from costlab import recordings
 from costlab.cache.semantic import DEFAULT_CHECKS, PackagedMiniLm, check_guarantee
 from costlab.cli import main
 from costlab.errors import InvalidValueError
-from costlab.experiments import semantic as semantic_study
-from costlab.experiments.semantic import GUARD_SETS, guard_rows, intent_lookups, support_lookups
+from costlab.experiments import GUARD_SETS, guard_rows, intent_lookups, semantic as semantic_study, support_lookups
 from tests import needs
 from tests.letters import Letters
 
@@ -107,7 +106,7 @@ def test_bench_gives_a_row_for_every_promise(
     out, err = capsys.readouterr()
     assert (ended.value.code, err) == (0, "recorded in semantic-cpu.json\n")
     assert out.count("promise broken in") == 27
-    recording = recordings.load(tmp_path / "semantic-cpu.json")
+    recording = recordings.load_recording(tmp_path / "semantic-cpu.json")
     assert recording.library_versions["model"] == "letters"
     kinds = Counter(row["what"] for row in recording.rows)
     assert kinds["promise"] == kinds["held_out"] == 27

@@ -11,15 +11,17 @@ from costlab import recordings
 from costlab.cli import main
 from costlab.datasets import support_queries
 from costlab.errors import InvalidValueError
-from costlab.experiments import tiers as tier_study
-from costlab.experiments.query_tiers import (
+from costlab.experiments import (
     LESSON_USD_PER_REQUEST,
     LabelledQueries,
+    cheapest_matching_last,
     fit_tiers,
+    measure_tiers,
+    promises,
     seconds_per_query,
     tier_outcomes,
+    tiers as tier_study,
 )
-from costlab.experiments.tiers import cheapest_matching_last, measure_tiers, promises
 from costlab.router import Outcomes, cost_quality_curve, play
 from tests import needs
 from tests.letters import Letters
@@ -30,7 +32,7 @@ def some(part: str, intents: int = 4) -> LabelledQueries:
     """The queries of a few intents."""
     queries = support_queries()
     kept = list(queries.intents)[:intents]
-    return LabelledQueries.of([query for query in queries.split(part) if query.intent in kept])
+    return LabelledQueries.from_queries([query for query in queries.split(part) if query.intent in kept])
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +151,7 @@ def test_bench_has_a_line_for_every_row(
         main(["bench", "tiers", "--no-published", "--splits", "2", "--record", "--folder", str(tmp_path)])
     out, err = capsys.readouterr()
     assert (ended.value.code, err) == (0, "recorded in tiers-cpu.json\n")
-    recording = recordings.load(tmp_path / "tiers-cpu.json")
+    recording = recordings.load_recording(tmp_path / "tiers-cpu.json")
     assert Counter(row["what"] for row in recording.rows) == {"tier": 3, "cascade": 1, "promise": 4}
     assert len(out.splitlines()) == len(recording.rows)
 

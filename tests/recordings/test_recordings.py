@@ -6,7 +6,7 @@ import pytest
 
 from costlab import recordings
 from costlab.errors import RecordingError
-from costlab.recordings import Recording, available, find_recording, load, save
+from costlab.recordings import Recording, find_recording, load_recording, recorded_devices, save_recording
 
 RECORDING = Recording(
     experiment="device", device="x1", device_name="X1", driver="1.2", library_versions={"torch": "2"},
@@ -16,15 +16,15 @@ RECORDING = Recording(
 
 
 def test_saved_recording_loads_again(tmp_path: Path) -> None:
-    save(RECORDING, tmp_path)
+    save_recording(RECORDING, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["device-x1.json"]
     assert find_recording("device", "x1", tmp_path) == RECORDING
-    assert available("device", tmp_path) == ("x1",)
+    assert recorded_devices("device", tmp_path) == ("x1",)
 
 
 def test_absent_recording_is_none_and_not_invented(tmp_path: Path) -> None:
     assert find_recording("device", "h200", tmp_path) is None
-    assert available("device", tmp_path) == ()
+    assert recorded_devices("device", tmp_path) == ()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"rows": []}', '{"rows": 3}', '{"rows": [], "colour": "blue"}'])
@@ -32,7 +32,7 @@ def test_torn_and_foreign_files_are_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "device-x1.json"
     path.write_text(text)
     with pytest.raises(RecordingError, match=r"device-x1\.json is no recording"):
-        load(path)
+        load_recording(path)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_recording_says_how_it_was_made(tmp_path: Path, field: str) -> None:
     path = tmp_path / "device-x1.json"
     path.write_text(json.dumps(data))
     with pytest.raises(RecordingError, match=f"without {field}"):
-        load(path)
+        load_recording(path)
 
 
 def test_date_is_a_date() -> None:
@@ -54,13 +54,13 @@ def test_date_is_a_date() -> None:
 
 def test_nan_is_not_recorded(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        save(replace(RECORDING, rows=({"median": float("nan")},)), tmp_path)
+        save_recording(replace(RECORDING, rows=({"median": float("nan")},)), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("path", sorted(recordings.FOLDER.glob("*.json")), ids=lambda p: p.name)
 def test_shipped_recordings_are_whole(path: Path) -> None:
-    recording = load(path)
+    recording = load_recording(path)
     assert path.name == f"{recording.experiment}-{recording.device}.json"
     assert recording.command.startswith(f"costlab bench {recording.experiment}")
     assert "--record" in recording.command

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic_core import to_json
 
 from costlab.catalog import api_price
-from costlab.cli.shared import _finite
 from costlab.monitoring.report import as_dict, build_report
 from costlab.monitoring.report.text import facts, usd
 from costlab.monitoring.usage import UsageError
@@ -153,7 +153,7 @@ def test_what_has_no_price_is_said_first_hand() -> None:
 
 def test_json_has_the_figures_that_follow() -> None:
     plain = as_dict(build_report(log([{}, {"cost_micro_usd": None}])))
-    again = json.loads(json.dumps(_finite(plain), allow_nan=False))
+    again = json.loads(to_json(plain, inf_nan_mode="null"))
     assert again["total"]["usd_per_request"] == 1.0
     assert again["total"]["unpriced_fraction"] == 0.5
     assert again["tiers"][0]["key"] == ["large"]

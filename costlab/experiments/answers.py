@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from costlab._internal import checks
-from costlab.cache.semantic import CachingEmbedder, PackagedMiniLm
+from costlab.cache.semantic import CachingEmbedder, Embedder, PackagedMiniLm
 from costlab.datasets import support_queries
 from costlab.errors import RecordingError
-from costlab.experiments.query_tiers import LabelledQueries, fit_tiers, tier_outcomes
-from costlab.experiments.tiers import cheapest_matching_last
-from costlab.recordings import Recording, find_recording
-from costlab.recordings.device import find_device, library_versions
+from costlab.experiments.registry import Experiment
+from costlab.experiments.tiers import LabelledQueries, cheapest_matching_last, fit_tiers, tier_outcomes
+from costlab.recordings import Recording, Row, find_device, find_recording, library_versions
 from costlab.router import Outcomes, Prediction
 
-if TYPE_CHECKING:
-    from costlab.cache.semantic import Embedder
-
-__all__ = ["RecordedTiers", "measure_answers", "recorded_tiers"]
+__all__ = ["EXPERIMENT", "RecordedTiers", "measure_answers", "recorded_tiers"]
 
 PARTS: Final = ("calibration", "test")
 
@@ -58,9 +53,11 @@ class RecordedTiers:
             What trying a tier costs, in USD; the tiers named here, in this order.
         """
         asked = support_queries().split(self.part)
-        said = [[self.answers[tier][query.id] for tier in usd_per_request] for query in asked]
-        right = [[one.answer == query.intent for one in row] for query, row in zip(asked, said, strict=True)]
-        sure = [[one.confidence for one in row] for row in said]
+        rows = [[self.answers[tier][query.id] for tier in usd_per_request] for query in asked]
+        right = [
+            [p.answer == query.intent for p in predictions] for query, predictions in zip(asked, rows, strict=True)
+        ]
+        sure = [[p.confidence for p in row] for row in rows]
         return Outcomes.of_prices(tuple(usd_per_request), right, sure, list(usd_per_request.values()))
 
 
@@ -79,38 +76,33 @@ def measure_answers(embedder: Embedder | None = None) -> Recording:
         row with the thresholds.
     """
     model: Embedder = CachingEmbedder(PackagedMiniLm() if embedder is None else embedder)
-    device, support = find_device("cpu"), support_queries()
-    learned, calibration = (LabelledQueries.of(support.split(part)) for part in ("train", "calibration"))
+    support = support_queries()
+    learned, calibration = (LabelledQueries.from_queries(support.split(part)) for part in ("train", "calibration"))
     models = fit_tiers(learned, model)
-    for one in models.values():
-        one.fit_temperature(calibration.texts, calibration.labels)
-    rows: list[dict[str, Any]] = []
+    for tier in models.values():
+        tier.fit_temperature(calibration.texts, calibration.labels)
+    rows: list[Row] = []
     for part in PARTS:
         asked = support.split(part)
         for name, tier in models.items():
-            said = tier.predict_all([query.text for query in asked])
+            predictions = tier.predict_all([query.text for query in asked])
             rows.append(
                 {
                     "what": "answers",
                     "part": part,
                     "tier": name,
                     "queries": " ".join(query.id for query in asked),
-                    "intents": " ".join(one.answer for one in said),
-                    "confidences": " ".join(f"{one.confidence:.4f}" for one in said),
+                    "intents": " ".join(p.answer for p in predictions),
+                    "confidences": " ".join(f"{p.confidence:.4f}" for p in predictions),
                 }
             )
     point = cheapest_matching_last(tier_outcomes(models, calibration))
     rows.append({"what": "cascade", "thresholds": list(point.thresholds)})
-    return Recording(
-        experiment="answers",
-        device="cpu",
-        device_name=device.name,
-        driver=device.driver,
-        library_versions=library_versions("numpy", "onnxruntime", "scikit-learn") | {"model": model.name},
-        recorded_on=date.today().isoformat(),
-        command="costlab bench answers --record",
-        repeats=1,
-        rows=tuple(rows),
+    return Recording.from_run(
+        "answers",
+        rows,
+        device=find_device("cpu"),
+        versions=library_versions("numpy", "onnxruntime", "scikit-learn") | {"model": model.name},
     )
 
 
@@ -135,7 +127,7 @@ def recorded_tiers(part: str = "test") -> RecordedTiers:
     Which tiers were asked, and how many queries?
 
     >>> tiers = recorded_tiers()
-    >>> {name: len(said) for name, said in tiers.answers.items()}
+    >>> {name: len(predictions) for name, predictions in tiers.answers.items()}
     {'words': 936, 'vectors': 936, 'ensemble': 936}
     """
     checks.one_of("part", part, PARTS)
@@ -151,6 +143,16 @@ def recorded_tiers(part: str = "test") -> RecordedTiers:
     )
 
 
-def _predictions(row: Mapping[str, Any]) -> dict[str, Prediction]:
+def _predictions(row: Row) -> dict[str, Prediction]:
     columns: Sequence[list[str]] = [row[name].split(" ") for name in ("queries", "intents", "confidences")]
     return {query: Prediction(intent, float(sure)) for query, intent, sure in zip(*columns, strict=True)}
+
+
+def _lines(result: Recording) -> Iterator[str]:
+    *tiers, cascade = result.rows
+    for row in tiers:
+        yield f"{row['tier']:<9} answered {len(row['queries'].split()):,} queries of the {row['part']} part"
+    yield f"kept above a confidence of {' and '.join(f'{threshold:.3f}' for threshold in cascade['thresholds'])}"
+
+
+EXPERIMENT: Final = Experiment(measure=measure_answers, lines=_lines)

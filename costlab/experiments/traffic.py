@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import platform
-from dataclasses import dataclass
-from datetime import date
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from costlab import recordings
 from costlab._internal import checks
 from costlab.datasets import LlmTrace, azure_llm_trace
 from costlab.errors import RecordingError
+from costlab.experiments.registry import Experiment
+from costlab.recordings import Device, Recording, find_recording, library_versions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["KINDS", "TrafficFit", "fit_trace", "measure_traffic", "recorded_traffic"]
+__all__ = ["EXPERIMENT", "KINDS", "TrafficFit", "fit_trace", "measure_traffic", "recorded_traffic"]
 
 #: The services of which a trace is recorded.
 KINDS: Final = ("conversation", "code")
 
-#: Where the recording stands: ``traffic-azure-2023.json``.
-DEVICE: Final = "azure-2023"
+#: What was measured: a service, not the machine that reads its trace.
+DEVICE: Final = Device(
+    "cpu", "Azure LLM inference traces of November 2023 (Patel et al. 2024, CC BY 4.0)", "azure-2023", "none", None, 1
+)
 
 _LEVELS: Final = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 
@@ -108,7 +109,7 @@ def fit_trace(trace: LlmTrace) -> TrafficFit:
     )
 
 
-def measure_traffic() -> recordings.Recording:
+def measure_traffic() -> Recording:
     """The fits of the Azure traces of 2023, conversation and code, as a recording.
 
     Raises
@@ -116,22 +117,9 @@ def measure_traffic() -> recordings.Recording:
     DatasetError
         If a trace can neither be found nor fetched.
     """
-    rows = []
-    for kind in KINDS:
-        fit = fit_trace(azure_llm_trace(kind))
-        row: dict[str, Any] = {name: getattr(fit, name) for name in TrafficFit.__slots__}
-        rows.append({name: list(value) if isinstance(value, tuple) else value for name, value in row.items()})
-    return recordings.Recording(
-        experiment="traffic",
-        device=DEVICE,
-        device_name="Azure LLM inference traces of November 2023 (Patel et al. 2024, CC BY 4.0)",
-        driver="none",
-        library_versions={"python": platform.python_version(), "numpy": version("numpy")},
-        recorded_on=date.today().isoformat(),
-        command="costlab bench traffic --record",
-        repeats=1,
-        rows=tuple(rows),
-    )
+    fits = [asdict(fit_trace(azure_llm_trace(kind))) for kind in KINDS]
+    rows = [{name: list(value) if isinstance(value, tuple) else value for name, value in fit.items()} for fit in fits]
+    return Recording.from_run("traffic", rows, device=DEVICE, versions=library_versions("python", "numpy"))
 
 
 def recorded_traffic(kind: str = "conversation") -> TrafficFit:
@@ -157,9 +145,20 @@ def recorded_traffic(kind: str = "conversation") -> TrafficFit:
     (13.15, 1.09)
     """
     checks.one_of("kind of trace", kind, KINDS)
-    recording = recordings.find_recording("traffic", DEVICE)
+    recording = find_recording("traffic", DEVICE.short_name)
     for row in recording.rows if recording else ():
         if row.get("kind") == kind:
-            values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in row.items()}
-            return TrafficFit(**values)
+            return TrafficFit(**{name: tuple(v) if isinstance(v, list) else v for name, v in row.items()})
     raise RecordingError(f"no recording of the {kind} trace; make it with: costlab bench traffic --record")
+
+
+def _lines(result: Recording) -> Iterator[str]:
+    yield result.device_name
+    for row in result.rows:
+        median = row["levels"].index(0.5)
+        tokens = f"{row['context_tokens'][median]:g} and {row['generated_tokens'][median]:g} tokens in the median"
+        rate = f"{row['requests_per_s']:.2f} requests/s, gaps vary by {row['cv']:.2f} of their mean"
+        yield f"{row['kind']:<13} {row['requests']:>7,} requests, {rate}, {tokens}"
+
+
+EXPERIMENT: Final = Experiment(measure=measure_traffic, lines=_lines)

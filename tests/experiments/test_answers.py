@@ -10,8 +10,7 @@ from costlab import recordings
 from costlab.cli import main
 from costlab.datasets import support_queries
 from costlab.errors import RecordingError, UnknownNameError
-from costlab.experiments import tier_predictions as tier_answers
-from costlab.experiments.tier_predictions import recorded_tiers
+from costlab.experiments import answers as tier_answers, recorded_tiers
 from tests import needs
 from tests.letters import Letters
 
@@ -71,7 +70,7 @@ def test_bench_records_what_the_demo_reads(
     asked = len(Few().split("test"))
     assert out.count(f"answered {asked} queries of the test part") == 3
     assert out.count(f"answered {len(Few().split('calibration'))} queries of the calibration part") == 3
-    recording = recordings.load(tmp_path / "answers-cpu.json")
+    recording = recordings.load_recording(tmp_path / "answers-cpu.json")
     monkeypatch.setattr(tier_answers, "find_recording", lambda *_: recording)
     found = recorded_tiers.__wrapped__()
     assert [len(said) for said in found.answers.values()] == [asked] * 3

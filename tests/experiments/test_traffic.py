@@ -10,7 +10,8 @@ from costlab import recordings
 from costlab.cli import main
 from costlab.datasets import LlmTrace, azure_llm_trace
 from costlab.errors import InvalidValueError, RecordingError, UnknownNameError
-from costlab.experiments.traffic_traces import KINDS, fit_trace, measure_traffic, recorded_traffic
+from costlab.experiments import fit_trace, measure_traffic, recorded_traffic
+from costlab.experiments.traffic import KINDS
 from costlab.synthetic import arrival_times
 
 published = pytest.mark.skipif(
@@ -58,7 +59,7 @@ def test_bench_records_the_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str
     out, err = capsys.readouterr()
     assert (ended.value.code, err) == (0, "recorded in traffic-azure-2023.json\n")
     assert json.loads(out)["rows"][0]["kind"] == "conversation"
-    assert recordings.load(tmp_path / "traffic-azure-2023.json").rows == measure_traffic().rows
+    assert recordings.load_recording(tmp_path / "traffic-azure-2023.json").rows == measure_traffic().rows
     with pytest.raises(SystemExit):
         main(["bench", "traffic"])
     assert "5.53 requests/s" in capsys.readouterr().out
