@@ -180,7 +180,7 @@ def promises(
         For each split: ``found``, whether a promise was made; ``kept``, whether the other half has the quality;
         its ``quality_fraction`` and ``usd_per_request``; and whether all queries together have the quality.
     """
-    rows = []
+    rows: list[Row] = []
     for seed in range(checks.integer("splits", splits, at_least=1)):
         order = np.random.default_rng(seed).permutation(len(outcomes))
         half = len(order) // 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -148,7 +148,8 @@ def recorded_traffic(kind: str = "conversation") -> TrafficFit:
     recording = find_recording("traffic", DEVICE.short_name)
     for row in recording.rows if recording else ():
         if row.get("kind") == kind:
-            return TrafficFit(**{name: tuple(v) if isinstance(v, list) else v for name, v in row.items()})
+            values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in row.items()}
+            return TrafficFit(**values)
     raise RecordingError(f"no recording of the {kind} trace; make it with: costlab bench traffic --record")
 
 

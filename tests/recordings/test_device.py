@@ -45,7 +45,7 @@ def nvml(name: str = "", driver: str = "", mib: float = 0.0, broken: str = "") -
 def test_gpu_is_found(
     monkeypatch: pytest.MonkeyPatch, name: str, driver: str, mib: float, short_name: str, gib: float
 ) -> None:
-    monkeypatch.setitem(sys.modules, "pynvml", nvml(name, driver, mib))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "pynvml", nvml(name, driver, mib))
     device = find_device()
     assert (device.kind, device.short_name, device.driver) == ("cuda", short_name, driver)
     assert device.memory_gib == pytest.approx(gib, abs=0.05)
@@ -54,7 +54,7 @@ def test_gpu_is_found(
 
 @pytest.mark.parametrize("broken", ["nvmlInit", "nvmlDeviceGetHandleByIndex", "nvmlDeviceGetMemoryInfo"])
 def test_a_driver_that_does_not_answer_is_no_gpu(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
-    monkeypatch.setitem(sys.modules, "pynvml", nvml(broken=broken))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "pynvml", nvml(broken=broken))
     assert find_device().kind == "cpu"
     with pytest.raises(InvalidValueError, match=r"device must be one that is present .*, got 'cuda'"):
         find_device("cuda")
