@@ -37,7 +37,7 @@ def work(seed):
 """
 ROWS = """
 rng = np.random.default_rng(0)
-TABLE = Outcomes.of_prices(["a", "b", "c"], rng.random((10_000, 3)), rng.random((10_000, 3)), [0.0005, 0.003, 0.03])
+TABLE = Outcomes.from_prices(["a", "b", "c"], rng.random((10_000, 3)), rng.random((10_000, 3)), [0.0005, 0.003, 0.03])
 def work(seed):
     return simulate_outcomes(TABLE, [0.6, 0.3], requests, seed)
 """

@@ -64,7 +64,7 @@ BUSY = Timeline("costlab:gpu_utilization_each:now", "a", (3600.0, 7200.0), (0.2,
 REVENUE = Timeline("costlab:cost_of_revenue_fraction:1d", "", (3600.0, 7200.0), (0.03, 0.12))
 PANELS = {panel.title: panel for panel in panels()}
 
-TABLE = Outcomes.of_prices(
+TABLE = Outcomes.from_prices(
     ("small", "large"), [[0, 1], [1, 1], [1, 0], [0, 1]], [[0.2, 1]] * 2 + [[0.9, 1]] * 2, [1, 5]
 )
 OUTCOMES = cost_quality_curve(TABLE), baselines(TABLE)
@@ -113,8 +113,8 @@ FIGURES: dict[str, tuple[Callable[..., Any], str]] = {
     "panel_lines": (lambda **k: plotting.plot_panel(PANELS["Utilization of each GPU"], [BUSY], **k), "%"),
     "reliability": (lambda **k: plotting.plot_reliability({"a": reliability([0.2, 0.9], [0, 1])}, **k), "%"),
     "cost_quality": (lambda **k: plotting.plot_cost_quality(*OUTCOMES, **k), "US cents"),
-    "promises": (
-        lambda **k: plotting.plot_promises({"a": [TRIED, TRIED | {"kept": False}], "b": [TRIED]}, 0.5, **k),
+    "guarantees": (
+        lambda **k: plotting.plot_guarantees({"a": [TRIED, TRIED | {"kept": False}], "b": [TRIED]}, 0.5, **k),
         "%",
     ),
     "drift": (lambda **k: plotting.plot_drift([0.0, 0.5], [PLAYED, PLAYED], 0.5, **k), "%"),
@@ -204,13 +204,13 @@ def test_every_pair_is_in_the_figure_equal_and_opposite_texts_too() -> None:
     assert sum(ax.patches[0].get_data().values) == pytest.approx(100)
 
 
-def test_the_line_of_a_cascade_is_its_hull_and_the_broken_promise_has_another_colour() -> None:
+def test_the_line_of_a_cascade_is_its_hull_and_the_broken_guarantee_has_another_colour() -> None:
     ax: Any = plotting.plot_cost_quality(*OUTCOMES)
     cents, right = ax.lines[0].get_data()
     assert right[-1] == pytest.approx(100 * hull(OUTCOMES[0])[-1].quality_fraction)
     assert right == pytest.approx([100 * quality_at(OUTCOMES[0], cost / 100) for cost in cents])
     assert {text.get_text() for text in ax.texts} == {"small", "large", "oracle"}
-    dots: Any = FIGURES["promises"][0]().collections[0]
+    dots: Any = FIGURES["guarantees"][0]().collections[0]
     assert len(set(map(tuple, dots.get_facecolors()))) == 2
 
 

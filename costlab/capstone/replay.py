@@ -29,7 +29,7 @@ from costlab.capstone.terms import (
 )
 from costlab.catalog import api_price, store_price
 from costlab.errors import PriceNotFoundError
-from costlab.router import play
+from costlab.router import evaluate_cascade
 from costlab.serving import BYTES_PER_WEIGHT, capacity, model_spec, replicas_needed, roofline
 from costlab.synthetic import ENDPOINTS, Endpoint
 from costlab.units import HOURS_PER_DAY, SECONDS_PER_HOUR
@@ -288,9 +288,9 @@ def _serve(
 
 
 def _cascade(question: NDArray[np.int64], serve: CascadeServing) -> tuple[NDArray[np.float64], ...]:
-    played = play(support_outcomes("test").only(serve.tiers), serve.thresholds)
+    result = evaluate_cascade(support_outcomes("test").only(serve.tiers), serve.thresholds)
     tried_s = np.cumsum([SUPPORT_LATENCY_S[tier] for tier in serve.tiers])
-    return played.usd[question], played.correct[question], tried_s[played.tier][question]
+    return result.usd[question], result.correct[question], tried_s[result.tier][question]
 
 
 def _api(

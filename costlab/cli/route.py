@@ -1,10 +1,10 @@
-"""``costlab route``: one question through a cascade of models, with the whole trail and its bill."""
+"""``costlab route``: one question through a cascade of models, with every attempt and its bill."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -14,7 +14,7 @@ from costlab.cli.shared import JsonFlag, TiersPath, print_json, print_table, rea
 from costlab.errors import CostlabError, InvalidValueError
 
 if TYPE_CHECKING:
-    from costlab.router import Routed
+    from costlab.router import Routed, TiersFile
 
 __all__ = ["route"]
 
@@ -26,7 +26,7 @@ def route(
     as_json: JsonFlag = False,
 ) -> None:
     """Ask a cascade of models: the answer, who gave it, and what every attempt cost."""
-    from costlab.router.tiers_file import example_tiers
+    from costlab.router import example_tiers
 
     if example:
         typer.echo(example_tiers(), nl=False)
@@ -37,37 +37,38 @@ def route(
     trained = [tier.name for tier in file.keys.tier if tier.model and tier.model.kind in ("sklearn", "minilm")]
     if trained:
         typer.echo(f"training {', '.join(trained)}", err=True)
-    found = asyncio.run(_ask(file, question))
+    routed = asyncio.run(_ask(file, question))
     if as_json:
-        print_json({"file": file.name, "question": question, **asdict(found)})
+        print_json({"file": file.name, "question": question, **asdict(routed)})
         return
-    _print(found)
+    _print(routed)
 
 
-async def _ask(file: Any, question: str) -> Routed:
-    from costlab.router import CascadeFailedError
-    from costlab.router.tiers_models import open_cascade
+async def _ask(file: TiersFile, question: str) -> Routed:
+    from costlab.router import CascadeFailedError, open_cascade
 
     async with open_cascade(file) as cascade:
         try:
             return await cascade.route(question)
         except CascadeFailedError as error:
-            # What servers say may have several lines; an error has one.
+            # What servers say may have several lines; an error has attempt.
             words = " ".join(str(error).split())
             raise CostlabError(f"{words}; paid all the same: {error.cost_usd:.6g} USD") from error
 
 
-def _print(found: Any) -> None:
-    typer.echo(found.answer)
+def _print(routed: Routed) -> None:
+    typer.echo(routed.answer)
     table = Table()
     table.add_column("tier", overflow="fold")
     table.add_column("outcome")
     for heading in ("confidence", "usd", "seconds"):
         table.add_column(heading, justify="right")
     table.add_column("why", overflow="fold")
-    for one in found.attempts:
-        sure = "" if one.confidence is None else f"{one.confidence:.3f}"
-        why = escape(" ".join(one.error.split()))
-        table.add_row(escape(one.tier), one.outcome, sure, f"{one.cost_usd:.6g}", f"{one.latency_s:.3g}", why)
+    for attempt in routed.attempts:
+        sure = "" if attempt.confidence is None else f"{attempt.confidence:.3f}"
+        why = escape(" ".join(attempt.error.split()))
+        table.add_row(
+            escape(attempt.tier), attempt.outcome, sure, f"{attempt.cost_usd:.6g}", f"{attempt.latency_s:.3g}", why
+        )
     print_table(table)
-    typer.echo(f"answered by {found.tier}, {found.cost_usd:.6g} USD in all, {found.latency_s:.3g} s")
+    typer.echo(f"answered by {routed.tier}, {routed.cost_usd:.6g} USD in all, {routed.latency_s:.3g} s")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from costlab.cli.shared import JsonFlag, TiersPath, print_json, print_table, read_tiers
+
+if TYPE_CHECKING:
+    from costlab.router import BaselineComparison, TiersFile, TiersSimulation
 
 __all__ = ["simulate"]
 
@@ -30,22 +33,21 @@ def simulate(
     as_json: JsonFlag = False,
 ) -> None:
     """What requests through a cascade cost, every tier tried paid for, beside four baselines."""
-    from costlab.router.tiers_file import example_tiers
-    from costlab.router.tiers_simulation import simulate_tiers
+    from costlab.router import example_tiers, simulate_tiers
 
     if example:
         typer.echo(example_tiers(), nl=False)
         return
     file = read_tiers(tiers)
-    found = simulate_tiers(file, requests, seed)
+    simulation = simulate_tiers(file, requests, seed)
     if as_json:
-        print_json(_as_dict(file, found))
+        print_json(_as_dict(file, simulation))
         return
-    _print(file, found)
+    _print(file, simulation)
 
 
-def _as_dict(file: Any, found: Any) -> dict[str, Any]:
-    day = found.simulated
+def _as_dict(file: TiersFile, simulation: TiersSimulation) -> dict[str, Any]:
+    day = simulation.simulated
     columns = zip(day.tiers, day.tried, day.served, day.tier_usd, strict=True)
     return {
         "file": file.name,
@@ -56,14 +58,14 @@ def _as_dict(file: Any, found: Any) -> dict[str, Any]:
         "usd_per_request_error": day.usd_per_request_error,
         "served_only_usd": day.served_only_usd,
         "quality_fraction": day.quality_fraction,
-        "latency_s": found.latency_s,
+        "latency_s": simulation.latency_s,
         "tiers": [{"name": name, "tried": tried, "served": served, "usd": usd} for name, tried, served, usd in columns],
-        "comparison": None if found.comparison is None else asdict(found.comparison),
+        "comparison": None if simulation.comparison is None else asdict(simulation.comparison),
     }
 
 
-def _print(file: Any, found: Any) -> None:
-    day = found.simulated
+def _print(file: TiersFile, simulation: TiersSimulation) -> None:
+    day = simulation.simulated
     table = Table(title=f"{escape(file.name)}: {day.requests:,} requests, seed {day.seed}", title_justify="left")
     table.add_column("tier", overflow="fold")
     for heading in ("tried", "answered", "of all", "usd"):
@@ -77,35 +79,35 @@ def _print(file: Any, found: Any) -> None:
         "gates, and tiers whose answer was not kept"
     )
     quality = "unknown" if math.isnan(day.quality_fraction) else f"{day.quality_fraction:.2%} of the answers are right"
-    wait = "unknown" if math.isnan(found.latency_s) else f"{found.latency_s:.4g} s on average"
+    wait = "unknown" if math.isnan(simulation.latency_s) else f"{simulation.latency_s:.4g} s on average"
     typer.echo(f"quality: {quality}\nlatency: {wait}")
-    if found.comparison is None:
+    if simulation.comparison is None:
         typer.echo(
             "saving: not stated. It needs the quality of the cascade, of each tier alone and of an oracle: "
             "labelled queries under [outcomes]"
         )
         return
-    _print_comparison(file, found.comparison)
+    _print_comparison(file, simulation.comparison)
 
 
-def _print_comparison(file: Any, compared: Any) -> None:
+def _print_comparison(file: TiersFile, comparison: BaselineComparison) -> None:
     behind = " behind the cache" if file.keys.cache else ""
-    table = Table(title=f"per request{behind}, on {compared.queries:,} labelled queries", title_justify="left")
+    table = Table(title=f"per request{behind}, on {comparison.queries:,} labelled queries", title_justify="left")
     table.add_column("policy", overflow="fold")
     for heading in ("usd", "quality", "the cascade saves"):
         table.add_column(heading, justify="right", overflow="fold")
-    table.add_row("this cascade", f"{compared.usd_per_request:.4g}", f"{compared.quality_fraction:.2%}", "")
+    table.add_row("this cascade", f"{comparison.usd_per_request:.4g}", f"{comparison.quality_fraction:.2%}", "")
     last = escape(file.keys.tier[-1].name)
-    for one in compared.baselines:
-        name = NAMES[one.name].format(last=last)
-        if math.isnan(one.usd_per_request):
-            table.add_row(name, "", f"below {compared.quality_fraction:.2%}", "reaches no such quality")
+    for baseline in comparison.baselines:
+        name = NAMES[baseline.name].format(last=last)
+        if math.isnan(baseline.usd_per_request):
+            table.add_row(name, "", f"below {comparison.quality_fraction:.2%}", "reaches no such quality")
             continue
-        saving = "" if math.isnan(one.saving_fraction) else f"{one.saving_fraction:.1%}"
-        table.add_row(name, f"{one.usd_per_request:.4g}", f"{one.quality_fraction:.2%}", saving)
+        saving = "" if math.isnan(baseline.saving_fraction) else f"{baseline.saving_fraction:.1%}"
+        table.add_row(name, f"{baseline.usd_per_request:.4g}", f"{baseline.quality_fraction:.2%}", saving)
     print_table(table)
-    if not math.isnan(compared.quality_low):
-        ends = f"{compared.quality_low:.2%} to {compared.quality_high:.2%}"
+    if not math.isnan(comparison.quality_low):
+        ends = f"{comparison.quality_low:.2%} to {comparison.quality_high:.2%}"
         typer.echo(
             f"the cascade's quality, 95 % interval: {ends}; mixes stand at its quality, or at the least they have"
         )

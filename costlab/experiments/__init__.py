@@ -32,8 +32,8 @@ if TYPE_CHECKING:
         LabelledQueries as LabelledQueries,
         cheapest_matching_last as cheapest_matching_last,
         fit_tiers as fit_tiers,
+        guarantees as guarantees,
         measure_tiers as measure_tiers,
-        promises as promises,
         seconds_per_query as seconds_per_query,
         tier_outcomes as tier_outcomes,
     )

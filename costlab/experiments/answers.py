@@ -58,7 +58,7 @@ class RecordedTiers:
             [p.answer == query.intent for p in predictions] for query, predictions in zip(asked, rows, strict=True)
         ]
         sure = [[p.confidence for p in row] for row in rows]
-        return Outcomes.of_prices(tuple(usd_per_request), right, sure, list(usd_per_request.values()))
+        return Outcomes.from_prices(tuple(usd_per_request), right, sure, list(usd_per_request.values()))
 
 
 def measure_answers(embedder: Embedder | None = None) -> Recording:

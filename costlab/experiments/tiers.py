@@ -25,8 +25,8 @@ from costlab.router import (
     calibrate,
     cost_quality_curve,
     cpt,
+    evaluate_cascade,
     expected_calibration_error,
-    play,
     quality_at,
 )
 
@@ -39,8 +39,8 @@ __all__ = [
     "LabelledQueries",
     "cheapest_matching_last",
     "fit_tiers",
+    "guarantees",
     "measure_tiers",
-    "promises",
     "seconds_per_query",
     "tier_outcomes",
 ]
@@ -48,7 +48,7 @@ __all__ = [
 #: The source lesson's prices of a small, a medium and a large tier, in USD per request.
 LESSON_USD_PER_REQUEST: Final = {"words": 0.0005, "vectors": 0.003, "ensemble": 0.03}
 
-#: How far below the best tier's quality a promise is made.
+#: How far below the best tier's quality a guarantee is given.
 FLOORS_BELOW: Final = (0.04, 0.08)
 
 CLINC_PARTS: Final = ("train", "val", "test")
@@ -133,7 +133,7 @@ def tier_outcomes(
     answers = [model.predict_all(asked.texts) for model in models.values()]
     correct = np.array([[p.answer == label for p, label in zip(tier, asked.labels, strict=True)] for tier in answers])
     confidence = np.array([[p.confidence for p in tier] for tier in answers])
-    return Outcomes.of_prices(tuple(models), correct.T, confidence.T, [usd_per_request[name] for name in models])
+    return Outcomes.from_prices(tuple(models), correct.T, confidence.T, [usd_per_request[name] for name in models])
 
 
 def seconds_per_query(models: Mapping[str, ClassifierModel], texts: Sequence[str]) -> dict[str, float]:
@@ -158,7 +158,7 @@ def seconds_per_query(models: Mapping[str, ClassifierModel], texts: Sequence[str
     return found
 
 
-def promises(
+def guarantees(
     outcomes: Outcomes, quality_floor_fraction: float, splits: int = 20, *, for_next: bool = True
 ) -> list[Row]:
     """Calibrate on a random half of the queries and look at the other half, again and again.
@@ -168,16 +168,16 @@ def promises(
     outcomes : Outcomes
         Queries that no tier has learned from.
     quality_floor_fraction : float
-        Share of right answers to promise.
+        Share of right answers to guarantee.
     splits : int
         Random halves, with the seeds 0, 1, 2 and so on; >= 1.
     for_next : bool
-        Promise it for as many queries as the other half has, and not in the long run alone.
+        Guarantee it for as many queries as the other half has, and not in the long run alone.
 
     Returns
     -------
     list of dict
-        For each split: ``found``, whether a promise was made; ``kept``, whether the other half has the quality;
+        For each split: ``found``, whether a guarantee was given; ``kept``, whether the other half has the quality;
         its ``quality_fraction`` and ``usd_per_request``; and whether all queries together have the quality.
     """
     rows: list[Row] = []
@@ -186,15 +186,15 @@ def promises(
         half = len(order) // 2
         fitted, held_out = outcomes.rows(order[:half]), outcomes.rows(order[half:])
         fit = calibrate(fitted, quality_floor_fraction, seed=seed, next_queries=len(held_out) if for_next else None)
-        played = play(held_out.only(fit.tiers), fit.thresholds)
-        together = play(outcomes.only(fit.tiers), fit.thresholds)
+        result = evaluate_cascade(held_out.only(fit.tiers), fit.thresholds)
+        together = evaluate_cascade(outcomes.only(fit.tiers), fit.thresholds)
         rows.append(
             {
                 "found": fit.found,
-                "kept": not fit.found or played.quality_fraction >= quality_floor_fraction,
+                "kept": not fit.found or result.quality_fraction >= quality_floor_fraction,
                 "kept_of_all": not fit.found or together.quality_fraction >= quality_floor_fraction,
-                "quality_fraction": played.quality_fraction,
-                "usd_per_request": played.usd_per_request,
+                "quality_fraction": result.quality_fraction,
+                "usd_per_request": result.usd_per_request,
             }
         )
     return rows
@@ -204,7 +204,7 @@ def cheapest_matching_last(outcomes: Outcomes) -> Point:
     """The cheapest cascade of all tiers that is right at least as often as the last tier alone, on these queries.
 
     Where the steps in price are small it can cost more than the last tier alone, since what was tried in vain is paid.
-    On others it tends to be worse: the cheapest of many that look as good was lucky. For one that keeps a promise see
+    On others it tends to be worse: the cheapest of many that look as good was lucky. For one with a guarantee see
     :func:`costlab.router.calibrate`.
     """
     wanted = float(outcomes.correct[:, -1].mean())
@@ -219,14 +219,14 @@ def measure_tiers(
     seed: Annotated[int, Option("Of the division of BANKING77.", metavar="SEED")] = 7,
     published: Annotated[bool, Option("CLINC150 and BANKING77 too.")] = True,
 ) -> Recording:
-    """The three tiers on the support queries and on published sets: quality, calibration, cascade, promises.
+    """The three tiers on the support queries and on published sets: quality, calibration, cascade, guarantees.
 
     Parameters
     ----------
     embedder : Embedder, optional
         By default the packaged MiniLM.
     splits : int
-        Random halves on which promises are tried, >= 1.
+        Random halves on which guarantees are tried, >= 1.
     seed : int
         Of the division of sets that come without a part to calibrate on.
     published : bool
@@ -314,7 +314,7 @@ def _measure(
     for below in FLOORS_BELOW:
         floor = round(best - below, 2)
         for for_next in (False, True):
-            tried = promises(both, floor, splits, for_next=for_next)
+            tried = guarantees(both, floor, splits, for_next=for_next)
             made = [row for row in tried if row["found"]]
             rows.append(
                 {
@@ -336,23 +336,23 @@ def _measure(
 def _cascade(fitted: Outcomes, held_out: Outcomes) -> Row:
     """The cheapest cascade that is as good as the last tier where it is fitted, on the other queries."""
     point = cheapest_matching_last(fitted)
-    played = play(held_out, point.thresholds)
+    result = evaluate_cascade(held_out, point.thresholds)
     alone = baselines(held_out)
-    difference = played.correct - held_out.correct[:, -1]
+    difference = result.correct - held_out.correct[:, -1]
     gap = alone.all_large.quality_fraction - alone.singles[0].quality_fraction
     return {
         "thresholds": list(point.thresholds),
         "queries": len(held_out),
-        "quality_fraction": played.quality_fraction,
-        "usd_per_request": played.usd_per_request,
+        "quality_fraction": result.quality_fraction,
+        "usd_per_request": result.usd_per_request,
         "all_large_quality_fraction": alone.all_large.quality_fraction,
         "all_large_usd_per_request": alone.all_large.usd_per_request,
         "difference_fraction": float(difference.mean()),
         "difference_error": float(difference.std(ddof=1) / np.sqrt(len(held_out))),
-        "fixed_mix_quality_fraction": quality_at(alone.singles, played.usd_per_request),
+        "fixed_mix_quality_fraction": quality_at(alone.singles, result.usd_per_request),
         "oracle_quality_fraction": alone.oracle.quality_fraction,
         "oracle_usd_per_request": alone.oracle.usd_per_request,
-        "served_fractions": [float((played.tier == i).mean()) for i in range(len(held_out.tiers))],
+        "served_fractions": [float((result.tier == i).mean()) for i in range(len(held_out.tiers))],
         # Without a gap between the first tier and the last there is no part of it to recover.
         "apgr": apgr(held_out) if gap > 0 else None,
         "cpt50": cpt(held_out, 0.5) if gap > 0 else None,

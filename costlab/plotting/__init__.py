@@ -32,7 +32,7 @@ from costlab.plotting.monitoring import (
     plot_utilization,
 )
 from costlab.plotting.pruning import plot_pruned_bytes, plot_pruning
-from costlab.plotting.router import plot_cost_quality, plot_drift, plot_promises, plot_reliability
+from costlab.plotting.router import plot_cost_quality, plot_drift, plot_guarantees, plot_reliability
 from costlab.plotting.serving import plot_capacity, plot_predictions, plot_ranges
 from costlab.plotting.style import COLORS
 
@@ -49,6 +49,7 @@ __all__ = [
     "plot_demand",
     "plot_drift",
     "plot_floors",
+    "plot_guarantees",
     "plot_idle",
     "plot_interval",
     "plot_label_curve",
@@ -61,7 +62,6 @@ __all__ = [
     "plot_predictions",
     "plot_price_comparison",
     "plot_price_spread",
-    "plot_promises",
     "plot_pruned_bytes",
     "plot_pruning",
     "plot_quality_cost",

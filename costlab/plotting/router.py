@@ -1,4 +1,4 @@
-"""Figures of routers: how sure tiers should be, quality against cost, promises, and traffic that gets harder."""
+"""Figures of routers: how sure tiers should be, quality against cost, guarantees, and traffic that gets harder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from costlab.router import Baselines, Point, ReliabilityBin, Simulated, hull, qu
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_cost_quality", "plot_drift", "plot_promises", "plot_reliability"]
+__all__ = ["plot_cost_quality", "plot_drift", "plot_guarantees", "plot_reliability"]
 
 
 def plot_reliability(models: Mapping[str, Sequence[ReliabilityBin]], *, ax: Axes | None = None) -> Axes:
@@ -84,7 +84,7 @@ def _mark(ax: Axes, point: Point, name: str, color: str, marker: str, shift: tup
     ax.annotate(name, place, shift, textcoords="offset points", fontsize=SMALL, color=COLORS[color])
 
 
-def plot_promises(
+def plot_guarantees(
     tried: Mapping[str, Sequence[Mapping[str, Any]]], floor_fraction: float, *, ax: Axes | None = None
 ) -> Axes:
     """What thresholds fitted on a half of the queries did on the other half, one dot for each division.
@@ -92,9 +92,9 @@ def plot_promises(
     Parameters
     ----------
     tried : mapping of str to sequence of mapping
-        For each kind of promise the rows of :func:`costlab.experiments.promises`.
+        For each kind of guarantee the rows of :func:`costlab.experiments.guarantees`.
     floor_fraction : float
-        What was promised.
+        What was guaranteed.
     ax : matplotlib Axes, optional
         Where to draw; by default on a new figure.
     """
@@ -127,7 +127,7 @@ def plot_drift(
     found : sequence of Simulated
         What the cascade then does.
     floor_fraction : float
-        What was promised.
+        What was guaranteed.
     ax : matplotlib Axes, optional
         Where to draw; by default on a new figure.
     """

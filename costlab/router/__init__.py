@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING
 from costlab._internal.lazy import lazy_package
 
 if TYPE_CHECKING:
-    from costlab.router.books import Guard as Guard, Reserved as Reserved
+    from costlab.router.budgeted_calls import (
+        BudgetGuardLike as BudgetGuardLike,
+        BudgetReservationLike as BudgetReservationLike,
+    )
     from costlab.router.calibration import (
         Calibrated as Calibrated,
-        Report as Report,
+        CalibrationReport as CalibrationReport,
         calibrate as calibrate,
-        report as report,
+        calibration_report as calibration_report,
     )
-    from costlab.router.cascade import AnswerCache as AnswerCache, Cascade as Cascade
-    from costlab.router.choice import ScoreRouter as ScoreRouter
+    from costlab.router.cascade import AnswerCache as AnswerCache, Cascade as Cascade, ScoreRouter as ScoreRouter
     from costlab.router.confidence import (
         IsotonicScaling as IsotonicScaling,
         ReliabilityBin as ReliabilityBin,
@@ -23,13 +25,17 @@ if TYPE_CHECKING:
     )
     from costlab.router.evaluation import (
         Baselines as Baselines,
+        Outcomes as Outcomes,
         Point as Point,
+        PolicyResult as PolicyResult,
         aiq as aiq,
         apgr as apgr,
         baselines as baselines,
         cost_at as cost_at,
         cost_quality_curve as cost_quality_curve,
         cpt as cpt,
+        evaluate_cascade as evaluate_cascade,
+        evaluate_routing as evaluate_routing,
         hull as hull,
         quality_at as quality_at,
         saving_at_equal_quality as saving_at_equal_quality,
@@ -44,26 +50,40 @@ if TYPE_CHECKING:
         ModelTimeoutError as ModelTimeoutError,
         Prediction as Prediction,
         ScriptedModel as ScriptedModel,
+        TokenUsage as TokenUsage,
         TransformersModel as TransformersModel,
-        Usage as Usage,
         mean_probability as mean_probability,
     )
-    from costlab.router.outcomes import Outcomes as Outcomes, Played as Played, play as play, play_routed as play_routed
     from costlab.router.policy import (
         Expectation as Expectation,
+        NextStep as NextStep,
         Stage as Stage,
         StageShare as StageShare,
         WorkedExample as WorkedExample,
         expected as expected,
+        first_step as first_step,
+        next_step as next_step,
         worked_example as worked_example,
     )
-    from costlab.router.results import Attempt as Attempt, CascadeFailedError as CascadeFailedError, Routed as Routed
+    from costlab.router.routes import Attempt as Attempt, CascadeFailedError as CascadeFailedError, Routed as Routed
     from costlab.router.simulation import (
+        BaselineComparison as BaselineComparison,
+        BaselineSaving as BaselineSaving,
         Simulated as Simulated,
+        TiersSimulation as TiersSimulation,
         simulate as simulate,
         simulate_outcomes as simulate_outcomes,
         simulate_stream as simulate_stream,
+        simulate_tiers as simulate_tiers,
     )
     from costlab.router.tiers import Gate as Gate, Price as Price, Tier as Tier
+    from costlab.router.tiers_file import (
+        TiersFile as TiersFile,
+        TiersFileError as TiersFileError,
+        example_tiers as example_tiers,
+        load_tiers as load_tiers,
+        open_cascade as open_cascade,
+        parse_tiers as parse_tiers,
+    )
 else:
     __getattr__, __dir__ = lazy_package(__name__)

@@ -1,11 +1,10 @@
-"""Thresholds fitted on labelled queries, with a promise about queries not seen yet."""
+"""Thresholds fitted on labelled queries, with a guarantee about queries not seen yet."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,29 +12,25 @@ from costlab._internal import checks
 from costlab._internal.binomial import at_most, clopper_pearson
 from costlab._internal.root import bisect
 from costlab.errors import InvalidValueError
-from costlab.router.evaluation import cost_quality_curve
-from costlab.router.outcomes import Outcomes, Played, play
+from costlab.router.evaluation import Outcomes, cost_quality_curve, evaluate_cascade
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-__all__ = ["Calibrated", "Report", "calibrate", "report"]
+__all__ = ["Calibrated", "CalibrationReport", "calibrate", "calibration_report"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibrated:
-    """Thresholds, the tiers that are worth having, and what was promised.
+    """Thresholds, the tiers that are worth having, and what is guaranteed.
 
     Attributes
     ----------
     found : bool
-        False when no cascade keeps the promise at the chosen confidence; then `tiers` is the last tier alone.
+        False when none is guaranteed at the chosen confidence; then `tiers` is the last tier alone.
     tiers : tuple of str
         The tiers to use, cheapest first.
     thresholds : tuple of float
         One per tier but the last.
     quality_floor_fraction : float
-        What was promised: the share of right answers is at least this.
+        What is guaranteed: the share of right answers is at least this.
     confidence_level : float
         With which confidence.
     usd_per_request, quality_fraction : float
@@ -71,13 +66,13 @@ def calibrate(
     .. math:: H: \text{quality} < \text{floor}, \qquad p = P(X \ge \text{right answers} \mid \text{floor})
 
     until the first that cannot be rejected at level :math:`\alpha = 1 - \text{confidence}`. Because the order was
-    fixed beforehand, the chance that any accepted candidate breaks the promise is at most :math:`\alpha`
+    fixed beforehand, the chance that any accepted candidate breaks the guarantee is at most :math:`\alpha`
     (fixed-sequence testing). The cheapest of the accepted is returned.
 
     Parameters
     ----------
     outcomes : Outcomes
-        Labelled queries, at least 50, drawn like the traffic for which the promise is made. Answers are right or wrong.
+        Labelled queries, at least 50, drawn like the traffic that the guarantee is for. Answers are right or wrong.
     quality_floor_fraction : float
         Least share of right answers, in (0, 1).
     confidence_level : float
@@ -87,7 +82,7 @@ def calibrate(
     steps : int
         Thresholds tried per tier; see :func:`cost_quality_curve`.
     next_queries : int, optional
-        Promise it for the next so many queries, luck included, and not only in the long run: see the notes.
+        Guarantee it for the next so many queries, luck included, and not only in the long run: see the notes.
 
     Returns
     -------
@@ -100,7 +95,7 @@ def calibrate(
 
     Notes
     -----
-    The promise holds for traffic like the labelled queries. When the traffic gets harder it is void.
+    The guarantee holds for traffic like the labelled queries. When the traffic gets harder it is void.
 
     It is about the long run: a cascade that is right just often enough there falls below the floor in half of all
     weeks. With `next_queries`, half of :math:`\alpha` is spent on that: the tests are made at :math:`\alpha / 2`
@@ -130,15 +125,15 @@ def calibrate(
     tested = 0
     for tiers, thresholds in _candidates(finding, tested_floor, steps):
         tested += 1
-        played = play(testing.only(tiers), thresholds)
-        right = round(float(played.correct.sum()))
+        result = evaluate_cascade(testing.only(tiers), thresholds)
+        right = round(float(result.correct.sum()))
         # At least so many right is at most so many wrong, of which there are fewer to add up.
         if at_most(len(testing) - right, len(testing), 1.0 - tested_floor) > alpha:
             break
-        accepted.append((played.usd_per_request, tiers, thresholds))
+        accepted.append((result.usd_per_request, tiers, thresholds))
     last = (outcomes.tiers[-1],)
     _, tiers, thresholds = min(accepted, default=(0.0, last, ()))
-    whole = play(outcomes.only(tiers), thresholds)
+    whole = evaluate_cascade(outcomes.only(tiers), thresholds)
     return Calibrated(
         found=bool(accepted),
         tiers=tiers,
@@ -159,24 +154,24 @@ def _long_run_floor(floor: float, queries: int, alpha: float) -> float:
 
 def _candidates(outcomes: Outcomes, floor: float, steps: int) -> list[tuple[tuple[str, ...], tuple[float, ...]]]:
     """Candidates in the order of testing: falling quality where they are found, each cheaper than all before it."""
-    found: list[tuple[float, float, tuple[str, ...], tuple[float, ...]]] = []
+    candidates: list[tuple[float, float, tuple[str, ...], tuple[float, ...]]] = []
     names = outcomes.tiers
     for size in range(1, len(names) + 1):
         for tiers in combinations(names, size):
             part = outcomes.only(tiers)
             if size == 1:
-                played = play(part, ())
-                found.append((played.quality_fraction, played.usd_per_request, tiers, ()))
+                alone = evaluate_cascade(part, ())
+                candidates.append((alone.quality_fraction, alone.usd_per_request, tiers, ()))
                 continue
             per_tier = max(3, round(steps ** (1 / (size - 1)))) if size > 3 else steps
-            found += [
+            candidates += [
                 (point.quality_fraction, point.usd_per_request, tiers, point.thresholds)
                 for point in cost_quality_curve(part, per_tier)
             ]
     # Only what is not dominated can be the answer; and far below the floor nothing will pass.
-    found.sort(key=lambda one: (-one[0], one[1]))
+    candidates.sort(key=lambda candidate: (-candidate[0], candidate[1]))
     kept, cheapest = [], math.inf
-    for quality, usd, tiers, thresholds in found:
+    for quality, usd, tiers, thresholds in candidates:
         if usd < cheapest and quality > floor - 0.05:
             cheapest = usd
             kept.append((tiers, thresholds))
@@ -184,7 +179,7 @@ def _candidates(outcomes: Outcomes, floor: float, steps: int) -> list[tuple[tupl
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class CalibrationReport:
     """A policy on queries that it was not fitted on.
 
     Attributes
@@ -208,7 +203,7 @@ class Report:
     served_fraction: tuple[float, ...]
 
 
-def report(outcomes: Outcomes, calibrated: Calibrated, level: float = 0.95) -> Report:
+def calibration_report(outcomes: Outcomes, calibrated: Calibrated, level: float = 0.95) -> CalibrationReport:
     """What calibrated thresholds do on another part of the labelled queries.
 
     Parameters
@@ -221,13 +216,11 @@ def report(outcomes: Outcomes, calibrated: Calibrated, level: float = 0.95) -> R
         Coverage of the interval.
     """
     part = outcomes.only(calibrated.tiers)
-    return _report(play(part, calibrated.thresholds), len(part.tiers), level)
-
-
-def _report(played: Played, tiers: int, level: float) -> Report:
-    queries = len(played.correct)
-    low, high = clopper_pearson(round(float(played.correct.sum())), queries, level)
-    served: NDArray[np.float64] = np.bincount(played.tier, minlength=tiers) / queries
-    error = float(played.usd.std(ddof=1) / math.sqrt(queries)) if queries > 1 else math.nan
-    shares = tuple(float(share) for share in served)
-    return Report(queries, played.quality_fraction, low, high, played.usd_per_request, error, shares)
+    result = evaluate_cascade(part, calibrated.thresholds)
+    queries = len(part)
+    low, high = clopper_pearson(round(float(result.correct.sum())), queries, level)
+    served = np.bincount(result.tier, minlength=len(part.tiers)) / queries
+    error = float(result.usd.std(ddof=1) / math.sqrt(queries)) if queries > 1 else math.nan
+    return CalibrationReport(
+        queries, result.quality_fraction, low, high, result.usd_per_request, error, tuple(served.tolist())
+    )

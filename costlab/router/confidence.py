@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from costlab._internal import checks
-from costlab._internal.extras import require
+from costlab._internal.extras import extra
 from costlab.errors import InvalidValueError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "IsotonicScaling",
@@ -49,7 +49,7 @@ class ReliabilityBin:
     accuracy: float
 
 
-def _pairs(confidence: Any, correct: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _pairs(confidence: ArrayLike, correct: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     sure, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.float64)
     if sure.shape != right.shape or sure.ndim != 1 or not sure.size:
         raise InvalidValueError("confidence", f"as many numbers as there are answers ({right.shape})", sure.shape)
@@ -58,7 +58,7 @@ def _pairs(confidence: Any, correct: Any) -> tuple[NDArray[np.float64], NDArray[
     return sure, right
 
 
-def reliability(confidence: Any, correct: Any, bins: int = 10) -> tuple[ReliabilityBin, ...]:
+def reliability(confidence: ArrayLike, correct: ArrayLike, bins: int = 10) -> tuple[ReliabilityBin, ...]:
     """The points of a reliability diagram: mean confidence and accuracy in bins of equal width.
 
     Parameters
@@ -78,22 +78,19 @@ def reliability(confidence: Any, correct: Any, bins: int = 10) -> tuple[Reliabil
     sure, right = _pairs(confidence, correct)
     edges = np.linspace(0.0, 1.0, checks.integer("bins", bins, at_least=1) + 1)
     place = np.clip(np.searchsorted(edges, sure, side="left") - 1, 0, bins - 1)
-    found = []
-    for index in np.unique(place):
-        inside = place == index
-        found.append(
-            ReliabilityBin(
-                float(edges[index]),
-                float(edges[index + 1]),
-                int(inside.sum()),
-                float(sure[inside].mean()),
-                float(right[inside].mean()),
-            )
+    return tuple(
+        ReliabilityBin(
+            float(edges[index]),
+            float(edges[index + 1]),
+            int(np.count_nonzero(place == index)),
+            float(sure[place == index].mean()),
+            float(right[place == index].mean()),
         )
-    return tuple(found)
+        for index in np.unique(place)
+    )
 
 
-def expected_calibration_error(confidence: Any, correct: Any, bins: int = 10) -> float:
+def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = 10) -> float:
     r"""ECE: the mean distance between confidence and accuracy, bins weighted by their answers.
 
     .. math:: \text{ECE} = \sum_b \frac{n_b}{n} \left|\text{accuracy}_b - \text{confidence}_b\right|
@@ -112,9 +109,8 @@ def expected_calibration_error(confidence: Any, correct: Any, bins: int = 10) ->
     >>> round(expected_calibration_error([0.9] * 10, [0, 1] * 5), 2)
     0.4
     """
-    found = reliability(confidence, correct, bins)
-    total = sum(one.queries for one in found)
-    return sum(one.queries * abs(one.accuracy - one.confidence) for one in found) / total
+    diagram = reliability(confidence, correct, bins)
+    return sum(b.queries * abs(b.accuracy - b.confidence) for b in diagram) / sum(b.queries for b in diagram)
 
 
 class TemperatureScaling:
@@ -145,7 +141,7 @@ class TemperatureScaling:
     def __init__(self) -> None:
         self.temperature = 1.0
 
-    def fit(self, confidence: Any, correct: Any) -> TemperatureScaling:
+    def fit(self, confidence: ArrayLike, correct: ArrayLike) -> TemperatureScaling:
         """Find the temperature, between 0.05 and 20, on labelled answers.
 
         Parameters
@@ -175,7 +171,7 @@ class TemperatureScaling:
         self.temperature = float(np.exp((low + high) / 2))
         return self
 
-    def transform(self, confidence: Any) -> NDArray[np.float64]:
+    def transform(self, confidence: ArrayLike) -> NDArray[np.float64]:
         """Calibrated probabilities, in the shape of those given."""
         if self.temperature == 1.0:
             return np.array(confidence, dtype=np.float64)
@@ -184,7 +180,7 @@ class TemperatureScaling:
         return chances if np.ndim(confidence) == 2 else chances[:, 0]
 
 
-def _log_classes(confidence: Any) -> NDArray[np.float64]:
+def _log_classes(confidence: ArrayLike) -> NDArray[np.float64]:
     """Logarithms of the probabilities of all classes, shape (queries, classes)."""
     chances = np.asarray(confidence, dtype=np.float64)
     if chances.ndim == 1:
@@ -195,13 +191,13 @@ def _log_classes(confidence: Any) -> NDArray[np.float64]:
     return logs
 
 
-def _target(confidence: Any, correct: Any, classes: int) -> NDArray[np.float64]:
+def _target(confidence: ArrayLike, correct: ArrayLike, classes: int) -> NDArray[np.float64]:
     """Which class was right, shape (queries, classes): 1 there, 0 elsewhere."""
     if np.ndim(confidence) != 2:
         _, right = _pairs(confidence, correct)
         return np.stack([right, 1.0 - right], axis=1)
     column = np.asarray(correct)
-    if column.shape != (len(confidence),) or not np.isin(column, np.arange(classes)).all():
+    if column.shape != (len(np.asarray(confidence)),) or not np.isin(column, np.arange(classes)).all():
         raise InvalidValueError("correct", f"the right class of each query, 0 to {classes - 1}", column.shape)
     return np.eye(classes)[column.astype(np.intp)]
 
@@ -221,14 +217,16 @@ class IsotonicScaling:
     """
 
     def __init__(self) -> None:
-        self._steps = require("sklearn.isotonic", "router").IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
+        with extra("router"):
+            from sklearn.isotonic import IsotonicRegression
+        self._steps = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
 
-    def fit(self, confidence: Any, correct: Any) -> IsotonicScaling:
+    def fit(self, confidence: ArrayLike, correct: ArrayLike) -> IsotonicScaling:
         """Find the steps on labelled answers."""
         self._steps.fit(*_pairs(confidence, correct))
         return self
 
-    def transform(self, confidence: Any) -> NDArray[np.float64]:
+    def transform(self, confidence: ArrayLike) -> NDArray[np.float64]:
         """Calibrated confidences."""
         mapped: NDArray[np.float64] = self._steps.predict(np.asarray(confidence, dtype=np.float64))
         return mapped

@@ -1,12 +1,152 @@
-"""What a cascade costs on average, from the shares of requests that reach each of its stages."""
+"""What a cascade decides after each attempt, and what that costs on average."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, overload
 
 from costlab._internal import checks
 from costlab.errors import InvalidValueError
 
-__all__ = ["Expectation", "Stage", "StageShare", "WorkedExample", "expected", "worked_example"]
+__all__ = [
+    "AttemptOutcome",
+    "Expectation",
+    "NextStep",
+    "Stage",
+    "StageShare",
+    "WorkedExample",
+    "chosen_tier",
+    "expected",
+    "first_step",
+    "is_trusted",
+    "next_step",
+    "worked_example",
+]
+
+#: How an attempt ended: its answer was kept; not trusted; its gate sent the query on; the model failed; it took too
+#: long; the budget refused it; the whole request was cancelled or out of time meanwhile.
+AttemptOutcome = Literal["answered", "escalated", "skipped", "error", "timeout", "refused", "abandoned"]
+
+
+class NextStep(NamedTuple):
+    """What a cascade does next with one request, and what it has to remember for the step after.
+
+    Attributes
+    ----------
+    action : {'ask', 'fall_back', 'serve', 'serve_degraded', 'refuse', 'fail'}
+        Ask the tier, and give its answer if it is trusted; ask the tier, which was passed over before, and give its
+        answer whatever it is, since the budget refuses a better one; give the tier's answer; give it although it was
+        not trusted, since the budget refuses a better one; raise the refusal; raise that no tier answered.
+    tier : int
+        Which tier, counted from the cheapest.
+    best : int
+        The highest tier whose answer was not trusted; -1 for none. Confidences of different models do not compare, so
+        the highest tier's answer counts as the best.
+    refused_usd : float
+        Tiers that reserve as much or more are not asked, since the budget has refused it; infinite at first.
+    passed_over : tuple of int
+        Tiers that were never asked and may still be, if the budget refuses those above.
+    """
+
+    action: Literal["ask", "fall_back", "serve", "serve_degraded", "refuse", "fail"]
+    tier: int
+    best: int = -1
+    refused_usd: float = math.inf
+    passed_over: tuple[int, ...] = ()
+
+
+def first_step(tier: int = 0) -> NextStep:
+    """Ask the first tier, or the one that was chosen: those below it are passed over."""
+    return NextStep("ask", tier, passed_over=tuple(range(tier)))
+
+
+def next_step(
+    step: NextStep,
+    outcome: AttemptOutcome,
+    confidence: float,
+    thresholds: Sequence[float],
+    reserve_usd: Sequence[float],
+) -> NextStep:
+    """The one decision of a cascade: what to do after an attempt.
+
+    Parameters
+    ----------
+    step : NextStep
+        What was just done: :func:`first_step`, or what this function gave before.
+    outcome : AttemptOutcome
+        What came of it. Whether ``answered`` and ``escalated`` are the one or the other is decided here.
+    confidence : float
+        How sure the model was, where it answered.
+    thresholds : sequence of float
+        See :func:`is_trusted`. A tier without one is always trusted: the last, and every tier where a score chooses.
+    reserve_usd : sequence of float, length tiers
+        What each tier reserves of a budget; all 0 where there is none.
+
+    Returns
+    -------
+    NextStep
+
+    Examples
+    --------
+    The small tier is unsure, and the budget refuses the large one. What does the user get?
+
+    >>> unsure = next_step(first_step(), "answered", 0.6, [0.9], [0.001, 0.03])
+    >>> unsure.action, unsure.tier
+    ('ask', 1)
+    >>> refused = next_step(unsure, "refused", 0.0, [0.9], [0.001, 0.03])
+    >>> refused.action, refused.tier
+    ('serve_degraded', 0)
+    """
+    action, tier, best, refused_usd, passed_over = step
+    if outcome in ("answered", "escalated"):
+        if action == "fall_back" or tier >= len(thresholds) or is_trusted(confidence, thresholds[tier]):
+            return NextStep("serve", tier)
+        best = tier
+    elif outcome == "skipped":
+        passed_over = (*passed_over, tier)
+    elif outcome == "refused":
+        if action == "ask":
+            refused_usd = reserve_usd[tier]
+    elif outcome == "abandoned" or tier == len(reserve_usd) - 1:  # out of time, or the last tier failed
+        return NextStep("fail", tier)
+    if action == "ask":
+        for above in range(tier + 1, len(reserve_usd)):
+            if reserve_usd[above] < refused_usd:
+                return NextStep("ask", above, best, refused_usd, passed_over)
+        # What is left is for want of money.
+        if best >= 0:
+            return NextStep("serve_degraded", best)
+    cheaper = [other for other in passed_over if reserve_usd[other] < refused_usd]
+    if not cheaper:
+        return NextStep("refuse", tier)
+    chosen = max(cheaper, key=reserve_usd.__getitem__)
+    return NextStep("fall_back", chosen, best, refused_usd, tuple(other for other in cheaper if other != chosen))
+
+
+@overload
+def is_trusted(confidence: float, threshold: float) -> bool: ...
+@overload
+def is_trusted(confidence: object, threshold: object) -> Any: ...
+def is_trusted(confidence: Any, threshold: Any) -> Any:
+    """Whether an answer is kept: its confidence is *greater* than the threshold; NaN never is. Numbers or arrays."""
+    return confidence > threshold
+
+
+def chosen_tier(score: Any, cuts: Iterable[float]) -> Any:
+    """The tier for a query of this score: the first whose cut it is above, else the last; NaN goes to the last.
+
+    Parameters
+    ----------
+    score : float or array of float
+        How easy the query is thought to be.
+    cuts : sequence of float, length tiers - 1
+        Falling.
+
+    Returns
+    -------
+    int or array of int
+    """
+    return sum(1 - (score > cut) for cut in cuts)
 
 
 @dataclass(frozen=True, slots=True)

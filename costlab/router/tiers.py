@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from costlab._internal import checks
 from costlab.catalog import ApiPrice
 from costlab.errors import InvalidValueError
+from costlab.router.policy import is_trusted
 
 if TYPE_CHECKING:
-    from costlab.router.models import Model, Usage
+    from costlab.router.models import Model, TokenUsage
 
 __all__ = ["Gate", "Price", "Tier"]
 
@@ -45,7 +46,7 @@ class Tier:
         What to reserve of a budget before a call: the most that it can cost, >= 0. By default the price per request;
         with a price per token a budget guard needs it.
     timeout_s : float, optional
-        Seconds after which a call is given up and the next tier tried, > 0. Waiting for a place does not count.
+        Seconds after which a call is given up and the next tier tried, > 0. Waiting for a slot does not count.
     abandoned_usd_per_request : float
         What a call is taken to cost that was given up, after a time-out or because the request was cancelled, or whose
         answer was lost on its way, in USD, >= 0: the provider may have finished it and sent a bill, and nobody on this
@@ -96,9 +97,9 @@ class Tier:
 
     def keeps(self, confidence: float) -> bool:
         """Whether an answer of this confidence is trusted; NaN never is."""
-        return confidence > self.min_confidence
+        return is_trusted(confidence, self.min_confidence)
 
-    def usd(self, usage: Usage | None) -> float:
+    def usd(self, usage: TokenUsage | None) -> float:
         """What a call costs that reports this usage; None is a failed call that was billed nothing."""
         if usage is None:
             return 0.0

@@ -1,18 +1,39 @@
-"""The file that describes a cascade: its keys, their checks, and errors that say where the mistake is."""
+"""The file that describes a cascade: its keys and their checks, and the cascade with its models made from it."""
 
+from __future__ import annotations
+
+import csv
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from costlab._internal.extras import extra
 from costlab._internal.toml_tables import NonNegative, Positive, parse_table, read_text
 from costlab.catalog import ApiPrice, ApiSnapshot, api_price
-from costlab.errors import CostlabError
+from costlab.errors import CostlabError, MissingExtraError, MissingModelError
+from costlab.router.cascade import Cascade
+from costlab.router.models import (
+    ClassifierModel,
+    EmbeddingModel,
+    EndpointModel,
+    Model,
+    ModelError,
+    Prediction,
+    ScriptedModel,
+    TokenUsage,
+)
+from costlab.router.tiers import Tier
 
-__all__ = ["TiersFile", "TiersFileError", "example_tiers", "load_tiers", "parse_tiers"]
+if TYPE_CHECKING:
+    from costlab.router.tiers import Gate
+
+__all__ = ["TiersFile", "TiersFileError", "example_tiers", "load_tiers", "open_cascade", "parse_tiers"]
 
 #: More tiers than anybody runs; with gates, the ways through a cascade double with each.
 MAX_TIERS: Final = 12
@@ -27,12 +48,12 @@ class TiersFileError(CostlabError, ValueError):
     """A file of tiers that cannot be used; the message names the file, the key and what it should be."""
 
 
-class _Table(BaseModel):
+class _StrictTable(BaseModel):
     # Strict: "0.9" is a text and true is no number, also where Python would take them for one.
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class PriceTable(_Table):
+class PriceTable(_StrictTable):
     """The keys of ``price``: a model of the catalogue, or rates per million tokens."""
 
     model: Text | None = None
@@ -43,14 +64,14 @@ class PriceTable(_Table):
     cached_input_usd_per_mtok: NonNegative | None = None
 
 
-class GateTable(_Table):
+class GateTable(_StrictTable):
     """The keys of ``gate``: the tier is tried on queries of at most so many words."""
 
     max_words: Some
     usd_per_request: NonNegative = 0.0
 
 
-class SimulationTable(_Table):
+class SimulationTable(_StrictTable):
     """The keys of ``simulation``: what :class:`costlab.router.Stage` needs, as measured on one's own traffic."""
 
     pass_fraction: Fraction | None = None
@@ -62,7 +83,7 @@ class SimulationTable(_Table):
     cached_input_tokens: NonNegative = 0.0
 
 
-class ScriptedAnswer(_Table):
+class ScriptedAnswer(_StrictTable):
     """One of a scripted model's ``answers``."""
 
     query: str
@@ -70,7 +91,7 @@ class ScriptedAnswer(_Table):
     confidence: Fraction
 
 
-class ScriptedTable(_Table):
+class ScriptedTable(_StrictTable):
     """The keys of a ``model`` of kind ``scripted``: what it says to some queries, and to all others."""
 
     kind: Literal["scripted"]
@@ -82,7 +103,7 @@ class ScriptedTable(_Table):
     latency_s: NonNegative = 0.0
 
 
-class TrainedTable(_Table):
+class TrainedTable(_StrictTable):
     """The keys of a ``model`` of kind ``sklearn`` or ``minilm``: a classifier that is trained when it is loaded."""
 
     kind: Literal["sklearn", "minilm"]
@@ -93,7 +114,7 @@ class TrainedTable(_Table):
     c: Positive = 10.0
 
 
-class OpenAiTable(_Table):
+class OpenAiTable(_StrictTable):
     """The keys of a ``model`` of kind ``openai``; see :class:`costlab.router.EndpointModel`.
 
     TOML has no None: ``key_variable = ""`` is a server without a key, and ``max_tokens = 0`` asks for no limit.
@@ -112,7 +133,7 @@ class OpenAiTable(_Table):
     parameters: dict[str, Any] = {}
 
 
-class TierTable(_Table):
+class TierTable(_StrictTable):
     """The keys of ``[[tier]]``; see :class:`costlab.router.Tier`."""
 
     name: Text
@@ -126,7 +147,7 @@ class TierTable(_Table):
     model: Annotated[ScriptedTable | TrainedTable | OpenAiTable, Field(discriminator="kind")] | None = None
 
 
-class CacheTable(_Table):
+class CacheTable(_StrictTable):
     """The keys of ``[cache]``, which the simulation alone uses."""
 
     hit_rate_fraction: Fraction
@@ -135,19 +156,19 @@ class CacheTable(_Table):
     quality_fraction: Fraction | None = None
 
 
-class OutcomesTable(_Table):
+class OutcomesTable(_StrictTable):
     """The keys of ``[outcomes]``: labelled queries, as :meth:`costlab.router.Outcomes.from_csv` reads them."""
 
     path: Text
 
 
-class CascadeTable(_Table):
+class CascadeTable(_StrictTable):
     """The keys of ``[cascade]``."""
 
     deadline_s: Positive | None = None
 
 
-class FileTable(_Table):
+class FileTable(_StrictTable):
     """The tables of a file."""
 
     tier: tuple[TierTable, ...] = Field(strict=False)
@@ -211,8 +232,8 @@ def parse_tiers(text: str, name: str = "the tiers", folder: Path = Path()) -> Ti
 
     Examples
     --------
-    >>> found = parse_tiers('[[tier]]\nname = "large"\nprice = { model = "gpt-4o", as_of = "2026-01-01" }\n')
-    >>> found.prices[0].usd(400, output_tokens=200)
+    >>> file = parse_tiers('[[tier]]\nname = "large"\nprice = { model = "gpt-4o", as_of = "2026-01-01" }\n')
+    >>> file.prices[0].usd(400, output_tokens=200)
     0.003
     """
     keys = parse_table(FileTable, text, name, "a file of tiers", TiersFileError, _keys_beside, tuple(_MODELS))
@@ -274,3 +295,136 @@ def _price(name: str, number: int, tier: TierTable) -> float | ApiPrice:
         source_url="",
         note="given in the file",
     )
+
+
+@asynccontextmanager
+async def open_cascade(file: TiersFile, **settings: Any) -> AsyncIterator[Cascade]:
+    """A cascade with the models of a file: trained, or connected, and disconnected at the end.
+
+    Parameters
+    ----------
+    file : TiersFile
+        The file. Each tier needs a model.
+    **settings
+        As for :class:`costlab.router.Cascade`.
+
+    Raises
+    ------
+    TiersFileError
+        If a tier has no model, or its model cannot be made as the file says.
+    MissingExtraError, MissingModelError
+        If a library or a packaged model that it needs is not installed.
+    """
+    async with AsyncExitStack() as stack:
+        tiers = []
+        for number, (table, price) in enumerate(zip(file.keys.tier, file.prices, strict=True), 1):
+            if table.model is None:
+                raise file.error(f"tier.{number}.model is missing; every tier needs one to answer")
+            try:
+                model = _model(file, table.model)
+            except (MissingExtraError, MissingModelError):
+                raise
+            except CostlabError as error:
+                raise file.error(f"tier.{number}.model: {error}") from error
+            if isinstance(model, EndpointModel):
+                stack.push_async_callback(model.aclose)
+            tiers.append(
+                Tier(
+                    name=table.name,
+                    model=model,
+                    price=price,
+                    min_confidence=table.min_confidence,
+                    gate=None if table.gate is None else _gate(table.gate),
+                    gate_usd_per_request=0.0 if table.gate is None else table.gate.usd_per_request,
+                    timeout_s=table.timeout_s,
+                    abandoned_usd_per_request=table.abandoned_usd_per_request,
+                )
+            )
+        yield Cascade(tiers, **{"deadline_s": file.keys.cascade.deadline_s, **settings})
+
+
+def _gate(table: GateTable) -> Gate:
+    return lambda query: len(query.split()) <= table.max_words
+
+
+def _model(file: TiersFile, table: ScriptedTable | TrainedTable | OpenAiTable) -> Model:
+    if isinstance(table, ScriptedTable):
+        return _scripted(table)
+    if isinstance(table, OpenAiTable):
+        settings = table.model_dump(exclude={"kind", "key_variable", "max_tokens"})
+        return EndpointModel(**settings, key_variable=table.key_variable or None, max_tokens=table.max_tokens or None)
+    with extra("router"):
+        import sklearn  # noqa: F401
+    texts, labels = _labelled(file, table)
+    return _on_words(table, texts, labels) if table.kind == "sklearn" else _on_vectors(table, texts, labels)
+
+
+def _scripted(table: ScriptedTable) -> ScriptedModel:
+    usage = TokenUsage(table.input_tokens, 0, table.output_tokens)
+    answers = {known.query: Prediction(known.answer, known.confidence, usage) for known in table.answers}
+
+    def answer(query: str) -> Prediction | ModelError:
+        if query in answers:
+            return answers[query]
+        if table.answer is None:
+            return ModelError("the script has no answer to this")
+        return Prediction(table.answer, table.confidence, usage)
+
+    return ScriptedModel(answer, table.latency_s)
+
+
+def _on_words(table: TrainedTable, texts: Sequence[str], labels: Sequence[str]) -> ClassifierModel:
+    with extra("router"):
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    try:
+        vectors = words.fit_transform(texts)
+    except ValueError as error:  # nothing but stop words and single letters
+        raise CostlabError(f"nothing to learn from: {error}") from error
+    classifier = LogisticRegression(C=table.c, max_iter=1000).fit(vectors, labels)
+    return ClassifierModel(make_pipeline(words, classifier))
+
+
+def _on_vectors(table: TrainedTable, texts: Sequence[str], labels: Sequence[str]) -> EmbeddingModel:
+    from costlab.cache.semantic import PackagedMiniLm
+
+    with extra("router"):
+        from sklearn.linear_model import LogisticRegression
+    encoder = PackagedMiniLm()
+    classifier = LogisticRegression(C=table.c, max_iter=1000).fit(encoder.embed(texts), labels)
+    return EmbeddingModel(encoder, classifier)
+
+
+def _labelled(file: TiersFile, table: TrainedTable) -> tuple[list[str], list[str]]:
+    """Texts and their labels."""
+    if (table.training is None) == (table.dataset is None):
+        raise CostlabError(f"must have training or dataset, got {'neither' if table.training is None else 'both'}")
+    if table.training is None:
+        from costlab.datasets import support_queries
+
+        queries = support_queries().split("train", in_scope=True)
+        return [query.text for query in queries], [query.intent for query in queries]
+    path, columns = file.folder / table.training, (table.text_column, table.label_column)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as lines:
+            reader = csv.DictReader(lines)
+            missing = [column for column in columns if column not in (reader.fieldnames or ())]
+            if missing:
+                raise CostlabError(f"{table.training} has no column {' and '.join(map(repr, missing))}")
+            pairs = []
+            for row in reader:
+                text, label = (row[column] or "" for column in columns)
+                if not text.strip() or not label.strip():
+                    place = f"{table.training}, line {reader.line_num}"
+                    raise CostlabError(f"{place}: must have a text and a label, got {[text, label]}")
+                pairs.append((text, label))
+    except OSError as error:
+        raise CostlabError(f"training: {table.training} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CostlabError(f"{table.training} is not a CSV in UTF-8: {error}") from error
+    texts, labels = [text for text, _ in pairs], [label for _, label in pairs]
+    if len(set(labels)) < 2:
+        raise CostlabError(f"{table.training} must have at least two different labels, got {len(set(labels))}")
+    return texts, labels

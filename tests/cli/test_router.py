@@ -102,7 +102,7 @@ def test_route_gives_the_answer_and_the_trail(run: Run, example: str) -> None:
     status, out, err = run("route", example, "Why is it slow?")
     assert (status, err) == (0, "")
     assert out.startswith("A colleague will call you back.\n")
-    for text in ("small", "unsure", "0.500", "medium", "large", "answered", "answered by large, 0.0335 USD in all"):
+    for text in ("small", "escalated", "0.500", "medium", "large", "answered", "answered by large, 0.0335 USD in all"):
         assert text in out
 
 

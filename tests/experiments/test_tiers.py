@@ -16,13 +16,13 @@ from costlab.experiments import (
     LabelledQueries,
     cheapest_matching_last,
     fit_tiers,
+    guarantees,
     measure_tiers,
-    promises,
     seconds_per_query,
     tier_outcomes,
     tiers as tier_study,
 )
-from costlab.router import Outcomes, cost_quality_curve, play
+from costlab.router import Outcomes, cost_quality_curve, evaluate_cascade
 from tests import needs
 from tests.letters import Letters
 from tests.router.test_evaluate import table
@@ -66,21 +66,21 @@ def test_tiers_are_timed_on_texts_that_no_embedder_remembers(small: Any) -> None
     assert all(seconds > 0 for seconds in found.values())
 
 
-def test_promises_are_tried_on_the_other_half() -> None:
-    tried = promises(table(3, 1600), 0.75, splits=4)
+def test_guarantees_are_tried_on_the_other_half() -> None:
+    tried = guarantees(table(3, 1600), 0.75, splits=4)
     assert len(tried) == 4
     assert all(row["found"] and row["kept"] and row["quality_fraction"] >= 0.75 for row in tried)
-    (impossible,) = promises(table(3, 600), 0.99, splits=1)
+    (impossible,) = guarantees(table(3, 600), 0.99, splits=1)
     assert impossible["found"] is False
-    assert impossible["kept"] is True  # nothing was promised
+    assert impossible["kept"] is True  # nothing was guaranteed
     with pytest.raises(InvalidValueError, match="splits must be a whole number >= 1"):
-        promises(table(3, 600), 0.8, splits=0)
+        guarantees(table(3, 600), 0.8, splits=0)
 
 
 def test_the_cheapest_cascade_as_good_as_the_last_tier() -> None:
     outcomes = table(1, 600)
     point = cheapest_matching_last(outcomes)
-    assert play(outcomes, point.thresholds).quality_fraction == point.quality_fraction
+    assert evaluate_cascade(outcomes, point.thresholds).quality_fraction == point.quality_fraction
     good = [p for p in cost_quality_curve(outcomes) if p.quality_fraction >= outcomes.correct[:, -1].mean()]
     assert point.usd_per_request == min(p.usd_per_request for p in good)
 
@@ -103,7 +103,7 @@ def rows(what: str) -> list[Any]:
     return [row for row in recording.rows if row["what"] == what]
 
 
-def test_recorded_promises_for_the_next_queries_were_kept_on_every_set() -> None:
+def test_recorded_guarantees_for_the_next_queries_were_kept_on_every_set() -> None:
     found = rows("promise")
     assert {row["data"] for row in found} == {"support", "BANKING77", "CLINC150"}
     for row in found:
@@ -113,7 +113,7 @@ def test_recorded_promises_for_the_next_queries_were_kept_on_every_set() -> None
             assert row["broken"] <= 0.05 * row["found"]
 
 
-def test_a_recorded_long_run_promise_was_broken_on_a_sample_more_often_than_one_in_twenty() -> None:
+def test_a_recorded_long_run_guarantee_was_broken_on_a_sample_more_often_than_one_in_twenty() -> None:
     (row,) = [
         r
         for r in rows("promise")
@@ -184,4 +184,4 @@ def test_a_published_set_without_a_part_to_calibrate_is_divided(monkeypatch: pyt
 
 def test_at_prices_needs_one_for_each_tier() -> None:
     with pytest.raises(ValueError, match="broadcast"):
-        Outcomes.of_prices(("a", "b"), [[1, 0]], [[0.5, 0.5]], [1.0, 2.0, 3.0])
+        Outcomes.from_prices(("a", "b"), [[1, 0]], [[0.5, 0.5]], [1.0, 2.0, 3.0])

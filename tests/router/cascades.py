@@ -9,14 +9,14 @@ from typing import Any
 from costlab.events import RequestEvent
 from costlab.monitoring.budget import AsyncBudgetGuard, BudgetPolicy, Limits, MemoryBudgetStore
 from costlab.monitoring.budget.engine import ReserveRequest, SettleRequest
-from costlab.router import Prediction, ScriptedModel, Tier, Usage
+from costlab.router import Prediction, ScriptedModel, Tier, TokenUsage
 
 #: 2027-01-15 08:00 in UTC.
 START_S = 1_800_000_000.0
-FREE = Usage()
+FREE = TokenUsage()
 
 
-def says(answer: str, confidence: float = 0.5, usage: Usage = FREE, latency_s: float = 0.0) -> ScriptedModel:
+def says(answer: str, confidence: float = 0.5, usage: TokenUsage = FREE, latency_s: float = 0.0) -> ScriptedModel:
     """A model that always says the same."""
     return ScriptedModel(lambda _query: Prediction(answer, confidence, usage), latency_s)
 

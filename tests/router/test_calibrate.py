@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from costlab.errors import InvalidValueError
-from costlab.router.calibration import calibrate, report
+from costlab.router.calibration import calibrate, calibration_report
 from costlab.router.confidence import (
     IsotonicScaling,
     TemperatureScaling,
     expected_calibration_error,
     reliability,
 )
-from costlab.router.outcomes import Outcomes, play
+from costlab.router.evaluation import Outcomes, evaluate_cascade
 from tests import needs
 from tests.router.test_evaluate import table
 
@@ -23,7 +23,7 @@ def test_the_promise_holds_for_traffic_not_seen() -> None:
     for seed in range(100):
         fit = calibrate(table(seed, 900), 0.84, seed=seed, steps=12)
         held_out = table(10_000 + seed, 20_000)
-        played = play(held_out.only(fit.tiers), fit.thresholds)
+        played = evaluate_cascade(held_out.only(fit.tiers), fit.thresholds)
         found += fit.found
         broken += fit.found and played.quality_fraction < 0.84
         cheaper += fit.found and played.usd_per_request < 0.9 * 100
@@ -40,7 +40,7 @@ def test_a_promise_for_the_next_queries_holds_on_so_many() -> None:
         first, rest = whole.rows(slice(0, 900)), whole.rows(slice(900, None))
         fit = calibrate(first, 0.82, seed=seed, steps=12, next_queries=900)
         assert fit.found
-        kept += report(rest, fit).quality_fraction >= 0.82
+        kept += calibration_report(rest, fit).quality_fraction >= 0.82
         long_run += calibrate(first, 0.82, seed=seed, steps=12).usd_per_request < fit.usd_per_request
     assert kept >= 19
     assert long_run > 10  # it costs something: the long run alone is promised for less
@@ -58,14 +58,14 @@ def test_the_best_tier_alone_can_be_the_answer() -> None:
     rng = np.random.default_rng(0)
     right = np.stack([np.zeros(400), (rng.random(400) < 0.95)], axis=1)
     sure = np.ones((400, 2))
-    fit = calibrate(Outcomes.of_prices(("liar", "large"), right, sure, [1.0, 10.0]), 0.85)
+    fit = calibrate(Outcomes.from_prices(("liar", "large"), right, sure, [1.0, 10.0]), 0.85)
     assert fit.found
     assert fit.tiers == ("large",)
 
 
 def test_the_report_has_intervals() -> None:
     fit = calibrate(table(3, 900), 0.8)
-    found = report(table(4, 600), fit)
+    found = calibration_report(table(4, 600), fit)
     assert found.queries == 600
     assert found.quality_low < found.quality_fraction < found.quality_high
     assert math.isclose(sum(found.served_fraction), 1.0)
@@ -77,7 +77,7 @@ def test_bad_input_is_named() -> None:
         calibrate(table(0, 40), 0.8)
     with pytest.raises(InvalidValueError, match="quality_floor_fraction must be a fraction > 0 and < 1, got 80"):
         calibrate(table(0), 80)
-    graded = Outcomes.of_prices(("a", "b"), np.full((60, 2), 0.5), np.full((60, 2), 0.5), [1.0, 2.0])
+    graded = Outcomes.from_prices(("a", "b"), np.full((60, 2), 0.5), np.full((60, 2), 0.5), [1.0, 2.0])
     with pytest.raises(InvalidValueError, match="answers that are right or wrong"):
         calibrate(graded, 0.5)
 

@@ -23,7 +23,7 @@ from costlab.router import (
     Routed,
     ScriptedModel,
     Tier,
-    Usage,
+    TokenUsage,
 )
 from tests.router.cascades import START_S, fails, hangs, lesson_tiers, outcomes, paid, says, until
 
@@ -41,10 +41,10 @@ def route(cascade: Cascade, query: str = "q", **settings: Any) -> Routed:
     ("small", "medium", "simple", "tier", "usd", "way"),
     [
         (0.96, 0.9, True, "small", 0.0005, ["answered"]),
-        (0.95, 0.9, True, "medium", 0.0035, ["unsure", "answered"]),
+        (0.95, 0.9, True, "medium", 0.0035, ["escalated", "answered"]),
         (0.96, 0.9, False, "medium", 0.003, ["skipped", "answered"]),
-        (0.5, 0.85, True, "large", 0.0335, ["unsure", "unsure", "answered"]),
-        (0.99, 0.2, False, "large", 0.033, ["skipped", "unsure", "answered"]),
+        (0.5, 0.85, True, "large", 0.0335, ["escalated", "escalated", "answered"]),
+        (0.99, 0.2, False, "large", 0.033, ["skipped", "escalated", "answered"]),
     ],
 )
 def test_the_lessons_cascade_with_every_attempt_paid_for(
@@ -60,7 +60,7 @@ def test_the_lessons_cascade_with_every_attempt_paid_for(
 
 def test_a_confidence_that_is_no_number_is_never_trusted() -> None:
     tiers = [Tier("mute", says("a", math.nan), 0.001, 0.0), Tier("last", says("b", math.nan), 0.01)]
-    assert outcomes(route(Cascade(tiers))) == [("mute", "unsure"), ("last", "answered")]
+    assert outcomes(route(Cascade(tiers))) == [("mute", "escalated"), ("last", "answered")]
 
 
 @pytest.mark.parametrize("through", [True, False])
@@ -83,7 +83,7 @@ def test_a_gate_that_fails_lets_through_and_is_written_down() -> None:
         raise RuntimeError("no such feature")
 
     routed = route(Cascade([Tier("small", says("a"), 0.5, 0.9, gate), Tier("large", says("b"), 2.0)]))
-    assert outcomes(routed) == [("small", "unsure"), ("large", "answered")]
+    assert outcomes(routed) == [("small", "escalated"), ("large", "answered")]
     errors = [attempt.error for attempt in routed.attempts]
     assert errors == ["the gate failed (RuntimeError: no such feature)", ""]
 
@@ -91,8 +91,8 @@ def test_a_gate_that_fails_lets_through_and_is_written_down() -> None:
 def test_a_price_per_token_follows_the_usage_and_the_event_adds_all_tokens() -> None:
     told: list[RequestEvent] = []
     tiers = [
-        Tier("mini", says("a", 0.1, Usage(1000, 400, 100)), PRICE, 0.9),
-        Tier("again", says("b", 0.1, Usage(2000, 0, 10)), PRICE),
+        Tier("mini", says("a", 0.1, TokenUsage(1000, 400, 100)), PRICE, 0.9),
+        Tier("again", says("b", 0.1, TokenUsage(2000, 0, 10)), PRICE),
     ]
     routed = route(Cascade(tiers, hooks=[told.append], now=lambda: START_S, new_id=lambda: "r-1"), tenant="acme")
     first = (600 * 0.15 + 400 * 0.075 + 100 * 0.60) / 1e6
@@ -124,11 +124,11 @@ def test_latencies_come_from_the_clock_and_those_of_the_attempts_make_the_whole(
     [
         (fails(RuntimeError("broken")), "error", 0.0),
         (fails(ModelError("no answer")), "error", 0.0),
-        (fails(ModelError("not an answer", Usage(10, 0, 5))), "error", 0.25),
+        (fails(ModelError("not an answer", TokenUsage(10, 0, 5))), "error", 0.25),
         (fails(ModelError("cut off", bill_unknown=True)), "error", 0.125),
         (fails(TimeoutError()), "timeout", 0.125),
         (fails(ModelTimeoutError("late")), "timeout", 0.125),
-        (fails(ModelTimeoutError("late, and the bill is here", Usage(10, 0, 5))), "timeout", 0.25),
+        (fails(ModelTimeoutError("late, and the bill is here", TokenUsage(10, 0, 5))), "timeout", 0.25),
         (fails(ModelTimeoutError("never sent", bill_unknown=False)), "timeout", 0.0),
         (says("a", latency_s=3600.0), "timeout", 0.125),
         (ScriptedModel(lambda _query: "no prediction"), "error", 0.0),
@@ -150,9 +150,11 @@ def test_a_tier_that_fails_sends_the_query_on_and_is_paid_where_it_was_billed(
 def test_the_last_tier_failing_raises_with_the_whole_trail(error: Exception, outcome: str) -> None:
     told: list[RequestEvent] = []
     cascade = Cascade([Tier("a", says("a"), 0.5, 0.9), Tier("b", fails(error), 1.0)], hooks=[told.append])
-    with pytest.raises(CascadeFailedError, match=rf"the last tier failed: a: unsure, b: {outcome} \(\w+: \w+\)") as e:
+    with pytest.raises(
+        CascadeFailedError, match=rf"the last tier failed: a: escalated, b: {outcome} \(\w+: \w+\)"
+    ) as e:
         route(cascade)
-    assert outcomes(e.value) == [("a", "unsure"), ("b", outcome)]
+    assert outcomes(e.value) == [("a", "escalated"), ("b", outcome)]
     assert e.value.cost_usd == 0.5
     assert e.value.__cause__ is error
     assert [(event.tier, event.outcome, event.cost_micro_usd) for event in told] == [("b", outcome, 500_000)]
@@ -172,7 +174,7 @@ def test_a_deadline_ends_the_whole_route_and_keeps_what_was_paid() -> None:
     told: list[RequestEvent] = []
     slow = hangs()
     tiers = [Tier("a", says("a"), 0.5, 0.9), Tier("b", slow, 1.0, abandoned_usd_per_request=0.25)]
-    with pytest.raises(CascadeFailedError, match=r"no answer within 0\.02 s: a: unsure, b: abandoned") as caught:
+    with pytest.raises(CascadeFailedError, match=r"no answer within 0\.02 s: a: escalated, b: abandoned") as caught:
         route(Cascade(tiers, hooks=[told.append], deadline_s=0.02))
     assert caught.value.cost_usd == 0.75
     assert [(event.outcome, event.cost_micro_usd, event.tier) for event in told] == [("timeout", 750_000, "b")]
@@ -279,7 +281,7 @@ def test_a_thousand_requests_at_once_lose_nothing_and_cost_the_same_in_any_order
         async def think() -> Prediction:
             await asyncio.sleep(0.0001 * (int(query) % 7))
             if int(query) % 5 == 0:
-                raise ModelError("failed, and billed", Usage())
+                raise ModelError("failed, and billed", TokenUsage())
             return Prediction(query, 0.95 if int(query) % 3 else 0.5)
 
         return think()

@@ -14,7 +14,7 @@ from costlab.errors import BudgetExceeded, BudgetStoreError, InvalidValueError
 from costlab.events import Priority, RequestEvent
 from costlab.monitoring.budget import AsyncBudgetGuard, BudgetGuard, BudgetPolicy, MemoryBudgetStore
 from costlab.monitoring.ledger import Ledger
-from costlab.router import Cascade, ModelError, Prediction, Routed, ScoreRouter, ScriptedModel, Tier, Usage
+from costlab.router import Cascade, ModelError, Prediction, Routed, ScoreRouter, ScriptedModel, Tier, TokenUsage
 from tests.router.cascades import START_S, SlowStore, books, budget, fails, hangs, outcomes, paid, says, until
 
 
@@ -68,7 +68,7 @@ def test_a_refused_tier_leaves_the_best_answer_so_far() -> None:
     routed = route(Cascade(tiers, guard=guard, hooks=[told.append]))
     # Of two answers that are not trusted the higher tier's counts, however sure the lower one was.
     assert (routed.answer, routed.tier, routed.degraded, routed.cost_usd) == ("m", "medium", True, 2.0)
-    assert outcomes(routed) == [("small", "unsure"), ("medium", "unsure"), ("large", "refused")]
+    assert outcomes(routed) == [("small", "escalated"), ("medium", "escalated"), ("large", "refused")]
     assert "daily hard limit" in routed.attempts[-1].error
     assert [(event.tier, event.outcome, event.cost_usd) for event in told] == [("medium", "ok", 2.0)]
     assert books(guard) == (2_000_000, 0)
@@ -148,7 +148,7 @@ def test_who_goes_first_when_money_runs_short() -> None:
 @pytest.mark.parametrize(
     ("model", "spent"),
     [
-        (fails(ModelError("billed", Usage())), 1_000_000),
+        (fails(ModelError("billed", TokenUsage())), 1_000_000),
         (fails(ModelError("not billed")), 0),
         (fails(RuntimeError("broken")), 0),
         (hangs(), 250_000),
@@ -202,7 +202,7 @@ def test_a_price_per_token_before_a_guard_needs_an_estimate() -> None:
     with pytest.raises(InvalidValueError, match="mini: estimate_usd must be given where a guard meets a price per"):
         Cascade([Tier("mini", says("a"), price)], guard=budget(1.0))
     guard = budget(1.0)
-    tier = Tier("mini", says("a", usage=Usage(1000, 0, 100)), price, estimate_usd=0.01)
+    tier = Tier("mini", says("a", usage=TokenUsage(1000, 0, 100)), price, estimate_usd=0.01)
     routed = route(Cascade([tier], guard=guard))
     assert books(guard) == (routed.cost_micro_usd, 0)
     assert routed.cost_micro_usd > 0
@@ -217,7 +217,7 @@ def test_a_cancelled_request_leaves_no_reservation_and_no_unpaid_bill(when: str)
     store = SlowStore(0.02)
     policy = BudgetPolicy(daily_soft_usd=8, daily_hard_usd=10, monthly_usd=100)
     guard = AsyncBudgetGuard(policy, store, clock=lambda: START_S)
-    model = {"calling": hangs(), "settling a failure": fails(ModelError("billed", Usage(7)))}.get(when, says("a"))
+    model = {"calling": hangs(), "settling a failure": fails(ModelError("billed", TokenUsage(7)))}.get(when, says("a"))
     tier = Tier("a", model, 1.0, abandoned_usd_per_request=0.25, max_concurrency=1)
     cascade = Cascade([tier], guard=guard, hooks=[told.append])
 
@@ -328,7 +328,7 @@ def test_a_day_with_cache_guard_and_ledger_ends_with_one_total(tmp_path: Path) -
     def small(query: str) -> Prediction | Exception:
         number = int(query)
         if number % 11 == 0:
-            return ModelError("not an answer", Usage())
+            return ModelError("not an answer", TokenUsage())
         return Prediction(query, 0.5 if number % 3 == 0 else 0.99)
 
     async def large(query: str) -> Prediction:

@@ -85,7 +85,7 @@ def test_a_degraded_answer_is_given_and_not_kept() -> None:
     assert (
         second.tier == "small"
     )  # asked again, not taken from the cache: 1.1 + 1 + 4 dollars are above the emergency's
-    assert outcomes(second) == [("small", "unsure"), ("large", "refused")]
+    assert outcomes(second) == [("small", "escalated"), ("large", "refused")]
 
 
 def test_who_waits_for_an_equal_request_is_not_refused_with_it() -> None:
@@ -129,7 +129,7 @@ def test_who_waits_for_an_equal_request_fails_with_it_and_pays_the_look_up() -> 
     assert isinstance(second, CascadeFailedError)
     assert (first.cost_usd, second.cost_usd) == (LOOKUP_USD + 1.0, LOOKUP_USD)
     assert (len(first.attempts), second.attempts) == (2, ())
-    assert str(second).startswith("an equal request under way: the last tier failed: small: unsure, large: timeout")
+    assert str(second).startswith("an equal request under way: the last tier failed: small: escalated, large: timeout")
     assert [(event.outcome, event.cost_micro_usd) for event in told] == [("timeout", 1_125_000), ("timeout", 125_000)]
 
 

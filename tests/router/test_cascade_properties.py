@@ -12,7 +12,7 @@ from hypothesis import given, settings, strategies as st
 
 from costlab.events import RequestEvent
 from costlab.monitoring.ledger import Ledger
-from costlab.router import Cascade, CascadeFailedError, ModelError, Prediction, Routed, ScriptedModel, Tier, Usage
+from costlab.router import Cascade, CascadeFailedError, ModelError, Prediction, Routed, ScriptedModel, Tier, TokenUsage
 from tests.router.cascades import books, budget, paid
 
 #: Whole micro-dollars, as most prices are; sums of others are held to the rounding of the events.
@@ -27,7 +27,7 @@ ANSWERS = st.lists(st.one_of(SHARE, st.none(), st.just(math.nan)), min_size=QUER
 def tier(name: str, answers: list[float | None], price: float, threshold: float, gate_usd: float, simple: int) -> Tier:
     def predict(query: str) -> Prediction | Exception:
         confidence = answers[int(query)]
-        return ModelError("billed", Usage()) if confidence is None else Prediction(name, confidence)
+        return ModelError("billed", TokenUsage()) if confidence is None else Prediction(name, confidence)
 
     return Tier(name, ScriptedModel(predict), price, threshold, lambda query: int(query) < simple, gate_usd)
 

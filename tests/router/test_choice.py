@@ -18,8 +18,8 @@ from costlab.router import (
     ScoreRouter,
     ScriptedModel,
     Tier,
-    play,
-    play_routed,
+    evaluate_cascade,
+    evaluate_routing,
 )
 from tests.router.cascades import books, budget, fails, outcomes, says
 
@@ -100,7 +100,7 @@ def test_what_runs_is_what_was_played_on_the_table(table: list[tuple[float, ...]
     names = ("t0", "t1", "t2")
     outcomes_ = Outcomes(names, np.ones((len(table), 3)), np.array(table), np.tile(PRICES, (len(table), 1)))
     cuts, scores = sorted(limits, reverse=True), [row[0] for row in table]
-    played = play(outcomes_, limits), play_routed(outcomes_, scores, cuts)
+    played = evaluate_cascade(outcomes_, limits), evaluate_routing(outcomes_, scores, cuts)
     ran = (
         _all(Cascade(_tiers(table, limits)), len(table)),
         _all(ScoreRouter(_tiers(table, limits), lambda query: scores[int(query)], cuts), len(table)),

@@ -15,8 +15,15 @@ import pytest
 
 from costlab.catalog import api_price
 from costlab.errors import CostlabError, InvalidValueError
-from costlab.router.models import EndpointModel, ModelError, ModelTimeoutError, Prediction, TransformersModel, Usage
-from costlab.router.models.completions import read_completion, read_usage
+from costlab.router.models import (
+    EndpointModel,
+    ModelError,
+    ModelTimeoutError,
+    Prediction,
+    TokenUsage,
+    TransformersModel,
+)
+from costlab.router.models.endpoint import read_completion, read_usage
 from costlab.router.tiers import Tier
 from tests import needs
 from tests.router.chat_server import ChatServer, Handler, Script, completion, cuts, fails, language_model, replies, says
@@ -91,7 +98,7 @@ def test_without_usable_log_probabilities_nobody_knows_how_sure_it_is(logprobs: 
 def test_cached_tokens_are_a_part_of_the_input_and_paid_once() -> None:
     usage = {"prompt_tokens": 1000, "completion_tokens": 10, "prompt_tokens_details": {"cached_tokens": 800}}
     found, _ = ask(says(completion(usage=usage)))
-    assert found.usage == Usage(input_tokens=1000, cached_input_tokens=800, output_tokens=10)
+    assert found.usage == TokenUsage(input_tokens=1000, cached_input_tokens=800, output_tokens=10)
     price = api_price("gpt-4o-mini")
     assert price.cached_input_usd_per_mtok is not None
     assert price.output_usd_per_mtok is not None
@@ -107,16 +114,16 @@ def test_cached_tokens_are_a_part_of_the_input_and_paid_once() -> None:
 @pytest.mark.parametrize(
     ("usage", "read"),
     [
-        ({"prompt_tokens": 9, "completion_tokens": 2}, Usage(9, 0, 2)),
-        ({"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": None}, Usage(9, 0, 2)),
+        ({"prompt_tokens": 9, "completion_tokens": 2}, TokenUsage(9, 0, 2)),
+        ({"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": None}, TokenUsage(9, 0, 2)),
         (
             {"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": None}},
-            Usage(9, 0, 2),
+            TokenUsage(9, 0, 2),
         ),
         # DeepSeek: hits and misses add up to the prompt.
         (
             {"prompt_tokens": 9, "completion_tokens": 2, "prompt_cache_hit_tokens": 4, "prompt_cache_miss_tokens": 5},
-            Usage(9, 4, 2),
+            TokenUsage(9, 4, 2),
         ),
         # Both names for the same tokens: not added up.
         (
@@ -126,19 +133,19 @@ def test_cached_tokens_are_a_part_of_the_input_and_paid_once() -> None:
                 "prompt_cache_hit_tokens": 4,
                 "prompt_tokens_details": {"cached_tokens": 4},
             },
-            Usage(9, 4, 2),
+            TokenUsage(9, 4, 2),
         ),
         # Hidden reasoning is a part of the output.
         (
             {"prompt_tokens": 9, "completion_tokens": 50, "completion_tokens_details": {"reasoning_tokens": 48}},
-            Usage(9, 0, 50),
+            TokenUsage(9, 0, 50),
         ),
         # More cached than all can only mean that they are counted apart.
         (
             {"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 90}},
-            Usage(99, 90, 2),
+            TokenUsage(99, 90, 2),
         ),
-        ({"prompt_tokens": 9}, Usage(9, 0, 0)),
+        ({"prompt_tokens": 9}, TokenUsage(9, 0, 0)),
         ({"prompt_tokens": "9", "completion_tokens": 2}, None),
         ({"prompt_tokens": True, "completion_tokens": 2}, None),
         ({"prompt_tokens": -9, "completion_tokens": 2}, None),
@@ -146,7 +153,7 @@ def test_cached_tokens_are_a_part_of_the_input_and_paid_once() -> None:
         ("free", None),
     ],
 )
-def test_usage_is_read_in_every_dialect_or_not_at_all(usage: Any, read: Usage | None) -> None:
+def test_usage_is_read_in_every_dialect_or_not_at_all(usage: Any, read: TokenUsage | None) -> None:
     assert read_usage({"usage": usage}) == read
 
 
@@ -154,7 +161,7 @@ def test_an_answer_that_does_not_say_what_it_cost_is_no_answer() -> None:
     error = failing(says(completion(usage={})))
     assert "does not say what was billed" in str(error)
     assert (error.usage, error.bill_unknown) == (None, True)
-    assert ask(says(completion(usage={})), usage_required=False)[0].usage == Usage()
+    assert ask(says(completion(usage={})), usage_required=False)[0].usage == TokenUsage()
 
 
 @pytest.mark.parametrize(
@@ -164,26 +171,26 @@ def test_an_answer_that_does_not_say_what_it_cost_is_no_answer() -> None:
 def test_an_empty_answer_is_an_error_that_was_billed(choice: dict[str, Any]) -> None:
     error = failing(says(completion(finish_reason="content_filter", **choice)))
     assert "gave no answer (finish_reason 'content_filter')" in str(error)
-    assert error.usage == Usage(12, 0, 3)
+    assert error.usage == TokenUsage(12, 0, 3)
 
 
 def test_a_refusal_is_quoted() -> None:
     error = failing(says(completion(message={"content": None, "refusal": "I would rather not."})))
     assert "I would rather not." in str(error)
-    assert error.usage == Usage(12, 0, 3)
+    assert error.usage == TokenUsage(12, 0, 3)
 
 
 def test_no_choices_are_an_error_that_was_billed() -> None:
     error = failing(says(completion() | {"choices": []}))
     assert "no chat completion" in str(error)
-    assert error.usage == Usage(12, 0, 3)
+    assert error.usage == TokenUsage(12, 0, 3)
 
 
 def test_words_that_are_no_answer_are_billed() -> None:
     assert ask(says(completion("4")), parse=int)[0].answer == 4
     error = failing(says(completion("four")), parse=int)
     assert "not an answer: 'four'" in str(error)
-    assert error.usage == Usage(12, 0, 3)
+    assert error.usage == TokenUsage(12, 0, 3)
 
 
 @pytest.mark.parametrize(

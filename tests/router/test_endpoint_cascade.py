@@ -68,8 +68,8 @@ def route(
         pytest.param(says(completion("four", USAGE)), int, "error", BILL_USD, id="no-answer-to-the-question"),
         pytest.param(says(completion("4", USAGE)), {}.__getitem__, "error", BILL_USD, id="parse-that-fails"),
         pytest.param(says(completion(None, USAGE)), None, "error", BILL_USD, id="filtered"),
-        pytest.param(says(completion("yes", USAGE)), None, "unsure", BILL_USD, id="no-log-probabilities"),
-        pytest.param(says(completion("yes", USAGE, [-1.0])), None, "unsure", BILL_USD, id="unsure"),
+        pytest.param(says(completion("yes", USAGE)), None, "escalated", BILL_USD, id="no-log-probabilities"),
+        pytest.param(says(completion("yes", USAGE, [-1.0])), None, "escalated", BILL_USD, id="escalated"),
     ],
 )
 def test_a_server_that_fails_sends_the_query_on_and_is_paid_what_it_billed(
@@ -137,7 +137,7 @@ def test_a_real_language_model_behind_a_server_pays_by_its_tokens(llama: tuple[A
         assert len(server.requests) == 40
     assert [routed.answer for routed in answers] == [f"QUERY {i}" for i in range(40)]
     for routed in answers:
-        assert outcomes(routed)[0] in (("small", "unsure"), ("small", "error"))
+        assert outcomes(routed)[0] in (("small", "escalated"), ("small", "error"))
         assert routed.attempts[0].cost_usd > 0.0
         assert outcomes(routed)[1:] == [("large", "answered")]
     tokens = sum(PRICE.usd(event.input_tokens, event.output_tokens) for event in events)

@@ -9,21 +9,23 @@ from hypothesis import given, settings, strategies as st
 
 from costlab.errors import InvalidValueError
 from costlab.router.evaluation import (
+    Outcomes,
     Point,
     aiq,
     apgr,
     baselines,
     cost_quality_curve,
     cpt,
+    evaluate_cascade,
+    evaluate_routing,
     hull,
     quality_at,
     saving_at_equal_quality,
 )
-from costlab.router.outcomes import Outcomes, play, play_routed
 from costlab.router.simulation import simulate_outcomes
 
 # Four queries; the small tier is right on the first two and knows it.
-HAND = Outcomes.of_prices(
+HAND = Outcomes.from_prices(
     ("small", "large"), [[1, 1], [1, 1], [0, 1], [0, 0]], [[0.9, 1], [0.8, 1], [0.4, 1], [0.2, 1]], [1.0, 10.0]
 )
 
@@ -34,25 +36,25 @@ def table(seed: int, queries: int = 200, tiers: int = 3) -> Outcomes:
     skill = np.linspace(1.0, 0.2, tiers)
     correct = rng.random((queries, tiers)) < 1 - hard[:, None] * skill
     confidence = np.clip(1 - hard[:, None] * skill + rng.normal(0, 0.1, (queries, tiers)), 0, 1)
-    return Outcomes.of_prices([f"t{i}" for i in range(tiers)], correct, confidence, [10.0**i for i in range(tiers)])
+    return Outcomes.from_prices([f"t{i}" for i in range(tiers)], correct, confidence, [10.0**i for i in range(tiers)])
 
 
 SEEDS = st.integers(0, 10_000)
 
 
 def test_a_cascade_by_hand() -> None:
-    played = play(HAND, [0.5])
+    played = evaluate_cascade(HAND, [0.5])
     assert played.tier.tolist() == [0, 0, 1, 1]
     assert played.usd.tolist() == [1, 1, 11, 11]  # the small tier is paid for, although it did not answer
     assert played.correct.tolist() == [1, 1, 1, 0]
 
 
 def test_the_threshold_must_be_exceeded() -> None:
-    assert play(HAND, [0.8]).tier.tolist() == [0, 1, 1, 1]
+    assert evaluate_cascade(HAND, [0.8]).tier.tolist() == [0, 1, 1, 1]
 
 
 def test_routing_pays_for_one_tier() -> None:
-    played = play_routed(HAND, [0.9, 0.8, 0.4, 0.2], [0.5])
+    played = evaluate_routing(HAND, [0.9, 0.8, 0.4, 0.2], [0.5])
     assert played.usd.tolist() == [1, 1, 10, 10]
 
 
@@ -62,7 +64,7 @@ def test_raising_a_threshold_never_lowers_the_share_of_the_tiers_above(
 ) -> None:
     outcomes = table(seed)
     raised = [limit + more * (i == which) for i, limit in enumerate(limits)]
-    low, high = play(outcomes, limits), play(outcomes, raised)
+    low, high = evaluate_cascade(outcomes, limits), evaluate_cascade(outcomes, raised)
     assert (high.tier >= low.tier).all()
     assert high.usd_per_request >= low.usd_per_request - 1e-12
 
@@ -70,7 +72,7 @@ def test_raising_a_threshold_never_lowers_the_share_of_the_tiers_above(
 @given(SEEDS, st.lists(st.floats(-0.1, 1.1), min_size=2, max_size=2))
 def test_a_cascade_costs_at_least_the_tier_that_answered(seed: int, limits: list[float]) -> None:
     outcomes = table(seed)
-    played = play(outcomes, limits)
+    played = evaluate_cascade(outcomes, limits)
     assert (played.usd >= outcomes.usd[np.arange(len(outcomes)), played.tier]).all()
     assert set(np.unique(played.usd)) <= {1.0, 11.0, 111.0}
 
@@ -167,14 +169,14 @@ def test_bad_tables_are_refused(tmp_path: Path, text: str, message: str) -> None
 @pytest.mark.parametrize("limits", [[], [0.5, 0.5], [math.nan]])
 def test_thresholds_are_counted(limits: list[float]) -> None:
     with pytest.raises(InvalidValueError, match="thresholds must be 1 numbers"):
-        play(HAND, limits)
+        evaluate_cascade(HAND, limits)
 
 
 @settings(max_examples=30)
 @given(SEEDS, st.floats(0, 1), st.floats(0, 1))
 def test_simulated_traffic_tends_to_the_table(seed: int, first: float, second: float) -> None:
     outcomes = table(seed)
-    played = play(outcomes, [first, second])
+    played = evaluate_cascade(outcomes, [first, second])
     found = simulate_outcomes(outcomes, [first, second], 1_000_000, seed)
     assert abs(found.usd_per_request - played.usd_per_request) <= 6 * found.usd_per_request_error + 1e-9
     assert abs(found.quality_fraction - played.quality_fraction) < 0.005

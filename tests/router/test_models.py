@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -21,8 +21,8 @@ from costlab.router.models import (
     ModelTimeoutError,
     Prediction,
     ScriptedModel,
+    TokenUsage,
     TransformersModel,
-    Usage,
     mean_probability,
 )
 from tests import needs
@@ -114,8 +114,8 @@ def test_a_member_that_is_certain_does_not_outvote_all_by_an_infinite_logarithm(
             r"members must be classifiers of the same classes, got \['b', 'c'\]",
         ),
         (lambda: ScriptedModel({}, -1.0), "latency_s must be a number >= 0"),
-        (lambda: Usage(input_tokens=1, cached_input_tokens=2), "the cached tokens among the input"),
-        (lambda: Usage(output_tokens=-1), "counts >= 0"),
+        (lambda: TokenUsage(input_tokens=1, cached_input_tokens=2), "the cached tokens among the input"),
+        (lambda: TokenUsage(output_tokens=-1), "counts >= 0"),
     ],
 )
 def test_what_cannot_be_is_refused(build: Any, message: str) -> None:
@@ -142,10 +142,10 @@ def test_a_script_may_fail_wait_and_count() -> None:
         model = ScriptedModel(later)
         await asyncio.gather(*(model.predict(str(i)) for i in range(5)))
         assert (model.calls, model.running, model.most_running) == (5, 0, 5)
-        failing = ScriptedModel({"a": ModelError("overloaded", Usage(3))})
+        failing = ScriptedModel({"a": ModelError("overloaded", TokenUsage(3))})
         with pytest.raises(ModelError) as found:
             await failing.predict("a")
-        assert found.value.usage == Usage(3)
+        assert found.value.usage == TokenUsage(3)
         with pytest.raises(KeyError):
             await failing.predict("b")
         assert failing.running == 0
@@ -160,8 +160,8 @@ def test_a_timeout_is_both_a_model_error_and_a_timeout() -> None:
 
 
 def test_a_bill_that_is_known_is_not_unknown() -> None:
-    error = ModelTimeoutError("too slow", Usage(5))
-    assert (error.usage, error.bill_unknown) == (Usage(5), False)
+    error = ModelTimeoutError("too slow", TokenUsage(5))
+    assert (error.usage, error.bill_unknown) == (TokenUsage(5), False)
     assert not ModelError("overloaded").bill_unknown
 
 
@@ -187,7 +187,7 @@ class TestTransformers:
                 scores = torch.log_softmax(model(made).logits[0, -1], dim=-1)
                 logs.append(float(scores.max()))
                 made = torch.cat([made, scores.argmax().reshape(1, 1)], dim=1)
-        assert found.usage == Usage(input_tokens=len(asked), output_tokens=len(logs))
+        assert found.usage == TokenUsage(input_tokens=len(asked), output_tokens=len(logs))
         assert found.answer == tokenizer.decode(made[0, len(asked) :], skip_special_tokens=True).strip()
         assert found.confidence == pytest.approx(mean_probability(logs), rel=1e-4)
 
@@ -202,7 +202,7 @@ class TestTransformers:
                 return " "
 
         with pytest.raises(ModelError, match="the model gave no answer") as found:
-            asyncio.run(TransformersModel(llama[0], Silent(), max_tokens=4).predict("hello"))
+            asyncio.run(TransformersModel(llama[0], cast(Any, Silent()), max_tokens=4).predict("hello"))
         assert found.value.usage is not None
         assert found.value.usage.output_tokens == 4
 

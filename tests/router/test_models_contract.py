@@ -56,7 +56,8 @@ def make(request: pytest.FixtureRequest) -> Iterator[Make]:
 
         def transformers(seconds: float) -> Model:
             model, tokenizer = request.getfixturevalue("llama")
-            return TransformersModel(tiny.Slow(model, "generate", seconds), tokenizer, max_tokens=8, system="Be brief.")
+            slow: Any = tiny.Slow(model, "generate", seconds)
+            return TransformersModel(slow, tokenizer, max_tokens=8, system="Be brief.")
 
         def endpoint(seconds: float) -> Model:
             needs.extra("openai", "router")

@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 
 from costlab.cache.economics import ZipfTraffic, lru_cache, zipf_requests
 from costlab.errors import InvalidValueError
-from costlab.router import Outcomes, Stage, expected, play, simulate, simulate_outcomes, simulate_stream
+from costlab.router import Outcomes, Stage, evaluate_cascade, expected, simulate, simulate_outcomes, simulate_stream
 from costlab.router.simulation import MAX_REQUESTS
 
 CACHE = Stage("cache", 0.00001, quality_fraction=0.8)
@@ -43,11 +43,11 @@ def test_those_of_drawn_rows_too(seed: int, limit: float, requests: int) -> None
     assert sum(found.tier_usd) == pytest.approx(found.usd, rel=1e-9)
     # Every request tries the first tier at its own price.
     assert found.tier_usd[0] <= requests * table.usd[:, 0].max() * (1 + 1e-9)
-    assert play(table, [limit]).tier.max() == 1 or found.tier_usd[1] == 0
+    assert evaluate_cascade(table, [limit]).tier.max() == 1 or found.tier_usd[1] == 0
 
 
 def test_requests_have_an_end() -> None:
-    table = Outcomes.of_prices(["a"], [[1.0]], [[1.0]], [0.1])
+    table = Outcomes.from_prices(["a"], [[1.0]], [[1.0]], [0.1])
     for many in (MAX_REQUESTS + 1, 10**30):
         with pytest.raises(InvalidValueError, match="requests must be at most 1000000000000000,"):
             simulate(BEHIND, many)

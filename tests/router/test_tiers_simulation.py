@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from costlab.errors import InvalidValueError
-from costlab.router import Outcomes, baselines, play, quality_at, worked_example
+from costlab.router import Outcomes, baselines, evaluate_cascade, quality_at, worked_example
+from costlab.router.simulation import BaselineComparison, simulate_tiers
 from costlab.router.tiers_file import TiersFileError, example_tiers, parse_tiers
-from costlab.router.tiers_simulation import Comparison, simulate_tiers
 from tests import needs
 
 SMALL = '[[tier]]\nname = "small"\nusd_per_request = 0.001\nmin_confidence = 0.6\n'
@@ -33,10 +33,10 @@ def made(seed: int = 0, queries: int = 200, right: tuple[float, float] = (0.7, 0
     rng = np.random.default_rng(seed)
     correct = (rng.random((queries, 2)) < right).astype(float)
     confidence = np.clip(rng.normal(0.5 + 0.3 * correct, 0.2), 0, 1)
-    return Outcomes.of_prices(["small", "large"], correct, confidence, [0.001, 0.03])
+    return Outcomes.from_prices(["small", "large"], correct, confidence, [0.001, 0.03])
 
 
-def compared(folder: Path, outcomes: Outcomes, text: str = SMALL + LARGE) -> Comparison:
+def compared(folder: Path, outcomes: Outcomes, text: str = SMALL + LARGE) -> BaselineComparison:
     """The comparison that a file makes of a table."""
     write(folder / "o.csv", outcomes)
     found = simulate_tiers(parse_tiers(text + TABLE, "t.toml", folder), 1000).comparison
@@ -117,7 +117,7 @@ def test_a_saving_stands_beside_four_baselines_and_their_quality(
     outcomes = made(seed, right=(weak, strong))
     text = SMALL.replace("0.6", repr(limit)) + LARGE
     found = compared(tmp_path_factory.mktemp("t"), outcomes, text)
-    played, base = play(outcomes, [limit]), baselines(outcomes)
+    played, base = evaluate_cascade(outcomes, [limit]), baselines(outcomes)
     assert (found.usd_per_request, found.quality_fraction) == (played.usd_per_request, played.quality_fraction)
     large, random, fixed, oracle = found.baselines
     assert [one.name for one in found.baselines] == ["all_large", "random_mix", "best_fixed_mix", "oracle"]
@@ -140,14 +140,14 @@ def test_a_saving_stands_beside_four_baselines_and_their_quality(
 
 
 def test_graded_answers_have_no_interval(tmp_path: Path) -> None:
-    graded = Outcomes.of_prices(["small", "large"], [[0.5, 1.0], [0.5, 1.0]], [[0.9, 1], [0.9, 1]], [0.001, 0.03])
+    graded = Outcomes.from_prices(["small", "large"], [[0.5, 1.0], [0.5, 1.0]], [[0.9, 1], [0.9, 1]], [0.001, 0.03])
     found = compared(tmp_path, graded)
     assert found.quality_fraction == 0.5
     assert math.isnan(found.quality_low)
 
 
 def test_what_is_free_saves_no_share_of_nothing(tmp_path: Path) -> None:
-    free = Outcomes.of_prices(["small", "large"], [[1.0, 1.0]], [[0.9, 1.0]], [0.0, 0.03])
+    free = Outcomes.from_prices(["small", "large"], [[1.0, 1.0]], [[0.9, 1.0]], [0.0, 0.03])
     found = {one.name: one for one in compared(tmp_path, free).baselines}
     assert math.isnan(found["oracle"].saving_fraction)
     assert found["all_large"].saving_fraction == 1.0
@@ -158,7 +158,7 @@ def test_drawn_rows_cost_and_are_as_good_as_the_table(tmp_path: Path) -> None:
     write(tmp_path / "o.csv", outcomes)
     cache = "[cache]\nhit_rate_fraction = 0.4\nusd_per_lookup = 0.0001\n"
     found = simulate_tiers(parse_tiers(cache + SMALL + LARGE + TABLE, "t.toml", tmp_path), 10**9)
-    played = play(outcomes, [0.6])
+    played = evaluate_cascade(outcomes, [0.6])
     assert found.simulated.usd_per_request == pytest.approx(0.0001 + 0.6 * played.usd_per_request, rel=1e-3)
     assert found.simulated.quality_fraction == pytest.approx(played.quality_fraction, abs=1e-3)
 

@@ -1,15 +1,21 @@
 """What a tier asks of a model, and models that answer it.
 
-Each implementation keeps one promise, which one suite of tests holds: many calls at once, cancellation, no call that
-holds up the event loop, and an error that says what was billed.
+One suite of tests holds what each of them keeps: many calls at once, cancellation, no call that holds up the event
+loop, and an error that says what was billed.
 """
 
 from costlab.router.models.classifiers import ClassifierModel, EmbeddingModel, EnsembleModel
-from costlab.router.models.completions import mean_probability
 from costlab.router.models.endpoint import EndpointModel
 from costlab.router.models.local import TransformersModel
-from costlab.router.models.prediction import Model, ModelError, ModelTimeoutError, Prediction, Usage
-from costlab.router.models.scripted import ScriptedModel
+from costlab.router.models.protocol import (
+    Model,
+    ModelError,
+    ModelTimeoutError,
+    Prediction,
+    ScriptedModel,
+    TokenUsage,
+    mean_probability,
+)
 
 __all__ = [
     "ClassifierModel",
@@ -21,7 +27,7 @@ __all__ = [
     "ModelTimeoutError",
     "Prediction",
     "ScriptedModel",
+    "TokenUsage",
     "TransformersModel",
-    "Usage",
     "mean_probability",
 ]

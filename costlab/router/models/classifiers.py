@@ -10,8 +10,7 @@ import numpy as np
 from costlab._internal import checks
 from costlab.errors import InvalidValueError
 from costlab.router.confidence import TemperatureScaling
-from costlab.router.models.prediction import Prediction
-from costlab.router.models.workers import Workers
+from costlab.router.models.protocol import Prediction, Workers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["ClassifierModel", "EmbeddingModel", "EnsembleModel"]
 
 #: Probabilities are kept this far from 0, whose logarithm has no end: one member's 0 must not outvote all others.
-LEAST = 1e-12
+MIN_PROBABILITY = 1e-12
 
 
 class ClassifierModel:
@@ -237,7 +236,7 @@ class EnsembleModel(ClassifierModel):
     def probabilities(self, queries: Sequence[str]) -> NDArray[np.float64]:
         """Probability of each class for each query, shape (queries, classes)."""
         logs = [
-            np.log(np.maximum(member.probabilities(queries)[:, order], LEAST))
+            np.log(np.maximum(member.probabilities(queries)[:, order], MIN_PROBABILITY))
             for member, order in zip(self._members, self._order, strict=True)
         ]
         together = np.mean(logs, axis=0)

@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import date
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from costlab._internal import checks
-from costlab._internal.extras import require
+from costlab._internal.extras import extra
 from costlab.catalog import ApiPrice, api_price
 from costlab.errors import CostlabError, InvalidValueError
-from costlab.router.models.completions import quoted, read_completion
-from costlab.router.models.prediction import ModelError, ModelTimeoutError, Prediction
+from costlab.router.models.protocol import (
+    ModelError,
+    ModelTimeoutError,
+    Prediction,
+    TokenUsage,
+    mean_probability,
+    quoted,
+)
 
-__all__ = ["EndpointModel"]
+if TYPE_CHECKING:
+    from openai.types.chat import ChatCompletionMessageParam
+
+__all__ = ["EndpointModel", "read_completion", "read_usage"]
 
 #: Answers after which the same request may be sent again: too many requests, a conflict, the server's own trouble.
 RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
 #: Seconds before the first retry where the server names none; twice as long before each further one.
 FIRST_WAIT_S = 0.5
+#: Log-probabilities below minus this are nonsense. Servers write -9999 for a token that could not come.
+MIN_LOG = 1e6
 
 
 class EndpointModel:
@@ -107,14 +119,15 @@ class EndpointModel:
         self._key = _key(key_variable)
         self._timeout_s = checks.positive("timeout_s", timeout_s)
         self._retries = checks.integer("retries", retries)
-        self._openai = require("openai", "router")
-        self._client = self._openai.AsyncOpenAI(
+        with extra("router"):
+            import openai
+        self._client = openai.AsyncOpenAI(
             base_url=base_url, api_key=self._key or "none", timeout=self._timeout_s, max_retries=0
         )
         self.model, self.base_url = model, base_url
         self._parse, self._usage_required, self._sleep = parse, usage_required, sleep
-        self._before = [{"role": "system", "content": system}] if system else []
-        self._request = {
+        self._before: list[ChatCompletionMessageParam] = [{"role": "system", "content": system}] if system else []
+        self._request: dict[str, Any] = {
             "model": model,
             **({} if max_tokens is None else {"max_tokens": checks.integer("max_tokens", max_tokens, at_least=1)}),
             **({"logprobs": True} if logprobs else {}),
@@ -135,10 +148,12 @@ class EndpointModel:
         ModelTimeoutError
             If it takes too long.
         """
+        import openai
+
         try:
             async with asyncio.timeout(self._timeout_s):
                 text = await self._send([*self._before, {"role": "user", "content": query}])
-        except (TimeoutError, self._openai.APITimeoutError):
+        except (TimeoutError, openai.APITimeoutError):
             raise ModelTimeoutError(self._words(f"no answer within {self._timeout_s:g} s")) from None
         try:
             return read_completion(text, self._parse, usage_required=self._usage_required)
@@ -146,7 +161,9 @@ class EndpointModel:
             words = self._words(str(error))
             raise ModelError(words, error.usage, bill_unknown=error.bill_unknown) from error.__cause__
 
-    async def _send(self, messages: list[dict[str, str]]) -> str:
+    async def _send(self, messages: list[ChatCompletionMessageParam]) -> str:
+        import openai
+
         deadline = asyncio.get_running_loop().time() + self._timeout_s
         for sent in range(1, self._retries + 2):
             wait_s = FIRST_WAIT_S * 2 ** (sent - 1)
@@ -155,13 +172,13 @@ class EndpointModel:
                     messages=messages, **self._request
                 )
                 return str(answer.text)
-            except self._openai.APIStatusError as error:
+            except openai.APIStatusError as error:
                 failed = ModelError(self._words(f"the server answered {error.status_code}: {quoted(error.message)}"))
                 again = error.status_code in RETRIED
                 wait_s = _asked_wait_s(error.response.headers, wait_s)
-            except self._openai.APITimeoutError:
+            except openai.APITimeoutError:
                 raise
-            except self._openai.APIConnectionError as error:
+            except openai.APIConnectionError as error:
                 reason = error.__cause__ or error
                 # Only where nothing was sent is it sure that nothing was billed.
                 again = type(reason).__name__ == "ConnectError"
@@ -201,7 +218,7 @@ def _key(variable: str | None) -> str:
     return key
 
 
-def _asked_wait_s(headers: Any, otherwise_s: float) -> float:
+def _asked_wait_s(headers: Mapping[str, str], otherwise_s: float) -> float:
     """Seconds that a server asks to wait, in its header ``Retry-After``; one that names a date is not obeyed."""
     for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
@@ -211,3 +228,92 @@ def _asked_wait_s(headers: Any, otherwise_s: float) -> float:
         if 0.0 <= wait_s < math.inf:
             return wait_s
     return otherwise_s
+
+
+def read_completion(text: str, parse: Callable[[str], Any] | None = None, *, usage_required: bool = True) -> Prediction:
+    """The prediction in the body of a chat completion.
+
+    Parameters
+    ----------
+    text : str
+        The body.
+    parse : callable, optional
+        Makes the answer from the model's words; raises for words that are no answer.
+    usage_required : bool
+        Whether a body that does not say what was billed is an error. By default it is: it would count as free.
+
+    Raises
+    ------
+    ModelError
+        If the body is not a chat completion, holds no answer, or the answer is none to `parse`. Where the body says
+        what was billed, the error does too; otherwise the error says that this is not known.
+    """
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ModelError(f"the answer is not JSON: {quoted(text)}", bill_unknown=True) from None
+    usage = read_usage(body)
+    choice = _first(body, "choices")
+    if choice is None:
+        raise ModelError(f"the answer is no chat completion: {quoted(text)}", usage, bill_unknown=True)
+    message = choice.get("message")
+    content = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(content, str) or not content:
+        reason = choice.get("finish_reason")
+        refusal = message.get("refusal") if isinstance(message, dict) else None
+        words = f": {quoted(refusal)}" if isinstance(refusal, str) else ""
+        raise ModelError(f"the model gave no answer (finish_reason {reason!r}){words}", usage, bill_unknown=True)
+    if usage is None:
+        if usage_required:
+            raise ModelError("the server does not say what was billed (no usage in its answer)", bill_unknown=True)
+        usage = TokenUsage()
+    if parse is None:
+        return Prediction(content, _confidence(choice), usage)
+    try:
+        answer = parse(content)
+    except Exception as error:  # whatever it raises, the call is billed
+        raise ModelError(f"not an answer: {quoted(content)} ({error})", usage) from error
+    return Prediction(answer, _confidence(choice), usage)
+
+
+def read_usage(body: object) -> TokenUsage | None:
+    """What a chat completion says was billed; None where it does not, or not in whole numbers.
+
+    The protocol's ``prompt_tokens`` are all input tokens and ``cached_tokens`` the part of them that was read from the
+    prompt cache; ``completion_tokens`` are all output tokens, those of hidden reasoning included. DeepSeek names the
+    cached ones ``prompt_cache_hit_tokens``. A server that counts the cached tokens beside the others, as Anthropic's
+    own protocol does, is recognised where there are more of them than of all; otherwise nothing tells it apart.
+    """
+    usage = body.get("usage") if isinstance(body, dict) else None
+    if not isinstance(usage, dict):
+        return None
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    if cached is None:
+        cached = usage.get("prompt_cache_hit_tokens")
+    counts = (usage.get("prompt_tokens"), cached or 0, usage.get("completion_tokens", 0))
+    whole = [n for n in counts if isinstance(n, int) and not isinstance(n, bool)]
+    if len(whole) < len(counts):
+        return None
+    total, read, output = whole
+    try:
+        return TokenUsage(total + read if read > total else total, read, output)
+    except InvalidValueError:
+        return None
+
+
+def _first(body: object, key: str) -> dict[str, Any] | None:
+    items = body.get(key) if isinstance(body, dict) else None
+    return items[0] if isinstance(items, list) and items and isinstance(items[0], dict) else None
+
+
+def _confidence(choice: dict[str, Any]) -> float:
+    """From the tokens' log-probabilities; NaN where the server gives none, or nonsense."""
+    details = choice.get("logprobs")
+    tokens = details.get("content") if isinstance(details, dict) else None
+    if not isinstance(tokens, list):
+        return math.nan
+    logs = [token.get("logprob") if isinstance(token, dict) else None for token in tokens]
+    numbers = [p for p in logs if isinstance(p, int | float) and not isinstance(p, bool)]
+    usable = [p for p in numbers if -MIN_LOG <= p <= 0.0]
+    return mean_probability(usable) if len(usable) == len(tokens) else math.nan

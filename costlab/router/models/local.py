@@ -6,14 +6,16 @@ import asyncio
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from costlab._internal import checks
-from costlab._internal.extras import require
+from costlab._internal.extras import extra
 from costlab.errors import InvalidValueError
-from costlab.router.models.completions import mean_probability, quoted
-from costlab.router.models.prediction import ModelError, Prediction, Usage
-from costlab.router.models.workers import Workers
+from costlab.router.models.protocol import ModelError, Prediction, TokenUsage, Workers, mean_probability, quoted
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 __all__ = ["TransformersModel"]
 
@@ -49,16 +51,17 @@ class TransformersModel:
 
     def __init__(
         self,
-        model: Any,
-        tokenizer: Any,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
         *,
         system: str = "",
         parse: Callable[[str], Any] | None = None,
         max_tokens: int = 64,
     ) -> None:
-        self._torch = require("torch", "models")
-        model.eval()
-        self._model, self._tokenizer = model, tokenizer
+        with extra("models"):
+            import torch  # noqa: F401
+        self._model: Any = model.eval()  # type: ignore[no-untyped-call]
+        self._tokenizer = tokenizer
         self._system, self._parse = system, parse
         self._max_tokens = checks.integer("max_tokens", max_tokens, at_least=1)
         self._workers = Workers(1)
@@ -85,8 +88,10 @@ class TransformersModel:
         OSError, ValueError
             If there is no model in the folder, in transformers' own words.
         """
-        require("torch", "models")
-        transformers = require("transformers", "router")
+        with extra("models"):
+            import torch  # noqa: F401
+        with extra("router"):
+            import transformers
         if not Path(folder).is_dir():
             raise InvalidValueError("folder", "a folder that exists", str(folder))
         where = {"local_files_only": True} | ({"gguf_file": gguf_file} if gguf_file else {})
@@ -112,17 +117,19 @@ class TransformersModel:
             raise
 
     def _answer(self, query: str, cancelled: threading.Event) -> Prediction:
-        torch = self._torch
-        asked = self._tokens(query)
-        if not asked["input_ids"].shape[1]:
+        import torch
+
+        tokens = self._tokens(query)
+        length = tokens["input_ids"].shape[1]
+        if not length:
             raise ModelError("the query has no tokens")
 
-        def stop(ids: Any, _scores: Any, **_: Any) -> Any:
+        def stop(ids: torch.Tensor, _scores: torch.Tensor, **_: object) -> torch.Tensor:
             return torch.full((len(ids),), cancelled.is_set(), dtype=torch.bool, device=ids.device)
 
         with torch.inference_mode():
-            made = self._model.generate(
-                **asked,
+            output: Any = self._model.generate(
+                **tokens,
                 max_new_tokens=self._max_tokens,
                 do_sample=False,
                 output_logits=True,
@@ -130,12 +137,11 @@ class TransformersModel:
                 stopping_criteria=[stop],
                 pad_token_id=self._tokenizer.pad_token_id or self._tokenizer.eos_token_id,
             )
-        length = asked["input_ids"].shape[1]
-        tokens = made.sequences[0, length:]
-        logits = torch.stack(made.logits)[:, 0].float()
-        logs = torch.log_softmax(logits, dim=-1)[torch.arange(len(tokens)), tokens]
-        usage = Usage(input_tokens=length, output_tokens=len(tokens))
-        words = self._tokenizer.decode(tokens, skip_special_tokens=True).strip()
+        written = output.sequences[0, length:]
+        logits = torch.stack(output.logits)[:, 0].float()
+        logs = torch.log_softmax(logits, dim=-1)[torch.arange(len(written)), written]
+        usage = TokenUsage(input_tokens=length, output_tokens=len(written))
+        words = str(self._tokenizer.decode(written, skip_special_tokens=True)).strip()
         if not words:
             raise ModelError("the model gave no answer", usage)
         try:
@@ -144,13 +150,13 @@ class TransformersModel:
             raise ModelError(f"not an answer: {quoted(words)} ({error})", usage) from error
         return Prediction(answer, mean_probability(logs.tolist()), usage)
 
-    def _tokens(self, query: str) -> Any:
+    def _tokens(self, query: str) -> dict[str, torch.Tensor]:
         if getattr(self._tokenizer, "chat_template", None):
             messages = [{"role": "system", "content": self._system}] if self._system else []
             messages.append({"role": "user", "content": query})
-            asked = self._tokenizer.apply_chat_template(
+            encoded: Any = self._tokenizer.apply_chat_template(
                 messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
             )
         else:
-            asked = self._tokenizer("\n".join(filter(None, (self._system, query))), return_tensors="pt")
-        return {key: asked[key].to(self._model.device) for key in ("input_ids", "attention_mask")}
+            encoded = self._tokenizer("\n".join(filter(None, (self._system, query))), return_tensors="pt")
+        return {key: encoded[key].to(self._model.device) for key in ("input_ids", "attention_mask")}

@@ -4,73 +4,74 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from costlab.events import Priority
 
-__all__ = ["Books", "Guard", "Reserved"]
+__all__ = ["BudgetGuardLike", "BudgetReservationLike", "BudgetedCalls"]
+
+T = TypeVar("T")
 
 
-class Reserved(Protocol):
-    """An amount that a guard has set aside; both methods may be async or not."""
+class BudgetReservationLike(Protocol):
+    """An amount that a budget guard has set aside; both methods may be async or not."""
 
-    def settle(self, actual_usd: float) -> Any:
+    def settle(self, actual_usd: float) -> object:
         """Record what was spent."""
         ...
 
-    def cancel(self) -> Any:
+    def cancel(self) -> object:
         """Give the amount back."""
         ...
 
 
-class Guard(Protocol):
+class BudgetGuardLike(Protocol):
     """What a cascade asks of a budget guard; both methods may be async or not.
 
     :class:`costlab.monitoring.budget.AsyncBudgetGuard` has it. So has its plain twin, which holds up the event loop
     while its store answers: no matter in memory, too long on a server.
     """
 
-    def reserve(self, estimate_usd: float, priority: Priority = "standard") -> Any:
+    def reserve(
+        self, estimate_usd: float, priority: Priority = "standard"
+    ) -> BudgetReservationLike | Awaitable[BudgetReservationLike]:
         """Set an amount aside, or raise :class:`costlab.errors.BudgetExceeded`."""
         ...
 
-    def record(self, actual_usd: float) -> Any:
+    def record(self, actual_usd: float) -> object:
         """Record spend that was not reserved."""
         ...
 
 
-class Books:
+class BudgetedCalls:
     """Asks a guard, each time to the end: what was begun is finished even where the request is cancelled meanwhile.
 
     Parameters
     ----------
-    guard : Guard
-        Who keeps the books.
+    guard : BudgetGuardLike
+        Who keeps the budget.
     """
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: BudgetGuardLike) -> None:
         self._guard = guard
         self._under_way: set[asyncio.Future[Any]] = set()
 
-    async def reserve(self, estimate_usd: float, priority: Priority) -> Reserved:
+    async def reserve(self, estimate_usd: float, priority: Priority) -> BudgetReservationLike:
         """A reservation to settle; one that comes after the request was cancelled is given back."""
-        made = self._guard.reserve(estimate_usd, priority)
-        if not isawaitable(made):
-            reserved: Reserved = made
-            return reserved
-        task = self._start(made)
+        reservation = self._guard.reserve(estimate_usd, priority)
+        if not isinstance(reservation, Awaitable):
+            return reservation
+        task = self._start(reservation)
         try:
-            reserved = await asyncio.shield(task)
+            return await asyncio.shield(task)
         except asyncio.CancelledError:
             task.add_done_callback(self._give_back)
             raise
-        return reserved
 
-    async def settle(self, reserved: Reserved, actual_usd: float) -> None:
+    async def settle(self, reservation: BudgetReservationLike, actual_usd: float) -> None:
         """Record what was spent of a reservation."""
-        await self._finish(reserved.settle(actual_usd))
+        await self._finish(reservation.settle(actual_usd))
 
     async def record(self, actual_usd: float) -> None:
         """Record what was spent without a reservation."""
@@ -81,19 +82,19 @@ class Books:
         while self._under_way:
             await asyncio.wait(self._under_way)
 
-    async def _finish(self, said: Any) -> None:
-        if isawaitable(said):
-            await asyncio.shield(self._start(said))
+    async def _finish(self, result: object) -> None:
+        if isinstance(result, Awaitable):
+            await asyncio.shield(self._start(result))
 
-    def _start(self, awaitable: Awaitable[Any]) -> asyncio.Future[Any]:
+    def _start(self, awaitable: Awaitable[T]) -> asyncio.Future[T]:
         task = asyncio.ensure_future(awaitable)
         # The event loop itself holds tasks weakly only.
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return task
 
-    def _give_back(self, task: asyncio.Future[Any]) -> None:
+    def _give_back(self, task: asyncio.Future[BudgetReservationLike]) -> None:
         if not task.cancelled() and task.exception() is None:
-            said = task.result().cancel()
-            if isawaitable(said):
-                self._start(said)
+            result = task.result().cancel()
+            if isinstance(result, Awaitable):
+                self._start(result)

@@ -1,0 +1,234 @@
+"""What every model keeps: a query in, an answer out, with how sure it is and what was billed; and a scripted one."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from costlab._internal import checks
+from costlab.errors import CostlabError, InvalidValueError
+
+__all__ = [
+    "Model",
+    "ModelError",
+    "ModelTimeoutError",
+    "Prediction",
+    "ScriptedModel",
+    "TokenUsage",
+    "Workers",
+    "mean_probability",
+    "quoted",
+]
+
+T = TypeVar("T")
+#: Of a model's own words, so many characters go into an error.
+MAX_QUOTED = 200
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUsage:
+    """Tokens that a call was billed for.
+
+    Parameters
+    ----------
+    input_tokens : int
+        Of the request, those read from the provider's prompt cache included, >= 0.
+    cached_input_tokens : int
+        The part of them that was read from the prompt cache.
+    output_tokens : int
+        Of the answer, >= 0.
+
+    Raises
+    ------
+    InvalidValueError
+        If a count is negative, or more tokens are cached than there are.
+    """
+
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    output_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.cached_input_tokens <= self.input_tokens or self.output_tokens < 0:
+            counts = (self.input_tokens, self.cached_input_tokens, self.output_tokens)
+            raise InvalidValueError("usage", "counts >= 0, the cached tokens among the input", counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A model's answer.
+
+    Parameters
+    ----------
+    answer : Any
+        The answer itself.
+    confidence : float
+        How sure the model is, in 0..1. A model that cannot say so gives NaN, and its answer is never trusted before the
+        last tier.
+    usage : TokenUsage
+        Tokens billed; all 0 for a model that is priced by the request.
+    """
+
+    answer: Any
+    confidence: float
+    usage: TokenUsage = TokenUsage()
+
+
+class ModelError(CostlabError, RuntimeError):
+    """A model that failed, with what was billed all the same.
+
+    Parameters
+    ----------
+    message : str
+        What went wrong.
+    usage : TokenUsage, optional
+        Tokens that the failed call was billed for.
+    bill_unknown : bool
+        Whether there may be a bill of which nobody on this side knows the amount: the connection was cut after the
+        request, or the answer cannot be read. A cascade then takes the tier's `abandoned_usd_per_request`.
+
+    Attributes
+    ----------
+    usage : TokenUsage or None
+        As it was given; None where nothing was billed, or nobody knows what.
+    bill_unknown : bool
+        As it was given; False where the usage is known.
+    """
+
+    def __init__(self, message: str, usage: TokenUsage | None = None, *, bill_unknown: bool = False) -> None:
+        super().__init__(message)
+        self.usage = usage
+        self.bill_unknown = bill_unknown and usage is None
+
+
+class ModelTimeoutError(ModelError, TimeoutError):
+    """A model that took too long; by default a bill may come all the same."""
+
+    def __init__(self, message: str, usage: TokenUsage | None = None, *, bill_unknown: bool = True) -> None:
+        super().__init__(message, usage, bill_unknown=bill_unknown)
+
+
+class Model(Protocol):
+    """Anything that answers a query. It may be called many times at once, and may be cancelled."""
+
+    async def predict(self, query: str) -> Prediction:
+        """The answer to a query; raises what went wrong, as :class:`ModelError` where it was billed."""
+        ...
+
+
+class ScriptedModel:
+    """A model that does as it is told: for tests, and for trying out a cascade without any model.
+
+    Parameters
+    ----------
+    script : mapping or callable
+        For each query a :class:`Prediction`, or an exception to raise; or a function of the query, async or not, that
+        returns or raises it.
+    latency_s : float
+        Seconds that each answer takes, >= 0.
+
+    Attributes
+    ----------
+    calls : int
+        How often it was asked.
+    running, most_running : int
+        Calls under way, now and at the most.
+
+    Raises
+    ------
+    InvalidValueError
+        If the latency is negative.
+
+    Examples
+    --------
+    >>> import asyncio
+    >>> model = ScriptedModel({"2 + 2": Prediction("4", 0.99)})
+    >>> asyncio.run(model.predict("2 + 2")).answer
+    '4'
+    """
+
+    def __init__(
+        self,
+        script: Mapping[str, Prediction | Exception] | Callable[[str], object],
+        latency_s: float = 0.0,
+    ) -> None:
+        self._script: Callable[[str], object] = script if callable(script) else script.__getitem__
+        self._latency_s = checks.non_negative("latency_s", latency_s)
+        self.calls = self.running = self.most_running = 0
+
+    async def predict(self, query: str) -> Prediction:
+        """What the script says; KeyError for a query that a mapping does not hold."""
+        self.calls += 1
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            if self._latency_s:
+                await asyncio.sleep(self._latency_s)
+            prediction: Any = self._script(query)
+            if isinstance(prediction, Awaitable):
+                prediction = await prediction
+            if isinstance(prediction, Exception):
+                raise prediction
+            return prediction  # type: ignore[no-any-return]
+        finally:
+            self.running -= 1
+
+
+def mean_probability(log_probabilities: Sequence[float]) -> float:
+    r"""Confidence of a generated answer: the geometric mean of its tokens' probabilities.
+
+    .. math:: \exp\left(\frac1n \sum_i \log p_i\right)
+
+    Returns
+    -------
+    float
+        In 0..1; NaN for no tokens.
+
+    Notes
+    -----
+    It says how usual the wording is to the model, not how right: calibrate it on labelled answers before a threshold
+    means anything.
+
+    Examples
+    --------
+    Two tokens, one certain and one with probability a quarter:
+
+    >>> mean_probability([0.0, math.log(0.25)])
+    0.5
+    """
+    values = list(log_probabilities)
+    return min(1.0, math.exp(sum(values) / len(values))) if values else math.nan
+
+
+class Workers:
+    """A few threads, started when they are first needed; they end when nobody holds this object any more.
+
+    The event loop's own threads are shared by everybody: twenty calls that wait for one slow model would leave none to
+    the others.
+
+    Parameters
+    ----------
+    threads : int
+        Calls under way at a time, >= 0; further ones wait. With 0 a call is made in the event loop itself.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = checks.integer("threads", threads)
+        self._pool: ThreadPoolExecutor | None = None
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """What the call returns. Cancelled while it waits, it is not made at all."""
+        if not self._threads:
+            return call()
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="costlab-model")
+        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+
+
+def quoted(text: str) -> str:
+    """The beginning of a text, in quotes, for an error message."""
+    return repr(text if len(text) <= MAX_QUOTED else text[:MAX_QUOTED] + "...")
