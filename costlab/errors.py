@@ -169,8 +169,8 @@ class BudgetExceeded(CostlabError, RuntimeError):  # noqa: N818  # named by what
         Which limit: ``daily_soft``, ``daily_hard``, ``monthly_soft``, ``monthly``, ``daily_emergency`` or
         ``monthly_emergency``.
     limit_micro_usd, spent_micro_usd, reserved_micro_usd, requested_micro_usd : int
-        The limit; what was spent and what is reserved in its day or month; what was asked for. In micro-dollars, and
-        in USD as ``limit_usd`` and so on.
+        The limit; what was spent and what is reserved in its day or month; what was asked for. In micro-dollars, and in
+        USD as ``limit_usd`` and so on.
     stopped : bool
         Whether the emergency stop is on, which only a person ends.
     """
@@ -217,7 +217,7 @@ class BudgetExceeded(CostlabError, RuntimeError):  # noqa: N818  # named by what
 
 
 def near_names(name: str, known: Mapping[str, str], cutoff: float = 0.5) -> tuple[str, ...]:
-    """Names that a typing mistake away from `name` would have meant, the best ones only.
+    """Names that a typing mistake away from `name` would have meant: at most three, none 0.02 further than the best.
 
     Parameters
     ----------
@@ -227,11 +227,6 @@ def near_names(name: str, known: Mapping[str, str], cutoff: float = 0.5) -> tupl
         Each spelling that is accepted, and the name to suggest for it.
     cutoff : float
         Least similarity, in 0..1 (`difflib.SequenceMatcher.ratio`, and 0.1 more when `name` begins the other).
-
-    Returns
-    -------
-    tuple of str
-        At most three, none further than 0.02 from the best; empty when nothing comes near.
 
     Examples
     --------

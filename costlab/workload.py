@@ -34,8 +34,8 @@ class Workload:
     images : float
         Mean number of images made per request, >= 0; priced by models that bill by the image.
     days_per_month : float
-        Days in the month of every monthly figure, in (0, 31]. The default makes a month of 730 hours; the source
-        lesson has 30 days.
+        Days in the month of every monthly figure, in (0, 31]. The default makes a month of 730 hours; the source lesson
+        has 30 days.
 
     Raises
     ------
@@ -95,18 +95,13 @@ class Workload:
         return self.mean_requests_per_s * self.peak_to_mean
 
     def hourly_requests_per_s(self) -> tuple[float, ...]:
-        r"""A day with this mean and this peak: requests per second in each of its 24 hours.
+        r"""A day with this mean and this peak: requests per second in each of its 24 hours, the peak at 14 h.
 
         The shape is the smooth one that is spread as widely as its peak allows (von Mises), with hour :math:`h` at
 
         .. math:: r_h \propto \exp\left(\kappa \cos\frac{2\pi (h - 14)}{24}\right)
 
         and :math:`\kappa` chosen so that the greatest of the 24 values is `peak_to_mean` times their mean.
-
-        Returns
-        -------
-        tuple of float, length 24
-            Requests per second; the peak is at 14 h.
 
         Raises
         ------

@@ -49,10 +49,8 @@ class BreakEven:
         How busy the replicas are at that volume. When there is none, how busy they would have to be: above 1.
     saving_at_capacity_fraction : float
         Share of the API's bill that is saved when these replicas are full; negative when even then the API is cheaper.
-    reachable : bool
-        Whether there is such a volume.
-    replicas : int
-        Replicas at that volume; 1 when there is none.
+    reachable, replicas
+        Whether there is such a volume, and replicas there; 1 when there is none.
     """
 
     requests_per_day: float
@@ -72,9 +70,9 @@ def break_even(
 ) -> BreakEven:
     r"""The smallest volume at which running replicas costs no more than an API.
 
-    With :math:`k` replicas at :math:`c` a month, each of capacity :math:`q` requests a month, fixed costs :math:`F`
-    a month (one's own less the API's) and a difference :math:`d = a - m` between the API's price and one's own
-    marginal cost per request, the bills are equal at
+    With :math:`k` replicas at :math:`c` a month, each of capacity :math:`q` requests a month, fixed costs :math:`F` a
+    month (one's own less the API's) and a difference :math:`d = a - m` between the API's price and one's own marginal
+    cost per request, the bills are equal at
 
     .. math:: n_k = \frac{\max(0,\ k\,c + F)}{d}, \qquad \text{which } k \text{ replicas can serve if } n_k \le k\,q
               \iff k \ge \frac{F}{q\,d - c}
@@ -99,8 +97,8 @@ def break_even(
 
     Notes
     -----
-    Above the break-even the API can win again just beyond each further replica; :func:`cost_curve` has the intervals.
-    A month has 730 hours. Spending before the first request (engineering, hardware) belongs to :func:`payback`.
+    Above the break-even the API can win again just beyond each further replica; :func:`cost_curve` has the intervals. A
+    month has 730 hours. Spending before the first request (engineering, hardware) belongs to :func:`payback`.
 
     Examples
     --------
@@ -210,17 +208,7 @@ def _usd_per_month(
 
 @dataclass(frozen=True, slots=True)
 class CostPoint:
-    """Both bills at one volume.
-
-    Attributes
-    ----------
-    requests_per_day : float
-        The volume.
-    api_usd_per_month, self_hosted_usd_per_month : float
-        The bills.
-    replicas : int
-        Replicas paid for, spare ones included.
-    """
+    """Both bills at one volume, and the replicas paid for, spare ones included."""
 
     requests_per_day: float
     api_usd_per_month: float
@@ -238,15 +226,9 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class CostCurve:
-    """Both bills over the volume.
+    """Both bills at the volumes asked for, and where self-hosting costs no more than the API, up to the largest.
 
-    Attributes
-    ----------
-    points : tuple of CostPoint
-        The bills at the volumes asked for.
-    self_hosting_wins : tuple of Interval
-        Where self-hosting costs no more than the API, up to the largest volume asked for. More than one interval when
-        a further replica makes the API the cheaper one again for a while.
+    It wins in more than one interval when a further replica makes the API the cheaper one again for a while.
     """
 
     points: tuple[CostPoint, ...]
@@ -272,18 +254,11 @@ def cost_curve(
     api_usd_per_request, replica_usd_per_hour, capacity_requests_per_s : float
         As for :func:`break_even`, > 0.
     requests_per_day : sequence of float
-        Volumes, >= 0; at least one.
-    fixed_usd_per_month, marginal_usd_per_request : float
+        Volumes, >= 0; at least one, and the largest needs at most 100,000 replicas.
+    fixed_usd_per_month, marginal_usd_per_request, api_fixed_usd_per_month : float
         As for :func:`break_even`, >= 0.
     peak_to_mean, max_utilization_fraction, spare_replicas
         How the fleet is sized; see :func:`costlab.serving.replicas_needed`.
-    api_fixed_usd_per_month : float
-        As for :func:`break_even`, >= 0.
-
-    Raises
-    ------
-    InvalidValueError
-        If an argument is outside its domain, or the largest volume needs more than 100,000 replicas.
 
     Examples
     --------
@@ -334,19 +309,15 @@ def cost_curve(
 
 @dataclass(frozen=True, slots=True)
 class Payback:
-    """What an upfront investment brings.
+    """What an upfront investment brings, with the `upfront_usd`, `monthly_saving_usd` and `horizon_months` asked about.
 
     Attributes
     ----------
     months : float
-        Months from the spending until the savings have paid it back, in money of the first day; ``inf`` when they
-        never do.
+        Months from the spending until the savings have paid it back, in money of the first day; ``inf`` when they never
+        do.
     net_usd : float
         Savings up to the horizon less the investment, in money of the first day; negative when it is not paid back.
-    upfront_usd, monthly_saving_usd : float
-        As given.
-    horizon_months : float
-        As given.
     """
 
     months: float
@@ -365,8 +336,8 @@ def payback(
 ) -> Payback:
     r"""Months until an upfront investment is paid back by a monthly saving, and its net value over a horizon.
 
-    Savings :math:`s` flow evenly from month :math:`d` on. With a monthly rate :math:`r = \ln(1 + i)/12`, they are
-    worth on the first day
+    Savings :math:`s` flow evenly from month :math:`d` on. With a monthly rate :math:`r = \ln(1 + i)/12`, they are worth
+    on the first day
 
     .. math:: V(t) = s\, \frac{e^{-r d} - e^{-r t}}{r} \quad (r > 0), \qquad V(t) = s\,(t - d) \quad (r = 0)
 

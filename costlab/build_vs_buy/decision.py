@@ -35,16 +35,12 @@ class ApiOption:
         What to call it.
     usd_per_request : float
         Price of the workload's mean request in USD, >= 0; see :func:`costlab.catalog.api_cost`.
-    upfront_usd : float
-        Spent before the first request, in USD, >= 0: integration.
-    fixed_usd_per_month : float
-        Spent every month whatever the volume, in USD, >= 0.
+    upfront_usd, fixed_usd_per_month : float
+        Spent before the first request (integration), and every month whatever the volume, in USD, >= 0.
     weeks_to_production : float
         Weeks until it can be used, >= 0.
-    data_leaves : bool
-        Whether requests reach a third party.
-    customizable : bool
-        Whether model and pipeline can be changed beyond the API's parameters.
+    data_leaves, customizable : bool
+        Whether requests reach a third party, and whether model and pipeline can be changed beyond the API's parameters.
     """
 
     name: str
@@ -73,10 +69,8 @@ class SelfHostOption:
     capacity_requests_per_s : float
         Requests per second that a replica serves within the service level, > 0; measured, or from
         :func:`costlab.serving.capacity`.
-    upfront_usd : float
-        Spent before the first request, in USD, >= 0: engineering.
-    fixed_usd_per_month : float
-        Spent every month whatever the volume, in USD, >= 0: the people who keep it running.
+    upfront_usd, fixed_usd_per_month : float
+        Spent before the first request (engineering), and every month whatever the volume (people), in USD, >= 0.
     marginal_usd_per_request : float
         Spent per request beside the replicas, in USD, >= 0.
     weeks_to_production : float
@@ -112,10 +106,8 @@ class Constraints:
 
     Parameters
     ----------
-    data_must_stay : bool
-        Requests may not reach a third party.
-    needs_customization : bool
-        Model or pipeline must be changed beyond an API's parameters.
+    data_must_stay, needs_customization : bool
+        Requests may not reach a third party; model or pipeline must be changed beyond an API's parameters.
     has_ml_team : bool
         There are people who can run model servers, or who will be hired for `upfront_usd` and `fixed_usd_per_month`.
     deadline_weeks : float, optional
@@ -125,8 +117,8 @@ class Constraints:
     horizon_months : float
         Months over which upfront spending is spread, > 0.
     tie_fraction : float
-        Options whose costs differ by no more than this share of the cheaper are equal, in [0, 1]. Inputs are not
-        known better, and moving costs more than it shows.
+        Options whose costs differ by no more than this share of the cheaper are equal, in [0, 1]. Inputs are not known
+        better, and moving costs more than it shows.
     """
 
     data_must_stay: bool = False
@@ -168,18 +160,12 @@ class OptionCost:
 
     Attributes
     ----------
-    name : str
-        The option's.
     kind : {'api', 'self-host', 'hybrid'}
-        What it is.
-    running_usd_per_month : float
-        What is paid every month.
-    upfront_usd : float
-        What is paid before the first request.
-    all_in_usd_per_month : float
-        Both: upfront spending spread evenly over the horizon.
-    usd_per_request : float
-        The same per request; ``inf`` without requests.
+        What the option called `name` is.
+    running_usd_per_month, upfront_usd : float
+        What is paid every month, and before the first request.
+    all_in_usd_per_month, usd_per_request : float
+        Both, with upfront spending spread evenly over the horizon; and that per request, ``inf`` without requests.
     replicas : int
         Replicas paid for.
     ruled_out : tuple of str
@@ -303,8 +289,8 @@ class Recommendation:
         ``hybrid`` is both: one's own replicas for the base of the traffic and an API for the rest, or an API until
         one's own replicas are ready. ``none`` means that the constraints leave nothing.
     options : tuple of OptionCost
-        Every option and the best pair of an API and a fleet, each with its cost, cheapest all in first; those ruled
-        out too, with the reason.
+        Every option and the best pair of an API and a fleet, each with its cost, cheapest all in first; those ruled out
+        too, with the reason.
     reasons : tuple of str
         Why, with numbers, the weightiest first.
     saving_usd_per_month : float
@@ -344,11 +330,6 @@ def recommend(
         What could be chosen; at least one, names used once.
     constraints : Constraints, optional
         What must hold; by default nothing, over 36 months.
-
-    Raises
-    ------
-    InvalidValueError
-        If there are no options or a name is used twice.
 
     Notes
     -----

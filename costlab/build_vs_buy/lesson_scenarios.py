@@ -23,22 +23,15 @@ class Scenario:
 
     Attributes
     ----------
-    name : str
-        What it is.
-    requests_per_day : float
-        Its volume.
-    claimed_api_usd, claimed_self_hosted_usd : float
-        The lesson's bills in USD a month.
-    claimed_gpus : int
-        The lesson's number of GPUs.
-    claimed_choice : str
-        The lesson's advice: ``api``, ``self-host`` or ``either``.
+    name, requests_per_day
+        What it is, and its volume.
+    claimed_api_usd, claimed_self_hosted_usd, claimed_gpus, claimed_choice
+        The lesson's bills in USD a month, its number of GPUs, and its advice: ``api``, ``self-host`` or ``either``.
     api_model, input_tokens, output_tokens, images
         What reproduces the API's bill.
-    gpu : str
-        The GPU whose on-demand price in the lesson's own table reproduces the self-hosted bill.
-    other_usd_per_month : float
-        What must be added to the GPUs, in USD.
+    gpu, other_usd_per_month
+        The GPU whose on-demand price in the lesson's own table reproduces the self-hosted bill, and what must be added
+        to it, in USD.
     note : str
         What the reproduction shows.
     """

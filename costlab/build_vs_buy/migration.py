@@ -14,12 +14,10 @@ __all__ = ["MigrationEndpoint", "MigrationPlan", "MigrationStep", "migration_pla
 
 @dataclass(frozen=True, slots=True)
 class MigrationEndpoint:
-    """One use of a model that could be moved.
+    """One use of a model, called `name`, that could be moved.
 
     Parameters
     ----------
-    name : str
-        What to call it.
     requests_per_day : float
         Requests on an average day, >= 0.
     api_usd_per_request : float
@@ -64,12 +62,10 @@ class MigrationEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class MigrationStep:
-    """The state after one more endpoint has been moved.
+    """The state after one more endpoint, `endpoint`, has been moved.
 
     Attributes
     ----------
-    endpoint : str
-        The one moved in this step.
     gpus : int
         GPUs of the shared pool after it, spare ones included.
     usd_per_month : float
@@ -92,7 +88,7 @@ class MigrationStep:
 
 @dataclass(frozen=True, slots=True)
 class MigrationPlan:
-    """MigrationEndpoints in the order in which to move them.
+    """Endpoints in the order in which to move them.
 
     Attributes
     ----------
@@ -103,7 +99,7 @@ class MigrationPlan:
     stop_after : int
         Steps to take: the number with the lowest bill; 0 when nothing should be moved.
     stays : tuple of str
-        MigrationEndpoints that are left at the API when the plan stops there.
+        Endpoints that are left at the API when the plan stops there.
     """
 
     api_usd_per_month: float
@@ -140,11 +136,6 @@ def migration_plan(
         Share of the pool to which the peak may load it, in (0, 1].
     spare_gpus : int
         GPUs beyond those that the peak needs, >= 0.
-
-    Raises
-    ------
-    InvalidValueError
-        If there are no endpoints, a name is used twice, or an argument is outside its domain.
 
     Notes
     -----

@@ -30,12 +30,8 @@ class MonthlyCost:
 
     Attributes
     ----------
-    usd : float
-        The bill in USD.
-    gpu_hours : float
-        GPU-hours billed.
-    gpus : int
-        Number of GPUs.
+    usd, gpu_hours, gpus
+        The bill in USD, the GPU-hours billed, and the number of GPUs.
     hours_per_day, days_per_month : float
         The month that was billed: 24 x 30 = 720 hours in the lesson, 730 in a cloud's own examples.
     price : GpuPrice
@@ -84,8 +80,6 @@ def monthly_cost(
 
     Raises
     ------
-    InvalidValueError
-        If a number is outside its domain.
     UnknownNameError, PriceNotFoundError, AmbiguousPriceError
         As :func:`costlab.catalog.gpu_price`.
 
@@ -116,7 +110,7 @@ def _exact(value: float) -> Decimal:
 
 
 def usd_per_useful_hour(usd_per_hour: float, utilization_fraction: float) -> float:
-    r"""The price of an hour in which the GPU works, when it works only part of the time.
+    r"""The price in USD of an hour in which the GPU works, when it works only part of the time.
 
     .. math:: \text{usd per useful hour} = \frac{\text{usd per hour}}{\text{utilization}}
 
@@ -125,17 +119,7 @@ def usd_per_useful_hour(usd_per_hour: float, utilization_fraction: float) -> flo
     usd_per_hour : float
         Price of an hour in USD, > 0.
     utilization_fraction : float
-        Share of the paid hours in which the GPU does useful work, in (0, 1].
-
-    Returns
-    -------
-    float
-        USD per useful hour.
-
-    Raises
-    ------
-    InvalidValueError
-        If an argument is outside its domain; a GPU that never works has no useful hour to price.
+        Share of the paid hours in which the GPU does useful work, in (0, 1]: one that never works has no useful hour.
 
     Examples
     --------
@@ -149,7 +133,7 @@ def usd_per_useful_hour(usd_per_hour: float, utilization_fraction: float) -> flo
 
 
 def cost_per_request(gpu_usd: float, infrastructure_usd: float, requests: float) -> float:
-    r"""What one served request costs, everything counted that was paid in the same period.
+    r"""What one served request costs in USD, everything counted that was paid in the same period.
 
     .. math:: \text{usd per request} = \frac{\text{GPU usd} + \text{infrastructure usd}}{\text{requests served}}
 
@@ -160,17 +144,7 @@ def cost_per_request(gpu_usd: float, infrastructure_usd: float, requests: float)
     infrastructure_usd : float
         Everything else that serving needs: CPU machines, disks, traffic, monitoring, in USD, >= 0.
     requests : float
-        Requests served in the same period, > 0.
-
-    Returns
-    -------
-    float
-        USD per request.
-
-    Raises
-    ------
-    InvalidValueError
-        If an argument is outside its domain. No requests is an error: the cost per request is then undefined, not 0.
+        Requests served in the same period, > 0: without any, the cost of one is undefined, not 0.
 
     Notes
     -----
@@ -189,19 +163,7 @@ def cost_per_request(gpu_usd: float, infrastructure_usd: float, requests: float)
 
 
 def saving_fraction(baseline_usd: float, usd: float) -> float:
-    """The share of a baseline bill that another bill saves; negative when it is dearer.
-
-    Parameters
-    ----------
-    baseline_usd : float
-        The bill compared with, in USD, > 0. A saving means nothing without it.
-    usd : float
-        The other bill in USD, >= 0.
-
-    Returns
-    -------
-    float
-        ``1 - usd / baseline_usd``.
+    """The share of a baseline bill in USD, > 0, that another bill, >= 0, saves; negative when it is more expensive.
 
     Examples
     --------
@@ -221,16 +183,14 @@ def commitment_break_even(on_demand_usd_per_hour: float, committed_usd_per_hour:
 
     Parameters
     ----------
-    on_demand_usd_per_hour : float
-        Price of an hour that is paid only when used, in USD, > 0.
-    committed_usd_per_hour : float
-        Price of an hour that is always paid, in USD, > 0.
+    on_demand_usd_per_hour, committed_usd_per_hour : float
+        Price of an hour that is paid only when used, and of one that is always paid, in USD, > 0.
 
     Returns
     -------
     float
-        Fraction of the hours. Above 1 the commitment never pays, as happens when a list price falls below
-        the price of a commitment signed earlier.
+        Fraction of the hours. Above 1 the commitment never pays, as happens when a list price falls below the price of
+        a commitment signed earlier.
 
     Examples
     --------
@@ -249,14 +209,11 @@ class Commitment:
 
     Attributes
     ----------
-    gpus : int
-        GPUs to commit to.
-    hours : int
-        Length of the profile in hours.
-    usd : float
-        Bill over the profile in USD: committed hours, used or not, and on-demand hours above them.
-    on_demand_usd : float
-        Bill over the profile with no commitment at all, in USD.
+    gpus, hours : int
+        GPUs to commit to, and length of the profile in hours.
+    usd, on_demand_usd : float
+        Bill over the profile in USD: committed hours, used or not, and on-demand hours above them; and without
+        commitment.
     saving_fraction : float
         ``1 - usd / on_demand_usd``; 0 for a profile without demand.
     utilization_fraction : float
@@ -284,8 +241,8 @@ def best_commitment(
 
     .. math:: B(k) = c\,k\,T + p \sum_t \max(0,\ d_t - k)
 
-    The k-th GPU pays when it is used in more than a share :math:`c/p` of the hours, so the best level is a quantile
-    of the demand: neither its mean nor its peak.
+    The k-th GPU pays when it is used in more than a share :math:`c/p` of the hours, so the best level is a quantile of
+    the demand: neither its mean nor its peak.
 
     Parameters
     ----------
@@ -296,15 +253,10 @@ def best_commitment(
     gpus : int, optional
         Price this level instead of the best one.
 
-    Raises
-    ------
-    InvalidValueError
-        If the profile is empty or an argument is outside its domain.
-
     Notes
     -----
-    The profile must be typical of the whole term: a one-year commitment fitted to one day assumes 365 such days.
-    Of two levels with the same bill the smaller is returned, since it promises less.
+    The profile must be typical of the whole term: a one-year commitment fitted to one day assumes 365 such days. Of two
+    levels with the same bill the smaller is returned, since it promises less.
 
     References
     ----------
@@ -360,12 +312,10 @@ class CommitmentBill:
 
     Attributes
     ----------
-    covered_usd_per_hour : float
-        Demand that the commitment pays for, at on-demand prices.
+    covered_usd_per_hour, on_demand_usd_per_hour : float
+        Demand that the commitment pays for, and demand beyond it, at on-demand prices.
     unused_usd_per_hour : float
         Committed dollars that nothing used; paid all the same.
-    on_demand_usd_per_hour : float
-        Demand beyond the commitment, paid at on-demand prices.
     total_usd_per_hour : float
         What is paid: the commitment and the demand beyond it.
     """
@@ -381,8 +331,8 @@ def commitment_bill(
 ) -> CommitmentBill:
     r"""One hour's bill under a spend commitment (an AWS Savings Plan, a Google spend-based commitment).
 
-    The commitment :math:`C` is made in *discounted* dollars, so at a discount :math:`r` it covers more demand
-    :math:`D` than its face value:
+    The commitment :math:`C` is made in *discounted* dollars, so at a discount :math:`r` it covers more demand :math:`D`
+    than its face value:
 
     .. math:: \text{covered} = \min\left(D,\ \frac{C}{1 - r}\right), \quad
               \text{total} = C + D - \text{covered}
@@ -398,8 +348,8 @@ def commitment_bill(
 
     Notes
     -----
-    An unused part does not carry over to the next hour. With several discounts in one bill the provider applies
-    the plan to the largest discount first; here there is one.
+    An unused part does not carry over to the next hour. With several discounts in one bill the provider applies the
+    plan to the largest discount first; here there is one.
 
     References
     ----------

@@ -13,7 +13,7 @@ __all__ = ["SpotJob", "SpotVerdict", "checkpoint_interval_s", "may_use_spot", "s
 
 
 def checkpoint_interval_s(checkpoint_s: float, mtbf_s: float, method: str = "daly") -> float:
-    r"""How long to compute between two checkpoints.
+    r"""How many seconds to compute between the end of one checkpoint and the start of the next.
 
     With checkpoint time :math:`\delta` and mean time between failures :math:`M`, Young's first-order and Daly's
     higher-order optimum are
@@ -26,28 +26,16 @@ def checkpoint_interval_s(checkpoint_s: float, mtbf_s: float, method: str = "dal
 
     Parameters
     ----------
-    checkpoint_s : float
-        Time to write one checkpoint in seconds, > 0.
-    mtbf_s : float
-        Mean time between interruptions in seconds, > 0.
+    checkpoint_s, mtbf_s : float
+        Time to write one checkpoint, and mean time between interruptions, in seconds, > 0. Interruptions are taken as
+        independent and equally likely at any time (exponential).
     method : {'young', 'daly'}
         Young's is easy to remember; Daly's stays near the optimum when interruptions are frequent.
-
-    Returns
-    -------
-    float
-        Seconds of computing between the end of one checkpoint and the start of the next.
 
     Raises
     ------
     UnknownNameError
         If `method` is neither.
-    InvalidValueError
-        If a time is outside its domain.
-
-    Notes
-    -----
-    Interruptions are taken as independent and equally likely at any time (exponential).
 
     References
     ----------
@@ -81,17 +69,13 @@ class SpotJob:
 
     Attributes
     ----------
-    expected_hours : float
-        Hours billed on average: work, checkpoints, restarts and work done twice. ``inf`` when interruptions come
-        so fast that the job does not end.
-    expected_usd : float
-        Spot bill on average, in USD.
+    expected_hours, expected_usd : float
+        Hours billed on average (work, checkpoints, restarts and work done twice), and the bill in USD. ``inf`` when
+        interruptions come so fast that the job does not end.
     on_demand_usd : float
         Bill on demand in USD: the work alone, without checkpoints.
-    saving_usd : float
-        ``on_demand_usd - expected_usd``; negative when spot is dearer.
-    saving_fraction : float
-        The same over `on_demand_usd`.
+    saving_usd, saving_fraction : float
+        ``on_demand_usd - expected_usd``, negative when spot is more expensive; and the same over `on_demand_usd`.
     expected_interruptions : float
         Interruptions to expect in `expected_hours`.
     checkpoint_interval_s : float
@@ -121,9 +105,9 @@ def spot_job(
 ) -> SpotJob:
     r"""Expected time and bill of a checkpointed job on spot GPUs, against the same job on demand.
 
-    The work :math:`W` is cut into :math:`n = \lceil W/\tau \rceil` equal parts, each followed by a checkpoint of
-    length :math:`\delta`. After an interruption the job restarts in time :math:`R` and repeats the part. With
-    exponential interruptions of mean time :math:`M` between them, the expected time is
+    The work :math:`W` is cut into :math:`n = \lceil W/\tau \rceil` equal parts, each followed by a checkpoint of length
+    :math:`\delta`. After an interruption the job restarts in time :math:`R` and repeats the part. With exponential
+    interruptions of mean time :math:`M` between them, the expected time is
 
     .. math:: E = n\, M e^{R/M} \left(e^{(W/n + \delta)/M} - 1\right)
 
@@ -145,9 +129,9 @@ def spot_job(
 
     Notes
     -----
-    A restart may itself be interrupted. Ignored: waiting for capacity, which is not billed but delays the job; a
-    price that moves; the notice, in which a short checkpoint could be saved. The interval is re-optimised when
-    looking for the break-even.
+    A restart may itself be interrupted. Ignored: waiting for capacity, which is not billed but delays the job; a price
+    that moves; the notice, in which a short checkpoint could be saved. The interval is re-optimised when looking for
+    the break-even.
 
     References
     ----------
@@ -213,15 +197,7 @@ def _break_even_mtbf_hours(hours_at: Callable[[float], float], affordable_hours:
 
 @dataclass(frozen=True, slots=True)
 class SpotVerdict:
-    """Whether a workload may run on spot GPUs, and why.
-
-    Attributes
-    ----------
-    allowed : bool
-        True when every rule is met.
-    reasons : tuple of str
-        What breaks a rule or, when none is broken, what to keep in mind.
-    """
+    """Whether a workload may run on spot GPUs, and why: the rules it breaks or, when none, what to keep in mind."""
 
     allowed: bool
     reasons: tuple[str, ...]
@@ -239,8 +215,8 @@ def may_use_spot(
     restart_s : float
         Seconds until the work goes on elsewhere: find a machine, start it, load the model or the checkpoint.
     recoverable : bool
-        Whether unfinished work is repeated or resumed: periodic checkpoints, a queue that delivers again, a client
-        that retries.
+        Whether unfinished work is repeated or resumed: periodic checkpoints, a queue that delivers again, a client that
+        retries.
     save_s : float
         Seconds to save or finish what is in flight.
     notice_s : float
@@ -248,8 +224,8 @@ def may_use_spot(
 
     Notes
     -----
-    The notice is not a rule by itself. It is given on a best-effort basis, so work that survives only thanks to the
-    notice is not recoverable. Whether spot is also cheaper is the business of :func:`costlab.calculator.spot_job`.
+    Work that survives only thanks to the notice, which is given on a best-effort basis, is not recoverable. Whether
+    spot is also cheaper is the business of :func:`spot_job`.
 
     Examples
     --------

@@ -84,7 +84,7 @@ def image_price(
     UnknownNameError
         If no such model, or no such quality of it, is known.
     PriceNotFoundError
-        If the model comes in several qualities and none was named.
+        If the model comes in several qualities and none was named, or there is no price for the provider or the day.
 
     Examples
     --------
@@ -155,10 +155,8 @@ def api_cost(
         with a price per image ask nothing for the prompt.
     model : str or ApiPrice or ImagePrice
         A model's name, or its price as :func:`api_price` or :func:`image_price` gives it.
-    provider, as_of
-        As for :func:`api_price`.
-    quality : str, optional
-        Of the images; see :func:`image_price`.
+    provider, as_of, quality
+        As for :func:`api_price` and :func:`image_price`.
 
     Raises
     ------
@@ -170,8 +168,8 @@ def api_cost(
 
     Notes
     -----
-    A mean request is priced. Where prices rise with the length of the request (`tiers`), that understates the bill of
-    a workload whose mean is below a threshold that single requests exceed.
+    A mean request is priced. Where prices rise with the length of the request (`tiers`), that understates the bill of a
+    workload whose mean is below a threshold that single requests exceed.
 
     Examples
     --------

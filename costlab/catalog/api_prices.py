@@ -50,16 +50,9 @@ Amount = TypeVar("Amount", float, Arithmetic)
 
 @dataclass(frozen=True, slots=True)
 class ApiSnapshot:
-    """The collection of API prices in use.
+    """The collection of API prices in use: release `version` of ``genai-prices``, whose prices hold on `date`.
 
-    Attributes
-    ----------
-    version : str
-        Release of ``genai-prices``.
-    date : datetime.date
-        The day for which its prices hold.
-    dated : bool
-        False for a release whose day we do not know: its prices are at least as new as `date`.
+    `dated` is False for a release whose day we do not know: its prices are at least as new as `date`.
     """
 
     version: str
@@ -85,24 +78,16 @@ class ApiPrice:
     ----------
     model, provider : str
         As the snapshot calls them.
-    input_usd_per_mtok : float
-        USD per million input tokens.
-    output_usd_per_mtok : float or None
-        USD per million output tokens; None where the model has no output to bill, such as an embedding model.
-    cached_input_usd_per_mtok : float or None
-        USD per million input tokens read from the provider's prompt cache; None where it has no such price, and such
-        tokens are billed like others.
+    input_usd_per_mtok, output_usd_per_mtok, cached_input_usd_per_mtok : float or None
+        USD per million input tokens, output tokens, and input tokens read from the provider's prompt cache. None where
+        the model has no output to bill, such as an embedding model, or where cached tokens are billed like others.
     usd_per_request : float
         USD for every request on top of its tokens; 0 for most models.
     tiers : tuple of ApiTier
         Prices of longer requests, shortest first: a request with more input tokens than a tier's `above_tokens` pays
         that tier's rates for *all* its tokens.
-    as_of : datetime.date
-        The day on which the price holds.
-    snapshot : ApiSnapshot
-        Where it was read.
-    source_url : str
-        The provider's page, as the snapshot names it.
+    as_of, snapshot, source_url
+        The day on which the price holds, where it was read, and the provider's page as the snapshot names it.
     note : str
         What else to know: other charges, or a price that changes with the hour.
     """
@@ -194,20 +179,15 @@ class ApiPrice:
         cached_input_tokens: Column,
         where: Callable[[Column, Column | None, Column], Column],
     ) -> Column:
-        """The formula of :meth:`usd` on whatever can be computed with: expressions of a data frame or of a query.
+        """The formula of :meth:`usd`, unchecked, on whatever has arithmetic: expressions of a data frame or of a query.
 
         Parameters
         ----------
         input_tokens, output_tokens, cached_input_tokens : expression
-            As for :meth:`usd`. Nothing is checked.
+            As for :meth:`usd`.
         where : callable
             ``where(condition, value, other)`` is the expression that chooses row by row: `value` where the condition
             holds and `other` elsewhere. A value of None stands for a row that has no price.
-
-        Returns
-        -------
-        expression
-            USD of each row.
         """
         tokens = (input_tokens, output_tokens, cached_input_tokens)
 
@@ -262,9 +242,9 @@ def api_snapshot() -> ApiSnapshot:
 
     Notes
     -----
-    The library does not say when a release was made. For the releases we know, the day is the newest price change in
-    it that was not announced for later (``api_snapshots.toml``); for another, that of the newest release we know, which
-    is on the safe side: its prices are at least so new.
+    The library does not say when a release was made. For the releases we know, the day is the newest price change in it
+    that was not announced for later (``api_snapshots.toml``); for another, that of the newest release we know: its
+    prices are at least so new.
     """
     from importlib.metadata import version  # here, since it takes a fifth of the time of importing the calculator
 
@@ -326,9 +306,9 @@ def api_price(model: str, provider: str | None = None, as_of: date | str | None 
 
     Notes
     -----
-    A price that depends on the time of day is the mean of its 24 hours, and says so in its note. Prices per search,
-    per page, per second of audio and for writing to a prompt cache are left out; the note names those a model has.
-    Before the first change of a price that the snapshot knows, the price before that change is taken.
+    A price that depends on the time of day is the mean of its 24 hours, and says so in its note. Prices per search, per
+    page, per second of audio and for writing to a prompt cache are left out; the note names those a model has. Before
+    the first change of a price that the snapshot knows, the price before that change is taken.
 
     Examples
     --------

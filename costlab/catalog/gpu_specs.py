@@ -20,33 +20,27 @@ PRECISIONS: Final = ("fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4", "int4
 class GpuSpec:
     """The data-sheet figures of one GPU.
 
-    Peak rates are *dense*: data sheets since 2020 often print the rate with 2:4 structured sparsity, which is
-    twice as high and which few models reach. ``None`` means that the data sheet states no such rate.
+    Peak rates are *dense*: data sheets since 2020 often print the rate with 2:4 structured sparsity, which is twice as
+    high and which few models reach. ``None`` means that the data sheet states no such rate.
 
     Attributes
     ----------
-    name : str
-        The name as the vendor writes it, with the memory size where a model was sold with two.
-    aliases : tuple of str
-        Other spellings that :func:`gpu` accepts.
-    architecture, form_factor : str
-        The chip family, and the board the figures are of (the PCIe board of the same chip is slower).
-    year : int
-        Year of the announcement.
-    memory_gb : float
-        Device memory in GB (1e9 bytes) as the vendor states it.
-    bandwidth_gb_per_s : float
-        Peak memory bandwidth in GB/s.
-    board_power_w : float
-        Power limit of the board in watts.
+    name, aliases
+        The name as the vendor writes it, with the memory size where a model was sold with two; other spellings that
+        :func:`gpu` accepts.
+    architecture, form_factor, year
+        The chip family, the board the figures are of (the PCIe board of the same chip is slower), and when it was
+        announced.
+    memory_gb, bandwidth_gb_per_s, board_power_w : float
+        Device memory in GB (1e9 bytes) as the vendor states it, peak memory bandwidth in GB/s, and power limit of the
+        board in watts.
     fp32_tflops, tf32_tflops, bf16_tflops, fp16_tflops, fp8_tflops, fp4_tflops : float or None
         Dense peak rates in TFLOP/s: `fp32` on the ordinary cores, the others on the tensor cores.
     int8_tops, int4_tops : float or None
         Dense peak rates in 1e12 integer operations per second.
-    checked : datetime.date
-        When the source was read.
-    source_url, read_at, note : str
-        The vendor's page; the text that quotes it and in which the figures were read; what to know about them.
+    checked, source_url, read_at, note
+        When the source was read; the vendor's page; the text that quotes it and in which the figures were read; what to
+        know about them.
     """
 
     name: str
@@ -86,12 +80,7 @@ class GpuSpec:
         return rate
 
     def dense_tflops(self, precision: str) -> float:
-        """Dense peak rate at a precision, in TFLOP/s (in 1e12 operations per second for ``int8`` and ``int4``).
-
-        Parameters
-        ----------
-        precision : {'fp32', 'tf32', 'bf16', 'fp16', 'fp8', 'int8', 'fp4', 'int4'}
-            Number format of the operands.
+        """Dense peak rate at one of `PRECISIONS`, in TFLOP/s (in 1e12 operations per second for ``int8`` and ``int4``).
 
         Raises
         ------
@@ -136,12 +125,7 @@ def _by_spelling() -> dict[str, GpuSpec]:
 
 
 def gpu(name: str) -> GpuSpec:
-    """The data-sheet figures of the GPU called `name`.
-
-    Parameters
-    ----------
-    name : str
-        A GPU's name as the vendor writes it, or an alias such as ``"A100_80"``; upper and lower case are the same.
+    """The data-sheet figures of the GPU with that name or alias (``"A100_80"``); upper and lower case are the same.
 
     Raises
     ------

@@ -77,13 +77,7 @@ def _stale(rows: Iterable[Row], days: int, today: date) -> tuple[Row, ...]:
 
 
 def parse_day(name: str, value: date | str | None) -> date | None:
-    """`value` as a date, whether it is one, an ISO string, or None.
-
-    Raises
-    ------
-    InvalidValueError
-        If it is a text that is no ISO date; `name` is the parameter to name.
-    """
+    """`value` as a date, whether it is one, an ISO string, or None; `name` is the parameter that an error names."""
     if isinstance(value, datetime):
         return value.date()
     if value is None or isinstance(value, date):
@@ -109,32 +103,21 @@ class GpuPrice:
 
     Attributes
     ----------
-    snapshot : {'lesson', 'list'}
-        The table the row belongs to.
+    snapshot, pricing, kind : str
+        The table the row belongs to (`SNAPSHOTS`), how the hour is bought (`PRICINGS`), what the evidence is (`KINDS`).
     gpu : str
         Canonical name of the GPU, as :func:`costlab.catalog.gpu` knows it.
-    pricing : {'on_demand', 'spot', 'reserved_1y', 'reserved_3y'}
-        How the hour is bought.
     usd_per_hour : float
         Price of one GPU for one hour in USD: the instance's price over its number of GPUs.
-    provider, region : str
-        Who sells it and where, in the provider's own words (``aws``, ``us-east-1``).
-    zone : str
-        The availability zone where the price holds only there (spot), otherwise empty.
+    provider, region, zone : str
+        Who sells it and where, in the provider's own words (``aws``, ``us-east-1``); the availability zone where the
+        price holds only there (spot), otherwise empty.
     checked : datetime.date
         The day for which the source gives the price.
-    source_url : str
-        Where it stands; empty only for kinds ``estimate`` and ``lesson``, which then have a note.
-    kind : {'list_price', 'literature', 'estimate', 'lesson'}
-        What kind of evidence it is.
-    note : str
-        What the reader of the price should know.
-    instance : str
-        The machine type that is really billed.
-    instance_gpus : int
-        Its number of GPUs.
-    instance_usd_per_hour : float or None
-        Its price, where the row was derived from one.
+    source_url, note : str
+        Where it stands, empty only for kinds ``estimate`` and ``lesson``, which then have a note; what else to know.
+    instance, instance_gpus, instance_usd_per_hour
+        The machine type that is really billed, its number of GPUs, and its price where the row was derived from one.
     """
 
     snapshot: str
@@ -180,12 +163,7 @@ def _gpu_rows() -> tuple[GpuPrice, ...]:
 
 
 def gpu_prices(snapshot: str | None = None) -> tuple[GpuPrice, ...]:
-    """Every row of the catalogue, superseded ones too, in the order in which they were added.
-
-    Parameters
-    ----------
-    snapshot : {'lesson', 'list'}, optional
-        Only this table's rows.
+    """Every row of the catalogue or of one table, superseded ones too, in the order in which they were added.
 
     Examples
     --------
@@ -201,14 +179,9 @@ def gpu_prices(snapshot: str | None = None) -> tuple[GpuPrice, ...]:
 
 
 def current_gpu_prices(snapshot: str | None = None, as_of: date | str | None = None) -> tuple[GpuPrice, ...]:
-    """The newest row of every price, as the catalogue stood at the end of the day `as_of`.
+    """The newest row of every price, of one table or of both, as the catalogue stood at the end of the day `as_of`.
 
-    Parameters
-    ----------
-    snapshot : {'lesson', 'list'}, optional
-        Only this table's rows.
-    as_of : datetime.date or ISO date string, optional
-        Leave out rows checked after this day. By default none is left out.
+    Rows checked after that day, a date or its ISO string, are left out.
     """
     return newest_rows(gpu_prices(snapshot), parse_day("as_of", as_of))
 
@@ -294,14 +267,8 @@ def gpu_price(
 def stale_gpu_prices(days: int, today: date) -> tuple[GpuPrice, ...]:
     """The current prices that were checked more than `days` days before `today`, oldest first.
 
-    The lesson's own table is left out: it quotes a text, and a text does not go stale.
-
-    Parameters
-    ----------
-    days : int
-        Age in days that is still accepted.
-    today : datetime.date
-        The day to count from. A parameter, so that the answer does not depend on when it is asked.
+    The lesson's own table is left out: it quotes a text, and a text does not go stale. Today is a parameter, so that
+    the answer does not depend on when it is asked.
     """
     return _stale(current_gpu_prices("list"), days, today)
 
@@ -318,24 +285,18 @@ class StorePrice:
 
     Attributes
     ----------
-    snapshot : {'lesson', 'list'}
-        The table the row belongs to.
     name : str
         What is bought: ``elasticache-serverless-valkey``, ``cache.r7g.large-redis`` ...
-    usd : float
-        The price as it was read, in USD.
-    per : {'gb_hour', 'gb_month', 'node_hour'}
-        What `usd` buys.
+    usd, per
+        The price as it was read, in USD, and what it buys (`STORE_UNITS`).
     usd_per_million_kb : float
         Price of moving a million kB in or out by simple commands, in USD; 0 where requests cost nothing extra.
     minimum_gb : float
         Amount that is billed at least, in GB.
-    node_gib : float
-        Memory of a node in GiB, for ``node_hour``.
-    reserved_fraction : float
-        Share of a node's memory that is kept free of data.
-    provider, region, checked, kind, source_url, note
-        As in :class:`costlab.catalog.GpuPrice`.
+    node_gib, reserved_fraction : float
+        For ``node_hour``: memory of a node in GiB, and the share of it that is kept free of data.
+    snapshot, provider, region, checked, kind, source_url, note
+        As in :class:`GpuPrice`.
     """
 
     snapshot: str
@@ -417,40 +378,17 @@ def store_prices() -> tuple[StorePrice, ...]:
 
 
 def current_store_prices(as_of: date | str | None = None) -> tuple[StorePrice, ...]:
-    """The newest row of every store, as the catalogue stood at the end of the day `as_of`.
-
-    Parameters
-    ----------
-    as_of : datetime.date or ISO date string, optional
-        Leave out rows checked after this day. By default none is left out.
-    """
+    """The newest row of every store, as the catalogue stood at the end of the day `as_of`, a date or its ISO string."""
     return newest_rows(store_prices(), parse_day("as_of", as_of))
 
 
 def stale_store_prices(days: int, today: date) -> tuple[StorePrice, ...]:
-    """The current prices that were checked more than `days` days before `today`, oldest first.
-
-    As in :func:`costlab.catalog.stale_gpu_prices`, the lesson's own row is left out.
-
-    Parameters
-    ----------
-    days : int
-        Age in days that is still accepted.
-    today : datetime.date
-        The day to count from.
-    """
+    """The current prices that were checked more than `days` days before `today`, as :func:`stale_gpu_prices`."""
     return _stale((price for price in current_store_prices() if price.snapshot == "list"), days, today)
 
 
 def store_price(name: str, as_of: date | str | None = None) -> StorePrice:
-    """The price of the store called `name`.
-
-    Parameters
-    ----------
-    name : str
-        ``redis`` is the lesson's; the others carry the provider's own names.
-    as_of : datetime.date or ISO date string, optional
-        See the catalogue as it stood on that day.
+    """The price of the store called `name`: ``redis`` is the lesson's, the others carry the provider's own names.
 
     Raises
     ------
@@ -461,7 +399,7 @@ def store_price(name: str, as_of: date | str | None = None) -> StorePrice:
 
     Examples
     --------
-    By what factor is ElastiCache Serverless dearer than the lesson's 10 cents per GB and month?
+    By what factor is ElastiCache Serverless more expensive than the lesson's 10 cents per GB and month?
 
     >>> lesson, aws = store_price("redis"), store_price("elasticache-serverless-redis")
     >>> round(aws.usd_per_gb_hour / lesson.usd_per_gb_hour, 1)

@@ -33,15 +33,7 @@ SAMPLES: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class ApiQuote:
-    """An API option with the price behind it.
-
-    Attributes
-    ----------
-    option : ApiOption
-        What is compared.
-    cost : ApiCost
-        Its bill for tokens or images, with rates, date and source.
-    """
+    """An API option, and its bill for tokens or images, with rates, date and source."""
 
     option: ApiOption
     cost: ApiCost
@@ -53,18 +45,12 @@ class SelfHostedQuote:
 
     Attributes
     ----------
-    name : str
-        What is compared.
     option : SelfHostOption or None
         None where the model cannot be served on these GPUs within its limits; `capacity` says why.
-    gpu_usd_per_hour : float
-        Price of one GPU.
-    price : GpuPrice or None
-        Its row in the catalogue; None where the file gave the price.
-    capacity : Capacity or None
-        The roofline's estimate; None where the file gave a measured rate.
-    efficiency : Efficiency or None
-        What the estimate assumes.
+    gpu_usd_per_hour, price : float, GpuPrice or None
+        Price of one GPU, and its row in the catalogue; None where the file gave the price.
+    capacity, efficiency : Capacity or None, Efficiency or None
+        The roofline's estimate, and what it assumes; None where the file gave a measured rate.
     """
 
     name: str
@@ -83,21 +69,19 @@ class Comparison:
     ----------
     workload : Workload
         The traffic.
-    apis : tuple of ApiQuote
-        API options.
-    owns : tuple of SelfHostedQuote
-        Self-hosted options.
+    apis, owns : tuple of ApiQuote, tuple of SelfHostedQuote
+        The options.
     recommendation : Recommendation
         What to do, with every option's cost.
     pair : tuple of str
         The cheapest API and the cheapest self-hosted option by running costs: what the figures below compare. Empty
         where there is only one side, and then they are None.
     break_even : BreakEven or None
-        Where the two cross, as the volume grows; people and spare replicas counted, upfront spending not.
-    saving : MonteCarlo or None
-        What self-hosting saves a month, in running costs, when every input is uncertain.
-    break_even_range : MonteCarlo or None
-        The break-even in requests a day, likewise.
+        Where the two cross, as the volume grows; people and spare replicas counted, upfront spending not. None where
+        the API is free.
+    saving, break_even_range : MonteCarlo or None
+        What self-hosting saves a month in running costs, and the break-even in requests a day, when every input is
+        uncertain.
     matters : Tornado or None
         The same saving with one input moved at a time.
     """
@@ -125,7 +109,7 @@ def compare(
     Parameters
     ----------
     file : WorkloadFile
-        The file, as :func:`costlab.compare.load_workload` reads it.
+        The file, as :func:`load_workload` reads it.
     api : sequence of str
         Models to compare instead of the file's; its first API entry gives everything but model and provider.
     gpu_names : sequence of str

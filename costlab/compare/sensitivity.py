@@ -30,13 +30,8 @@ class Range:
     low, likely, high : float
         Least, most likely and greatest value, finite, in this order.
     log : bool
-        Whether ratios matter rather than differences: a volume that may be half or twice as large. Then all three are
-        > 0, and the logarithm is drawn.
-
-    Raises
-    ------
-    InvalidValueError
-        If the values are out of order, or not > 0 where they must be.
+        Whether ratios matter rather than differences: a volume that may be half or twice as large. Then all three are >
+        0, and the logarithm is drawn.
     """
 
     low: float
@@ -88,15 +83,7 @@ class TornadoBar:
 
 @dataclass(frozen=True, slots=True)
 class Tornado:
-    """One input at a time.
-
-    Attributes
-    ----------
-    likely : float
-        The result with every input at its likely value.
-    bars : tuple of TornadoBar
-        One per input, the one that matters most first.
-    """
+    """The result with every input at its likely value, and a bar for each input, the one that matters most first."""
 
     likely: float
     bars: tuple[TornadoBar, ...]
@@ -111,11 +98,6 @@ def tornado(function: Callable[..., NumberOrArray], ranges: Mapping[str, Range])
         Takes every input by name and returns a number.
     ranges : mapping of str to Range
         The inputs; at least one.
-
-    Raises
-    ------
-    InvalidValueError
-        If there are no ranges.
 
     Notes
     -----
@@ -159,10 +141,9 @@ class MonteCarlo:
         The result's quantiles at 5, 25, 50, 75 and 95 %.
     mean : float
         The mean of the finite results; NaN where there are none.
-    positive_fraction : float
-        Share of the results that are > 0: the chance that a saving is one.
-    finite_fraction : float
-        Share of the results that are finite: the chance that there is a break-even at all.
+    positive_fraction, finite_fraction : float
+        Share of the results that are > 0: the chance that a saving is one; and that are finite: the chance that there
+        is a break-even at all.
     """
 
     samples: int
@@ -181,18 +162,11 @@ def monte_carlo(
     Parameters
     ----------
     function : callable
-        Takes every input by name as an array of shape (samples,) and returns an array of that shape.
+        Takes every input by name as an array of shape (samples,) and returns an array of that shape, without NaN.
     ranges : mapping of str to Range
         The inputs; at least one.
-    samples : int
-        How many to draw, >= 1.
-    seed : int
-        Seed of the random numbers, >= 0.
-
-    Raises
-    ------
-    InvalidValueError
-        If an argument is outside its domain, or the function returns another shape or NaN.
+    samples, seed : int
+        How many to draw, >= 1, and the seed of the random numbers, >= 0.
 
     Notes
     -----

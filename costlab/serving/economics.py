@@ -24,11 +24,6 @@ def usd_per_mtok(usd_per_hour: float, tokens_per_s: float, utilization_fraction:
     utilization_fraction : float
         Share of the paid time in which it is busy, in (0, 1].
 
-    Returns
-    -------
-    float
-        USD per million tokens.
-
     Examples
     --------
     An A10G at 1.01 dollars makes 1,000 tokens a second and is busy 30 % of the time. What do a million cost?
@@ -43,7 +38,7 @@ def usd_per_mtok(usd_per_hour: float, tokens_per_s: float, utilization_fraction:
 
 
 def usd_per_request(usd_per_hour: float, capacity_requests_per_s: float, utilization_fraction: float = 1.0) -> float:
-    r"""What a request costs on a machine that is paid by the hour.
+    r"""What a request costs in USD on a machine that is paid by the hour.
 
     .. math:: \text{usd per request} = \frac{\text{usd per hour}}{3600 \cdot \text{capacity} \cdot u}
 
@@ -55,11 +50,6 @@ def usd_per_request(usd_per_hour: float, capacity_requests_per_s: float, utiliza
         Requests per second that it can serve, > 0.
     utilization_fraction : float
         Share of that capacity which is used on average, in (0, 1].
-
-    Returns
-    -------
-    float
-        USD per request.
 
     Examples
     --------
@@ -84,12 +74,8 @@ class Replicas:
 
     Attributes
     ----------
-    total : int
-        Replicas to pay for: those that serve, and the spare ones.
-    serving : int
-        Replicas that the peak needs.
-    spare : int
-        Replicas beyond them, for failures and deployments.
+    total, serving, spare : int
+        Replicas to pay for; those that the peak needs; those beyond them, for failures and deployments.
     utilization_fraction : float
         Share of the capacity of all replicas, spare ones included, that the mean traffic uses.
     peak_utilization_fraction : float
@@ -124,11 +110,9 @@ def replicas_needed(
     capacity_requests_per_s : float
         Requests per second that one replica can serve, > 0.
     peak_to_mean : float
-        Peak over mean of the requests per second, >= 1. 1 means that the fleet is scaled with the traffic, without
-        delay and by the second, or that traffic is even.
+        Peak over mean of the requests per second, >= 1. 1 means even traffic, or a fleet that follows it without delay.
     max_utilization_fraction : float
-        Share of its capacity to which a replica may be loaded at the peak, in (0, 1]. Queues grow without bound as it
-        comes near 1.
+        Share of its capacity to which a replica may be loaded at the peak, in (0, 1]. Queues grow without bound near 1.
     spare_replicas : int
         Replicas beyond those that the peak needs, >= 0.
     at_least : int

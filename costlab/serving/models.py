@@ -24,25 +24,21 @@ class ModelSpec:
 
     Parameters
     ----------
-    name : str
-        What to call it.
+    name, aliases, source_url
+        What to call it, other names, and where the shape was read.
     parameters : int
         Weights in all, > 0.
     layers, heads, kv_heads, head_dim : int
         Layers; query heads and key-value heads of each; size of a head. `kv_heads` divides `heads`.
     bytes_per_weight : float
-        Bytes that a weight takes, scales included, > 0: 2 for bf16, 1 for int8, 0.5625 for int4 in groups of 64 with
-        a 16-bit scale and zero point each.
+        Bytes that a weight takes, scales included, > 0: 2 for bf16, 1 for int8, 0.5625 for int4 in groups of 64 with a
+        16-bit scale and zero point each.
     bytes_per_kv : float
         Bytes of one number in the KV cache, > 0: 2 for 16 bit, 1 for fp8.
     active_parameters : int, optional
         Weights that one token uses; fewer than `parameters` in a mixture of experts.
     lookup_parameters : int
         Weights that are held but not read for every token: an input embedding apart from the output matrix.
-    aliases : tuple of str
-        Other names.
-    source_url : str
-        Where the shape was read.
 
     Examples
     --------
@@ -157,24 +153,16 @@ class Measurement:
     ----------
     source : str
         Short name of the table: ``torchao``, ``gpt-fast``, ``TensorRT-LLM 0.6.1``.
-    model, gpu, scheme : str
-        What ran, on what, in which number format.
-    gpus : int
-        GPUs that shared the model.
-    bytes_per_weight, bytes_per_kv : float
-        Width of a weight, scales included, and of a number in the KV cache.
-    precision : str
-        Number format of the arithmetic.
-    batch : int
-        Sequences at a time.
-    input_tokens, output_tokens : int
-        Length of prompt and answer.
+    model, gpu, gpus, scheme
+        What ran, on which GPU and on how many that shared it, in which number format.
+    bytes_per_weight, bytes_per_kv, precision
+        Width of a weight, scales included, and of a number in the KV cache; number format of the arithmetic.
+    batch, input_tokens, output_tokens : int
+        Sequences at a time; length of prompt and answer.
     output_tokens_per_s, ttft_s : float or None
         What was measured: tokens per second of all sequences together, or seconds to the first token.
-    checked : datetime.date
-        When the table was read.
-    source_url, note : str
-        Where, and what to know.
+    checked, source_url, note
+        When and where the table was read, and what to know.
     """
 
     source: str

@@ -36,18 +36,17 @@ class Efficiency:
     Parameters
     ----------
     mbu_fraction : float
-        Model bandwidth utilization: bytes that a decoding step must read, per second, over the peak bandwidth; in
-        (0, 1]. The default is Llama-2-7B in bf16 at batch 1 on an A100 80GB: 1,419 of 2,039 GB/s (torchao,
-        quantization README). In the same tables an H100 reached 0.57, and the A100 0.55 with int8 and 0.37 with int4
-        weights: at batch 1 on a fast GPU, work that does not shrink with the weights takes over. See
-        `step_overhead_s`.
+        Model bandwidth utilization: bytes that a decoding step must read, per second, over the peak bandwidth; in (0,
+        1]. The default is Llama-2-7B in bf16 at batch 1 on an A100 80GB: 1,419 of 2,039 GB/s (torchao, quantization
+        README). There an H100 reached 0.57, and the A100 0.55 with int8 and 0.37 with int4 weights: at batch 1 on a
+        fast GPU, work that does not shrink with the weights takes over. See `step_overhead_s`.
     mfu_fraction : float
         Model FLOP utilization: operations that reading a prompt must do, per second, over the dense peak; in (0, 1].
         The default is Llama-2-7B in fp16 with 2,048 tokens on an A100: 133 ms, 211 of 312 TFLOP/s (TensorRT-LLM 0.5,
         first-token latency). An H100 in fp8 reached 0.39 in the same table.
     step_overhead_s : float
-        Seconds added to every decoding step, whatever is read: launches, attention, sampling; >= 0. With
-        ``mbu_fraction=1`` and 2.8 ms, Llama-2-7B in torchao's table agrees within 8 % at bf16, int8 and int4.
+        Seconds added to every decoding step: launches, attention, sampling; >= 0. With ``mbu_fraction=1`` and 2.8 ms,
+        Llama-2-7B in torchao's table agrees within 8 % at bf16, int8 and int4.
     memory_fraction : float
         Share of the GPU's memory that weights and KV cache may fill, in (0, 1]; 0.9 is vLLM's default.
     """
@@ -73,12 +72,8 @@ class MemoryFit:
         True when the weights and at least one sequence have room.
     max_batch : int
         Sequences that have room beside the weights; 0 when it does not fit.
-    weights_bytes : float
-        Memory of the weights.
-    kv_bytes_per_sequence : float
-        Memory of one sequence's KV cache.
-    usable_bytes : float
-        Memory that both may fill together.
+    weights_bytes, kv_bytes_per_sequence, usable_bytes : float
+        Memory of the weights, of one sequence's KV cache, and what both may fill together.
     reasons : tuple of str
         Why it does not fit; empty when it does.
     """
@@ -93,24 +88,11 @@ class MemoryFit:
 
 @dataclass(frozen=True, slots=True)
 class Roofline:
-    r"""A model on a GPU: the times of its two phases.
+    """A model on a GPU, or on `gpus` of them together: the times of its two phases. Made by :func:`roofline`.
 
-    Made by :func:`roofline`. *Prefill* reads the prompt, all tokens at once, and is bound by arithmetic. *Decode*
-    writes the answer, a token per step and sequence, and reads all weights for every step: bound by bandwidth until
-    the batch is large.
-
-    Attributes
-    ----------
-    model : ModelSpec
-        The model.
-    gpu : GpuSpec
-        The GPU.
-    gpus : int
-        GPUs over which one replica is spread.
-    efficiency : Efficiency
-        How much of the data sheet is reached.
-    precision : str
-        Number format of the arithmetic.
+    *Prefill* reads the prompt, all tokens at once, and is bound by arithmetic in the number format `precision`.
+    *Decode* writes the answer, a token per step and sequence, and reads all weights for every step: bound by bandwidth
+    until the batch is large.
     """
 
     model: ModelSpec
@@ -201,8 +183,8 @@ def roofline(
     efficiency : Efficiency, optional
         How much of the data sheet is reached.
     precision : str, optional
-        Number format of the arithmetic; by default bf16, or fp16 on a GPU without it. Weights that are stored
-        narrower are widened before they are multiplied, so they save bytes and no arithmetic.
+        Number format of the arithmetic; by default bf16, or fp16 on a GPU without it. Weights stored narrower are
+        widened before they are multiplied, so they save bytes and no arithmetic.
 
     Raises
     ------
@@ -213,10 +195,10 @@ def roofline(
 
     Notes
     -----
-    Left out: talk between the GPUs of a replica, and work that does not shrink with the number of GPUs. On eight A100,
-    Llama-2-7B reaches 39 % of eight times the speed of one (gpt-fast); lower the efficiency accordingly. Counted too
-    much: the output matrix, for every token of a prompt instead of the last. Counted too little: memory of more GPUs
-    than there are key-value heads, each of which holds a copy of the cache.
+    Left out: talk between the GPUs of a replica, and work that does not shrink with their number; on eight A100,
+    Llama-2-7B reaches 39 % of eight times the speed of one (gpt-fast), so lower the efficiency. Counted too much: the
+    output matrix, for every token of a prompt instead of the last. Counted too little: memory of more GPUs than there
+    are key-value heads, each of which holds a copy of the cache.
 
     References
     ----------
@@ -254,13 +236,8 @@ def memory_fit(on: Roofline, context_tokens: float) -> MemoryFit:
 
     Notes
     -----
-    A data sheet's GB are taken as 1e9 bytes. Boards with stacked memory (A100, H100, H200) hold up to 7 % more, so that
-    the answer is on the safe side there.
-
-    Raises
-    ------
-    InvalidValueError
-        If `context_tokens` is not > 0.
+    A data sheet's GB are taken as 1e9 bytes. Boards with stacked memory (A100, H100, H200) hold up to 7 % more, so the
+    answer is on the safe side there.
 
     Examples
     --------
@@ -299,12 +276,10 @@ def _checked_tokens(input_tokens: float, output_tokens: float) -> tuple[float, f
 
 @dataclass(frozen=True, slots=True)
 class BatchRun:
-    """A batch of equal requests, started together and run to the end.
+    """A batch of equal requests, started together and run to the end in `seconds`.
 
     Attributes
     ----------
-    seconds : float
-        From the start to the last token.
     ttft_s : float
         Time to first token: reading the prompts of the whole batch, whose last position gives the first token.
     inter_token_s : float
@@ -351,29 +326,25 @@ def batch_run(on: Roofline, sequences: int, input_tokens: float, output_tokens: 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What one replica can serve, steadily and within its limits.
+    """What one replica can serve, steadily and within its limits; the figures are None where nothing can be served.
 
     Attributes
     ----------
     fits : bool
-        False when nothing can be served within memory and limits: then the figures below are None, and `reasons` says
-        why.
-    requests_per_s : float or None
-        Requests per second at full load.
-    output_tokens_per_s : float or None
-        Tokens written per second, of all sequences together.
+        Whether anything can be served within memory and limits.
+    requests_per_s, output_tokens_per_s : float or None
+        Requests and written tokens per second at full load, of all sequences together.
     batch : int
         Sequences in progress at a time; 0 when nothing fits.
-    ttft_s : float or None
-        Time to first token at full load, waiting in a queue aside.
-    inter_token_s : float or None
-        Mean time between two tokens of an answer at full load; None where nothing is written.
+    ttft_s, inter_token_s : float or None
+        Time to first token at full load, waiting in a queue aside, and mean time between two tokens of an answer; the
+        latter is None where nothing is written.
     limited_by : str
-        What keeps the batch from being larger: ``memory``, ``time to first token``, ``inter-token latency`` or
-        ``max sequences``.
+        What keeps the batch from being larger: ``memory``, ``time to first token``, ``inter-token latency`` or ``max
+        sequences``.
     bound_by : str
-        What a larger batch would be short of: ``bandwidth``, then more patience still buys requests; or
-        ``arithmetic``, then it buys nothing more. Empty when nothing fits.
+        What a larger batch would be short of: ``bandwidth``, then more patience still buys requests; or ``arithmetic``,
+        then it buys nothing more. Empty when nothing fits.
     reasons : tuple of str
         Why nothing can be served; empty when something can.
     """
@@ -423,15 +394,15 @@ def capacity(
     max_ttft_s, max_inter_token_s : float, optional
         Limits of the service level: longest time to first token, and longest mean time between tokens, > 0.
     cached_input_fraction : float
-        Share of the prompt whose keys and values the server still has from an earlier request (prefix caching), in
-        0..1. It need not be read again; its memory is counted for every sequence all the same.
+        Share of the prompt, in 0..1, whose keys and values the server still has from an earlier request (prefix
+        caching). It need not be read again; its memory is counted for every sequence all the same.
     max_sequences : int, optional
         The server's own limit on sequences in progress, >= 1.
 
     Notes
     -----
-    At full load a queue would grow without end: plan with `max_utilization_fraction` in
-    :func:`costlab.serving.replicas_needed`. Lengths are taken as their means; memory is reserved for the full length.
+    At full load a queue would grow without end: plan with `max_utilization_fraction` in :func:`replicas_needed`.
+    Lengths are taken as their means; memory is reserved for the full length.
 
     References
     ----------
