@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from costlab._internal import checks
 from costlab.errors import InvalidValueError
-from costlab.serving import replicas_needed
+from costlab.serving import Replicas, replicas_needed
 from costlab.workload import MAX_DAILY_PEAK, Workload
 
 __all__ = [
@@ -183,11 +183,11 @@ class OptionCost:
 
 
 def _cost(
-    name: str, kind: str, running: float, upfront: float, replicas: int, work: Workload, limits: Constraints
+    name: str, kind: str, running_usd: float, upfront_usd: float, replicas: int, requests: float, months: float
 ) -> OptionCost:
-    all_in = running + upfront / limits.horizon_months
-    per_request = all_in / work.requests_per_month if work.requests_per_month else math.inf
-    return OptionCost(name, kind, running, upfront, all_in, per_request, replicas)
+    all_in = running_usd + upfront_usd / months
+    per_request = all_in / requests if requests else math.inf
+    return OptionCost(name, kind, running_usd, upfront_usd, all_in, per_request, replicas)
 
 
 def option_cost(
@@ -215,27 +215,24 @@ def option_cost(
     limits = constraints or Constraints()
     requests = workload.requests_per_month
     if isinstance(option, ApiOption):
+        kind, replicas = "api", 0
         running = option.fixed_usd_per_month + option.usd_per_request * requests
-        cost = _cost(option.name, "api", running, option.upfront_usd, 0, workload, limits)
     else:
-        fleet = replicas_needed(
-            workload.requests_per_day,
-            option.capacity_requests_per_s,
-            workload.peak_to_mean,
-            option.max_utilization_fraction,
-            option.spare_replicas,
-        )
-        running = fleet.total * option.replica_usd_per_hour * workload.hours_per_month
+        kind, replicas = "self-host", _fleet(workload, option).total
+        running = replicas * option.replica_usd_per_hour * workload.hours_per_month
         running += option.fixed_usd_per_month + option.marginal_usd_per_request * requests
-        cost = _cost(option.name, "self-host", running, option.upfront_usd, fleet.total, workload, limits)
-    return _ruled(cost, limits.broken_by(option))
+    cost = _cost(option.name, kind, running, option.upfront_usd, replicas, requests, limits.horizon_months)
+    return replace(cost, ruled_out=limits.broken_by(option))
 
 
-def _ruled(cost: OptionCost, reasons: tuple[str, ...]) -> OptionCost:
-    if not reasons:
-        return cost
-    known = (cost.running_usd_per_month, cost.upfront_usd, cost.all_in_usd_per_month, cost.usd_per_request)
-    return OptionCost(cost.name, cost.kind, *known, cost.replicas, reasons)
+def _fleet(workload: Workload, option: SelfHostOption) -> Replicas:
+    return replicas_needed(
+        workload.requests_per_day,
+        option.capacity_requests_per_s,
+        workload.peak_to_mean,
+        option.max_utilization_fraction,
+        option.spare_replicas,
+    )
 
 
 def _hybrid_cost(
@@ -250,9 +247,6 @@ def _hybrid_cost(
     if workload.peak_to_mean > MAX_DAILY_PEAK or not workload.requests_per_day:
         return None
     day = workload.hourly_requests_per_s()
-    full = replicas_needed(
-        workload.requests_per_day, own.capacity_requests_per_s, workload.peak_to_mean, own.max_utilization_fraction
-    ).serving
     load = own.capacity_requests_per_s * own.max_utilization_fraction
     upfront = api.upfront_usd + own.upfront_usd
 
@@ -264,19 +258,21 @@ def _hybrid_cost(
             served * own.marginal_usd_per_request + (1.0 - served) * api.usd_per_request
         )
         name = f"{own.name} for {served:.0%} of the requests, {api.name} for the rest"
-        return _cost(name, "hybrid", running, upfront, replicas + own.spare_replicas, workload, constraints)
+        paid = replicas + own.spare_replicas
+        return _cost(name, "hybrid", running, upfront, paid, workload.requests_per_month, constraints.horizon_months)
 
     # Between two hours' rates the bill is a straight line in the number of replicas: the best one lies at such a rate.
     ends = {whole for rate in day for whole in (math.floor(rate / load), math.ceil(rate / load))}
-    tried = [priced(replicas) for replicas in sorted(ends) if 1 <= replicas < full]
-    if not tried:
+    full = _fleet(workload, own).serving
+    costs = [priced(replicas) for replicas in sorted(ends) if 1 <= replicas < full]
+    if not costs:
         return None
-    best = min(tried, key=lambda cost: cost.running_usd_per_month)
+    best = min(costs, key=lambda cost: cost.running_usd_per_month)
     reasons = (*constraints.broken_by(api), *constraints.broken_by(own))
     limit = constraints.max_upfront_usd
     if limit is not None and upfront > limit and not reasons:
         reasons = (f"both together take {upfront:,.0f} USD upfront, of {limit:,.0f} allowed",)
-    return _ruled(best, tuple(dict.fromkeys(reasons)))
+    return replace(best, ruled_out=tuple(dict.fromkeys(reasons)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,74 +352,64 @@ def recommend(
         raise InvalidValueError("options", "at least one, each name used once", names)
     limits = constraints or Constraints()
     costs = [option_cost(workload, option, limits) for option in options]
-    both = [
-        cost
-        for api in options
-        if isinstance(api, ApiOption)
-        for own in options
-        if isinstance(own, SelfHostOption) and (cost := _hybrid_cost(workload, api, own, limits)) is not None
-    ]
+    apis = [option for option in options if isinstance(option, ApiOption)]
+    owns = [option for option in options if isinstance(option, SelfHostOption)]
+    pairs = [cost for api in apis for own in owns if (cost := _hybrid_cost(workload, api, own, limits)) is not None]
     # Of all pairs only the best is of interest.
-    costs += sorted(both, key=lambda cost: (bool(cost.ruled_out), cost.all_in_usd_per_month))[:1]
+    costs += sorted(pairs, key=lambda cost: (bool(cost.ruled_out), cost.all_in_usd_per_month))[:1]
     costs.sort(key=lambda cost: (cost.all_in_usd_per_month, cost.kind))
-    choice, reasons, chosen = _decide(costs, options, limits)
+    choice, reasons, chosen = _decide(costs, owns, limits)
     ruled_out = tuple(f"{cost.name} is out: {'; '.join(cost.ruled_out)}" for cost in costs if cost.ruled_out)
     others = [c for c in costs if not c.ruled_out and chosen and c.kind not in (chosen.kind, "hybrid")]
     saving = others[0].all_in_usd_per_month - chosen.all_in_usd_per_month if others and chosen else 0.0
     return Recommendation(choice, tuple(costs), (*reasons, *ruled_out), saving)
 
 
-def _first(costs: Sequence[OptionCost], kind: str) -> OptionCost | None:
-    return next((cost for cost in costs if cost.kind == kind and not cost.ruled_out), None)
-
-
 def _decide(
-    costs: Sequence[OptionCost], options: Sequence[ApiOption | SelfHostOption], limits: Constraints
+    costs: Sequence[OptionCost], owns: Sequence[SelfHostOption], limits: Constraints
 ) -> tuple[str, tuple[str, ...], OptionCost | None]:
-    api, own, both = (_first(costs, kind) for kind in ("api", "self-host", "hybrid"))
-    pure = [cost for cost in (api, own) if cost is not None]
-    if not pure and both is None:
-        return "none", ("nothing meets the constraints",), None
-    later = _too_late(costs, options, limits, api)
-    if api is not None and later is not None and all(_clearly(later, cost, limits) for cost in pure):
-        words = f"{later.name} would cost {_usd(later)} all in against {_usd(api)}, but is not ready in time"
-        return "hybrid", (words, f"begin with {api.name}, move when {later.name} is ready"), api
-    best = min([*pure, *([both] if both else [])], key=lambda cost: cost.all_in_usd_per_month)
-    if both is not None and all(_clearly(both, cost, limits) for cost in pure):
+    """The choice, the reasons, and the cost of what is chosen; `costs` are sorted."""
+    api, own, both = (
+        next((cost for cost in costs if cost.kind == kind and not cost.ruled_out), None)
+        for kind in ("api", "self-host", "hybrid")
+    )
+
+    def clearly_cheaper(cost: OptionCost, others: Sequence[OptionCost]) -> bool:
+        bar = cost.all_in_usd_per_month * (1.0 + limits.tie_fraction)
+        return all(bar < other.all_in_usd_per_month for other in others)
+
+    pure = sorted((cost for cost in (api, own) if cost is not None), key=lambda cost: cost.all_in_usd_per_month)
+    if api is not None:
+        later = _too_late(costs, owns, limits, api)
+        if later is not None and clearly_cheaper(later, pure):
+            reason = f"{later.name} would cost {_usd(later)} all in against {_usd(api)}, but is not ready in time"
+            return "hybrid", (reason, f"begin with {api.name}, move when {later.name} is ready"), api
+    if both is not None and clearly_cheaper(both, pure):
         return "hybrid", (_against(both, pure),), both
-    if api is not None and own is not None:
-        best = min(pure, key=lambda cost: cost.all_in_usd_per_month)
-        other = own if best is api else api
-        if not _clearly(best, other, limits):
-            share = other.all_in_usd_per_month / best.all_in_usd_per_month - 1 if best.all_in_usd_per_month else 0.0
-            words = f"{best.name} costs {_usd(best)} all in, {other.name} {_usd(other)}: {share:.0%} more"
-            return "either", (words, f"differences up to {limits.tie_fraction:.0%} decide nothing"), best
-        return best.kind, (_against(best, [other]),), best
-    return best.kind, (f"{best.name} is the only kind left, at {_usd(best)} all in",), best
+    if not pure:
+        return "none", ("nothing meets the constraints",), None
+    best, *others = pure
+    if not others:
+        return best.kind, (f"{best.name} is the only kind left, at {_usd(best)} all in",), best
+    if clearly_cheaper(best, others):
+        return best.kind, (_against(best, others),), best
+    (other,) = others
+    share = other.all_in_usd_per_month / best.all_in_usd_per_month - 1 if best.all_in_usd_per_month else 0.0
+    reason = f"{best.name} costs {_usd(best)} all in, {other.name} {_usd(other)}: {share:.0%} more"
+    return "either", (reason, f"differences up to {limits.tie_fraction:.0%} decide nothing"), best
 
 
 def _too_late(
-    costs: Sequence[OptionCost],
-    options: Sequence[ApiOption | SelfHostOption],
-    limits: Constraints,
-    first: OptionCost | None,
+    costs: Sequence[OptionCost], owns: Sequence[SelfHostOption], limits: Constraints, api: OptionCost
 ) -> OptionCost | None:
     """The cheapest self-hosted option that nothing but the deadline rules out, and that can follow the API upfront."""
-    most = math.inf if limits.max_upfront_usd is None else limits.max_upfront_usd
-    left = most - (first.upfront_usd if first is not None else 0.0)
+    left = (math.inf if limits.max_upfront_usd is None else limits.max_upfront_usd) - api.upfront_usd
     late = {
-        option.name
-        for option in options
-        if isinstance(option, SelfHostOption)
-        and limits.broken_by(option)
-        and not limits.broken_by(option, late=False)
-        and option.upfront_usd <= left
+        own.name
+        for own in owns
+        if limits.broken_by(own) and not limits.broken_by(own, late=False) and own.upfront_usd <= left
     }
     return next((cost for cost in costs if cost.name in late), None)
-
-
-def _clearly(cheap: OptionCost, dear: OptionCost, limits: Constraints) -> bool:
-    return cheap.all_in_usd_per_month * (1.0 + limits.tie_fraction) < dear.all_in_usd_per_month
 
 
 def _usd(cost: OptionCost) -> str:

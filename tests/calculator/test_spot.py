@@ -95,7 +95,7 @@ jobs = st.fixed_dictionaries(
 
 
 @given(jobs, st.floats(0.2, 1000), st.floats(1.05, 100))
-def test_rarer_interruptions_are_never_dearer(job: dict[str, float], mtbf: float, factor: float) -> None:
+def test_rarer_interruptions_are_never_more_expensive(job: dict[str, float], mtbf: float, factor: float) -> None:
     interval = 600.0
     often = spot_job(mtbf_hours=mtbf, interval_s=interval, **job)
     rare = spot_job(mtbf_hours=mtbf * factor, interval_s=interval, **job)

@@ -81,8 +81,8 @@ def test_a_large_fleet_is_priced_at_once() -> None:
 
 
 def test_a_late_option_is_weighed_against_all_that_are_ready() -> None:
-    dear = SelfHostOption("rented", 30.0, 2.0, weeks_to_production=2)
-    found = recommend(chat(500_000), [API, OWN, dear], Constraints(deadline_weeks=6))
+    expensive = SelfHostOption("rented", 30.0, 2.0, weeks_to_production=2)
+    found = recommend(chat(500_000), [API, OWN, expensive], Constraints(deadline_weeks=6))
     assert found.choice == "hybrid"
     assert "begin with API, move when own is ready" in found.reasons
 
