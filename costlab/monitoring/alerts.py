@@ -54,10 +54,8 @@ class RecordingRule:
     ----------
     name : str
         ``costlab:…``, the last part being the time over which it is taken.
-    promql : str
-        How Prometheus computes it.
-    description : str
-        What it is.
+    promql, description : str
+        How Prometheus computes it, and what it is.
     by : str
         Label by which it is split, or empty.
     """
@@ -83,16 +81,12 @@ class AlertRule:
         In words without spaces, as Prometheus wants it.
     recording : str
         Name of the figure.
-    comparison : {'>', '<'}
-        Which side of the threshold is wrong; the threshold itself is right.
-    threshold : float
-        In the figure's unit.
+    comparison, threshold : {'>', '<'} and float
+        Which side of which value, in the figure's unit, is wrong; the threshold itself is right.
     for_s : float
         Seconds that it must last, >= 0.
-    severity : {'page', 'ticket'}
-        Whether somebody must look now.
-    action : str
-        What to do.
+    severity, action : {'page', 'ticket'} and str
+        Whether somebody must look now, and what to do.
     only : str
         Value of the label `by` of the figure that counts; empty for each of them.
 
@@ -130,13 +124,11 @@ class Timeline:
 
     Parameters
     ----------
-    recording : str
-        Name of the figure.
-    label : str
-        Whose it is, where the figure is split: the tier, or the GPU; otherwise empty.
-    times_s : sequence of float
+    recording, label : str
+        Name of the figure, and whose it is where it is split: the tier, or the GPU; otherwise empty.
+    times_s : tuple of float
         Seconds, rising.
-    values : sequence of float or None
+    values : tuple of float or None
         The figure at each of them; None where there is none (nothing was served, no GPU answered).
 
     Raises
@@ -167,10 +159,8 @@ class Incident:
         Which alarm.
     label : str
         The tier or GPU, where the figure is split.
-    since_s : float
-        When the figure went beyond the threshold.
-    fired_s : float
-        When the alarm was raised: `since_s` and the rule's `for_s`, at the next evaluation.
+    since_s, fired_s : float
+        When the figure went beyond the threshold, and when the alarm was raised: the rule's `for_s` later.
     until_s : float or None
         When it was over; None where it still lasts at the end of the timeline.
     worst : float
@@ -279,13 +269,6 @@ def states(rule: AlertRule, timeline: Timeline) -> tuple[State, ...]:
     An alarm is *pending* from the first moment beyond the threshold, and *firing* once it has been so for `for_s`
     seconds. A moment on the right side of the threshold, or without a value, ends it at once.
 
-    Parameters
-    ----------
-    rule : AlertRule
-        The alarm.
-    timeline : Timeline
-        Its figure.
-
     Raises
     ------
     InvalidValueError
@@ -321,13 +304,8 @@ def _beyond(rule: AlertRule, value: float) -> bool:
 def incidents(rules: Iterable[AlertRule], timelines: Sequence[Timeline]) -> tuple[Incident, ...]:
     """All alarms that were raised, in the order in which they were.
 
-    Parameters
-    ----------
-    rules : iterable of AlertRule
-        What to look for.
-    timelines : sequence of Timeline
-        Figures, as :func:`request_timelines` and :func:`gpu_timelines` give them. A rule whose figure is not among
-        them finds nothing.
+    The figures are as :func:`request_timelines` and :func:`gpu_timelines` give them; a rule whose figure is not among
+    them finds nothing.
     """
     raised = [
         incident

@@ -8,22 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from costlab._internal.extras import extra
 from costlab.errors import InvalidValueError
-from costlab.monitoring.alerts import (
-    COST_OF_REVENUE,
-    COST_PER_REQUEST,
-    GPU_SPEND,
-    TIER_COST,
-    TIER_SHARE,
-    UNPRICED,
-    UTILIZATION,
-    UTILIZATION_EACH,
-    AlertRule,
-    RecordingRule,
-    Timeline,
-    alert_rules,
-    recording_rules,
-    states,
-)
+from costlab.monitoring import alerts
+from costlab.monitoring.alerts import AlertRule, RecordingRule, Timeline
 from costlab.monitoring.gpu_metrics import GPU_METRICS
 from costlab.monitoring.metrics import COUNTERS, LATENCY
 
@@ -58,9 +44,9 @@ def prometheus_rules(rules: Sequence[AlertRule] | None = None) -> dict[str, Any]
     InvalidValueError
         If a rule names a figure that is not recorded.
     """
-    recorded = [{"record": rule.name, "expr": rule.promql} for rule in recording_rules()]
-    alerts = [_alert(rule) for rule in (alert_rules() if rules is None else rules)]
-    return {"groups": [{"name": "costlab", "rules": [*recorded, *alerts]}]}
+    recorded = [{"record": rule.name, "expr": rule.promql} for rule in alerts.recording_rules()]
+    alerting = [_alert(rule) for rule in (alerts.alert_rules() if rules is None else rules)]
+    return {"groups": [{"name": "costlab", "rules": [*recorded, *alerting]}]}
 
 
 def _alert(rule: AlertRule) -> dict[str, object]:
@@ -74,7 +60,7 @@ def expression(rule: AlertRule) -> str:
 
     Examples
     --------
-    >>> [expression(rule) for rule in alert_rules("gpt-4o") if rule.only]
+    >>> [expression(rule) for rule in alerts.alert_rules("gpt-4o") if rule.only]
     ['costlab:tier_requests_fraction:1h{tier="gpt-4o"} > 0.15']
     """
     quoted = rule.only.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
@@ -84,7 +70,7 @@ def expression(rule: AlertRule) -> str:
 
 def _figure(rule: AlertRule) -> RecordingRule:
     """The figure that an alarm watches."""
-    figures = {figure.name: figure for figure in recording_rules()}
+    figures = {figure.name: figure for figure in alerts.recording_rules()}
     if rule.recording not in figures:
         raise InvalidValueError("recording", f"one of {', '.join(figures)}", rule.recording)
     return figures[rule.recording]
@@ -133,7 +119,7 @@ def _test(timeline: Timeline, rules: Sequence[AlertRule]) -> dict[str, object]:
     cases = []
     for rule in rules:
         fires = {"exp_labels": {"severity": rule.severity, **label}, "exp_annotations": _annotations(rule)}
-        for minute, state in enumerate(states(rule, timeline)):
+        for minute, state in enumerate(alerts.states(rule, timeline)):
             expected = [fires] if state == "firing" and rule.watches(timeline) else []
             cases.append({"eval_time": f"{minute}m", "alertname": rule.name, "exp_alerts": expected})
     series = {"series": timeline.recording + labels, "values": values}
@@ -179,31 +165,31 @@ def panels() -> tuple[Panel, ...]:
     quantile = "histogram_quantile({0}, sum by (le) (rate(costlab_request_duration_seconds_bucket[5m])))"
     busy = "Mean of all GPUs. Target 65 to 80 %; below 40 % for 30 minutes scale down, above 90 % for 10 scale up."
     unpriced = "Share of requests of which nobody knows the cost. No figure in dollars contains them."
-    idle = f"count({UTILIZATION_EACH} < 0.1) or vector(0)"
+    idle = f"count({alerts.UTILIZATION_EACH} < 0.1) or vector(0)"
     return (
         number(
-            "Cost per request", 0.05, "currencyUSD", COST_PER_REQUEST, "USD a request",
+            "Cost per request", 0.05, "currencyUSD", alerts.COST_PER_REQUEST, "USD a request",
             "Mean of five minutes, of requests with a price. Alert above $0.05 for an hour.",
         ),
-        number("GPU utilization", 0.9, "percentunit", UTILIZATION, "mean", busy),
+        number("GPU utilization", 0.9, "percentunit", alerts.UTILIZATION, "mean", busy),
         number(
-            "GPU spending of 24 hours, of budget", 1.2, "percentunit", GPU_SPEND, "of the daily budget",
+            "GPU spending of 24 hours, of budget", 1.2, "percentunit", alerts.GPU_SPEND, "of the daily budget",
             "Alert above 120 %.",
         ),
         number(
-            "Cost of revenue", 0.05, "percentunit", COST_OF_REVENUE, "of revenue",
+            "Cost of revenue", 0.05, "percentunit", alerts.COST_OF_REVENUE, "of revenue",
             "Cost over what conversions earned, last 24 hours. Target below 5 %.",
         ),
-        number("Unpriced requests", 0.01, "percentunit", UNPRICED, "of requests", unpriced),
+        number("Unpriced requests", 0.01, "percentunit", alerts.UNPRICED, "of requests", unpriced),
         number(
             "Idle GPUs", 1, "none", idle, "GPUs",
             "GPUs below 10 % utilization now. Alert where one is idle for two hours.",
         ),
-        lines("Cost by tier", "currencyUSD", "Of the last hour.", (TIER_COST, "{{tier}}")),
+        lines("Cost by tier", "currencyUSD", "Of the last hour.", (alerts.TIER_COST, "{{tier}}")),
         lines(
             "Requests by tier", "percentunit",
             "Of the last hour. Alert where the most expensive tier serves more than 15 %.",
-            (TIER_SHARE, "{{tier}}"), above=0.15,
+            (alerts.TIER_SHARE, "{{tier}}"), above=0.15,
         ),
         lines(
             "Cost per conversion", "currencyUSD", "Of the last 24 hours.",
@@ -213,7 +199,7 @@ def panels() -> tuple[Panel, ...]:
         lines(
             "Utilization of each GPU", "percentunit",
             "A GPU whose utilization cannot be read is missing here; see the panel beside.",
-            (UTILIZATION_EACH, "GPU {{gpu}}"),
+            (alerts.UTILIZATION_EACH, "GPU {{gpu}}"),
         ),
         lines(
             "GPUs without a known utilization", "none", "NVML knows none under MIG, for example.",
@@ -309,7 +295,7 @@ def export_files(target: str = "exporter:9464", most_expensive_tier: str = "larg
     if not (host and port.isdecimal() and 0 < int(port) < 65_536) or set(target) & set("/ \t\n\"'"):
         raise InvalidValueError("target", "a host and a port such as exporter:9464", target)
     return {
-        "prometheus/costlab.rules.yml": _yaml(prometheus_rules(alert_rules(most_expensive_tier))),
+        "prometheus/costlab.rules.yml": _yaml(prometheus_rules(alerts.alert_rules(most_expensive_tier))),
         "prometheus/prometheus.yml": _yaml(_prometheus(target)),
         "grafana/dashboards/costlab.json": dashboard_json(),
         "grafana/provisioning/datasources/costlab.yml": _yaml(_datasource()),

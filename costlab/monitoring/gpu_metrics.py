@@ -83,12 +83,7 @@ class NvmlRates(Protocol):
 
 
 def nvml_readings(nvml: Nvml | None = None) -> tuple[GpuReading, ...]:
-    """The utilization of this machine's GPUs from NVIDIA's management library.
-
-    Parameters
-    ----------
-    nvml : module, optional
-        By default ``pynvml``.
+    """The utilization of this machine's GPUs from NVIDIA's management library, by default ``pynvml``.
 
     Raises
     ------
@@ -124,17 +119,7 @@ def _nvml_reading(nvml: Nvml, number: int) -> GpuReading:
 
 
 def dcgm_readings(text: str) -> tuple[GpuReading, ...]:
-    r"""The utilization of GPUs from the text of DCGM's exporter.
-
-    Parameters
-    ----------
-    text : str
-        What its ``/metrics`` answers.
-
-    Returns
-    -------
-    tuple of GpuReading
-        A reading each GPU, or each MIG instance, by name.
+    r"""The utilization of GPUs, or of each MIG instance, by name, from the text that DCGM's exporter answers.
 
     Raises
     ------

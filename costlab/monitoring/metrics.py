@@ -256,10 +256,8 @@ class LedgerFollower:
 
     Parameters
     ----------
-    ledger : EventSource
-        What to read.
-    hook : callable
-        Is called with each event, once.
+    ledger, hook : EventSource and callable
+        What to read, and what is called with each event, once.
     since_s : float
         Events before this second are history and not told, >= 0.
     overlap_s : float

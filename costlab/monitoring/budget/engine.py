@@ -132,21 +132,10 @@ class Standing(NamedTuple):
 
 
 class StoreReply(NamedTuple):
-    """What a store answers to a change.
+    """What a store answers to a change: how it ended, and what was added to the audit trail.
 
-    Attributes
-    ----------
-    outcome : str
-        ``admitted`` or ``refused``; ``settled``, ``late`` (after its reservation expired), ``cancelled`` or ``known``
-        (said before); ``reset`` or ``running`` (there was no stop).
-    entries : tuple of AuditEntry
-        What was added to the audit trail.
-    limit_name : str
-        What refused.
-    limit_micro_usd, spent_micro_usd, reserved_micro_usd : int
-        That limit, and what is spent and reserved in its day or month.
-    stopped : bool
-        Whether the emergency stop refused.
+    ``late`` is a settlement after its reservation expired, ``known`` one that was said before, ``running`` a reset
+    without a stop. A refusal names the limit and what is spent and reserved in its day or month.
     """
 
     outcome: Literal["admitted", "refused", "settled", "late", "cancelled", "known", "reset", "running"]
@@ -208,16 +197,10 @@ class BudgetRequest(Protocol[T_co]):
 
 
 class BudgetStore(Protocol):
-    """Keeps the books of one budget."""
+    """Keeps the books of one budget; raises :class:`~costlab.errors.BudgetStoreError` where it cannot be asked."""
 
     def transact(self, limits: Limits, request: BudgetRequest[T]) -> T:
-        """Decide and write in one step that nobody can come between; the same request again changes nothing.
-
-        Raises
-        ------
-        BudgetStoreError
-            If the store cannot be asked.
-        """
+        """Decide and write in one step that nobody can come between; the same request again changes nothing."""
 
     async def transact_async(self, limits: Limits, request: BudgetRequest[T]) -> T:
         """As :meth:`transact`, for an event loop."""
@@ -264,30 +247,16 @@ class ReserveRequest(NamedTuple):
 
 
 class SettleRequest(NamedTuple):
-    """So much was spent. Amounts in micro-dollars, times in seconds since 1970-01-01 UTC.
-
-    Attributes
-    ----------
-    actual_micro_usd : int or None
-        What was spent; None for a reservation that is given up.
-    day, month : str
-        Those of the reservation: its spend belongs there, whenever it is settled.
-    amount_micro_usd : int
-        What was reserved.
-    again : bool
-        Whether it may have been said before.
-    unbooked : bool
-        Whether the request ran without a reservation, because the store could not be reached.
-    """
+    """So much was spent; None where a reservation is given up."""
 
     token: str
     actual_micro_usd: int | None
     now_s: float
-    day: str
+    day: str  # of the reservation: its spend belongs there, whenever it is settled
     month: str
-    amount_micro_usd: int
-    again: bool = False
-    unbooked: bool = False
+    amount_micro_usd: int  # what was reserved
+    again: bool = False  # whether it may have been said before
+    unbooked: bool = False  # whether it ran without a reservation, because the store could not be reached
 
     def decide(self, books: Books, limits: Limits) -> StoreReply:
         """Settle or give up; what was spent is recorded in full, above the estimate and the limits too."""

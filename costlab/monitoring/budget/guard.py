@@ -3,33 +3,24 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
-from types import TracebackType
-from typing import Literal, Self
+from typing import Generic, Literal, Self, TypeVar
 
 from costlab._internal import checks
 from costlab._internal.fork_safety import UniqueNames
 from costlab.errors import BudgetExceeded, BudgetReservationError, BudgetStoreError, InvalidValueError
 from costlab.events import PRIORITIES, Priority, micro_usd
-from costlab.monitoring.budget.engine import (
-    AuditEntry,
-    AuditRequest,
-    BudgetStatus,
-    BudgetStore,
-    ReserveRequest,
-    ResetRequest,
-    SettleRequest,
-    Standing,
-    StatusRequest,
-    StoreReply,
-)
+from costlab.monitoring.budget import engine
+from costlab.monitoring.budget.engine import AuditEntry, BudgetStatus, BudgetStore, ReserveRequest, SettleRequest
 from costlab.monitoring.budget.limits import Calendar, level
 from costlab.monitoring.budget.policy import BudgetPolicy
 
 __all__ = ["AsyncBudgetGuard", "AsyncReservation", "BudgetGuard", "GuardCounts", "Reservation"]
+
+R = TypeVar("R")
 
 _log = logging.getLogger("costlab.budget")
 
@@ -41,18 +32,9 @@ Alert = Callable[[AuditEntry], object]
 class GuardCounts:
     """What a guard has done since it was made.
 
-    Attributes
-    ----------
-    admitted, refused : int
-        Requests that the store admitted, and refused.
-    unguarded : int
-        Requests that ran although the store could not be reached, because the policy allows it.
-    late : int
-        Settlements that came after their reservation had expired.
-    store_failures : int
-        How often the store could not be asked.
-    alert_failures : int
-        How often `on_alert` raised.
+    Requests that the store admitted and refused, and those that ran unguarded because it could not be reached and the
+    policy allows that; settlements that came after their reservation had expired; how often the store could not be
+    asked, and how often `on_alert` raised.
     """
 
     admitted: int = 0
@@ -63,7 +45,7 @@ class GuardCounts:
     alert_failures: int = 0
 
 
-class _Reservation:
+class _Reservation(Generic[R]):
     """What a guard set aside.
 
     Attributes
@@ -78,10 +60,12 @@ class _Reservation:
         What was spent, in micro-dollars, once it is settled.
     """
 
-    __slots__ = ("_clock", "actual_micro_usd", "guarded", "request", "state")
+    __slots__ = ("_clock", "_tell", "actual_micro_usd", "guarded", "request", "state")
 
-    def __init__(self, request: ReserveRequest, guarded: bool, clock: Callable[[], float]) -> None:
-        self.request, self.guarded, self._clock = request, guarded, clock
+    def __init__(
+        self, request: ReserveRequest, guarded: bool, tell: Callable[[SettleRequest], R], clock: Callable[[], float]
+    ) -> None:
+        self.request, self.guarded, self._tell, self._clock = request, guarded, tell, clock
         self.state: Literal["open", "settled", "cancelled"] = "open"
         self.actual_micro_usd: int | None = None
 
@@ -95,6 +79,28 @@ class _Reservation:
         """Whose turn it is when money runs short."""
         return self.request.priority
 
+    def settle(self, actual_usd: float) -> R:
+        """Record what was spent, in USD, >= 0: in full, also where it is above the estimate or a limit.
+
+        Raises
+        ------
+        InvalidValueError
+            If the amount is negative or not finite.
+        BudgetReservationError
+            If it was settled or cancelled before.
+        """
+        return self._tell(self._end(micro_usd("actual_usd", actual_usd)))
+
+    def cancel(self) -> R:
+        """Give the amount back: nothing was spent.
+
+        Raises
+        ------
+        BudgetReservationError
+            If it was settled or cancelled before.
+        """
+        return self._tell(self._end(None))
+
     def _end(self, actual_micro_usd: int | None) -> SettleRequest:
         """What the store is to be told."""
         if self.state != "open":
@@ -106,7 +112,7 @@ class _Reservation:
         return SettleRequest(token, actual_micro_usd, now_s, day, month, amount, False, not self.guarded)
 
 
-class Reservation(_Reservation):
+class Reservation(_Reservation[None]):
     """What :meth:`BudgetGuard.reserve` set aside; a ``with`` block closes it at its end.
 
     Notes
@@ -116,68 +122,20 @@ class Reservation(_Reservation):
     caught, inside the block.
     """
 
-    __slots__ = ("_tell",)
-
-    def __init__(
-        self, request: ReserveRequest, guarded: bool, clock: Callable[[], float], tell: Callable[[SettleRequest], None]
-    ) -> None:
-        super().__init__(request, guarded, clock)
-        self._tell = tell
-
-    def settle(self, actual_usd: float) -> None:
-        """Record what was spent, in USD, >= 0: in full, also where it is above the estimate or a limit.
-
-        Raises
-        ------
-        InvalidValueError
-            If the amount is negative or not finite.
-        BudgetReservationError
-            If it was settled or cancelled before.
-        """
-        self._tell(self._end(micro_usd("actual_usd", actual_usd)))
-
-    def cancel(self) -> None:
-        """Give the amount back: nothing was spent.
-
-        Raises
-        ------
-        BudgetReservationError
-            If it was settled or cancelled before.
-        """
-        self._tell(self._end(None))
+    __slots__ = ()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self.state == "open":
             self._tell(self._end(self.request.amount_micro_usd if kind is None else None))
 
 
-class AsyncReservation(_Reservation):
-    """As :class:`Reservation`, for an event loop."""
+class AsyncReservation(_Reservation[Coroutine[object, object, None]]):
+    """As :class:`Reservation`, for an event loop: what its methods return is to be awaited."""
 
-    __slots__ = ("_tell",)
-
-    def __init__(
-        self,
-        request: ReserveRequest,
-        guarded: bool,
-        clock: Callable[[], float],
-        tell: Callable[[SettleRequest], Awaitable[None]],
-    ) -> None:
-        super().__init__(request, guarded, clock)
-        self._tell = tell
-
-    async def settle(self, actual_usd: float) -> None:
-        """As :meth:`Reservation.settle`."""
-        await self._tell(self._end(micro_usd("actual_usd", actual_usd)))
-
-    async def cancel(self) -> None:
-        """As :meth:`Reservation.cancel`."""
-        await self._tell(self._end(None))
+    __slots__ = ()
 
     async def close(self, failed: bool) -> None:
         """What the end of an ``async with`` block does where nothing was settled."""
@@ -201,9 +159,7 @@ class PendingReservation:
         self._reservation = await self
         return self._reservation
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._reservation is not None:
             await self._reservation.close(failed=kind is not None)
 
@@ -262,17 +218,17 @@ class _Guard:
         amount, status = micro_usd("actual_usd", actual_usd), self._status_request()
         return SettleRequest(self._new_token(), amount, *status, amount, unbooked=True)
 
-    def _reset_request(self, person: str, reason: str, extra_usd: float) -> ResetRequest:
+    def _reset_request(self, person: str, reason: str, extra_usd: float) -> engine.ResetRequest:
         for name, text in (("person", person), ("reason", reason)):
             if not isinstance(text, str) or not text.strip():
                 raise InvalidValueError(name, "a text that is not empty", text)
-        return ResetRequest(person, reason, micro_usd("extra_usd", extra_usd), *self._status_request())
+        return engine.ResetRequest(person, reason, micro_usd("extra_usd", extra_usd), *self._status_request())
 
-    def _status_request(self) -> StatusRequest:
+    def _status_request(self) -> engine.StatusRequest:
         now_s = self._clock()
-        return StatusRequest(now_s, *self._calendar.periods(now_s))
+        return engine.StatusRequest(now_s, *self._calendar.periods(now_s))
 
-    def _admit(self, request: ReserveRequest, reply: StoreReply) -> None:
+    def _admit(self, request: ReserveRequest, reply: engine.StoreReply) -> None:
         """Count and tell, and raise where the reply is no."""
         self._heard(reply)
         if reply.outcome == "admitted":
@@ -284,22 +240,15 @@ class _Guard:
             reply.limit_name, reply.limit_micro_usd, spent, reserved, request.amount_micro_usd, reply.stopped
         )
 
-    def _status(self, request: StatusRequest, standing: Standing) -> BudgetStatus:
+    def _status(self, request: engine.StatusRequest, standing: engine.Standing) -> BudgetStatus:
         stopped_by, day, month = standing
         return BudgetStatus(
-            level=level(self._limits, day, month, bool(stopped_by)),
-            day=request.day,
-            month=request.month,
-            day_spent_micro_usd=day.spent_micro_usd,
-            day_reserved_micro_usd=day.reserved_micro_usd,
-            month_spent_micro_usd=month.spent_micro_usd,
-            month_reserved_micro_usd=month.reserved_micro_usd,
-            day_lapsed_micro_usd=day.lapsed_micro_usd,
-            month_lapsed_micro_usd=month.lapsed_micro_usd,
-            stopped_by=stopped_by,
-        )
+            level(self._limits, day, month, bool(stopped_by)), request.day, request.month,
+            day.spent_micro_usd, day.reserved_micro_usd, month.spent_micro_usd, month.reserved_micro_usd,
+            day.lapsed_micro_usd, month.lapsed_micro_usd, stopped_by,
+        )  # fmt: skip
 
-    def _heard(self, reply: StoreReply) -> None:
+    def _heard(self, reply: engine.StoreReply) -> None:
         """The store replied: tell what changed."""
         if self._out:
             self._out = False
@@ -350,7 +299,7 @@ class BudgetGuard(_Guard):
     store : BudgetStore
         Where the books are kept. Guards that share a store share a budget, and should have the same policy.
     clock : callable
-        Seconds since 1970-01-01 UTC.
+        Seconds since 1970-01-01 UTC. Hosts must agree on the time: a day ahead, tomorrow's budget is opened.
     on_alert : callable, optional
         Called with each change of the budget's state that one of this guard's calls caused: once a day or month for
         each limit, whatever the number of guards. It cannot break a request; its failures are counted.
@@ -361,14 +310,11 @@ class BudgetGuard(_Guard):
     -----
     A request is admitted when what is spent, what is reserved and its own estimate are together at most the limit for
     its priority. Where every call costs at most its estimate, a limit is therefore never passed, not by a micro-dollar
-    and not by any number of guards at once. A call that costs more than its estimate is recorded in full, and what was
-    overspent by it is missing for those that follow. So estimate at most what a call can cost: its input and the
-    greatest number of output tokens it may write.
+    and not by any number of guards at once. So estimate what a call can cost at most: its input and the greatest number
+    of output tokens. One that costs more is recorded in full, and what it overspent is missing for those that follow.
 
     Spend belongs to the day and month in which it was reserved. When the store cannot be reached a settlement waits in
     the guard and is said again at the next opportunity, see :meth:`flush`.
-
-    Hosts must agree on the time: a clock that runs a day ahead opens tomorrow's budget.
 
     Examples
     --------
@@ -416,11 +362,11 @@ class BudgetGuard(_Guard):
             reply = self._store.transact(self._limits, request)
         except BudgetStoreError as error:
             self._unreachable(error)
-            return Reservation(request, False, self._clock, self._settle)
+            return Reservation(request, False, self._settle, self._clock)
         self._admit(request, reply)
         if self._waiting:
             self.flush()
-        return Reservation(request, True, self._clock, self._settle)
+        return Reservation(request, True, self._settle, self._clock)
 
     def record(self, actual_usd: float) -> None:
         """Record spend that was not reserved, in USD, >= 0: a bill, or what a ledger knows and its store forgot."""
@@ -455,7 +401,7 @@ class BudgetGuard(_Guard):
 
     def audit(self) -> tuple[AuditEntry, ...]:
         """All changes of the budget's state, the oldest first."""
-        return self._store.transact(self._limits, AuditRequest())
+        return self._store.transact(self._limits, engine.AuditRequest())
 
     def flush(self) -> None:
         """Say what waits since the store could not be reached; what still cannot be said goes on waiting."""
@@ -482,18 +428,8 @@ class BudgetGuard(_Guard):
 class AsyncBudgetGuard(_Guard):
     """As :class:`BudgetGuard`, for an event loop: ``async with guard.reserve(0.02) as r: ...; await r.settle(0.017)``.
 
-    Parameters
-    ----------
-    policy : BudgetPolicy
-        As there, and so are the other parameters.
-    store : BudgetStore
-        As there; it may be shared by guards of both kinds.
-    clock : callable
-        Seconds since 1970-01-01 UTC.
-    on_alert : callable, optional
-        A plain function.
-    new_token : callable, optional
-        As there.
+    Its parameters are those of :class:`BudgetGuard`; `on_alert` is a plain function. Guards of both kinds may share a
+    store.
 
     Notes
     -----
@@ -510,11 +446,11 @@ class AsyncBudgetGuard(_Guard):
             reply = await self._store.transact_async(self._limits, request)
         except BudgetStoreError as error:
             self._unreachable(error)
-            return AsyncReservation(request, False, self._clock, self._settle)
+            return AsyncReservation(request, False, self._settle, self._clock)
         self._admit(request, reply)
         if self._waiting:
             await self.flush()
-        return AsyncReservation(request, True, self._clock, self._settle)
+        return AsyncReservation(request, True, self._settle, self._clock)
 
     async def record(self, actual_usd: float) -> None:
         """As :meth:`BudgetGuard.record`."""
@@ -533,7 +469,7 @@ class AsyncBudgetGuard(_Guard):
 
     async def audit(self) -> tuple[AuditEntry, ...]:
         """As :meth:`BudgetGuard.audit`."""
-        return await self._store.transact_async(self._limits, AuditRequest())
+        return await self._store.transact_async(self._limits, engine.AuditRequest())
 
     async def flush(self) -> None:
         """As :meth:`BudgetGuard.flush`."""

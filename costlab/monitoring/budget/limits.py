@@ -72,10 +72,8 @@ class Account:
 
     Attributes
     ----------
-    spent_micro_usd : int
-        Settled.
-    reserved_micro_usd : int
-        Admitted and not settled yet.
+    spent_micro_usd, reserved_micro_usd : int
+        Settled, and admitted but not settled yet.
     extra_micro_usd : int
         By how much a person raised its emergency limit when ending a stop.
     lapsed_micro_usd : int
@@ -96,15 +94,7 @@ class Account:
 
 
 class Decision(NamedTuple):
-    """Whether a request fits.
-
-    Attributes
-    ----------
-    limit : Limit or None
-        The limit that it does not fit under; None when it fits.
-    trips : bool
-        Whether this stops the budget.
-    """
+    """The limit that a request does not fit under, or None where it fits, and whether this stops the budget."""
 
     limit: Limit | None
     trips: bool
@@ -121,6 +111,7 @@ def decide(limits: Limits, priority: Priority, amount_micro_usd: int, day: Accou
     .. math:: s + r + a \le L_\text{priority}
 
     where the limit is the soft one for batch work, the hard one for standard work and the emergency one for essential.
+    A budget that is stopped is not asked.
 
     Parameters
     ----------
@@ -138,10 +129,6 @@ def decide(limits: Limits, priority: Priority, amount_micro_usd: int, day: Accou
     Decision
         An essential request that no longer fits trips the emergency stop, unless spend is still within the hard limit:
         then it is its estimate that is too large, and it alone is refused.
-
-    Notes
-    -----
-    A budget that is stopped is not asked.
 
     Examples
     --------
@@ -180,13 +167,7 @@ class Periods(NamedTuple):
 
 
 def time_zone(name: str) -> tzinfo:
-    """The time zone of this name in the IANA database, as ``Europe/Berlin``.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is none; the message suggests the nearest.
-    """
+    """The time zone of this name in the IANA database; an :class:`UnknownNameError` suggests the nearest."""
     if name == "UTC":
         return UTC  # needs no database, which Windows lacks
     try:
@@ -196,17 +177,9 @@ def time_zone(name: str) -> tzinfo:
 
 
 class Calendar:
-    """Days and months of one time zone. A day ends at midnight there, after 23 or 25 hours when clocks are changed.
+    """Days and months of a time zone of the IANA database.
 
-    Parameters
-    ----------
-    timezone : str
-        Name in the IANA database.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is no such time zone.
+    A day ends at midnight there, after 23 or 25 hours when clocks are changed.
 
     Examples
     --------

@@ -10,23 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from costlab._internal import checks
 from costlab._internal.extras import extra
 from costlab.errors import BudgetStoreError, InvalidValueError
-from costlab.monitoring.budget.engine import (
-    ADMITTED,
-    SETTLED,
-    AuditEntry,
-    AuditRequest,
-    BudgetRequest,
-    ReserveRequest,
-    ResetRequest,
-    SettleRequest,
-    Standing,
-    StatusRequest,
-    StoreReply,
-)
+from costlab.monitoring.budget import engine
 from costlab.monitoring.budget.limits import Account, Limits
 
 if TYPE_CHECKING:
-    from redis import Redis
     from redis.asyncio import Redis as AsyncRedis
 
 __all__ = ["RedisBudgetStore"]
@@ -76,6 +63,8 @@ class RedisBudgetStore:
     def __init__(self, url: str, *, prefix: str = "{costlab:budget}:", timeout_s: float = 1.0, **options: Any) -> None:
         with extra("redis"):
             import redis
+            from redis.backoff import NoBackoff
+            from redis.retry import Retry
         if (scheme := url.partition("://")[0]) not in SCHEMES:
             # The URL itself may hold a password, which has no place in a log.
             raise InvalidValueError("the scheme of url", f"one of {', '.join(SCHEMES)}", scheme[:20])
@@ -90,12 +79,13 @@ class RedisBudgetStore:
         self._audit = self._keys[KEYS.index("audit")]
         self._codec = ScriptCodec()
         text = (files("costlab.monitoring.budget") / "budget.lua").read_text(encoding="utf-8")
-        self._client = self._connect()
+        # Clients open no connection before they need one, and repeat nothing by themselves.
+        self._client = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **self._options)
         self._script = self._client.register_script(text)
         self._async_client: AsyncRedis | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def transact(self, limits: Limits, request: BudgetRequest[T]) -> T:
+    def transact(self, limits: Limits, request: engine.BudgetRequest[T]) -> T:
         """Decide in the script on the server; sent a second time where no reply comes to the first."""
         try:
             try:
@@ -106,7 +96,7 @@ class RedisBudgetStore:
             raise self._failed(error) from error
         return cast(T, self._codec.reply(request, reply))
 
-    async def transact_async(self, limits: Limits, request: BudgetRequest[T]) -> T:
+    async def transact_async(self, limits: Limits, request: engine.BudgetRequest[T]) -> T:
         """As :meth:`transact`, on connections of the running event loop."""
         try:
             try:
@@ -128,33 +118,23 @@ class RedisBudgetStore:
             await client.aclose()
 
     def _send(self, limits: Limits, request: object) -> Any:
-        if isinstance(request, AuditRequest):
+        if isinstance(request, engine.AuditRequest):
             return self._client.lrange(self._audit, 0, -1)
         return self._script(self._keys, self._codec.arguments(limits, request), self._client)
 
     async def _send_async(self, limits: Limits, request: object) -> Any:
         loop = asyncio.get_running_loop()
         if self._async_client is None or loop is not self._loop:  # connections belong to the loop that opened them
-            self._async_client, self._loop = self._connect_async(), loop
+            from redis.asyncio import Redis
+            from redis.asyncio.retry import Retry
+            from redis.backoff import NoBackoff
+
+            self._async_client = Redis.from_url(self._url, retry=Retry(NoBackoff(), 0), **self._options)
+            self._loop = loop
             self._async_script = self._async_client.register_script(self._script.script)
-        if isinstance(request, AuditRequest):
+        if isinstance(request, engine.AuditRequest):
             return await self._async_client.lrange(self._audit, 0, -1)
         return await self._async_script(self._keys, self._codec.arguments(limits, request), self._async_client)
-
-    # Clients that have not opened a connection yet, and that repeat nothing by themselves.
-    def _connect(self) -> "Redis":
-        from redis import Redis
-        from redis.backoff import NoBackoff
-        from redis.retry import Retry
-
-        return Redis.from_url(self._url, retry=Retry(NoBackoff(), 0), **self._options)
-
-    def _connect_async(self) -> "AsyncRedis":
-        from redis.asyncio import Redis
-        from redis.asyncio.retry import Retry
-        from redis.backoff import NoBackoff
-
-        return Redis.from_url(self._url, retry=Retry(NoBackoff(), 0), **self._options)
 
     def _failed(self, error: Exception) -> BudgetStoreError:
         return BudgetStoreError(f"the budget's server failed: {error or f'no answer within {self._timeout_s:g} s'}")
@@ -171,37 +151,39 @@ class ScriptCodec:
     def arguments(self, limits: Limits, request: object) -> Arguments:
         """What the script is called with."""
         match request:
-            case ReserveRequest(token, amount, priority, now_s, day, _, expires_s):
+            case engine.ReserveRequest(token, amount, priority, now_s, day, _, expires_s):
                 caps = (limit.micro_usd for limit in limits.by_priority[priority])
                 return (*self._head("reserve", now_s, limits, day), token, amount, repr(expires_s), *caps, priority)
-            case SettleRequest(token, actual, now_s, day, _, amount, again, unbooked):
+            case engine.SettleRequest(token, actual, now_s, day, _, amount, again, unbooked):
                 spent = "" if actual is None else actual
                 return (*self._head("settle", now_s, limits, day), token, amount, spent, int(again), int(unbooked))
-            case ResetRequest(person, reason, extra_micro_usd, now_s, day, _):
+            case engine.ResetRequest(person, reason, extra_micro_usd, now_s, day, _):
                 by = (json.dumps(person), json.dumps(reason))
                 return (*self._head("reset", now_s, limits, day), *by, extra_micro_usd)
-            case StatusRequest(now_s, day, _):
+            case engine.StatusRequest(now_s, day, _):
                 return ("status", self._generation, repr(now_s), "{}", day)
         raise TypeError(f"the script knows no {type(request).__name__}")
 
-    def reply(self, request: object, answer: Any) -> StoreReply | Standing | tuple[AuditEntry, ...]:
+    def reply(
+        self, request: object, answer: Any
+    ) -> engine.StoreReply | engine.Standing | tuple[engine.AuditEntry, ...]:
         """The sense of the answer to `request`."""
         if isinstance(answer, str):  # nothing but the outcome is new
-            return ADMITTED if answer == "admitted" else SETTLED
-        if isinstance(request, AuditRequest):
+            return engine.ADMITTED if answer == "admitted" else engine.SETTLED
+        if isinstance(request, engine.AuditRequest):
             return _entries(answer)
-        if isinstance(request, StatusRequest):
+        if isinstance(request, engine.StatusRequest):
             stopped_by, *accounts = answer
-            return Standing(stopped_by, *map(_account, accounts))
+            return engine.Standing(stopped_by, *map(_account, accounts))
         outcome, self._generation, *rest = answer
-        entries: tuple[AuditEntry, ...] = ()
+        entries: tuple[engine.AuditEntry, ...] = ()
         if "entries" in rest:
             place = rest.index("entries")
             rest, entries = rest[:place], _entries(rest[place + 1 :])
         if not rest:
-            return StoreReply(outcome, entries)
+            return engine.StoreReply(outcome, entries)
         name, cap, spent, reserved, stopped = rest
-        return StoreReply(outcome, entries, name, int(cap), int(spent), int(reserved), bool(stopped))
+        return engine.StoreReply(outcome, entries, name, int(cap), int(spent), int(reserved), bool(stopped))
 
     def _head(self, step: str, now_s: float, limits: Limits, day: str) -> Arguments:
         planned, plan = self._plan
@@ -214,7 +196,7 @@ class ScriptCodec:
 
 def _repeated(request: object) -> object:
     """The request as it is sent when nobody knows whether it was heard; the others may be sent twice as they are."""
-    return request._replace(again=True) if isinstance(request, SettleRequest) else request
+    return request._replace(again=True) if isinstance(request, engine.SettleRequest) else request
 
 
 def _account(text: str) -> Account:
@@ -222,9 +204,9 @@ def _account(text: str) -> Account:
     return Account(spent, reserved, extra_micro_usd, lapsed)
 
 
-def _entries(texts: Iterable[str]) -> tuple[AuditEntry, ...]:
+def _entries(texts: Iterable[str]) -> tuple[engine.AuditEntry, ...]:
     """Audit entries as the script writes them."""
-    return tuple(AuditEntry(**json.loads(text)) for text in texts)
+    return tuple(engine.AuditEntry(**json.loads(text)) for text in texts)
 
 
 def _plan(limits: Limits) -> str:
