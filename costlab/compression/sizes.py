@@ -162,12 +162,7 @@ def weights_bytes(shape: ModelShape, stored: WeightFormat, kept_bits: float = 16
 
 
 def kv_cache_bytes(
-    layers: int,
-    kv_heads: int,
-    head_dim: int,
-    tokens: float,
-    sequences: float = 1.0,
-    stored: WeightFormat | None = None,
+    layers: int, kv_heads: int, head_dim: int, tokens: float, sequences: float = 1.0, stored: WeightFormat | None = None
 ) -> float:
     r"""Bytes of the KV cache: a key and a value for each layer, head, token and sequence.
 

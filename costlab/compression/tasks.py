@@ -4,37 +4,45 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from costlab._internal import checks
-from costlab._internal.extras import require
+from costlab._internal.extras import extra
 from costlab.cache.semantic import Embedder, PackagedMiniLm
-from costlab.compression.distillation import distill
-from costlab.compression.soft_targets import UNLABELLED, Examples
-from costlab.compression.students import BUCKETS, hashed_words, small_network, words_network
+from costlab.compression.distillation import (
+    BUCKETS,
+    UNLABELLED,
+    DistillOptions,
+    Examples,
+    distill,
+    hashed_words,
+    small_network,
+    words_network,
+)
 from costlab.datasets import support_queries
 
-__all__ = ["DistillationTask", "TaskDraw", "digits_task", "support_task"]
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import ArrayLike
+    from scipy.sparse import csr_matrix
 
 #: Inverse of the penalty on the teacher's weights: a weak one, as vectors of length 1 need large weights.
 FIT: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskDraw:
+class SeededTask:
     """What one seed makes of a task: its labels, its teacher, and a new student.
 
     Attributes
     ----------
     student : callable
         Makes a student with the seed's first weights.
-    labelled : Examples
-        Those with a label.
-    everything : Examples
-        These and those without; all with the teacher's answers.
+    labelled, everything : Examples
+        Those with a label; these and those without; all with the teacher's answers.
     truth : torch.Tensor
         The labels of `everything`, which nobody has outside of a study.
     test_inputs, test_labels : torch.Tensor
@@ -46,14 +54,14 @@ class TaskDraw:
         Seconds of processor time of the teacher's fit.
     """
 
-    student: Callable[[], Any]
+    student: Callable[[], torch.nn.Module]
     labelled: Examples
     everything: Examples
-    truth: Any
-    test_inputs: Any
-    test_labels: Any
-    teacher_right: Any
-    linear_right: Any
+    truth: torch.Tensor
+    test_inputs: torch.Tensor
+    test_labels: torch.Tensor
+    teacher_right: torch.Tensor
+    linear_right: torch.Tensor
     teacher_training_s: float
 
 
@@ -66,18 +74,18 @@ class DistillationTask:
     name : str
         What it is called in results.
     draw : callable
-        From a seed to a :class:`TaskDraw`.
+        From a seed to a :class:`SeededTask`.
     teacher_step, student_step : callable
         A call that answers one query as it arrives, for the time it takes.
-    options : tuple of (str, float)
+    options : mapping of str to a value
         How :func:`costlab.compression.distill` trains here.
     """
 
     name: str
-    draw: Callable[[int], TaskDraw]
+    draw: Callable[[int], SeededTask]
     teacher_step: Callable[[], object]
     student_step: Callable[[], object]
-    options: tuple[tuple[str, float], ...] = ()
+    options: DistillOptions = field(default_factory=DistillOptions)
 
 
 def digits_task(labels_each: int | None = None, *, width: int = 8) -> DistillationTask:
@@ -100,14 +108,17 @@ def digits_task(labels_each: int | None = None, *, width: int = 8) -> Distillati
     MissingExtraError
         If scikit-learn or torch is not installed.
     """
-    torch = require("torch", "models")
-    data = require("sklearn.datasets", "compression").load_digits()
+    with extra("models"):
+        import torch
+    with extra("compression"):
+        from sklearn.datasets import load_digits
+    data = load_digits()
     inputs = torch.tensor(data.data / 16.0, dtype=torch.float32)
     truth = torch.tensor(data.target, dtype=torch.int64)
     if labels_each is not None:
         checks.integer("labels_each", labels_each, at_least=2)
 
-    def draw(seed: int) -> TaskDraw:
+    def draw(seed: int) -> SeededTask:
         order = np.random.default_rng(seed).permutation(len(truth))
         test, known = torch.tensor(order[:597]), torch.tensor(order[597:])
         labels = _few(truth[known], labels_each)
@@ -116,32 +127,33 @@ def digits_task(labels_each: int | None = None, *, width: int = 8) -> Distillati
         teacher = small_network(64, 10, width=256, layers=2, seed=seed)
         started = time.process_time()
         distill(teacher, examples.chosen(have), alpha=0.0, epochs=40, learning_rate=1e-3, seed=seed)
-        took = time.process_time() - started
+        training_s = time.process_time() - started
         with torch.inference_mode():
-            said, inner = teacher(inputs).clone(), teacher.hidden(inputs).clone()
-        taught = Examples(inputs=inputs[known], labels=labels, teacher_logits=said[known], teacher_hidden=inner[known])
-        return TaskDraw(
+            hidden = teacher.get_submodule("hidden")(inputs).clone()
+            logits = teacher(inputs).clone()
+        taught = Examples(
+            inputs=inputs[known], labels=labels, teacher_logits=logits[known], teacher_hidden=hidden[known]
+        )
+        return SeededTask(
             student=lambda: small_network(64, 10, width=width, seed=seed + 1),
             labelled=taught.chosen(have),
             everything=taught,
             truth=truth[known],
             test_inputs=inputs[test],
             test_labels=truth[test],
-            teacher_right=said[test].argmax(1) == truth[test],
+            teacher_right=logits[test].argmax(1) == truth[test],
             linear_right=_linear_right(inputs[known][have], labels[have], inputs[test], truth[test]),
-            teacher_training_s=took,
+            teacher_training_s=training_s,
         )
 
     pair = small_network(64, 10, width=256, layers=2), small_network(64, 10, width=width)
-    steps = [_answering(torch, network, inputs[:1]) for network in pair]
+    steps = [_answering(network, inputs[:1]) for network in pair]
     name = "digits, all labels" if labels_each is None else f"digits, {labels_each} labels each"
-    return DistillationTask(
-        name=name, draw=draw, teacher_step=steps[0], student_step=steps[1], options=(("epochs", 150),)
-    )
+    return DistillationTask(name=name, draw=draw, teacher_step=steps[0], student_step=steps[1], options={"epochs": 150})
 
 
 def support_task(
-    labels_each: int = 5, *, embedder: Embedder | None = None, unlabelled: int | None = None, asked: int | None = None
+    labels_each: int = 5, *, embedder: Embedder | None = None, unlabelled: int | None = None, n_test: int | None = None
 ) -> DistillationTask:
     """The book's support queries, few of them labelled: MiniLM's vectors with a linear classifier teach a sum of words.
 
@@ -153,7 +165,7 @@ def support_task(
         Makes the teacher's vectors; by default the packaged MiniLM, which takes half a minute for all queries.
     unlabelled : int, optional
         At most so many further queries, without a label; by default all.
-    asked : int, optional
+    n_test : int, optional
         Roughly so many queries of the part ``test``, evenly taken, to measure accuracy on; by default all.
 
     Returns
@@ -170,13 +182,15 @@ def support_task(
     InvalidValueError
         If a number is outside its domain.
     """
-    torch = require("torch", "models")
-    linear = require("sklearn.linear_model", "compression")
+    with extra("models"):
+        import torch
+    with extra("compression"):
+        from sklearn.linear_model import LogisticRegression
     checks.integer("labels_each", labels_each, at_least=2)
     embedder = PackagedMiniLm(batch=32) if embedder is None else embedder
     queries = support_queries()
     parts = [queries.split(name, in_scope=True) for name in ("train", "calibration", "test")]
-    every = 1 if asked is None else max(1, len(parts[2]) // checks.integer("asked", asked, at_least=1))
+    every = 1 if n_test is None else max(1, len(parts[2]) // checks.integer("n_test", n_test, at_least=1))
     tested = parts[2][::every]
     known = [*parts[0], *parts[1]]
     numbers = {name: k for k, name in enumerate(sorted(queries.intents))}
@@ -187,33 +201,33 @@ def support_task(
     vectors = embedder.embed([query.text for query in (*known, *tested)])
     rows, classes = _counted(words), len(numbers)
 
-    def draw(seed: int) -> TaskDraw:
+    def draw(seed: int) -> SeededTask:
         order = np.random.default_rng(seed).permutation(len(known))
         labels = torch.full_like(truth, UNLABELLED)
         labels[order] = _few(truth[order], labels_each)
         have = np.flatnonzero((labels != UNLABELLED).numpy())
         rest = [k for k in order.tolist() if labels[k] == UNLABELLED][:most]
         started = time.process_time()
-        fitted = linear.LogisticRegression(C=FIT, max_iter=2000).fit(vectors[have], truth[have].numpy())
-        took = time.process_time() - started
-        said = torch.tensor(fitted.decision_function(vectors), dtype=torch.float32)
+        fitted = LogisticRegression(C=FIT, max_iter=2000).fit(vectors[have], truth[have].numpy())
+        training_s = time.process_time() - started
+        logits = torch.tensor(fitted.decision_function(vectors), dtype=torch.float32)
         chosen = torch.tensor([*have.tolist(), *rest])
         taught = Examples(
             inputs=words[chosen],
             labels=labels[chosen],
-            teacher_logits=said[chosen],
+            teacher_logits=logits[chosen],
             teacher_hidden=torch.tensor(vectors[chosen.numpy()]),
         )
-        return TaskDraw(
+        return SeededTask(
             student=lambda: words_network(classes, seed=seed),
             labelled=taught.chosen(slice(len(have))),
             everything=taught,
             truth=truth[chosen],
             test_inputs=words[len(known) :],
             test_labels=test_labels,
-            teacher_right=said[len(known) :].argmax(1) == test_labels,
+            teacher_right=logits[len(known) :].argmax(1) == test_labels,
             linear_right=_linear_right(rows[have], labels[have], rows[len(known) :], test_labels),
-            teacher_training_s=took,
+            teacher_training_s=training_s,
         )
 
     text = tested[0].text
@@ -229,11 +243,13 @@ def support_task(
         draw=draw,
         teacher_step=lambda: embedder.embed([text]) @ weights,
         student_step=student_step,
-        options=(("epochs", 60), ("learning_rate", 0.01)),
+        options={"epochs": 60, "learning_rate": 0.01},
     )
 
 
-def _answering(torch: Any, network: Any, row: Any) -> Callable[[], object]:
+def _answering(network: torch.nn.Module, row: torch.Tensor) -> Callable[[], object]:
+    import torch
+
     def step() -> object:
         with torch.inference_mode():
             return network(row)
@@ -241,7 +257,7 @@ def _answering(torch: Any, network: Any, row: Any) -> Callable[[], object]:
     return step
 
 
-def _few(truth: Any, each: int | None) -> Any:
+def _few(truth: torch.Tensor, each: int | None) -> torch.Tensor:
     """The labels of the first `each` of every class; the others are unlabelled."""
     if each is None:
         return truth.clone()
@@ -252,17 +268,22 @@ def _few(truth: Any, each: int | None) -> Any:
     return labels
 
 
-def _linear_right(inputs: Any, labels: Any, test_inputs: Any, test_labels: Any) -> Any:
-    linear = require("sklearn.linear_model", "compression")
-    fitted = linear.LogisticRegression(max_iter=2000).fit(inputs, labels)
-    return require("torch", "models").tensor(fitted.predict(test_inputs) == test_labels.numpy())
+def _linear_right(
+    inputs: ArrayLike, labels: torch.Tensor, test_inputs: ArrayLike, test_labels: torch.Tensor
+) -> torch.Tensor:
+    """Whether a logistic regression on few labels is right on each test input."""
+    import torch
+    from sklearn.linear_model import LogisticRegression
+
+    fitted = LogisticRegression(max_iter=2000).fit(inputs, labels)
+    return torch.tensor(fitted.predict(test_inputs) == test_labels.numpy())
 
 
-def _counted(words: Any) -> Any:
+def _counted(words: torch.Tensor) -> csr_matrix:
     """A sparse matrix of hashed words, rare ones weighted up, each row of length 1."""
-    sparse = require("scipy.sparse", "compression")
+    with extra("compression"):
+        from scipy.sparse import csr_matrix
+        from sklearn.feature_extraction.text import TfidfTransformer
     row, column = (words > 0).nonzero(as_tuple=True)
-    counts = sparse.csr_matrix(
-        (np.ones(len(row)), (row.numpy(), words[row, column].numpy())), shape=(len(words), BUCKETS + 1)
-    )
-    return require("sklearn.feature_extraction.text", "compression").TfidfTransformer().fit_transform(counts)
+    counts = csr_matrix((np.ones(len(row)), (row.numpy(), words[row, column].numpy())), shape=(len(words), BUCKETS + 1))
+    return TfidfTransformer().fit_transform(counts)

@@ -13,7 +13,35 @@ if TYPE_CHECKING:
         measure_answers as measure_answers,
         recorded_tiers as recorded_tiers,
     )
+    from costlab.experiments.combined import (
+        COMBINED as COMBINED,
+        combined_study as combined_study,
+        combined_variants as combined_variants,
+    )
+    from costlab.experiments.decode import (
+        DECODE_SCHEMES as DECODE_SCHEMES,
+        DecodeResult as DecodeResult,
+        DecodeRow as DecodeRow,
+        decode_study as decode_study,
+    )
     from costlab.experiments.device import measure_device as measure_device
+    from costlab.experiments.distillation import (
+        ARMS as ARMS,
+        DistillationCost as DistillationCost,
+        DistillationResult as DistillationResult,
+        DistillationRow as DistillationRow,
+        distillation_study as distillation_study,
+    )
+    from costlab.experiments.pruning import (
+        bytes_by_zeros as bytes_by_zeros,
+        pruning_study as pruning_study,
+        pruning_variants as pruning_variants,
+        quality_by_zeros as quality_by_zeros,
+    )
+    from costlab.experiments.quantization import (
+        quantization_study as quantization_study,
+        quantization_variants as quantization_variants,
+    )
     from costlab.experiments.registry import (
         EXPERIMENTS as EXPERIMENTS,
         Experiment as Experiment,

@@ -46,6 +46,15 @@ EXPERIMENTS: Final[Mapping[str, str]] = {
     "answers": (
         "What three tiers answer to each support query, for `costlab demo` and the capstone (needs the model)."
     ),
+    "quantization": "What fewer bits do to size, speed, quality and price of real models (needs the models).",
+    "distillation": (
+        "Whether a teacher helps a student, and why: soft targets or unlabelled data (needs scikit-learn, a model)."
+    ),
+    "pruning": "What zeros do to size, speed and quality, with fine-tuning and sparse kernels (needs the models).",
+    "combined": "Pruned, quantized and distilled models on one task: quality against dollars (needs the models).",
+    "decode": (
+        "Speed of a large model's shape with random weights, beside what the device allows (needs torch, torchao)."
+    ),
 }
 
 

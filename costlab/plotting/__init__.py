@@ -12,8 +12,20 @@ from costlab.plotting.build_vs_buy import (
 )
 from costlab.plotting.caching import plot_cache_size, plot_net_saving, plot_similarities, plot_threshold
 from costlab.plotting.capstone import plot_plans
-from costlab.plotting.compression import plot_arms, plot_floors, plot_quality_cost, plot_speed_bits
-from costlab.plotting.distillation import plot_bill, plot_label_curve, plot_soft_targets
+from costlab.plotting.compression import (
+    plot_arms,
+    plot_benchmark,
+    plot_bill,
+    plot_decode,
+    plot_distillation,
+    plot_floors,
+    plot_label_curve,
+    plot_pruned_bytes,
+    plot_pruning,
+    plot_quality_cost,
+    plot_soft_targets,
+    plot_speed_bits,
+)
 from costlab.plotting.gpu import (
     plot_commitment,
     plot_demand,
@@ -31,7 +43,6 @@ from costlab.plotting.monitoring import (
     plot_tier_shares,
     plot_utilization,
 )
-from costlab.plotting.pruning import plot_pruned_bytes, plot_pruning
 from costlab.plotting.router import plot_cost_quality, plot_drift, plot_guarantees, plot_reliability
 from costlab.plotting.serving import plot_capacity, plot_predictions, plot_ranges
 from costlab.plotting.style import COLORS
@@ -39,6 +50,7 @@ from costlab.plotting.style import COLORS
 __all__ = [
     "COLORS",
     "plot_arms",
+    "plot_benchmark",
     "plot_bill",
     "plot_break_even_map",
     "plot_cache_size",
@@ -46,7 +58,9 @@ __all__ = [
     "plot_commitment",
     "plot_cost_curve",
     "plot_cost_quality",
+    "plot_decode",
     "plot_demand",
+    "plot_distillation",
     "plot_drift",
     "plot_floors",
     "plot_guarantees",

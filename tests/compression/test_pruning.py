@@ -1,34 +1,25 @@
 import copy
-import json
-import subprocess
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from costlab.cli import main
 from costlab.compression import (
     PATTERNS,
-    BenchmarkResult,
     PackagedModel,
     available_kernels,
-    bytes_by_zeros,
     make_permanent,
     measured_bytes,
     prune,
     pruned_sizes,
-    pruning_study,
-    pruning_variants,
-    quality_by_zeros,
-    recorded_benchmark,
     recover,
     sparsity_fraction,
     with_sparse_kernel,
 )
-from costlab.errors import InvalidValueError, ModelTooLargeError, SchemeUnavailableError, UnknownNameError
+from costlab.errors import InvalidValueError, SchemeUnavailableError, UnknownNameError
 from tests import needs
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 def torch_library() -> Any:
@@ -165,33 +156,25 @@ def test_bad_input() -> None:
         prune(prune(dense(), 0.3), 0.5)
 
 
-def small_encoder(encoder: PackagedModel) -> PackagedModel:
-    """The encoder's first layer only, to be quick."""
-    model = copy.deepcopy(encoder.model)
-    model.encoder.layer = model.encoder.layer[:1]
-    return PackagedModel("first layer", "encoder", model, encoder.tokenizer, "test")
-
-
 def small_language_model(found: PackagedModel) -> PackagedModel:
     """The language model's first layer only."""
-    model = copy.deepcopy(found.model)
+    model: Any = copy.deepcopy(found.model)
     model.model.layers = model.model.layers[:1]
     return PackagedModel("first layer", "language model", model, found.tokenizer, "test")
 
 
-def test_fine_tuning_brings_back_what_pruning_took(encoder: PackagedModel) -> None:
-    found = small_encoder(encoder)
-    pruned = prune(found.model, 0.7)
-    losses = recover(pruned, found, steps=15, batch=4)
+def test_fine_tuning_brings_back_what_pruning_took(small_encoder: PackagedModel) -> None:
+    pruned = prune(small_encoder.model, 0.7)
+    losses = recover(pruned, small_encoder, steps=15, batch=4)
     assert len(losses) == 15
     assert sum(losses[-3:]) < 0.7 * sum(losses[:3])
     assert sparsity_fraction(pruned) == pytest.approx(0.7, abs=0.001)
-    again = recover(prune(found.model, 0.7), found, steps=2, batch=4)
+    again = recover(prune(small_encoder.model, 0.7), small_encoder, steps=2, batch=4)
     assert again[0] == losses[0]
     with pytest.raises(InvalidValueError, match="texts must be not empty"):
-        recover(pruned, found, texts=[])
+        recover(pruned, small_encoder, texts=[])
     with pytest.raises(InvalidValueError, match="steps must be a whole number >= 1, got 0"):
-        recover(pruned, found, steps=0)
+        recover(pruned, small_encoder, steps=0)
 
 
 def test_a_language_model_is_tuned_on_its_teachers_tokens(language_model: PackagedModel) -> None:
@@ -199,116 +182,3 @@ def test_a_language_model_is_tuned_on_its_teachers_tokens(language_model: Packag
     pruned = prune(found.model, 0.3)
     first, _, last = recover(pruned, found, texts=["How do I share a folder?"], steps=3, batch=1)
     assert last < first
-
-
-@pytest.fixture(scope="module")
-def result(encoder: PackagedModel) -> BenchmarkResult:
-    found = small_encoder(encoder)
-    variants = pruning_variants(found, (0.9,), ("unstructured", "2:4"), device="cpu", steps=1, examples=1, asked=1)
-    from costlab.compression import benchmark
-
-    return benchmark(variants, device="cpu", batch_sizes=(1,), repeats=3, progress=False)
-
-
-def test_every_variant_is_measured_or_says_why_not(result: BenchmarkResult) -> None:
-    assert [row.variant for row in result.rows] == [
-        "dense",
-        "masked 90%",
-        "unstructured 90%",
-        "unstructured 90%, tuned",
-        "2:4",
-        "2:4, tuned",
-        "unstructured 90%, csr",
-        "2:4, semi-structured",
-    ]
-    last = result.rows[-1]
-    assert last.reason == "semi-structured does not run on cpu: its kernels are for CUDA only"
-    assert all(row.reason == "" for row in result.rows[:-1])
-
-
-def test_zeros_alone_save_nothing(result: BenchmarkResult) -> None:
-    wide, zeros = result.row("dense"), result.row("unstructured 90%")
-    assert (zeros.weights_bytes, zeros.disk_bytes) == (wide.weights_bytes, wide.disk_bytes)
-    assert zeros.facts["sparsity_fraction"] == pytest.approx(0.9, abs=0.001)
-    assert zeros.facts["packed_bytes"] < wide.facts["packed_bytes"]
-    assert (result.row("masked 90%").disk_bytes or 0) > (wide.disk_bytes or 0)
-    skipping = result.row("unstructured 90%, csr")
-    assert (skipping.weights_bytes or 0) < (wide.weights_bytes or 0)
-    assert skipping.quality == zeros.quality
-    assert result.row("unstructured 90%, tuned").facts["fine_tuning_s"] > 0
-
-
-def test_facts_are_in_the_table_and_in_the_recording(result: BenchmarkResult, tmp_path: Path) -> None:
-    path = result.record(tmp_path, experiment="pruning")
-    assert path.name == "pruning-cpu.json"
-    assert recorded_benchmark("cpu", "pruning", tmp_path) == result
-    needs.extra("pandas", "plots")
-    assert result.frame()["sparsity_fraction"].iloc[2] == pytest.approx(0.9, abs=0.001)
-
-
-def test_curves_of_quality_and_bytes_begin_at_the_dense_model(result: BenchmarkResult) -> None:
-    quality, sizes = quality_by_zeros(result), bytes_by_zeros(result)
-    assert list(quality) == ["unstructured", "unstructured, tuned", "2:4", "2:4, tuned"]
-    assert [round(zeros, 2) for zeros, _ in quality["unstructured"]] == [0.0, 0.9]
-    assert {curve[0] for curve in quality.values()} == {(0.0, result.row("dense").quality)}
-    assert {size for _, size in sizes["dense"]} == {result.row("dense").weights_bytes}
-    assert [size for _, size in sizes["zlib"]] == sorted((size for _, size in sizes["zlib"]), reverse=True)
-    with pytest.raises(InvalidValueError, match="model must be one whose dense variant was measured, got 'other'"):
-        quality_by_zeros(result, model="other")
-
-
-def test_figures_of_pruning(result: BenchmarkResult) -> None:
-    needs.extra("matplotlib", "plots")
-    from costlab.plotting import plot_pruned_bytes, plot_pruning
-
-    ax = plot_pruning(quality_by_zeros(result), metric="accuracy")
-    styles = {str(line.get_label()): line.get_linestyle() for line in ax.lines}
-    assert (styles["2:4"], styles["2:4, tuned"]) == ("--", "-")
-    assert ax.get_ylabel() == "accuracy"
-    ax = plot_pruned_bytes(bytes_by_zeros(result))
-    assert [line.get_label() for line in ax.lines] == ["dense", "zlib", "CSR"]
-    assert ax.get_ylabel() == "MB"
-    for draw in (lambda: plot_pruned_bytes({}), lambda: plot_pruning({}, metric="accuracy")):
-        with pytest.raises(InvalidValueError, match="curves must be not empty"):
-            draw()
-
-
-def test_bad_input_of_a_study(encoder: PackagedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UnknownNameError, match="unknown pattern '4:2'"):
-        pruning_study(["minilm"], device="cpu", patterns=["4:2"])
-    with pytest.raises(InvalidValueError, match="fraction must be a fraction > 0 and < 1, got 0"):
-        pruning_study(["minilm"], device="cpu", fractions=[0])
-    with pytest.raises(UnknownNameError, match="unknown model 'bert'"):
-        pruning_study(["bert"], device="cpu")
-    with pytest.raises(ModelTooLargeError, match=r"dense takes 0\.09 GB .* 0\.05 GB of memory are free"):
-        pruning_study(["minilm"], device="cpu", progress=False, free=50_000_000)
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=""))
-    with pytest.raises(InvalidValueError, match="device must be one that is present"):
-        pruning_study(["minilm"], device="cuda")
-
-
-def test_the_command_prints_and_records(
-    result: BenchmarkResult, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    asked: list[dict[str, Any]] = []
-
-    def study(names: tuple[str, ...], **options: Any) -> BenchmarkResult:
-        asked.append({"names": names, **options})
-        return result
-
-    monkeypatch.setattr("costlab.compression.pruning_study", study)
-    with pytest.raises(SystemExit) as ended:
-        main(["bench", "pruning", "--device", "cpu", "--fraction", "0.3", "--record", "--folder", str(tmp_path)])
-    out, err = capsys.readouterr()
-    assert ended.value.code == 0
-    assert "2:4, semi-structured    not measured: semi-structured does not run on cpu" in out
-    assert err == "recorded in pruning-cpu.json\n"
-    assert asked[0]["fractions"] == (0.3,)
-    assert json.loads((tmp_path / "pruning-cpu.json").read_text())["command"] == (
-        "costlab bench pruning --device cpu --model minilm --fraction 0.3 --pattern unstructured --pattern structured "
-        "--pattern 2:4 --batch 1 --batch 32 --steps 60 --repeats 7 --seed 0 --record"
-    )
-    with pytest.raises(SystemExit) as ended:
-        main(["bench", "pruning", "--fraction", "half"])
-    assert ended.value.code == 2
-    assert capsys.readouterr().err.endswith("must be a number, got 'half'\n")

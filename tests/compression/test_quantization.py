@@ -17,6 +17,8 @@ from costlab.compression.quantization import computing_dtype, usable_device
 from costlab.errors import InvalidValueError, SchemeUnavailableError, UnknownNameError
 from tests import needs
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 RUN_HERE = ("fp32", "bf16", "fp16", "int8-weight-only", "int8-dynamic", "nf4-weight-only", "torch-dynamic")
 
 

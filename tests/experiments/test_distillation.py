@@ -1,5 +1,7 @@
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +12,23 @@ from numpy.typing import NDArray
 from costlab.cli import main
 from costlab.compression import (
     UNLABELLED,
-    DistillationCost,
-    DistillationResult,
     DistillationTask,
     Examples,
-    TaskDraw,
+    SeededTask,
     digits_task,
     distill,
-    distillation_study,
-    recorded_distillation,
     small_network,
     spread,
     support_task,
 )
 from costlab.datasets import support_queries
 from costlab.errors import InvalidValueError, UnknownNameError
+from costlab.experiments import DistillationCost, DistillationResult, distillation_study
+from costlab.experiments.distillation import EXPERIMENT
 from tests import needs
 from tests.commands import command_line
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 ARMS = ("teacher", "linear", "labels", "own answers", "soft, few", "argmax", "soft", "soft + hidden", "truth")
 
@@ -37,7 +39,7 @@ def plane_task() -> DistillationTask:
     needs.extra("scipy", "compression")
     import torch
 
-    def draw(seed: int) -> TaskDraw:
+    def draw(seed: int) -> SeededTask:
         generator = torch.Generator().manual_seed(seed)
         points = torch.randn(700, 10, generator=generator)
         side = points.sum(1)
@@ -48,7 +50,7 @@ def plane_task() -> DistillationTask:
         taught = Examples(
             inputs=points[:400], labels=labels, teacher_logits=logits[:400], teacher_hidden=side[:400, None]
         )
-        return TaskDraw(
+        return SeededTask(
             student=lambda: small_network(10, 2, width=4, seed=seed),
             labelled=taught.chosen(slice(20)),
             everything=taught,
@@ -65,7 +67,7 @@ def plane_task() -> DistillationTask:
         draw=draw,
         teacher_step=lambda: sum(range(20_000)),
         student_step=lambda: 0,
-        options=(("epochs", 30),),
+        options={"epochs": 30},
     )
 
 
@@ -109,25 +111,27 @@ def test_a_study_repeats_itself(result: DistillationResult) -> None:
 
 
 def test_a_result_is_recorded_and_read_again(result: DistillationResult, tmp_path: Path) -> None:
-    assert recorded_distillation("cpu", tmp_path) is None
-    path = result.record(tmp_path)
+    assert DistillationResult.recorded("distillation", "cpu", tmp_path) is None
+    path = result.record(tmp_path, command="costlab bench distillation --record")
     assert path.name == "distillation-cpu.json"
-    assert recorded_distillation("cpu", tmp_path) == result
+    assert DistillationResult.recorded("distillation", "cpu", tmp_path) == result
 
 
 def test_table_and_figure(result: DistillationResult) -> None:
     needs.extra("pandas", "plots")
     needs.extra("matplotlib", "plots")
+    from costlab import plotting
+
     table = result.frame()
     assert list(table.index.get_level_values("arm")) == list(ARMS)
     soft = {name: float(table[name].iloc[ARMS.index("soft")]) for name in ("accuracy", "low", "high", "gain")}
     assert soft["low"] < soft["accuracy"] < soft["high"]
     assert soft["gain"] == pytest.approx(result.gain("plane", "soft").mean)
-    ax = result.plot()
+    ax = plotting.plot_distillation(result)
     assert [label.get_text() for label in ax.get_yticklabels()] == list(ARMS)
     assert ax.get_xlabel() == "accuracy (%)"
     with pytest.raises(InvalidValueError, match="task must be one of plane, got 'sphere'"):
-        result.plot(task="sphere")
+        plotting.plot_distillation(result, task="sphere")
 
 
 def test_training_is_earned_back_after_so_many_requests() -> None:
@@ -194,7 +198,7 @@ class Knowing:
 def test_support_queries_teach_what_the_vectors_know() -> None:
     for module in ("sklearn", "torch", "scipy"):
         needs.extra(module, "compression")
-    task = support_task(2, embedder=Knowing(), unlabelled=600, asked=100)
+    task = support_task(2, embedder=Knowing(), unlabelled=600, n_test=100)
     draw = task.draw(0)
     assert (len(draw.labelled), len(draw.everything)) == (144, 744)
     assert int((draw.everything.labels != UNLABELLED).sum()) == 144
@@ -232,11 +236,12 @@ def test_names_of_a_result(result: DistillationResult) -> None:
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, result: DistillationResult) -> Any:
     asked: list[dict[str, Any]] = []
 
+    @wraps(distillation_study)
     def study(**options: Any) -> DistillationResult:
         asked.append(options)
         return result
 
-    monkeypatch.setattr("costlab.compression.distillation_study", study)
+    monkeypatch.setattr("costlab.experiments.distillation.EXPERIMENT", replace(EXPERIMENT, measure=study))
 
     bench = command_line(capsys, "bench", "distillation")
     return lambda *words: (*bench(*words), asked)

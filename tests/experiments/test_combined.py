@@ -1,6 +1,7 @@
-import copy
 import json
 import subprocess
+from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,29 +9,22 @@ from typing import Any
 import pytest
 
 from costlab.cli import main
-from costlab.compression import (
-    COMBINED,
-    BenchmarkResult,
-    PackagedModel,
-    benchmark,
-    combined_study,
-    combined_variants,
-    recorded_benchmark,
-)
+from costlab.compression import BenchmarkResult, PackagedModel, benchmark
 from costlab.errors import InvalidValueError, UnknownNameError
+from costlab.experiments import COMBINED, combined_study, combined_variants
+from costlab.experiments.combined import EXPERIMENT
 from tests import needs
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 SOME = ("fp32", "pruned + torch-dynamic", "pruned + csr", "student", "student alone")
 
 
 @pytest.fixture(scope="module")
-def result(encoder: PackagedModel) -> BenchmarkResult:
+def result(small_encoder: PackagedModel) -> BenchmarkResult:
     needs.extra("sklearn", "compression")
-    model = copy.deepcopy(encoder.model)
-    model.encoder.layer = model.encoder.layer[:1]
-    found = PackagedModel("first layer", "encoder", model, encoder.tokenizer, "test")
-    variants = combined_variants(found, SOME, device="cpu", labels_each=2, asked=1, unlabelled=300, steps=1)
-    return benchmark(variants, device="cpu", batch_sizes=(1,), repeats=3, progress=False)
+    variants = combined_variants(small_encoder, SOME, device="cpu", labels_each=2, n_test=1, unlabelled=300, steps=1)
+    return benchmark(variants, device="cpu", batch_sizes=(1,), repeats=3, progress=False, experiment="combined")
 
 
 def test_all_answer_the_same_queries(result: BenchmarkResult) -> None:
@@ -58,9 +52,9 @@ def test_the_front_begins_with_a_student_and_holds_the_best(result: BenchmarkRes
 
 def test_a_figure_shows_the_front_in_colour(result: BenchmarkResult) -> None:
     needs.extra("matplotlib", "plots")
-    from costlab.plotting import COLORS
+    from costlab.plotting import COLORS, plot_benchmark
 
-    ax = result.plot()
+    ax = plot_benchmark(result)
     assert {text.get_text() for text in ax.texts if text.get_color() == COLORS["blue"]} == set(result.front())
     assert ax.get_xlabel() == "USD per million requests"
 
@@ -85,19 +79,20 @@ def test_the_command_names_the_front_and_records(
 ) -> None:
     asked: list[Any] = []
 
-    def study(names: tuple[str, ...], **options: Any) -> BenchmarkResult:
-        asked.append((names, options["steps"]))
+    @wraps(combined_study)
+    def study(**options: Any) -> BenchmarkResult:
+        asked.append((options["names"], options["steps"]))
         return result
 
-    monkeypatch.setattr("costlab.compression.combined_study", study)
+    monkeypatch.setattr("costlab.experiments.combined.EXPERIMENT", replace(EXPERIMENT, measure=study))
     chosen = ("--device", "cpu", "--variant", "fp32", "--variant", "student", "--steps", "3", "--batch", "1")
     with pytest.raises(SystemExit) as ended:
         main(["bench", "combined", *chosen, "--record", "--folder", str(tmp_path)])
     assert ended.value.code == 0
-    assert asked == [(("fp32", "student"), 3)]
+    assert asked == [(["fp32", "student"], 3)]
     assert f"not beaten in quality and dollars: {', '.join(result.front())}" in capsys.readouterr().out
-    assert recorded_benchmark("cpu", "combined", tmp_path) == result
+    assert BenchmarkResult.recorded("combined", "cpu", tmp_path) == result
     assert json.loads((tmp_path / "combined-cpu.json").read_text())["command"] == (
-        "costlab bench combined --device cpu --variant 'fp32' --variant 'student' --batch 1 --steps 3 --repeats 7 "
+        "costlab bench combined --device cpu --variant fp32 --variant student --batch 1 --steps 3 --repeats 7 "
         "--seed 0 --record"
     )

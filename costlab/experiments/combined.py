@@ -5,28 +5,48 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import numpy as np
 
 from costlab._internal import checks
-from costlab._internal.extras import require
-from costlab.compression.benchmark import Variant, benchmark
-from costlab.compression.distillation import distill
-from costlab.compression.measured_sizes import measured_bytes, measured_disk_bytes
-from costlab.compression.models import PackagedModel, packaged_model
-from costlab.compression.pruning import make_permanent, prune
-from costlab.compression.quantization import quantize, usable_device
-from costlab.compression.recovery import recover
-from costlab.compression.results import BenchmarkResult
-from costlab.compression.soft_targets import UNLABELLED, Examples
-from costlab.compression.sparse_kernels import with_sparse_kernel
-from costlab.compression.students import hashed_words, words_network
-from costlab.compression.subjects import Assessment, Encoder, OnnxEncoder, Sentences, Subject
+from costlab._internal.extras import extra
+from costlab.compression import (
+    UNLABELLED,
+    Assessment,
+    BenchmarkResult,
+    Encoder,
+    Examples,
+    MeasuredModel,
+    OnnxEncoder,
+    PackagedModel,
+    Variant,
+    benchmark,
+    distill,
+    hashed_words,
+    make_permanent,
+    measured_bytes,
+    measured_disk_bytes,
+    packaged_model,
+    prune,
+    quantize,
+    recover,
+    usable_device,
+    with_sparse_kernel,
+    words_network,
+)
+from costlab.compression.measuring import Sentences
 from costlab.compression.tasks import FIT
 from costlab.datasets import support_queries
+from costlab.experiments.quantization import BATCH_SIZES, Batches, DeviceKind, Repeats, Seed, recorder
+from costlab.experiments.registry import Experiment, Option
 
-__all__ = ["COMBINED", "combined_study", "combined_variants"]
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+    from sklearn.linear_model import LogisticRegression
+
+__all__ = ["COMBINED", "EXPERIMENT", "combined_study", "combined_variants"]
 
 #: What the study compares, and how each is made from MiniLM.
 #:
@@ -52,16 +72,17 @@ class _Labelled(Sentences):
     def assess(self) -> Assessment:
         """Share of right intents; the answers are their numbers."""
         fitted, labels = self.classifier()
-        said = fitted.predict(self.vectors([text for text, _ in self._asked])).tolist()
-        return self._accuracy(said, labels)
+        answers = fitted.predict(self.vectors([text for text, _ in self._tests])).tolist()
+        return self._accuracy(answers, labels)
 
-    def classifier(self) -> tuple[Any, list[str]]:
+    def classifier(self) -> tuple[LogisticRegression, list[str]]:
         """The regression, fitted, and the intents that its numbers mean."""
-        linear = require("sklearn.linear_model", "compression")
+        with extra("compression"):
+            from sklearn.linear_model import LogisticRegression
         labels = sorted({intent for _, intent in self._examples})
         wanted = [labels.index(intent) for _, intent in self._examples]
         vectors = self.vectors([text for text, _ in self._examples])
-        return linear.LogisticRegression(C=FIT, max_iter=2000).fit(vectors, wanted), labels
+        return LogisticRegression(C=FIT, max_iter=2000).fit(vectors, wanted), labels
 
 
 class _LabelledEncoder(_Labelled, Encoder):
@@ -76,13 +97,15 @@ class _Student(Sentences):
     """A sum of words, trained on a teacher's answers to queries without a label, or on the labels."""
 
     def __init__(
-        self, teacher: _LabelledEncoder | None, examples: int, asked: int, *, unlabelled: int | None, seed: int
+        self, teacher: _LabelledEncoder | None, examples: int, n_test: int, *, unlabelled: int | None, seed: int
     ) -> None:
-        super().__init__(examples, asked)
-        torch = require("torch", "models")
+        import torch
+
+        super().__init__(examples, n_test)
         self._labels = sorted({intent for _, intent in self._examples})
-        texts, labels = [text for text, _ in self._examples], [self._labels.index(i) for _, i in self._examples]
-        taught = None
+        texts = [text for text, _ in self._examples]
+        labels = [self._labels.index(intent) for _, intent in self._examples]
+        logits = None
         if teacher is not None:
             queries = support_queries()
             known = set(texts)
@@ -90,36 +113,36 @@ class _Student(Sentences):
             more = [text for text in parts if text not in known][:unlabelled]
             texts, labels = texts + more, labels + [UNLABELLED] * len(more)
             fitted, _ = teacher.classifier()
-            taught = torch.tensor(fitted.decision_function(teacher.vectors(texts)), dtype=torch.float32)
-        examples_ = Examples(
-            inputs=torch.tensor(hashed_words(texts)), labels=torch.tensor(labels), teacher_logits=taught
-        )
+            logits = torch.tensor(fitted.decision_function(teacher.vectors(texts)), dtype=torch.float32)
+        taught = Examples(inputs=torch.tensor(hashed_words(texts)), labels=torch.tensor(labels), teacher_logits=logits)
         self._model = words_network(len(self._labels), seed=seed)
         started = time.process_time()
-        alpha = 0.0 if taught is None else 0.9
-        distill(self._model, examples_, alpha=alpha, epochs=60, learning_rate=0.01, seed=seed)
+        alpha = 0.0 if teacher is None else 0.9
+        distill(self._model, taught, alpha=alpha, epochs=60, learning_rate=0.01, seed=seed)
         self.facts = {"training_s": time.process_time() - started}
         self._model.requires_grad_(False)
         self.weights_bytes, self.disk_bytes = measured_bytes(self._model), measured_disk_bytes(self._model)
 
-    def _embed(self, texts: Sequence[str]) -> Any:
-        torch = require("torch", "models")
+    def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        import torch
+
         with torch.inference_mode():
-            return self._model(torch.tensor(hashed_words(texts))).numpy()
+            logits: torch.Tensor = self._model(torch.tensor(hashed_words(texts)))
+        return logits.numpy()
 
     def assess(self) -> Assessment:
         """Share of right intents; the answers are their numbers."""
-        said = np.argmax(self._embed([text for text, _ in self._asked]), axis=1).tolist()
-        return self._accuracy(said, self._labels)
+        answers = np.argmax(self._embed([text for text, _ in self._tests]), axis=1).tolist()
+        return self._accuracy(answers, self._labels)
 
 
 def combined_variants(
-    found: PackagedModel,
+    encoder: PackagedModel,
     names: Sequence[str] = tuple(COMBINED),
     *,
     device: str | None = None,
     labels_each: int = 5,
-    asked: int = 6,
+    n_test: int = 6,
     unlabelled: int | None = None,
     steps: int = 60,
     seed: int = 0,
@@ -128,13 +151,13 @@ def combined_variants(
 
     Parameters
     ----------
-    found : PackagedModel
+    encoder : PackagedModel
         The encoder.
     names : sequence of str
         Names of ``costlab.compression.COMBINED``, the baseline first.
     device : {'cpu', 'cuda'}, optional
         By default the GPU if there is one. Students run on the CPU.
-    labels_each, asked : int
+    labels_each, n_test : int
         Labelled queries of each of the 72 intents, >= 2, from the part ``train``; and queries of each to answer, >= 1,
         from ``test``.
     unlabelled : int, optional
@@ -151,51 +174,55 @@ def combined_variants(
     InvalidValueError
         If a number is outside its domain, or CUDA is asked for and absent.
     """
-    place = usable_device(device)
+    device = usable_device(device)
     for name in names:
         checks.one_of("variant", name, COMBINED)
     checks.integer("steps", steps, at_least=1)
     checks.integer("labels_each", labels_each, at_least=2)
     if unlabelled is not None:
         checks.integer("unlabelled", unlabelled, at_least=1)
-    sizes: dict[str, int] = {"examples": labels_each, "asked": asked}
 
-    def encoder(model: Any) -> _LabelledEncoder:
-        return _LabelledEncoder(model, found.tokenizer, **sizes)
+    def labelled(model: torch.nn.Module) -> _LabelledEncoder:
+        return _LabelledEncoder(model, encoder.tokenizer, examples=labels_each, n_test=n_test)
+
+    def student(teacher: _LabelledEncoder | None) -> _Student:
+        return _Student(teacher, labels_each, n_test, unlabelled=unlabelled, seed=seed)
 
     @cache
-    def pruned(share: float) -> Any:
-        model = prune(found.model, share).to(place)
-        recover(model, found, steps=steps, seed=seed)
+    def pruned(share: float) -> torch.nn.Module:
+        model = prune(encoder.model, share).to(device)
+        recover(model, encoder, steps=steps, seed=seed)
         return make_permanent(model).eval().requires_grad_(False)
 
-    def make(name: str) -> Callable[[], Subject]:
+    def make(name: str) -> Callable[[], MeasuredModel]:
         first, _, then = name.partition(" + ")
         if name == "onnx-int8":
-            return lambda: _LabelledOnnx(**sizes)
+            return lambda: _LabelledOnnx(examples=labels_each, n_test=n_test)
         if name == "student":
-            return lambda: _Student(encoder(found.model.to(place)), unlabelled=unlabelled, seed=seed, **sizes)
+            return lambda: student(labelled(encoder.model.to(device)))
         if name == "student alone":
-            return lambda: _Student(None, unlabelled=unlabelled, seed=seed, **sizes)
+            return lambda: student(None)
         if name == "pruned + csr":
-            return lambda: encoder(with_sparse_kernel(pruned(0.9), "csr", device=place))
+            return lambda: labelled(with_sparse_kernel(pruned(0.9), "csr", device=device))
         if first == "pruned":
-            return lambda: encoder(quantize(pruned(0.5), then or "fp32", device=place))
-        return lambda: encoder(quantize(found.model, name, device=place))
+            return lambda: labelled(quantize(pruned(0.5), then or "fp32", device=device))
+        return lambda: labelled(quantize(encoder.model, name, device=device))
 
-    return tuple(Variant(name=name, model=found.name, make=make(name)) for name in names)
+    return tuple(Variant(name=name, model=encoder.name, make=make(name)) for name in names)
 
 
 def combined_study(
-    names: Sequence[str] = tuple(COMBINED),
+    names: Annotated[
+        list[str] | None, Option("A variant, the baseline first; may be repeated. By default all.", flag="--variant")
+    ] = None,
     *,
-    device: str | None = None,
+    device: DeviceKind = None,
     labels_each: int = 5,
-    asked: int = 6,
-    steps: int = 60,
-    batch_sizes: Sequence[int] = (1, 32),
-    repeats: int = 7,
-    seed: int = 0,
+    n_test: int = 6,
+    steps: Annotated[int, Option("Of fine-tuning, at least 1.", metavar="N")] = 60,
+    batch_sizes: Batches = None,
+    repeats: Repeats = 7,
+    seed: Seed = 0,
     progress: bool = True,
 ) -> BenchmarkResult:
     """Pruned, quantized and distilled descendants of MiniLM on one task; ``.front()`` names those worth a thought.
@@ -204,14 +231,10 @@ def combined_study(
 
     Parameters
     ----------
-    names, device, labels_each, asked, steps, seed
+    names, device, labels_each, n_test, steps, seed
         As for :func:`combined_variants`.
     batch_sizes, repeats, progress
         As for :func:`costlab.compression.benchmark`.
-
-    Returns
-    -------
-    BenchmarkResult
 
     Raises
     ------
@@ -220,7 +243,25 @@ def combined_study(
     InvalidValueError
         If CUDA is asked for and absent, or a number is outside its domain.
     """
-    place = usable_device(device)
-    options: dict[str, Any] = {"labels_each": labels_each, "asked": asked, "steps": steps, "seed": seed}
-    variants = combined_variants(packaged_model("minilm"), names, device=place, **options)
-    return benchmark(variants, device=place, batch_sizes=batch_sizes, repeats=repeats, seed=seed, progress=progress)
+    device = usable_device(device)
+    chosen = tuple(COMBINED) if names is None else names
+    sizes = {"labels_each": labels_each, "n_test": n_test, "steps": steps}
+    variants = combined_variants(packaged_model("minilm"), chosen, device=device, seed=seed, **sizes)
+    return benchmark(
+        variants,
+        device=device,
+        batch_sizes=BATCH_SIZES if batch_sizes is None else batch_sizes,
+        repeats=repeats,
+        seed=seed,
+        progress=progress,
+        experiment="combined",
+    )
+
+
+def _lines(result: BenchmarkResult) -> list[str]:
+    return [*result.lines(), f"not beaten in quality and dollars: {', '.join(result.front())}"]
+
+
+_recording = recorder("combined", names=tuple(COMBINED), batch_sizes=BATCH_SIZES)
+
+EXPERIMENT: Final = Experiment(measure=combined_study, lines=_lines, recording=_recording)

@@ -1,5 +1,7 @@
 import json
 import subprocess
+from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,18 +9,14 @@ from typing import Any
 import pytest
 
 from costlab.cli import main
-from costlab.compression import (
-    LLAMA_SHAPES,
-    DecodeResult,
-    LlamaShape,
-    decode_study,
-    measured_bytes,
-    random_llama,
-    recorded_decode,
-)
+from costlab.compression import LLAMA_SHAPES, LlamaShape, measured_bytes, random_llama
 from costlab.errors import InvalidValueError, ModelTooLargeError, UnknownNameError
+from costlab.experiments import DecodeResult, decode_study
+from costlab.experiments.decode import EXPERIMENT
 from costlab.serving import model_spec
 from tests import needs
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 TINY = LlamaShape(hidden=64, layers=2, heads=4, kv_heads=2, head_dim=16, ffn=96, vocabulary=128)
 
@@ -66,7 +64,7 @@ def test_it_computes_what_llama_computes() -> None:
         rope_parameters={"rope_type": "default", "rope_theta": 500_000.0},
     )
     theirs = LlamaForCausalLM(config).eval()
-    ours = random_llama(TINY, dtype=torch.float32, seed=3)
+    ours: Any = random_llama(TINY, dtype=torch.float32, seed=3)
     names = {
         "words.weight": "model.embed_tokens.weight",
         "norm.weight": "model.norm.weight",
@@ -100,10 +98,11 @@ def test_it_computes_what_llama_computes() -> None:
 
 def test_weights_are_as_many_as_the_shape_says_and_come_from_the_seed() -> None:
     torch = libraries()
-    model = random_llama(TINY, seed=1)
-    assert measured_bytes(model) == 2 * TINY.weights.parameters
-    assert torch.equal(model.output.weight, random_llama(TINY, seed=1).output.weight)
-    assert not torch.equal(model.output.weight, random_llama(TINY, seed=2).output.weight)
+    first, again, other = (random_llama(TINY, seed=seed) for seed in (1, 1, 2))
+    assert measured_bytes(first) == 2 * TINY.weights.parameters
+    weights = [model.get_parameter("output.weight") for model in (first, again, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
 
 
 @pytest.fixture(scope="module")
@@ -111,9 +110,9 @@ def result() -> DecodeResult:
     libraries()
     return decode_study(
         "small",
-        schemes=("fp32", "int8-weight-only", "int4-weight-only"),
+        schemes=["fp32", "int8-weight-only", "int4-weight-only"],
         device="cpu",
-        batch_sizes=(1, 8),
+        batch_sizes=[1, 8],
         context=32,
         repeats=5,
         progress=False,
@@ -153,26 +152,28 @@ def test_a_scheme_without_a_kernel_is_a_row_with_its_reason(result: DecodeResult
 
 
 def test_a_result_is_recorded_and_read_again(result: DecodeResult, tmp_path: Path) -> None:
-    assert recorded_decode("cpu", tmp_path) is None
-    path = result.record(tmp_path)
+    assert DecodeResult.recorded("decode", "cpu", tmp_path) is None
+    path = result.record(tmp_path, command="costlab bench decode --record")
     assert path.name == "decode-cpu.json"
-    assert recorded_decode("cpu", tmp_path) == result
+    assert DecodeResult.recorded("decode", "cpu", tmp_path) == result
 
 
 def test_no_gpu_was_recorded_that_is_not_there() -> None:
     # A lesson shows "not recorded yet" where this is None; a file that is there must be whole.
     for device in ("h100", "h200", "a100-sxm4-80gb", "t4"):
-        found = recorded_decode(device)
+        found = DecodeResult.recorded("decode", device)
         assert found is None or found.model == "llama-3-8b"
 
 
 def test_table_and_figure(result: DecodeResult) -> None:
     needs.extra("pandas", "plots")
     needs.extra("matplotlib", "plots")
+    from costlab import plotting
+
     table = result.frame()
     assert len(table) == 9
     assert table["mbu"].iloc[0] == pytest.approx(result.rows[0].mbu_fraction)
-    ax = result.plot()
+    ax = plotting.plot_decode(result)
     assert ax.get_xlabel() == "sequences at once"
     legend = ax.get_legend()
     assert legend is not None
@@ -184,7 +185,7 @@ def test_bf16_comes_near_its_floor_on_a_gpu() -> None:
     torch = libraries()
     if not torch.cuda.is_available():
         pytest.skip("no GPU here")
-    found = decode_study(schemes=("bf16",), device="cuda", batch_sizes=(1,), progress=False)
+    found = decode_study(schemes=["bf16"], device="cuda", batch_sizes=[1], progress=False)
     assert (found.row("bf16").mbu_fraction or 0) > 0.5
 
 
@@ -193,11 +194,11 @@ def test_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UnknownNameError, match="unknown model 'llama-3-70b'; did you mean 'llama-3-8b'"):
         decode_study("llama-3-70b", device="cpu")
     with pytest.raises(UnknownNameError, match="unknown scheme 'int5'"):
-        decode_study("small", schemes=("int5",), device="cpu")
+        decode_study("small", schemes=["int5"], device="cpu")
     with pytest.raises(InvalidValueError, match="context must be a whole number >= 2, got 1"):
         decode_study("small", device="cpu", context=1)
     with pytest.raises(InvalidValueError, match="schemes and batch_sizes must be not empty"):
-        decode_study("small", device="cpu", batch_sizes=())
+        decode_study("small", device="cpu", batch_sizes=[])
     with pytest.raises(InvalidValueError, match="repeats must be a whole number >= 5, got 4"):
         decode_study("small", device="cpu", repeats=4)
     with pytest.raises(ModelTooLargeError, match=r"fp32 takes 32\.12 GB for its weights, and 16\.00 GB of memory"):
@@ -221,16 +222,17 @@ def test_the_command_prints_and_records(
 ) -> None:
     asked: list[Any] = []
 
-    def study(model: str | None, **options: Any) -> DecodeResult:
-        asked.append((model, options["batch_sizes"]))
+    @wraps(decode_study)
+    def study(**options: Any) -> DecodeResult:
+        asked.append((options["model"], options["batch_sizes"]))
         return result
 
-    monkeypatch.setattr("costlab.compression.decode_study", study)
+    monkeypatch.setattr("costlab.experiments.decode.EXPERIMENT", replace(EXPERIMENT, measure=study))
     with pytest.raises(SystemExit) as ended:
         main(["bench", "decode", "--device", "cpu", "--batch", "1", "--record", "--folder", str(tmp_path)])
     out, err = capsys.readouterr()
     assert (ended.value.code, err) == (0, "recorded in decode-cpu.json\n")
-    assert asked == [(None, (1,))]
+    assert asked == [(None, [1])]
     lines = out.splitlines()
     assert len(lines) == 10
     assert "TFLOP/s bf16" in lines[0]
