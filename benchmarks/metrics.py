@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter
 from timing import ROUNDS, beside
 
 from costlab.events import Hooks, RequestEvent
-from costlab.monitoring.metrics import OtelMetrics, RequestMetrics
+from costlab.monitoring import OtelMetrics, RequestMetrics
 
 CALLS = 50_000
 EVENT = RequestEvent(

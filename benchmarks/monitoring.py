@@ -18,8 +18,8 @@ from timing import ROUNDS, beside, seconds
 
 from costlab.cache import EmbeddedServer
 from costlab.events import Hooks, RequestEvent
+from costlab.monitoring import Ledger
 from costlab.monitoring.budget import BudgetGuard, BudgetPolicy, MemoryBudgetStore, RedisBudgetStore, SqliteBudgetStore
-from costlab.monitoring.ledger import Ledger
 
 POLICY = BudgetPolicy(daily_soft_usd=1e6, daily_hard_usd=5e6, monthly_usd=120e6)
 LOCK, SPENT = threading.Lock(), {"2027-01-15": 0}

@@ -27,15 +27,12 @@ work = lambda: connection.sql(
 ).fetchall()
 """
 GROUP = """
-from costlab.monitoring.importers import open_log
-from costlab.monitoring.usage import usage
+from costlab.monitoring import aggregate, open_log
 log = open_log(path)
-work = lambda: usage(log.frame, by=["tier", "model", "tenant"])
+work = lambda: aggregate(log.frame, by=["tier", "model", "tenant"])
 """
 WHOLE = """
-from costlab.monitoring.importers import open_log
-from costlab.monitoring.report import build_report
-from costlab.monitoring.usage import fill_costs
+from costlab.monitoring import build_report, fill_costs, open_log
 work = lambda: build_report(fill_costs(open_log(path).frame).frame)
 """
 PANDAS = """

@@ -21,6 +21,7 @@ __all__ = [
     "EntryTooLargeError",
     "InvalidValueError",
     "LedgerError",
+    "LogError",
     "MissingExtraError",
     "MissingModelError",
     "ModelFetchError",
@@ -142,6 +143,10 @@ class EntryTooLargeError(CostlabError, ValueError):
 
 class CorruptedEntryError(CostlabError, ValueError):
     """What a cache store returned is torn, foreign, of another version, or was stored under another key."""
+
+
+class LogError(CostlabError, ValueError):
+    """A log of usage that cannot be read or counted; the message names the column, or the rows and what they lack."""
 
 
 class LedgerError(CostlabError, OSError):

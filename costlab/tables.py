@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from costlab._internal import checks
 from costlab._internal.extras import extra
 from costlab.catalog import PRECISIONS, PRICINGS, current_gpu_prices, gpu, gpus
-from costlab.monitoring.alerts import Incident
+from costlab.monitoring import Incident
 from costlab.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def incidents_table(found: Iterable[Incident]) -> DataFrame:
 
     Examples
     --------
-    >>> from costlab.monitoring.alerts import Timeline, alert_rules, incidents
+    >>> from costlab.monitoring import Timeline, alert_rules, incidents
     >>> busy = Timeline("costlab:gpu_utilization:now", "", (0.0, 600.0, 1200.0), (0.95, 0.99, 0.5))
     >>> print(incidents_table(incidents(alert_rules(), [busy])).to_string(index=False))
     fired until           rule of  worst severity

@@ -15,9 +15,7 @@ from costlab.capstone import TODAY, request_log, score
 from costlab.catalog import current_gpu_prices
 from costlab.compare import Range, tornado
 from costlab.errors import InvalidValueError
-from costlab.monitoring.alerts import Timeline
-from costlab.monitoring.export import panels
-from costlab.monitoring.usage import GpuUsage, Usage
+from costlab.monitoring import GpuUsage, Timeline, UsageTotals, panels
 from costlab.router import Outcomes, baselines, cost_quality_curve, hull, quality_at, reliability, simulate_outcomes
 from costlab.serving import roofline
 from tests import needs
@@ -51,10 +49,10 @@ REPORTS = [
 ]
 
 
-def used(*key: Any, requests: int = 10, cost_micro_usd: int = 1_000_000) -> Usage:
+def used(*key: Any, requests: int = 10, cost_micro_usd: int = 1_000_000) -> UsageTotals:
     """A group of priced requests of which only number and cost matter."""
-    zeros = dict.fromkeys(set(Usage.__dataclass_fields__) - {"key"}, 0)
-    return Usage(**{**zeros, "key": key, "requests": requests, "cost_micro_usd": cost_micro_usd})  # type: ignore[arg-type]
+    zeros = dict.fromkeys(set(UsageTotals.__dataclass_fields__) - {"key"}, 0)
+    return UsageTotals(**{**zeros, "key": key, "requests": requests, "cost_micro_usd": cost_micro_usd})  # type: ignore[arg-type]
 
 
 SPENT = {"without": [used(0), used(60, cost_micro_usd=3_000_000)], "with": [used(0)]}

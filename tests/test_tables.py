@@ -8,7 +8,7 @@ from tests import needs
 
 needs.extra("pandas", "plots")
 
-from costlab.monitoring.alerts import Timeline, alert_rules, incidents  # noqa: E402
+from costlab.monitoring import Timeline, alert_rules, incidents  # noqa: E402
 from costlab.tables import gpu_price_table, gpu_spec_table, incidents_table, unit_price_table  # noqa: E402
 
 

@@ -64,8 +64,7 @@ EXTRAS: Final[Mapping[str, str]] = {
     "monitoring": """
         import pynvml, opentelemetry.sdk.metrics, prometheus_client
         from costlab.events import RequestEvent
-        from costlab.monitoring.ledger import Ledger
-        from costlab.monitoring.metrics import RequestMetrics
+        from costlab.monitoring import Ledger, RequestMetrics
         event = RequestEvent(request_id="r", time_s=0.0, tier="small", model="m", input_tokens=9, output_tokens=1,
                              cost_micro_usd=153, latency_s=0.1, outcome="ok")
         registry = prometheus_client.CollectorRegistry()
@@ -132,11 +131,11 @@ EXTRAS: Final[Mapping[str, str]] = {
         from pyspark.sql import SparkSession
         if shutil.which("java") is None:
             sys.exit("Spark wants Java: apt-get install default-jre-headless")
-        from costlab.monitoring.usage import usage
+        from costlab.monitoring import aggregate
         spark = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
         row = dict(request_id="r", time_s=0.0, tier="small", model="m", input_tokens=9, output_tokens=1,
                    cost_micro_usd=153, latency_s=0.1, outcome="ok")
-        (found,) = usage(spark.createDataFrame([row]))
+        (found,) = aggregate(spark.createDataFrame([row]))
         assert found.cost_micro_usd == 153
         spark.stop()
     """,

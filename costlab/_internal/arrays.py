@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     Array: TypeAlias = NDArray[np.float64] | NDArray[np.int64]
     FloatArray: TypeAlias = NDArray[np.float64]
+    IntArray: TypeAlias = NDArray[np.int64]
     NumberOrArray: TypeAlias = float | Array
 
 __all__ = ["Amount", "Operations", "numpy_of", "operations"]

@@ -84,7 +84,7 @@ def gpu_table(log: RequestLog) -> pyarrow.Table:
     Returns
     -------
     pyarrow.Table
-        The columns of ``costlab.monitoring.usage.GPU_COLUMNS``.
+        The columns of ``costlab.monitoring.GPU_COLUMNS``.
 
     Raises
     ------

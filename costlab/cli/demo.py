@@ -81,8 +81,6 @@ def _has_browser() -> bool:
 
 
 def _as_dict(result: DemoResult, path: Path) -> dict[str, Any]:
-    from costlab.monitoring.report import as_dict
-
     def bill(one: Any) -> dict[str, Any]:
         return asdict(one) | {"usd": one.usd, "quality_fraction": one.quality_fraction}
 
@@ -103,7 +101,7 @@ def _as_dict(result: DemoResult, path: Path) -> dict[str, Any]:
         "refused_from_s": result.refused_from_s,
         "alerts": list(end.alerts),
         "recorded_on": result.recorded_on,
-        "report": as_dict(result.report),
+        "report": result.report.as_dict(),
         "page": str(path),
     }
 

@@ -59,9 +59,7 @@ def serve(
 ) -> None:
     """Show Prometheus what a ledger's new events and the GPUs do, until interrupted."""
     from costlab._internal import checks
-    from costlab.monitoring.gpu_metrics import GpuMetrics
-    from costlab.monitoring.ledger import Ledger
-    from costlab.monitoring.metrics import LedgerFollower, RequestMetrics
+    from costlab.monitoring import GpuMetrics, Ledger, LedgerFollower, RequestMetrics
 
     checks.positive("every_s", every_s)
     if not 0 <= port < 65_536:
@@ -91,7 +89,7 @@ def serve(
 
 
 def _gpu_source(name: str) -> Any:
-    from costlab.monitoring.gpu_metrics import dcgm_readings, nvml_readings
+    from costlab.monitoring import dcgm_readings, nvml_readings
 
     if name == "none":
         return None

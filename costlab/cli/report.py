@@ -48,7 +48,7 @@ def report(
     as_json: JsonFlag = False,
 ) -> None:
     """What a log of requests cost: totals, unit costs, trend, waste, and the three largest savings."""
-    from costlab.monitoring.report import as_dict, report_html
+    from costlab.monitoring.report import report_html
 
     columns = _mapping(column)
     with nullcontext() if html is None else atomic_write(html) as page:
@@ -58,7 +58,7 @@ def report(
     if html is not None:
         typer.echo(f"wrote {html}", err=True)
     if as_json:
-        print_json({"log": log.name, "format": opened.format, **as_dict(found)})
+        print_json({"log": log.name, "format": opened.format, **found.as_dict()})
     else:
         _print(found, log.name)
 
@@ -73,11 +73,11 @@ def _read(
     as_of: str | None,
 ) -> tuple[Any, Any]:
     """The report of a log, and the log."""
-    from costlab.monitoring.importers import open_gpu_hours, open_log
-    from costlab.monitoring.importers.files import one_line
+    from costlab.errors import LogError
+    from costlab.monitoring.importers import one_line, open_gpu_hours, open_log
+    from costlab.monitoring.pricing import fill_costs
     from costlab.monitoring.report import build_report
     from costlab.monitoring.report.build import STEPS
-    from costlab.monitoring.usage import UsageError, fill_costs
 
     opened = open_log(log, format=log_format, columns=columns, cached_apart=cached_apart)
     hours = None if gpu_hours is None else open_gpu_hours(gpu_hours)
@@ -103,7 +103,7 @@ def _read(
                 step=step,
             )
     except duckdb.Error as error:
-        raise UsageError(f"{log.name}: {one_line(error)}") from error
+        raise LogError(f"{log.name}: {one_line(error)}") from error
     return found, opened
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from costlab._internal.html import render
 from costlab.demo.play import DemoBill, DemoResult, time_of_day
-from costlab.monitoring.report import report_html
+from costlab.monitoring import report_html
 from costlab.monitoring.report.text import moment, usd
 from costlab.synthetic import RUNAWAY_TENANT, SERVICE_TIERS
 from costlab.units import SECONDS_PER_HOUR

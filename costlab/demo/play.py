@@ -18,10 +18,8 @@ from costlab._internal.extras import extra
 from costlab.cache import MemoryStore, ResponseCache
 from costlab.errors import BudgetExceeded
 from costlab.experiments import LESSON_USD_PER_REQUEST, recorded_tiers
+from costlab.monitoring import Ledger, build_report, open_log
 from costlab.monitoring.budget import AuditEntry, BudgetGuard, BudgetPolicy, MemoryBudgetStore
-from costlab.monitoring.importers import open_log
-from costlab.monitoring.ledger import Ledger
-from costlab.monitoring.report import build_report
 from costlab.router import Cascade, Prediction, ScriptedModel, Tier
 from costlab.synthetic import (
     SAMPLE_START_S,
@@ -35,7 +33,7 @@ from costlab.units import MICRO_USD_PER_USD, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
     from costlab.events import RequestEvent
-    from costlab.monitoring.report import Report
+    from costlab.monitoring import Report
     from costlab.router import Routed
 
 __all__ = ["NOTES", "play_demo", "time_of_day"]

@@ -5,16 +5,33 @@ The router, or whatever else serves requests, makes one :class:`RequestEvent` a 
 """
 
 from costlab.events.hooks import Hook, HookFailure, Hooks
-from costlab.events.request import OUTCOMES, PRIORITIES, Outcome, Priority, RequestEvent, micro_usd
+from costlab.events.request import (
+    COLUMNS,
+    OUTCOMES,
+    PRIORITIES,
+    Column,
+    Outcome,
+    Priority,
+    RequestEvent,
+    Value,
+    arrow_schema,
+)
+from costlab.events.rounding import MAX_MICRO_USD, micro_usd, micro_usd_column
 
 __all__ = [
+    "COLUMNS",
+    "MAX_MICRO_USD",
     "OUTCOMES",
     "PRIORITIES",
+    "Column",
     "Hook",
     "HookFailure",
     "Hooks",
     "Outcome",
     "Priority",
     "RequestEvent",
+    "Value",
+    "arrow_schema",
     "micro_usd",
+    "micro_usd_column",
 ]

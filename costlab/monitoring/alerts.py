@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from costlab._internal import checks
 from costlab.errors import InvalidValueError
-from costlab.monitoring.usage import Usage, gpu_usage, usage
+from costlab.monitoring.gpu_hours import gpu_usage
+from costlab.monitoring.usage import UsageTotals, aggregate
 from costlab.units import MICRO_USD_PER_USD, SECONDS_PER_DAY, SECONDS_PER_HOUR
+
+if TYPE_CHECKING:
+    from narwhals.typing import IntoFrame
 
 __all__ = [
     "AlertRule",
@@ -329,13 +333,13 @@ def _incidents(rule: AlertRule, timeline: Timeline) -> Iterable[Incident]:
             yield Incident(rule, timeline.label, run[0][0], fired[0], until_s, worst(values))
 
 
-def request_timelines(frame: object) -> tuple[Timeline, ...]:
+def request_timelines(frame: IntoFrame) -> tuple[Timeline, ...]:
     """The figures of requests from a log, at the end of each minute: what Prometheus computes from the metrics.
 
     Parameters
     ----------
     frame : data frame
-        A log of requests, as for :func:`costlab.monitoring.usage.usage`; of a ledger,
+        A log of requests, as for :func:`costlab.monitoring.aggregate`; of a ledger,
         ``event_frame(ledger.events())``.
 
     Returns
@@ -346,16 +350,16 @@ def request_timelines(frame: object) -> tuple[Timeline, ...]:
 
     Raises
     ------
-    UsageError, MissingExtraError
-        As :func:`costlab.monitoring.usage.usage`.
+    LogError, MissingExtraError
+        As :func:`costlab.monitoring.aggregate`.
     """
-    cells = usage(frame, by=["minute", "tier"])
+    cells = aggregate(frame, by=["minute", "tier"])
     if not cells:
         return ()
     first, last = cells[0].key[0], max(cell.key[0] for cell in cells)
     ends = tuple(float(minute + STEP) for minute in range(first, last + STEP, STEP))
 
-    def sums(name: str, value: Callable[[Usage], int], tier: str | None = None) -> list[float]:
+    def sums(name: str, value: Callable[[UsageTotals], int], tier: str | None = None) -> list[float]:
         """Sums over the window that ends with each minute."""
         per_minute = [0] * len(ends)
         for cell in cells:
@@ -368,10 +372,10 @@ def request_timelines(frame: object) -> tuple[Timeline, ...]:
         values = (a * factor / b if b else None for a, b in zip(above, below, strict=True))
         return Timeline(name, label, ends, tuple(values))
 
-    def requests(cell: Usage) -> int:
+    def requests(cell: UsageTotals) -> int:
         return cell.requests
 
-    def cost(cell: Usage) -> int:
+    def cost(cell: UsageTotals) -> int:
         return cell.cost_micro_usd
 
     all_requests = sums(TIER_SHARE, requests)
@@ -392,13 +396,13 @@ def request_timelines(frame: object) -> tuple[Timeline, ...]:
     return tuple(timelines)
 
 
-def gpu_timelines(frame: object, budget_usd_per_day: float | None = None) -> tuple[Timeline, ...]:
+def gpu_timelines(frame: IntoFrame, budget_usd_per_day: float | None = None) -> tuple[Timeline, ...]:
     """The figures of GPUs from a log of GPU hours, at the end of each minute.
 
     Parameters
     ----------
     frame : data frame
-        A log of GPU hours, as for :func:`costlab.monitoring.usage.gpu_usage`. Rows of up to an hour are spread evenly
+        A log of GPU hours, as for :func:`costlab.monitoring.gpu_usage`. Rows of up to an hour are spread evenly
         over their minutes; a utilization is then the mean of its row.
     budget_usd_per_day : float, optional
         What the GPUs may cost a day; without it there is no figure of spending.
@@ -410,8 +414,8 @@ def gpu_timelines(frame: object, budget_usd_per_day: float | None = None) -> tup
 
     Raises
     ------
-    UsageError, MissingExtraError
-        As :func:`costlab.monitoring.usage.gpu_usage`.
+    LogError, MissingExtraError
+        As :func:`costlab.monitoring.gpu_usage`.
     InvalidValueError
         If `budget_usd_per_day` is not above zero.
     """

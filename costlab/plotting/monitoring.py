@@ -7,9 +7,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from costlab.errors import InvalidValueError
-from costlab.monitoring.alerts import Timeline
-from costlab.monitoring.export import Panel
-from costlab.monitoring.usage import GpuUsage, Usage
+from costlab.monitoring import GpuUsage, Panel, Timeline, UsageTotals
 from costlab.plotting.style import COLORS, SMALL, line_styles, new_axes
 from costlab.units import HOURS_PER_DAY, SECONDS_PER_DAY, SECONDS_PER_HOUR
 
@@ -26,13 +24,15 @@ UNITS: Final = {
 }
 
 
-def plot_spend(spent: Mapping[str, Sequence[Usage]], limits: Mapping[str, float], *, ax: Axes | None = None) -> Axes:
+def plot_spend(
+    spent: Mapping[str, Sequence[UsageTotals]], limits: Mapping[str, float], *, ax: Axes | None = None
+) -> Axes:
     """What a day has cost up to each minute, in several variants, against its limits.
 
     Parameters
     ----------
-    spent : mapping of str to sequence of Usage
-        For each line its requests by minute, ``usage(log, by=["minute"])``.
+    spent : mapping of str to sequence of UsageTotals
+        For each line its requests by minute, ``aggregate(log, by=["minute"])``.
     limits : mapping of str to float
         Amounts in USD, drawn as horizontal lines.
     ax : matplotlib Axes, optional
@@ -55,13 +55,15 @@ def plot_spend(spent: Mapping[str, Sequence[Usage]], limits: Mapping[str, float]
     return ax
 
 
-def plot_tier_shares(groups: Sequence[Usage], *, limit_fraction: float | None = None, ax: Axes | None = None) -> Axes:
+def plot_tier_shares(
+    groups: Sequence[UsageTotals], *, limit_fraction: float | None = None, ax: Axes | None = None
+) -> Axes:
     """Which tier serves which share of the requests, hour by hour; the first tier stands at the bottom.
 
     Parameters
     ----------
-    groups : sequence of Usage
-        Requests by hour and tier, ``usage(log, by=["hour", "tier"])``, of one day.
+    groups : sequence of UsageTotals
+        Requests by hour and tier, ``aggregate(log, by=["hour", "tier"])``, of one day.
     limit_fraction : float, optional
         The share that the dearest tier should not pass, drawn as a horizontal line. The tier with the highest cost per
         request is at the bottom, so that it is read against this line.
@@ -185,7 +187,7 @@ def plot_panel(panel: Panel, timelines: Sequence[Timeline], *, ax: Axes | None =
     Parameters
     ----------
     panel : Panel
-        One of ``costlab.monitoring.export.panels()`` whose queries name recorded figures.
+        One of ``costlab.monitoring.panels()`` whose queries name recorded figures.
     timelines : sequence of Timeline
         Figures of one day; those that the panel asks for are drawn.
     ax : matplotlib Axes, optional

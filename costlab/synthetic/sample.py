@@ -10,11 +10,11 @@ import numpy as np
 from costlab._internal import checks
 from costlab._internal.extras import extra
 from costlab.catalog import api_price, gpu_price
+from costlab.events import micro_usd
 from costlab.synthetic.arrivals import PEAK_S, SAMPLE_START_S, hourly_arrivals
 from costlab.synthetic.contents import INPUT_TOKENS, OUTPUT_TOKENS, token_lengths
 from costlab.synthetic.service import SERVICE_TIERS
 from costlab.units import HOURS_PER_DAY, SECONDS_PER_DAY, SECONDS_PER_HOUR
-from costlab.vectorized import micro_usd_rows
 
 if TYPE_CHECKING:
     import pyarrow
@@ -187,8 +187,8 @@ def event_table(
         places, texts = column
         return pyarrow.DictionaryArray.from_arrays(places.astype(np.int32), list(texts)).cast(pyarrow.string())
 
-    def micro_usd(usd: NDArray[np.float64]) -> pyarrow.Array:
-        return pyarrow.array(micro_usd_rows(np.nan_to_num(usd)), mask=np.isnan(usd))
+    def whole(name: str, usd: NDArray[np.float64]) -> pyarrow.Array:
+        return pyarrow.array(micro_usd(name, np.nan_to_num(usd)), mask=np.isnan(usd))
 
     numbers = pyarrow.array(first_id + np.arange(len(time_s))).cast(pyarrow.string())
     return pyarrow.table(
@@ -200,11 +200,11 @@ def event_table(
             "input_tokens": input_tokens,
             "cached_input_tokens": cached_input_tokens,
             "output_tokens": output_tokens,
-            "cost_micro_usd": micro_usd(cost_usd),
+            "cost_micro_usd": whole("cost_usd", cost_usd),
             "latency_s": np.round(latency_s, 6),
             "outcome": text(outcome),
             "tenant": text(tenant),
-            "conversion_value_micro_usd": micro_usd(conversion_value_usd),
+            "conversion_value_micro_usd": whole("conversion_value_usd", conversion_value_usd),
             "priority": text(priority),
         }
     )
@@ -237,7 +237,7 @@ def sample_gpu_hours(
     Returns
     -------
     pyarrow.Table
-        The columns of ``costlab.monitoring.usage.GPU_COLUMNS``.
+        The columns of ``costlab.monitoring.GPU_COLUMNS``.
 
     Raises
     ------
@@ -263,7 +263,7 @@ def sample_gpu_hours(
 def gpu_hours_table(
     prefix: str, time_s: NDArray[np.floating], interval_s: float, usd_per_hour: float, busy: NDArray[np.float64]
 ) -> pyarrow.Table:
-    """A table of the columns of ``costlab.monitoring.usage.GPU_COLUMNS``.
+    """A table of the columns of ``costlab.monitoring.GPU_COLUMNS``.
 
     Parameters
     ----------

@@ -8,7 +8,6 @@ from hypothesis import given, strategies as st
 from costlab.compare import Range, monte_carlo, tornado
 from costlab.errors import InvalidValueError
 from costlab.events import micro_usd
-from costlab.vectorized import micro_usd_rows
 
 
 def test_the_longest_bar_comes_first() -> None:
@@ -88,4 +87,4 @@ def test_bad_input_is_named(call: Any, message: str) -> None:
 @given(st.lists(st.integers(0, 10**6), min_size=1), st.sampled_from([2.5e-6, 1.5e-7, 1e-8, 0.00001, 0.03]))
 def test_micro_dollars_of_rows_agree(tokens: list[int], usd_per_token: float) -> None:
     usd = usd_per_token * np.array(tokens)
-    assert micro_usd_rows(usd).tolist() == [micro_usd("usd", amount) for amount in usd.tolist()]
+    assert micro_usd("usd", usd).tolist() == [micro_usd("usd", amount) for amount in usd.tolist()]

@@ -77,7 +77,8 @@ def test_events_do_not_change() -> None:
 
 def test_a_row_makes_the_same_event_again() -> None:
     event = RequestEvent(**GOOD, tenant="acme", conversion_value_micro_usd=5, priority="batch")
-    assert RequestEvent(**dict(zip(RequestEvent.field_names(), event.as_row(), strict=True))) == event
+    row: dict[str, Any] = dict(zip(RequestEvent.field_names(), event.as_row(), strict=True))
+    assert RequestEvent(**row) == event
 
 
 @given(st.decimals(0, 10_000, places=6))

@@ -9,11 +9,19 @@ import pytest
 
 from costlab.errors import InvalidValueError
 from costlab.events import RequestEvent
-from costlab.monitoring.alerts import AlertRule, alert_rules, gpu_timelines, incidents, request_timelines, states
-from costlab.monitoring.export import prometheus_rules
-from costlab.monitoring.importers import open_log
-from costlab.monitoring.ledger import Ledger
-from costlab.monitoring.usage import event_frame, usage
+from costlab.monitoring import (
+    AlertRule,
+    Ledger,
+    aggregate,
+    alert_rules,
+    event_frame,
+    gpu_timelines,
+    incidents,
+    open_log,
+    prometheus_rules,
+    request_timelines,
+    states,
+)
 from costlab.synthetic import sample_gpu_hours, sample_log
 from tests import needs
 
@@ -68,7 +76,7 @@ def test_the_runaway_client_of_the_sample_day_is_noticed() -> None:
     (tier,) = [
         one for one in incidents(alert_rules(), request_timelines(sample)) if one.rule.name == "DearestTierBusy"
     ][:1]
-    start = int(usage(sample, by=["day"])[0].key[0])
+    start = int(aggregate(sample, by=["day"])[0].key[0])
     assert start + 14 * 3600 < tier.fired_s < start + 15 * 3600
 
 
@@ -80,8 +88,8 @@ def test_a_ledger_is_watched_as_a_log_is(tmp_path: Path) -> None:
             book.append(event)
         frame = event_frame(book.events())
         assert book.to_parquet(tmp_path / "ledger.parquet") == 500
-    assert usage(frame, by=["tier", "model"]) == usage(sample, by=["tier", "model"])
-    assert usage(open_log(tmp_path / "ledger.parquet").frame, by=["hour"]) == usage(sample, by=["hour"])
+    assert aggregate(frame, by=["tier", "model"]) == aggregate(sample, by=["tier", "model"])
+    assert aggregate(open_log(tmp_path / "ledger.parquet").frame, by=["hour"]) == aggregate(sample, by=["hour"])
     assert request_timelines(frame) == request_timelines(sample)
     assert request_timelines(event_frame([])) == ()
 
@@ -131,7 +139,7 @@ def test_prometheus_fires_on_raw_metrics_when_the_log_says_so(tmp_path: Path) ->
 
     # The counters as a scrape at the end of each minute finds them; at 0 nothing has happened.
     series: dict[str, list[float]] = {}
-    cells = {one.key: one for one in usage(frame, by=["tier", "minute"])}
+    cells = {one.key: one for one in aggregate(frame, by=["tier", "minute"])}
     for tier in ("large", "small"):
         totals = {"requests": 0.0, "unpriced_requests": 0.0, "cost_usd": 0.0, "conversion_value_usd": 0.0}
         names = {name: f'costlab_{name}_total{{tier="{tier}",model="m",outcome="ok"}}' for name in totals}

@@ -9,8 +9,16 @@ import pytest
 from hypothesis import given, strategies as st
 
 from costlab.errors import InvalidValueError, UnknownNameError
-from costlab.monitoring.alerts import AlertRule, Timeline, alert_rules, incidents, recording_rules, states
-from costlab.monitoring.export import prometheus_rules, rule_tests
+from costlab.monitoring import (
+    AlertRule,
+    Timeline,
+    alert_rules,
+    incidents,
+    prometheus_rules,
+    recording_rules,
+    rule_tests,
+    states,
+)
 from tests import needs
 
 RULES = {rule.name: rule for rule in alert_rules()}

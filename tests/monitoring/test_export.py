@@ -17,11 +17,16 @@ import pytest
 from costlab.cache.server import free_port
 from costlab.errors import InvalidValueError
 from costlab.events import RequestEvent
-from costlab.monitoring.alerts import recording_rules
-from costlab.monitoring.export import dashboard_json, export_files, panels
-from costlab.monitoring.gpu_metrics import GpuMetrics, GpuReading
-from costlab.monitoring.ledger import Ledger
-from costlab.monitoring.metrics import RequestMetrics
+from costlab.monitoring import (
+    GpuMetrics,
+    GpuReading,
+    Ledger,
+    RequestMetrics,
+    dashboard_json,
+    export_files,
+    panels,
+    recording_rules,
+)
 from tests import needs
 from tests.cli.test_cli import run
 from tests.commands import Run

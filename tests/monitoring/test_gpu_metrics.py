@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from costlab.errors import InvalidValueError, PriceNotFoundError
-from costlab.monitoring.gpu_metrics import GpuMetrics, GpuReading, GpuReadingError, dcgm_readings, nvml_readings
+from costlab.monitoring import GpuMetrics, GpuReading, GpuReadingError, dcgm_readings, nvml_readings
 from tests import needs
 
 needs.extra("prometheus_client", "monitoring")

@@ -16,16 +16,15 @@ from typing import Any
 import pytest
 
 from costlab.errors import InvalidValueError, LedgerError
-from costlab.events import Hooks, RequestEvent
-from costlab.monitoring.ledger import Ledger
-from costlab.monitoring.ledger.schema import COLUMNS
+from costlab.events import COLUMNS, Hooks, RequestEvent
+from costlab.monitoring import Ledger
 from tests import needs
 
 #: Writes events of one micro-dollar until it is killed, and says after each flush how many are acknowledged.
 WRITER = """
 import sys
 from costlab.events import RequestEvent
-from costlab.monitoring.ledger import Ledger
+from costlab.monitoring import Ledger
 
 path, name, batch = sys.argv[1], sys.argv[2], int(sys.argv[3])
 ledger = Ledger(path, batch_size=batch, flush_every_s=None, timeout_s=30)
@@ -93,7 +92,7 @@ def test_totals_are_exact_and_leave_unpriced_requests_out(tmp_path: Path) -> Non
 
 
 def test_events_come_in_the_order_of_writing_through_all_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("costlab.monitoring.ledger.ledger.PAGE_ROWS", 7)
+    monkeypatch.setattr("costlab.monitoring.ledger.PAGE_ROWS", 7)
     numbers = random.Random(1).sample(range(100), 100)
     with Ledger(tmp_path / "ledger") as ledger:
         for number in numbers:

@@ -10,8 +10,7 @@ import pytest
 
 from costlab.errors import InvalidValueError
 from costlab.events import RequestEvent
-from costlab.monitoring.ledger import Ledger
-from costlab.monitoring.metrics import LedgerFollower, OtelMetrics, RequestMetrics
+from costlab.monitoring import Ledger, LedgerFollower, OtelMetrics, RequestMetrics
 from tests import needs
 from tests.events.test_request import GOOD
 

@@ -12,8 +12,8 @@ from costlab.cache import MemoryStore, ResponseCache
 from costlab.catalog import api_price
 from costlab.errors import BudgetExceeded, BudgetStoreError, InvalidValueError
 from costlab.events import Priority, RequestEvent
+from costlab.monitoring import Ledger
 from costlab.monitoring.budget import AsyncBudgetGuard, BudgetGuard, BudgetPolicy, MemoryBudgetStore
-from costlab.monitoring.ledger import Ledger
 from costlab.router import Cascade, ModelError, Prediction, Routed, ScoreRouter, ScriptedModel, Tier, TokenUsage
 from tests.router.cascades import START_S, SlowStore, books, budget, fails, hangs, outcomes, paid, says, until
 

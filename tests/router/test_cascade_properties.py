@@ -11,7 +11,7 @@ from pathlib import Path
 from hypothesis import given, settings, strategies as st
 
 from costlab.events import RequestEvent
-from costlab.monitoring.ledger import Ledger
+from costlab.monitoring import Ledger
 from costlab.router import Cascade, CascadeFailedError, ModelError, Prediction, Routed, ScriptedModel, Tier, TokenUsage
 from tests.router.cascades import books, budget, paid
 

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
-from costlab._internal.extras import require
+from costlab.errors import LogError
+from costlab.monitoring.gpu_hours import GpuUsage, gpu_usage
+from costlab.monitoring.keymetrics import KeyMetrics
 from costlab.monitoring.report.savings import Saving, savings
-from costlab.monitoring.usage import GpuUsage, KeyMetrics, Usage, UsageError, gpu_usage, roll_up, usage
-from costlab.monitoring.usage.count import SPANS, lazy_frame
-from costlab.monitoring.usage.six import from_groups
+from costlab.monitoring.usage import SPANS, LogFrame, UsageTotals, aggregate, roll_up
 from costlab.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
 
-__all__ = ["STEPS", "Report", "as_dict", "build_report"]
+__all__ = ["STEPS", "Report", "build_report"]
 
 #: How often the log is read, for a progress bar.
 STEPS: Final = 2
@@ -31,11 +31,11 @@ class Report:
 
     Attributes
     ----------
-    total : Usage
+    total : UsageTotals
         All requests.
-    tiers, models, tenants : tuple of Usage
+    tiers, models, tenants : tuple of UsageTotals
         Groups of them, the dearest first.
-    trend : tuple of Usage
+    trend : tuple of UsageTotals
         The same by hour or by day, in the order of time.
     trend_unit : {'hour', 'day'}
         Which of both: hours where the log covers at most three days.
@@ -55,11 +55,11 @@ class Report:
         Models of requests without a cost, and why the catalogue could not help.
     """
 
-    total: Usage
-    tiers: tuple[Usage, ...]
-    models: tuple[Usage, ...]
-    tenants: tuple[Usage, ...]
-    trend: tuple[Usage, ...]
+    total: UsageTotals
+    tiers: tuple[UsageTotals, ...]
+    models: tuple[UsageTotals, ...]
+    tenants: tuple[UsageTotals, ...]
+    trend: tuple[UsageTotals, ...]
     trend_unit: str
     metrics: KeyMetrics
     gpus: tuple[GpuUsage, ...]
@@ -73,6 +73,19 @@ class Report:
     def usd_per_month(self) -> float | None:
         """Cost over a month of 730 hours at the log's rate; None where it covers less than a day."""
         return self.total.cost_usd * HOURS_PER_MONTH / self.covered_hours if self.covered_hours >= 24 else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, the figures that follow from sums included."""
+        plain = _with_figures(self)
+        for name in ("tiers", "models", "tenants", "trend", "gpus"):
+            plain[name] = [_with_figures(group) for group in getattr(self, name)]
+        return plain | {"total": _with_figures(self.total)}
+
+
+def _with_figures(group: Report | UsageTotals | GpuUsage) -> dict[str, Any]:
+    """Fields and properties."""
+    figures = [name for name, member in vars(type(group)).items() if isinstance(member, property)]
+    return asdict(group) | {name: getattr(group, name) for name in figures}
 
 
 def build_report(
@@ -89,9 +102,9 @@ def build_report(
     Parameters
     ----------
     frame, gpu_hours : data frame
-        As for :func:`costlab.monitoring.usage.usage` and :func:`costlab.monitoring.usage.gpu_usage`.
+        As for :func:`costlab.monitoring.aggregate` and :func:`costlab.monitoring.gpu_usage`.
     gpu_bill_apart : bool
-        As for :func:`costlab.monitoring.usage.key_metrics`.
+        As for :func:`costlab.monitoring.key_metrics`.
     notes : sequence of str
         Passed on.
     unpriced_models : mapping of str to str, optional
@@ -105,8 +118,8 @@ def build_report(
 
     Raises
     ------
-    UsageError
-        If the log is empty, or as :func:`costlab.monitoring.usage.usage`.
+    LogError
+        If the log is empty, or as :func:`costlab.monitoring.aggregate`.
 
     Notes
     -----
@@ -121,26 +134,28 @@ def build_report(
     >>> report.savings[0].name, report.trend_unit, len(report.trend)
     ('runaway', 'day', 7)
     """
-    cells = usage(frame, by=["tier", "model", "tenant"])
+    cells = aggregate(frame, by=["tier", "model", "tenant"])
     step()
     if not cells:
-        raise UsageError("the log is empty")
+        raise LogError("the log is empty")
     (total,) = roll_up(cells)
     tenants = _dearest_first(roll_up(cells, 2))
     if len(tenants) <= MAX_TENANTS:
-        hours = usage(frame, by=["tenant", "hour"])
+        hours = aggregate(frame, by=["tenant", "hour"])
         every_hour = roll_up(hours, 1)
     else:
-        chosen = [one.key[0] for one in tenants[:MAX_TENANTS]]
-        nw = require("narwhals", "usage")
-        hours = usage(lazy_frame(frame).filter(nw.col("tenant").is_in(chosen)).to_native(), by=["tenant", "hour"])
-        every_hour = usage(frame, by=["hour"])
+        import narwhals as nw
+
+        chosen = [tenant.key[0] for tenant in tenants[:MAX_TENANTS]]
+        lazy = LogFrame("the log", frame, ["tenant"]).lazy
+        hours = aggregate(lazy.filter(nw.col("tenant").is_in(chosen)).to_native(), by=["tenant", "hour"])
+        every_hour = aggregate(frame, by=["hour"])
     step()
     covered_hours = (every_hour[-1].key[0] - every_hour[0].key[0]) / SECONDS_PER_HOUR + 1
     unit = "hour" if covered_hours * SECONDS_PER_HOUR <= HOURLY_UP_TO_S else "day"
     tiers = roll_up(cells, 0)
     gpus = () if gpu_hours is None else gpu_usage(gpu_hours, by=["gpu"])
-    days = () if gpu_hours is None else gpu_usage(gpu_hours, by=["day"])
+    days = None if gpu_hours is None else gpu_usage(gpu_hours, by=["day"])
     return Report(
         total=total,
         tiers=_dearest_first(tiers),
@@ -148,7 +163,7 @@ def build_report(
         tenants=tenants,
         trend=every_hour if unit == "hour" else _by_day(every_hour),
         trend_unit=unit,
-        metrics=from_groups(tiers, days, gpu_bill_apart=gpu_bill_apart, with_gpus=gpu_hours is not None),
+        metrics=KeyMetrics.from_groups(tiers, days, gpu_bill_apart=gpu_bill_apart),
         gpus=tuple(sorted(gpus, key=lambda one: -one.cost_micro_usd)),
         idle_usd=sum(gpu.idle_cost_usd for gpu in gpus),
         covered_hours=covered_hours,
@@ -158,7 +173,7 @@ def build_report(
     )
 
 
-def _about_gpu_bill(total: Usage, gpus: Sequence[GpuUsage], apart: bool) -> Iterator[str]:
+def _about_gpu_bill(total: UsageTotals, gpus: Sequence[GpuUsage], apart: bool) -> Iterator[str]:
     """Whether the costs of the requests contain the GPUs, which a reader has to know and cannot see."""
     bill = sum(gpu.cost_micro_usd for gpu in gpus)
     if not gpus:
@@ -174,32 +189,10 @@ def _about_gpu_bill(total: Usage, gpus: Sequence[GpuUsage], apart: bool) -> Iter
         yield "the requests' costs are taken to contain the GPU bill; where they do not, --gpu-bill-apart adds it"
 
 
-def _dearest_first(groups: Sequence[Usage]) -> tuple[Usage, ...]:
+def _dearest_first(groups: Sequence[UsageTotals]) -> tuple[UsageTotals, ...]:
     return tuple(sorted(groups, key=lambda one: (-one.cost_micro_usd, -one.requests, one.key)))
 
 
-def _by_day(hours: Sequence[Usage]) -> tuple[Usage, ...]:
+def _by_day(hours: Sequence[UsageTotals]) -> tuple[UsageTotals, ...]:
     day = SPANS["day"]
     return roll_up([replace(one, key=(one.key[0] // day * day,)) for one in hours], 0)
-
-
-#: Figures that follow from a group's sums, which JSON should have too.
-DERIVED: Final = (
-    *("cost_usd", "priced_requests", "unpriced_fraction", "usd_per_request", "usd_per_1k_tokens", "usd_per_conversion"),
-    *("revenue_usd", "revenue_usd_per_conversion", "cost_of_revenue_fraction", "cached_input_fraction"),
-    "mean_latency_s",
-)
-
-
-def as_dict(report: Report) -> dict[str, Any]:
-    """The report as plain values for JSON, the figures that follow from sums included."""
-
-    def group(one: Usage) -> dict[str, Any]:
-        return asdict(one) | {name: getattr(one, name) for name in DERIVED}
-
-    plain = asdict(report) | {"total": group(report.total), "usd_per_month": report.usd_per_month}
-    for name in ("tiers", "models", "tenants", "trend"):
-        plain[name] = [group(one) for one in getattr(report, name)]
-    gpu_figures = ("cost_usd", "idle_cost_usd", "utilization_fraction")
-    plain["gpus"] = [asdict(gpu) | {name: getattr(gpu, name) for name in gpu_figures} for gpu in report.gpus]
-    return plain

@@ -8,8 +8,7 @@ from typing import Final
 
 from costlab.monitoring.report.build import Report
 from costlab.monitoring.report.text import HEADINGS, facts, group_row, moment, usd
-from costlab.monitoring.usage import Usage
-from costlab.monitoring.usage.count import SPANS
+from costlab.monitoring.usage import SPANS, UsageTotals
 
 __all__ = ["html_table", "report_html"]
 
@@ -105,7 +104,7 @@ def html_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _groups(name: str, groups: Sequence[Usage], total: Usage) -> str:
+def _groups(name: str, groups: Sequence[UsageTotals], total: UsageTotals) -> str:
     rows = [(one.key[0] or "(none)", *group_row(one, total)) for one in groups[:MAX_ROWS]]
     more = "" if len(groups) <= MAX_ROWS else f"<p class='soft'>and {len(groups) - MAX_ROWS:,} more, each cheaper</p>"
     return html_table((name, *HEADINGS), rows) + more

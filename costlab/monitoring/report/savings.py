@@ -10,7 +10,8 @@ from typing import Final
 
 from costlab.catalog import api_price
 from costlab.errors import AmbiguousPriceError, PriceNotFoundError, UnknownNameError
-from costlab.monitoring.usage import GpuUsage, Usage, roll_up
+from costlab.monitoring.gpu_hours import GpuUsage
+from costlab.monitoring.usage import UsageTotals, roll_up
 from costlab.units import HOURS_PER_MONTH, MICRO_USD_PER_USD
 
 __all__ = ["Saving", "savings"]
@@ -56,15 +57,15 @@ class Saving:
 
 
 def savings(
-    cells: Sequence[Usage], hours: Sequence[Usage], gpus: Sequence[GpuUsage], covered_hours: float
+    cells: Sequence[UsageTotals], hours: Sequence[UsageTotals], gpus: Sequence[GpuUsage], covered_hours: float
 ) -> tuple[Saving, ...]:
     """All savings worth a line, the largest first. They overlap, so they do not add up.
 
     Parameters
     ----------
-    cells : sequence of Usage
+    cells : sequence of UsageTotals
         Requests by tier, model and tenant.
-    hours : sequence of Usage
+    hours : sequence of UsageTotals
         Requests by tenant and hour; of the dearest tenants is enough.
     gpus : sequence of GpuUsage
         GPU hours by GPU; empty where there is no log of them.
@@ -111,8 +112,8 @@ def _gpus(gpus: Sequence[GpuUsage]) -> Iterable[Found]:
         )
 
 
-def _runaway(hours: Sequence[Usage]) -> Found | None:
-    tenants: dict[str, list[Usage]] = {}
+def _runaway(hours: Sequence[UsageTotals]) -> Found | None:
+    tenants: dict[str, list[UsageTotals]] = {}
     for one in hours:
         tenants.setdefault(one.key[0], []).append(one)
     worst: Found | None = None
@@ -136,7 +137,7 @@ def _runaway(hours: Sequence[Usage]) -> Found | None:
     return worst
 
 
-def _dearest_tier(cells: Sequence[Usage]) -> Found | None:
+def _dearest_tier(cells: Sequence[UsageTotals]) -> Found | None:
     tiers = sorted(
         (one for one in roll_up(cells, 0) if one.usd_per_request), key=lambda one: one.usd_per_request or 0.0
     )
@@ -157,7 +158,7 @@ def _dearest_tier(cells: Sequence[Usage]) -> Found | None:
     )
 
 
-def _prompt_cache(cells: Sequence[Usage]) -> Found | None:
+def _prompt_cache(cells: Sequence[UsageTotals]) -> Found | None:
     """Every tenant caching its prompts as well as the best one does, model by model."""
     usd, best_of = 0.0, ""
     models = {one.key[0]: one for one in roll_up(cells, 1)}
@@ -189,7 +190,7 @@ def _prompt_cache(cells: Sequence[Usage]) -> Found | None:
     )
 
 
-def _failures(total: Usage | None) -> Found | None:
+def _failures(total: UsageTotals | None) -> Found | None:
     if total is None or not total.failed_cost_micro_usd:
         return None
     return (

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from costlab.monitoring.report.build import Report
-from costlab.monitoring.usage import Usage
+from costlab.monitoring.usage import UsageTotals
 
 __all__ = ["HEADINGS", "facts", "group_row", "moment", "usd"]
 
@@ -30,7 +30,7 @@ def moment(second: float, unit: str = "minute") -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%d" if unit == "day" else "%Y-%m-%d %H:%M")
 
 
-def group_row(one: Usage, total: Usage) -> tuple[str, ...]:
+def group_row(one: UsageTotals, total: UsageTotals) -> tuple[str, ...]:
     """A group's line under :data:`HEADINGS`."""
     share = one.cost_micro_usd / total.cost_micro_usd if total.cost_micro_usd and one.priced_requests else None
     return (

@@ -11,6 +11,7 @@ import pytest
 
 from costlab.cache import EmbeddedServer
 from costlab.errors import BudgetStoreError, InvalidValueError
+from costlab.monitoring import Ledger
 from costlab.monitoring.budget import (
     AsyncBudgetGuard,
     AuditEntry,
@@ -19,7 +20,6 @@ from costlab.monitoring.budget import (
     RedisBudgetStore,
     SqliteBudgetStore,
 )
-from costlab.monitoring.ledger import Ledger
 from tests import needs
 from tests.monitoring.budget.support import Clock, policy, refused_by, spend
 from tests.monitoring.budget.worker import event

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from costlab.cache import EmbeddedServer
+from costlab.monitoring import Ledger
 from costlab.monitoring.budget import BudgetGuard, BudgetPolicy, BudgetStatus, RedisBudgetStore, SqliteBudgetStore
-from costlab.monitoring.ledger import Ledger
 from tests.monitoring.budget.support import START_S
 from tests.monitoring.servers import server_in
 

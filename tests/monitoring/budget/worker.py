@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from costlab.events import RequestEvent
+from costlab.monitoring import Ledger
 from costlab.monitoring.budget import (
     BudgetExceeded,
     BudgetGuard,
@@ -22,7 +23,6 @@ from costlab.monitoring.budget import (
     RedisBudgetStore,
     SqliteBudgetStore,
 )
-from costlab.monitoring.ledger import Ledger
 
 
 def main(job: dict[str, Any]) -> None:

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from costlab.catalog import api_price
-from costlab.errors import UnknownNameError
+from costlab.errors import LogError, UnknownNameError
 from costlab.events import micro_usd
-from costlab.monitoring.importers import open_gpu_hours, open_log
-from costlab.monitoring.usage import Usage, UsageError, fill_costs, gpu_usage, usage
+from costlab.monitoring import UsageTotals, aggregate, fill_costs, gpu_usage, open_gpu_hours, open_log
 from costlab.synthetic import sample_gpu_hours, sample_log
 from tests import needs
 
@@ -23,8 +22,8 @@ import pyarrow.csv  # noqa: E402
 import pyarrow.parquet  # noqa: E402
 
 
-def total(log: Any) -> Usage:
-    (found,) = usage(log.frame)
+def total(log: Any) -> UsageTotals:
+    (found,) = aggregate(log.frame)
     return found
 
 
@@ -39,11 +38,11 @@ def test_csv_parquet_and_memory_give_the_same_numbers(tmp_path: Path) -> None:
     pyarrow.csv.write_csv(log, tmp_path / "log.csv")
     pyarrow.parquet.write_table(log, tmp_path / "log.parquet")
     (tmp_path / "log.csv.gz").write_bytes(gzip.compress((tmp_path / "log.csv").read_bytes()))
-    wanted = usage(log, by=["tier", "model", "tenant"])
+    wanted = aggregate(log, by=["tier", "model", "tenant"])
     for name in ("log.csv", "log.parquet", "log.csv.gz"):
         opened = open_log(tmp_path / name)
         assert (opened.format, opened.notes) == ("columns", ())
-        assert usage(opened.frame, by=["tier", "model", "tenant"]) == wanted
+        assert aggregate(opened.frame, by=["tier", "model", "tenant"]) == wanted
     hours = sample_gpu_hours(np.random.default_rng(3))
     pyarrow.csv.write_csv(hours, tmp_path / "gpus.csv")
     assert gpu_usage(open_gpu_hours(tmp_path / "gpus.csv"), by=["gpu"]) == gpu_usage(hours, by=["gpu"])
@@ -71,8 +70,8 @@ def test_columns_of_other_names_and_units(tmp_path: Path) -> None:
     assert (found.cost_micro_usd, found.unpriced_requests) == (3500, 1)
     assert found.mean_latency_s == 0.375
     assert opened.notes == ("the file names no tiers; the model stands for the tier",)
-    assert [one.key for one in usage(opened.frame, by=["tier", "tenant"])] == [("gpt-4o", "acme")]
-    filled = total(type(opened)(fill_costs(opened.frame).frame, "columns", (), None))
+    assert [one.key for one in aggregate(opened.frame, by=["tier", "tenant"])] == [("gpt-4o", "acme")]
+    (filled,) = aggregate(fill_costs(opened.frame).frame)
     assert filled.cost_micro_usd == 3500 + micro_usd("usd", api_price("gpt-4o").usd(1000, 100))
 
 
@@ -91,7 +90,7 @@ def test_cached_tokens_counted_apart_are_added_once(tmp_path: Path) -> None:
     path = text(tmp_path, "a.csv", rows)
     found = total(open_log(path, cached_apart=True))
     assert (found.input_tokens, found.cached_input_tokens) == (1200, 1000)
-    with pytest.raises(UsageError, match="1 rows without cached_input_tokens between 0 and input_tokens"):
+    with pytest.raises(LogError, match="1 rows without cached_input_tokens between 0 and input_tokens"):
         total(open_log(path))
 
 
@@ -143,7 +142,7 @@ def test_litellm_spend_logs(tmp_path: Path, kind: str) -> None:
         path = text(tmp_path, "spend.jsonl", "\n".join(json.dumps(row) for row in rows))
     opened = open_log(path)
     assert opened.format == "litellm"
-    found = {one.key[0]: one for one in usage(opened.frame, by=["outcome"])}
+    found = {one.key[0]: one for one in aggregate(opened.frame, by=["outcome"])}
     assert (found["ok"].requests, found["cached"].requests, found["error"].requests) == (4, 1, 1)
     assert (found["ok"].cost_micro_usd, found["ok"].unpriced_requests) == (3500 + 2250, 2)
     assert (found["cached"].cost_micro_usd, found["cached"].unpriced_requests) == (0, 0)
@@ -154,7 +153,7 @@ def test_litellm_spend_logs(tmp_path: Path, kind: str) -> None:
     # The provider's prefix is gone, so the catalogue knows the model; in-house stays unpriced.
     filled = fill_costs(opened.frame)
     assert (list(filled.unknown), [price.model for price in filled.prices]) == (["in-house"], ["gpt-4o-mini"])
-    (after,) = usage(filled.frame)
+    (after,) = aggregate(filled.frame)
     assert after.unpriced_requests == 1
     assert after.cost_micro_usd == 5750 + micro_usd("usd", api_price("gpt-4o-mini").usd(1000, 100))
 
@@ -172,7 +171,7 @@ def test_litellm_spend_logs(tmp_path: Path, kind: str) -> None:
     ],
 )  # fmt: skip
 def test_mistakes_are_named_in_one_line(tmp_path: Path, name: str, content: str, message: str) -> None:
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(LogError) as caught:
         open_log(text(tmp_path, name, content))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -182,14 +181,14 @@ def test_mappings_must_name_fields_and_columns(tmp_path: Path) -> None:
     path = text(tmp_path, "mine.csv", MAPPED)
     with pytest.raises(UnknownNameError, match="unknown field 'input_token'; did you mean 'input_tokens'"):
         open_log(path, columns={"input_token": "prompt"})
-    with pytest.raises(UsageError, match=r"mine.csv has no column 'promt'; it has when, prompt"):
+    with pytest.raises(LogError, match=r"mine.csv has no column 'promt'; it has when, prompt"):
         open_log(path, columns={"input_tokens": "promt"})
-    with pytest.raises(UsageError, match=r"mine.csv has no column 'request_id', 'spend', .*; it has when"):
+    with pytest.raises(LogError, match=r"mine.csv has no column 'request_id', 'spend', .*; it has when"):
         open_log(path, format="litellm")
     with pytest.raises(UnknownNameError, match="unknown format 'lite'"):
         open_log(path, format="lite")
     with pytest.raises(FileNotFoundError):
         open_log(tmp_path / "absent.csv")
-    with pytest.raises(UsageError, match=r"mine.csv has no column 'gpu', 'hours'") as caught:
+    with pytest.raises(LogError, match=r"mine.csv has no column 'gpu', 'hours'") as caught:
         open_gpu_hours(text(tmp_path, "mine.csv", "time_s,usd_per_hour,utilization_fraction\n"))
     assert "\n" not in str(caught.value)

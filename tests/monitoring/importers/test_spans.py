@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from costlab.monitoring.importers import open_log, span_rows
-from costlab.monitoring.usage import UsageError, fill_costs, usage
+from costlab.errors import LogError
+from costlab.monitoring import aggregate, fill_costs, open_log, span_rows
 from tests import needs
 
 for module in ("narwhals", "pyarrow", "duckdb"):
@@ -64,14 +64,14 @@ def test_both_ways_of_writing_spans_give_the_same_row(tmp_path: Path) -> None:
     for name in ("sdk.jsonl", "otlp.json"):
         opened = open_log(tmp_path / name)
         assert opened.format == "otel"
-        found.append(usage(opened.frame, by=["tier", "model", "tenant", "outcome"]))
+        found.append(aggregate(opened.frame, by=["tier", "model", "tenant", "outcome"]))
     assert found[0] == found[1]
     ((one,),) = found[:1]
     assert one.key == ("gpt-4o-2024-08-06", "gpt-4o-2024-08-06", "shop", "ok")
     assert (one.input_tokens, one.cached_input_tokens, one.output_tokens) == (1200, 1000, 80)
     assert (one.mean_latency_s, one.last_s, one.unpriced_requests) == (1.5, 1767607201.5, 1)
     # The release date in the name is no obstacle: 200 full, 1,000 cached, 80 out.
-    (priced,) = usage(fill_costs(opened.frame).frame)
+    (priced,) = aggregate(fill_costs(opened.frame).frame)
     assert priced.cost_micro_usd == 200 * 2.5 + 1000 * 1.25 + 80 * 10
 
 
@@ -114,7 +114,7 @@ def test_answers_without_tokens_are_not_free(tmp_path: Path) -> None:
     )
     opened = open_log(tmp_path / "a.jsonl")
     assert "1 answered spans tell no tokens; they cannot be priced" in opened.notes
-    (found,) = usage(fill_costs(opened.frame).frame)
+    (found,) = aggregate(fill_costs(opened.frame).frame)
     assert found.unpriced_requests == 1
 
 
@@ -128,5 +128,5 @@ def test_answers_without_tokens_are_not_free(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_spans_that_cannot_be_read_are_named(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(LogError, match=message):
         list(span_rows([sdk("a", None, CHAT) | change]))

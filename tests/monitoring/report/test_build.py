@@ -9,9 +9,9 @@ import pytest
 from pydantic_core import to_json
 
 from costlab.catalog import api_price
-from costlab.monitoring.report import as_dict, build_report
+from costlab.errors import LogError
+from costlab.monitoring import build_report
 from costlab.monitoring.report.text import facts, usd
-from costlab.monitoring.usage import UsageError
 from costlab.synthetic import sample_gpu_hours, sample_log
 from tests import needs
 
@@ -58,7 +58,7 @@ def test_totals_groups_and_months() -> None:
 
 
 def test_an_empty_log_is_an_error() -> None:
-    with pytest.raises(UsageError, match="the log is empty"):
+    with pytest.raises(LogError, match="the log is empty"):
         build_report(log([{}]).slice(0, 0))
 
 
@@ -152,7 +152,7 @@ def test_what_has_no_price_is_said_first_hand() -> None:
 
 
 def test_json_has_the_figures_that_follow() -> None:
-    plain = as_dict(build_report(log([{}, {"cost_micro_usd": None}])))
+    plain = build_report(log([{}, {"cost_micro_usd": None}])).as_dict()
     again = json.loads(to_json(plain, inf_nan_mode="null"))
     assert again["total"]["usd_per_request"] == 1.0
     assert again["total"]["unpriced_fraction"] == 0.5

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from costlab.monitoring.report import build_report, report_html
+from costlab.monitoring import build_report, report_html
 from costlab.synthetic import sample_gpu_hours, sample_log
 from tests import needs
 

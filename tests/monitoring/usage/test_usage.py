@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from costlab.errors import UnknownNameError
+from costlab.errors import LogError, UnknownNameError
 from costlab.events import RequestEvent
-from costlab.monitoring.usage import DEFAULTS, REQUIRED, UsageError, fill_costs, roll_up, usage
+from costlab.monitoring import DEFAULTS, REQUIRED, aggregate, fill_costs, roll_up
 from costlab.synthetic import sample_log
 from tests import needs
 
@@ -73,7 +73,7 @@ def test_columns_are_the_fields_of_an_event() -> None:
 
 
 def test_totals_by_hand(engine: Engine) -> None:
-    (total,) = usage(engine(ROWS))
+    (total,) = aggregate(engine(ROWS))
     assert (total.requests, total.unpriced_requests, total.failed_requests) == (4, 1, 1)
     assert (total.input_tokens, total.cached_input_tokens, total.output_tokens) == (7100, 500, 510)
     assert (total.cost_micro_usd, total.failed_cost_micro_usd) == (8500, 5000)
@@ -90,39 +90,43 @@ def test_totals_by_hand(engine: Engine) -> None:
 
 def test_groups_of_names_and_times(engine: Engine) -> None:
     frame = engine(ROWS)
-    assert [(one.key, one.requests, one.cost_micro_usd) for one in usage(frame, by=["tier"])] == [
+    assert [(one.key, one.requests, one.cost_micro_usd) for one in aggregate(frame, by=["tier"])] == [
         (("large",), 3, 8000),
         (("small",), 1, 500),
     ]
-    assert [(one.key, one.requests) for one in usage(frame, by=["hour"])] == [((0,), 2), ((3600,), 1), ((90000,), 1)]
-    assert [one.key for one in usage(frame, by=["day", "tenant"])] == [(0, "acme"), (0, "zeta"), (86400, "zeta")]
-    assert [one.key for one in usage(frame, by=["priority"])] == [("standard",)]  # a column that is absent
+    assert [(one.key, one.requests) for one in aggregate(frame, by=["hour"])] == [
+        ((0,), 2),
+        ((3600,), 1),
+        ((90000,), 1),
+    ]
+    assert [one.key for one in aggregate(frame, by=["day", "tenant"])] == [(0, "acme"), (0, "zeta"), (86400, "zeta")]
+    assert [one.key for one in aggregate(frame, by=["priority"])] == [("standard",)]  # a column that is absent
 
 
 def test_a_group_in_which_nothing_has_a_price_has_no_figure_in_dollars(engine: Engine) -> None:
-    found = {one.key[0]: one for one in usage(engine(ROWS), by=["model"])}
+    found = {one.key[0]: one for one in aggregate(engine(ROWS), by=["model"])}
     lost = found["in-house"]
     assert (lost.cost_micro_usd, lost.unpriced_fraction) == (0, 1.0)
     assert (lost.usd_per_request, lost.usd_per_1k_tokens, lost.usd_per_conversion) == (None, None, None)
 
 
 def test_optional_columns_may_be_absent(engine: Engine) -> None:
-    (total,) = usage(engine({name: ROWS[name] for name in REQUIRED}))
+    (total,) = aggregate(engine({name: ROWS[name] for name in REQUIRED}))
     assert (total.requests, total.cached_input_tokens, total.failed_requests, total.conversions) == (4, 0, 0, 0)
     assert total.mean_latency_s is None
 
 
 def test_an_empty_log_has_no_groups(engine: Engine) -> None:
     frame = duckdb_frame(ROWS).filter("tier = 'none'").to_arrow_table()
-    assert usage(frame) == ()
-    assert usage(engine({name: ROWS[name] for name in ROWS}), by=["tier"]) != ()
+    assert aggregate(frame) == ()
+    assert aggregate(engine({name: ROWS[name] for name in ROWS}), by=["tier"]) != ()
 
 
 @pytest.mark.parametrize("by", [[], ["tier"], ["tier", "model", "tenant"], ["hour", "tier"], ["day"], ["outcome"]])
 def test_every_engine_counts_the_same(by: list[str]) -> None:
     log = sample_log(np.random.default_rng(7), 20_000, runaway=True)
     columns = {name: log[name].to_pylist() for name in log.column_names}
-    first, *others = (usage(make(columns), by=by) for make in ENGINES)
+    first, *others = (aggregate(make(columns), by=by) for make in ENGINES)
     assert len(first) >= 1
     for other in others:
         assert other == first
@@ -143,18 +147,18 @@ def test_spark_counts_the_same() -> None:
         rows = list(zip(*columns.values(), strict=True))
         frame = session.createDataFrame(rows, schema=list(columns))
         for by in ([], ["tier", "model"], ["hour"]):
-            assert usage(frame, by=by) == usage(pandas_frame(columns), by=by)
-        assert usage(fill_costs(frame).frame) == usage(fill_costs(pandas_frame(columns)).frame)
+            assert aggregate(frame, by=by) == aggregate(pandas_frame(columns), by=by)
+        assert aggregate(fill_costs(frame).frame) == aggregate(fill_costs(pandas_frame(columns)).frame)
     finally:
         session.stop()
 
 
 def test_cells_roll_up_to_what_is_counted_directly() -> None:
     log = sample_log(np.random.default_rng(1), 5_000)
-    cells = usage(log, by=["tier", "model", "tenant"])
-    assert roll_up(cells, 0) == usage(log, by=["tier"])
-    assert roll_up(cells, 2) == usage(log, by=["tenant"])
-    assert roll_up(cells) == usage(log)
+    cells = aggregate(log, by=["tier", "model", "tenant"])
+    assert roll_up(cells, 0) == aggregate(log, by=["tier"])
+    assert roll_up(cells, 2) == aggregate(log, by=["tenant"])
+    assert roll_up(cells) == aggregate(log)
 
 
 @pytest.mark.parametrize(
@@ -173,23 +177,23 @@ def test_cells_roll_up_to_what_is_counted_directly() -> None:
 def test_rows_that_no_request_can_have_are_counted_and_refused(
     engine: Engine, change: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(UsageError, match=message):
-        usage(engine(ROWS | change))
+    with pytest.raises(LogError, match=message):
+        aggregate(engine(ROWS | change))
 
 
 def test_an_unknown_outcome_is_refused(engine: Engine) -> None:
     with pytest.raises(UnknownNameError, match="unknown outcome 'okay'; did you mean 'ok'"):
-        usage(engine(ROWS | {"outcome": ["ok", "okay", "ok", "ok"]}))
+        aggregate(engine(ROWS | {"outcome": ["ok", "okay", "ok", "ok"]}))
 
 
 def test_missing_columns_are_named(engine: Engine) -> None:
     rows = {name: values for name, values in ROWS.items() if name not in ("tier", "cost_micro_usd")}
-    with pytest.raises(UsageError, match=r"the log has no column 'tier', 'cost_micro_usd'; it has time_s, model"):
-        usage(engine(rows))
+    with pytest.raises(LogError, match=r"the log has no column 'tier', 'cost_micro_usd'; it has time_s, model"):
+        aggregate(engine(rows))
 
 
 def test_what_is_no_frame_and_no_group_is_refused() -> None:
-    with pytest.raises(UsageError, match="a log is a data frame that narwhals knows, not list"):
-        usage([1, 2])
+    with pytest.raises(LogError, match="a log is a data frame that narwhals knows, not list"):
+        aggregate([1, 2])  # type: ignore[arg-type]
     with pytest.raises(UnknownNameError, match="unknown group 'teir'; did you mean 'tier'"):
-        usage(pandas_frame(ROWS), by=["teir"])
+        aggregate(pandas_frame(ROWS), by=["teir"])

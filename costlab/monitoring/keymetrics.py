@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Self
 
-from costlab.monitoring.usage.count import usage
-from costlab.monitoring.usage.gpus import gpu_usage
-from costlab.monitoring.usage.totals import Usage, roll_up
+from costlab.monitoring.gpu_hours import GpuUsage, gpu_usage
+from costlab.monitoring.usage import UsageTotals, aggregate, roll_up
+
+if TYPE_CHECKING:
+    from narwhals.typing import IntoFrame
 
 __all__ = ["KeyMetrics", "key_metrics"]
 
@@ -54,8 +56,36 @@ class KeyMetrics:
     unpriced_requests: int
     unpriced_fraction: float
 
+    @classmethod
+    def from_groups(
+        cls, tiers: Sequence[UsageTotals], days: Sequence[GpuUsage] | None, *, gpu_bill_apart: bool = False
+    ) -> Self:
+        """From the requests by tier and the GPU hours by day, None where there is no log of them."""
+        total = next(iter(roll_up(tiers)), None)
+        with_gpus, days = days is not None, days or ()
+        bill = sum(day.cost_usd for day in days)
+        known, busy = sum(day.known_hours for day in days), sum(day.busy_hours for day in days)
+        cost = (0.0 if total is None else total.cost_usd) + (bill if gpu_bill_apart else 0.0)
+        priced = bool(total and total.priced_requests)
+        served = 0 if total is None else total.requests - total.failed_requests - total.refused_requests
+        conversions = total.conversions if total and priced else 0
+        revenue = total.revenue_usd if total and priced else 0.0
+        return cls(
+            cost_per_request_usd=cost / total.priced_requests if total and priced else None,
+            gpu_cost_per_request_usd=bill / served if with_gpus and served else None,
+            gpu_utilization_fraction=busy / known if known else None,
+            daily_gpu_spend_usd={day.key[0]: day.cost_usd for day in days},
+            cost_by_tier_usd={tier.key[0]: tier.cost_usd for tier in tiers},
+            requests_by_tier_fraction={tier.key[0]: tier.requests / total.requests for tier in tiers} if total else {},
+            cost_per_conversion_usd=cost / conversions if conversions else None,
+            cost_of_revenue_fraction=cost / revenue if revenue else None,
+            idle_gpu_hours=sum(day.idle_hours for day in days) if with_gpus else None,
+            unpriced_requests=0 if total is None else total.unpriced_requests,
+            unpriced_fraction=0.0 if total is None else total.unpriced_fraction,
+        )
 
-def key_metrics(frame: Any, gpu_hours: Any = None, *, gpu_bill_apart: bool = False) -> KeyMetrics:
+
+def key_metrics(frame: IntoFrame, gpu_hours: IntoFrame | None = None, *, gpu_bill_apart: bool = False) -> KeyMetrics:
     r"""The six metrics of S8.
 
     .. math:: \text{cost per request} = \frac{\text{cost of the requests} + \text{GPU bill, if apart}}{\text{requests}}
@@ -63,7 +93,7 @@ def key_metrics(frame: Any, gpu_hours: Any = None, *, gpu_bill_apart: bool = Fal
     Parameters
     ----------
     frame : data frame
-        A log of requests, as for :func:`usage`.
+        A log of requests, as for :func:`aggregate`.
     gpu_hours : data frame, optional
         A log of GPU hours, as for :func:`gpu_usage`.
     gpu_bill_apart : bool
@@ -77,8 +107,8 @@ def key_metrics(frame: Any, gpu_hours: Any = None, *, gpu_bill_apart: bool = Fal
 
     Raises
     ------
-    UsageError, MissingExtraError
-        As :func:`usage` and :func:`gpu_usage`.
+    LogError, MissingExtraError
+        As :func:`aggregate` and :func:`gpu_usage`.
 
     Examples
     --------
@@ -95,31 +125,5 @@ def key_metrics(frame: Any, gpu_hours: Any = None, *, gpu_bill_apart: bool = Fal
     >>> key_metrics(log, hours).gpu_cost_per_request_usd
     0.0005
     """
-    tiers = usage(frame, by=["tier"])
-    days = () if gpu_hours is None else gpu_usage(gpu_hours, by=["day"])
-    return from_groups(tiers, days, gpu_bill_apart=gpu_bill_apart, with_gpus=gpu_hours is not None)
-
-
-def from_groups(tiers: tuple[Usage, ...], days: Any, *, gpu_bill_apart: bool, with_gpus: bool) -> KeyMetrics:
-    """The six metrics from the requests by tier and the GPU hours by day."""
-    total = next(iter(roll_up(tiers)), None)
-    bill = sum(day.cost_usd for day in days)
-    known, busy = sum(day.known_hours for day in days), sum(day.busy_hours for day in days)
-    cost = (0.0 if total is None else total.cost_usd) + (bill if gpu_bill_apart else 0.0)
-    priced = bool(total and total.priced_requests)
-    served = 0 if total is None else total.requests - total.failed_requests - total.refused_requests
-    conversions = total.conversions if total and priced else 0
-    revenue = total.revenue_usd if total and priced else 0.0
-    return KeyMetrics(
-        cost_per_request_usd=cost / total.priced_requests if total and priced else None,
-        gpu_cost_per_request_usd=bill / served if with_gpus and served else None,
-        gpu_utilization_fraction=busy / known if known else None,
-        daily_gpu_spend_usd={day.key[0]: day.cost_usd for day in days},
-        cost_by_tier_usd={one.key[0]: one.cost_usd for one in tiers},
-        requests_by_tier_fraction={one.key[0]: one.requests / total.requests for one in tiers} if total else {},
-        cost_per_conversion_usd=cost / conversions if conversions else None,
-        cost_of_revenue_fraction=cost / revenue if revenue else None,
-        idle_gpu_hours=sum(day.idle_hours for day in days) if with_gpus else None,
-        unpriced_requests=0 if total is None else total.unpriced_requests,
-        unpriced_fraction=0.0 if total is None else total.unpriced_fraction,
-    )
+    days = None if gpu_hours is None else gpu_usage(gpu_hours, by=["day"])
+    return KeyMetrics.from_groups(aggregate(frame, by=["tier"]), days, gpu_bill_apart=gpu_bill_apart)

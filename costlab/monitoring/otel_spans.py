@@ -8,13 +8,19 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
-from costlab._internal.extras import require
-from costlab.events import RequestEvent, micro_usd
-from costlab.monitoring.usage.columns import UsageError
+from costlab._internal.extras import extra
+from costlab.errors import LogError
+from costlab.events import COLUMNS, Value, arrow_schema, micro_usd
+
+if TYPE_CHECKING:
+    import pyarrow
 
 __all__ = ["looks_like_spans", "read_spans", "span_rows"]
+
+#: A span, or a part of one, as JSON has it.
+Span = Mapping[str, Any]
 
 #: Operations that ask a model for something. Spans of agents, tools and workflows enclose such spans and repeat their
 #: tokens.
@@ -40,37 +46,34 @@ def looks_like_spans(path: Path) -> bool:
     return "gen_ai." in head or "resourceSpans" in head
 
 
-def read_spans(path: Path, *, cached_apart: bool = False) -> tuple[Any, tuple[str, ...]]:
+def read_spans(path: Path, *, cached_apart: bool = False) -> tuple[pyarrow.Table, tuple[str, ...]]:
     """The requests in a file of spans as a PyArrow table, and notes on what was left out.
 
     Raises
     ------
-    UsageError
+    LogError
         If the file is no JSON or holds no span of a model.
     """
-    pyarrow = require("pyarrow", "usage")
+    with extra("usage"):
+        import pyarrow
     try:
         spans = [span for document in _documents(path) for span in _spans(document)]
         rows = list(span_rows(spans, cached_apart=cached_apart))
-    except UsageError:
+    except LogError:
         raise
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         # Any part of a foreign file may be of another kind than the conventions say.
-        raise UsageError(f"{path.name} is not written as OpenTelemetry does: {error}") from error
+        raise LogError(f"{path.name} is not written as OpenTelemetry does: {error}") from error
     if not rows:
-        raise UsageError(f"{path.name} has {len(spans)} spans, none of which asks a model (gen_ai.operation.name)")
-    integer, number, text = pyarrow.int64(), pyarrow.float64(), pyarrow.string()
-    kinds = {"time_s": number, "latency_s": number}
-    kinds |= dict.fromkeys(("request_id", "tier", "model", "outcome", "tenant", "priority"), text)
-    schema = pyarrow.schema([(name, kinds.get(name, integer)) for name in RequestEvent.field_names()])
+        raise LogError(f"{path.name} has {len(spans)} spans, none of which asks a model (gen_ai.operation.name)")
     mute = sum(row["input_tokens"] == 0 and row["outcome"] == "ok" for row in rows)
     notes = [f"{len(spans) - len(rows):,} of {len(spans):,} spans ask no model, or enclose one that does"]
     if mute:
         notes.append(f"{mute:,} answered spans tell no tokens; they cannot be priced")
-    return pyarrow.Table.from_pylist(rows, schema=schema), tuple(notes)
+    return pyarrow.Table.from_pylist(rows, schema=arrow_schema()), tuple(notes)
 
 
-def span_rows(spans: Iterable[Mapping[str, Any]], *, cached_apart: bool = False) -> Iterator[dict[str, Any]]:
+def span_rows(spans: Iterable[Span], *, cached_apart: bool = False) -> Iterator[dict[str, Value]]:
     """A row, with the fields of :class:`costlab.events.RequestEvent`, for each span that asks a model.
 
     Parameters
@@ -100,37 +103,37 @@ def span_rows(spans: Iterable[Mapping[str, Any]], *, cached_apart: bool = False)
     >>> [(row["input_tokens"], row["latency_s"]) for row in span_rows(spans)]
     [(400, 2.0)]
     """
-    asked = {span_key(span): (span, _attributes(span)) for span in spans}
-    parents = {key: (key[0], str(_first(span, "parentSpanId", "parent_id") or "")) for key, (span, _) in asked.items()}
-    models = {key for key, (_, attributes) in asked.items() if _asks_model(attributes)}
+    known = {span_key(span): (span, _attributes(span)) for span in spans}
+    parents = {key: (key[0], str(_first(span, "parentSpanId", "parent_id") or "")) for key, (span, _) in known.items()}
+    models = {key for key, (_, attributes) in known.items() if _asks_model(attributes)}
     enclosing: set[tuple[str, str]] = set()
     for key in models:
         parent = parents[key]
         while parent in parents and parent not in enclosing:
             enclosing.add(parent)
             parent = parents[parent]
-    for key, (span, attributes) in asked.items():
+    for key, (span, attributes) in known.items():
         if key in models and key not in enclosing:
             yield _row(key, span, attributes, cached_apart)
 
 
-def span_key(span: Mapping[str, Any]) -> tuple[str, str]:
+def span_key(span: Span) -> tuple[str, str]:
     """Trace and span, which name a span together."""
     context = span.get("context") or span
     return str(_first(context, "traceId", "trace_id") or ""), str(_first(context, "spanId", "span_id") or "")
 
 
-def _asks_model(attributes: Mapping[str, Any]) -> bool:
+def _asks_model(attributes: Span) -> bool:
     operation = attributes.get("gen_ai.operation.name")
     if operation is not None:
         return operation in INFERENCE
     return any(name in attributes for name in INPUT)  # older than the attribute
 
 
-def _row(key: tuple[str, str], span: Mapping[str, Any], attributes: Mapping[str, Any], apart: bool) -> dict[str, Any]:
+def _row(key: tuple[str, str], span: Span, attributes: Span, apart: bool) -> dict[str, Value]:
     model = _first(attributes, *MODEL)
     if model is None:
-        raise UsageError(f"span {key[1]} of trace {key[0]} names no model (gen_ai.request.model)")
+        raise LogError(f"span {key[1]} of trace {key[0]} names no model (gen_ai.request.model)")
     start, end = (_time(span, name) for name in ("start", "end"))
     tokens_in, tokens_out, cached = (_count(key, attributes, names) for names in (INPUT, OUTPUT, CACHED))
     status = span.get("status") or {}
@@ -149,49 +152,49 @@ def _row(key: tuple[str, str], span: Mapping[str, Any], attributes: Mapping[str,
         "outcome": "error" if failed or "error.type" in attributes else "ok",
         "tenant": str(_first(attributes, "costlab.tenant", "service.name") or ""),
         "conversion_value_micro_usd": None,
-        "priority": "standard",
+        "priority": COLUMNS["priority"].default,
     }
 
 
-def _count(key: tuple[str, str], attributes: Mapping[str, Any], names: tuple[str, ...]) -> int:
+def _count(key: tuple[str, str], attributes: Span, names: tuple[str, ...]) -> int:
     value = _first(attributes, *names)
     try:
         return int(value or 0)
     except (TypeError, ValueError):
-        raise UsageError(f"span {key[1]}: {names[0]} must be a whole number, got {value!r}") from None
+        raise LogError(f"span {key[1]}: {names[0]} must be a whole number, got {value!r}") from None
 
 
-def _time(span: Mapping[str, Any], end: str) -> float:
+def _time(span: Span, end: str) -> float:
     nanoseconds = _first(span, f"{end}TimeUnixNano", f"{end}_time_unix_nano")
     try:
         if nanoseconds is not None:
             return int(nanoseconds) / 1e9
         return datetime.fromisoformat(span[f"{end}_time"]).timestamp()
     except (KeyError, TypeError, ValueError):
-        raise UsageError(f"span {span_key(span)[1]} has no {end} time") from None
+        raise LogError(f"span {span_key(span)[1]} has no {end} time") from None
 
 
-def _attributes(span: Mapping[str, Any]) -> dict[str, Any]:
+def _attributes(span: Span) -> Span:
     """Attributes as a plain mapping, those of the resource below them."""
-    found: dict[str, Any] = {}
-    for some in (span.get("resource") or {}, span):
-        own = some.get("attributes") or {}
-        pairs = own.items() if isinstance(own, Mapping) else ((one["key"], _value(one["value"])) for one in own)
-        found.update(pairs)
-    return found
+    attributes: dict[str, object] = {}
+    for holder in (span.get("resource") or {}, span):
+        own = holder.get("attributes") or {}
+        pairs = own.items() if isinstance(own, Mapping) else ((pair["key"], _value(pair["value"])) for pair in own)
+        attributes.update(pairs)
+    return attributes
 
 
-def _value(value: Mapping[str, Any]) -> Any:
+def _value(value: Span) -> object:
     """OTLP writes a value with its kind: {"intValue": "123"}."""
     kind, plain = next(iter(value.items()), ("", None))
     return int(str(plain)) if kind == "intValue" else plain
 
 
-def _first(values: Mapping[str, Any], *names: str) -> Any:
+def _first(values: Span, *names: str) -> Any:
     return next((values[name] for name in names if values.get(name) is not None), None)
 
 
-def _documents(path: Path) -> Iterator[Any]:
+def _documents(path: Path) -> Iterator[object]:
     """One JSON document, or one a line."""
     try:
         with _open(path) as file:
@@ -205,21 +208,21 @@ def _documents(path: Path) -> Iterator[Any]:
                 if line.strip():
                     yield json.loads(line)
     except (json.JSONDecodeError, UnicodeDecodeError, gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UsageError(f"{path.name} is no JSON: {error}") from error
+        raise LogError(f"{path.name} is no JSON: {error}") from error
     except RecursionError:
-        raise UsageError(f"{path.name} is nested too deeply") from None
+        raise LogError(f"{path.name} is nested too deeply") from None
 
 
-def _open(path: Path, errors: str = "strict") -> Any:
+def _open(path: Path, errors: str = "strict") -> IO[str]:
     if path.suffix == ".gz":
         return gzip.open(path, "rt", encoding="utf-8-sig", errors=errors)
     return path.open(encoding="utf-8-sig", errors=errors)
 
 
-def _spans(document: Any) -> Iterator[dict[str, Any]]:
+def _spans(document: object) -> Iterator[Span]:
     if isinstance(document, list):
-        for one in document:
-            yield from _spans(one)
+        for part in document:
+            yield from _spans(part)
     elif isinstance(document, dict) and "resourceSpans" in document:
         for group in document["resourceSpans"]:
             for scope in group.get("scopeSpans", ()):

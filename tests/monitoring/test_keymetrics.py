@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from costlab.catalog import api_price
+from costlab.errors import LogError
 from costlab.events import micro_usd
-from costlab.monitoring.usage import UsageError, fill_costs, gpu_usage, key_metrics, usage
+from costlab.monitoring import aggregate, fill_costs, gpu_usage, key_metrics
 from costlab.synthetic import sample_gpu_hours, sample_log
 from tests import needs
 from tests.monitoring.usage.test_usage import ENGINES, ROWS, Engine, engine
@@ -47,9 +48,9 @@ def test_gpu_hours_by_hand(engine: Engine) -> None:
     ],
 )
 def test_hours_that_cannot_be_are_refused(engine: Engine, change: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="1 or more rows without time, hours and usd_per_hour >= 0"):
+    with pytest.raises(LogError, match="1 or more rows without time, hours and usd_per_hour >= 0"):
         gpu_usage(engine(GPUS | change))
-    with pytest.raises(UsageError, match="the log of GPU hours has no column 'gpu'"):
+    with pytest.raises(LogError, match="the log of GPU hours has no column 'gpu'"):
         gpu_usage(engine({name: values for name, values in GPUS.items() if name != "gpu"}))
 
 
@@ -102,7 +103,7 @@ def test_gaps_are_filled_from_the_catalogue_with_cached_tokens_billed_once(engin
         "gpt-4o": micro_usd("usd", large.usd(1000, 100, 500)) + 5000,
         "in-house": 0,
     }
-    found = usage(filled.frame, by=["model"])
+    found = aggregate(filled.frame, by=["model"])
     assert {one.key[0]: one.cost_micro_usd for one in found} == wanted
     assert {one.key[0]: one.unpriced_requests for one in found} == {"gpt-4o-mini": 0, "gpt-4o": 0, "in-house": 1}
 
@@ -110,7 +111,7 @@ def test_gaps_are_filled_from_the_catalogue_with_cached_tokens_billed_once(engin
 def test_costs_that_are_there_are_left_alone_and_unserved_requests_are_not_priced(engine: Engine) -> None:
     rows = ROWS | {"model": ["gpt-4o"] * 4, "cost_micro_usd": [7, None, None, None], "input_tokens": [100, 1000, 9, 0]}
     rows |= {"cached_input_tokens": [0] * 4, "outcome": ["ok", "cached", "refused", "ok"]}
-    (total,) = usage(fill_costs(engine(rows)).frame)
+    (total,) = aggregate(fill_costs(engine(rows)).frame)
     assert (total.cost_micro_usd, total.unpriced_requests) == (7, 3)
 
 
@@ -125,11 +126,26 @@ def test_rates_of_long_requests_and_models_without_an_output_price(engine: Engin
     }
     price = api_price("gemini-2.5-pro")
     assert price.tiers[0].above_tokens == 200_000
-    found = {one.key[0]: one for one in usage(fill_costs(engine(rows)).frame, by=["model"])}
+    found = {one.key[0]: one for one in aggregate(fill_costs(engine(rows)).frame, by=["model"])}
     wanted = sum(micro_usd("usd", price.usd(tokens, 100)) for tokens in (200_000, 200_001))
     assert found["gemini-2.5-pro"].cost_micro_usd == wanted
     # Output of a model without an output price: that request stays unpriced.
     assert found["text-embedding-ada-002"].unpriced_requests == 1
+
+
+def test_the_fee_of_a_request_is_billed_with_its_tokens(engine: Engine) -> None:
+    count = 1_000
+    rows = {
+        "time_s": [0.0] * count,
+        "tier": ["search"] * count,
+        "model": ["sonar-pro"] * count,
+        "input_tokens": [9] * count,
+        "output_tokens": [150] * count,
+        "cost_micro_usd": [None] * count,
+    }
+    (total,) = aggregate(fill_costs(engine(rows)).frame)
+    assert api_price("sonar-pro").usd(9, 150) * count == pytest.approx(16.277)
+    assert total.cost_usd == pytest.approx(16.28, abs=0.005)
 
 
 def test_a_log_without_gaps_comes_back_as_it_is() -> None:

@@ -1,4 +1,4 @@
-"""The ledger: append, flush, read."""
+"""The record of what was served and what it cost: append-only, shared by processes, safe against their death."""
 
 import atexit
 import contextlib
@@ -6,22 +6,105 @@ import math
 import sqlite3
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from costlab._internal import checks
+from costlab._internal.atomic_write import atomic_write
+from costlab._internal.extras import extra
 from costlab._internal.fork_safety import after_fork
-from costlab._internal.sqlite import connect
+from costlab._internal.sqlite import FileKind, connect
 from costlab.errors import LedgerError
-from costlab.events import RequestEvent
-from costlab.monitoring.ledger import export
-from costlab.monitoring.ledger.schema import INSERT, LEDGER, NAMES, PAGE, SPAN, TOTALS
-from costlab.monitoring.ledger.totals import LedgerTotals
+from costlab.events import COLUMNS, RequestEvent, arrow_schema
+from costlab.units import MICRO_USD_PER_USD
 
-__all__ = ["Ledger"]
+__all__ = ["Ledger", "LedgerTotals"]
+
+#: Values as SQLite has them: of an event, in the order of its fields.
+Row = tuple[Any, ...]
+
+NAMES: Final = ", ".join(COLUMNS)
+DEFINITIONS: Final = ", ".join(
+    f"{name} {column.sql_type}{' UNIQUE' if name == 'request_id' else ''}" for name, column in COLUMNS.items()
+)
+
+#: The triggers hold for every program that opens the file, not only for this one.
+LEDGER: Final = FileKind(
+    name="ledger",
+    application_id=0x636C6C67,  # "cllg"
+    version=1,
+    schema=f"""
+        CREATE TABLE events (seq INTEGER PRIMARY KEY, {DEFINITIONS});
+        CREATE INDEX events_time ON events (time_s);
+        CREATE TRIGGER events_stay BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'a ledger is append-only'); END;
+        CREATE TRIGGER events_stand BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'a ledger is append-only'); END
+    """,
+    error=LedgerError,
+)
+
+INSERT: Final = f"""
+    INSERT INTO events ({NAMES}) VALUES ({", ".join("?" for _ in COLUMNS)}) ON CONFLICT (request_id) DO NOTHING
+"""  # noqa: S608
+#: Where the events of a stretch of time lie; answered by the index alone.
+SPAN: Final = "SELECT min(seq), max(seq) FROM events WHERE time_s >= ? AND time_s < ?"
+PAGE: Final = f"""
+    SELECT {NAMES}, seq FROM events WHERE seq >= ? AND seq <= ? AND time_s >= ? AND time_s < ? ORDER BY seq LIMIT ?
+"""  # noqa: S608
+TOTALS: Final = """
+    SELECT count(*), count(*) - count(cost_micro_usd), ifnull(sum(cost_micro_usd), 0), ifnull(sum(input_tokens), 0),
+           ifnull(sum(cached_input_tokens), 0), ifnull(sum(output_tokens), 0), count(conversion_value_micro_usd),
+           ifnull(sum(conversion_value_micro_usd), 0), min(time_s), max(time_s)
+    FROM events WHERE time_s >= ? AND time_s < ?
+"""
 
 PAGE_ROWS = 10_000
+ROW_GROUP_ROWS: Final = 131_072
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerTotals:
+    """What the requests of a ledger, or of a stretch of time in it, add up to. Integers, hence exact.
+
+    Attributes
+    ----------
+    requests : int
+        All requests, however they ended.
+    unpriced_requests : int
+        Those among them for which no price was known: they are in no sum of money.
+    cost_micro_usd : int
+        Cost of the priced requests in micro-dollars.
+    input_tokens, cached_input_tokens, output_tokens : int
+        Tokens; the cached ones are a part of the input tokens.
+    conversions : int
+        Requests that led to a conversion.
+    conversion_value_micro_usd : int
+        What the conversions earned, in micro-dollars.
+    first_time_s, last_time_s : float or None
+        Least and greatest time, in seconds since 1970-01-01 UTC; None without requests.
+    """
+
+    requests: int
+    unpriced_requests: int
+    cost_micro_usd: int
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+    conversions: int
+    conversion_value_micro_usd: int
+    first_time_s: float | None
+    last_time_s: float | None
+
+    @property
+    def cost_usd(self) -> float:
+        """Cost of the priced requests in USD."""
+        return self.cost_micro_usd / MICRO_USD_PER_USD
+
+    @property
+    def unpriced_fraction(self) -> float:
+        """Share of the requests without a price, in 0..1; 0 without requests."""
+        return self.unpriced_requests / self.requests if self.requests else 0.0
 
 
 class Ledger:
@@ -167,9 +250,9 @@ class Ledger:
         """
         for page in self.pages(since_s, until_s):
             for row in page:
-                yield RequestEvent(**dict(zip(RequestEvent.field_names(), row, strict=True)))
+                yield RequestEvent(**dict(zip(COLUMNS, row, strict=True)))
 
-    def pages(self, since_s: float = -math.inf, until_s: float = math.inf) -> Iterator[list[tuple[Any, ...]]]:
+    def pages(self, since_s: float = -math.inf, until_s: float = math.inf) -> Iterator[list[Row]]:
         """As :meth:`events`, as lists of rows with the values in the order of the event's fields."""
         self.flush()
         first, end = self._read(SPAN, (since_s, until_s))[0]
@@ -191,13 +274,33 @@ class Ledger:
         MissingExtraError
             If pyarrow is not installed.
         """
-        return export.to_parquet(self.pages(), Path(path))
+        with extra("monitoring"):
+            import pyarrow
+            from pyarrow.parquet import ParquetWriter
+        schema, count = arrow_schema(), 0
+        waiting: list[Row] = []
+        with atomic_write(Path(path)) as file, ParquetWriter(file, schema) as writer:
+
+            def write(rows: list[Row]) -> None:
+                columns = zip(*rows, strict=True)
+                arrays = [pyarrow.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
+                writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema))
+
+            for page in self.pages():
+                waiting += page
+                count += len(page)
+                if len(waiting) >= ROW_GROUP_ROWS:
+                    write(waiting)
+                    waiting = []
+            if waiting:
+                write(waiting)
+        return count
 
     def verify(self) -> None:
         """Read the whole file and raise :class:`costlab.errors.LedgerError` where a page of it is damaged."""
-        found = self._read("PRAGMA integrity_check(1)", ())[0][0]
-        if found != "ok":
-            raise LedgerError(f"{self.path.name} is damaged: {found}")
+        state = self._read("PRAGMA integrity_check(1)", ())[0][0]
+        if state != "ok":
+            raise LedgerError(f"{self.path.name} is damaged: {state}")
 
     @property
     def pending(self) -> int:
@@ -263,11 +366,11 @@ class Ledger:
         self._duplicates += len(rows) - written - len(known)
         return known
 
-    def _compare(self, rows: list[tuple[Any, ...]]) -> list[str]:
+    def _compare(self, rows: list[Row]) -> list[str]:
         query = f"SELECT {NAMES} FROM events WHERE request_id = ?"  # noqa: S608
         return [row[0] for row in rows if self._file.execute(query, row[:1]).fetchone() != row]
 
-    def _read(self, query: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    def _read(self, query: str, parameters: Row) -> list[Row]:
         if not self._usable:
             raise self._unusable()
         try:

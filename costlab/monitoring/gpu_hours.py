@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import reduce
 from operator import and_
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from costlab._internal import checks
-from costlab._internal.extras import require
-from costlab.monitoring.usage.columns import GPU_COLUMNS, UsageError, require_columns
-from costlab.monitoring.usage.count import SPANS, lazy_frame, value_or_null
+from costlab.errors import LogError
+from costlab.monitoring.usage import SPANS, Key, LogFrame, key_of, unmet
 from costlab.units import MICRO_USD_PER_USD, SECONDS_PER_HOUR
 
-__all__ = ["IDLE_BELOW_FRACTION", "UNDERUSED_BELOW_FRACTION", "GpuUsage", "gpu_usage"]
+if TYPE_CHECKING:
+    from narwhals.typing import IntoFrame
+
+__all__ = ["GPU_COLUMNS", "IDLE_BELOW_FRACTION", "UNDERUSED_BELOW_FRACTION", "GpuUsage", "gpu_usage"]
+
+#: A row is one GPU over one stretch of time: when it began (seconds since 1970 UTC), the GPU's name, its length in
+#: hours, the price of an hour, and the mean share of the time in which the GPU computed, in 0..1, null where unknown.
+GPU_COLUMNS: Final = ("time_s", "gpu", "hours", "usd_per_hour", "utilization_fraction")
 
 #: A GPU that computes less of the time than this is idle (S8), and less than that calls for fewer GPUs.
 IDLE_BELOW_FRACTION: Final = 0.10
@@ -42,7 +48,7 @@ class GpuUsage:
         What the hours cost, in micro-dollars.
     """
 
-    key: tuple[Any, ...]
+    key: Key
     hours: float
     known_hours: float
     idle_hours: float
@@ -69,13 +75,13 @@ class GpuUsage:
         return self.busy_hours / self.known_hours if self.known_hours else None
 
 
-def gpu_usage(frame: Any, by: Sequence[str] = ()) -> tuple[GpuUsage, ...]:
+def gpu_usage(frame: IntoFrame, by: Sequence[str] = ()) -> tuple[GpuUsage, ...]:
     """What GPU hours add up to, in all or by group.
 
     Parameters
     ----------
     frame : data frame
-        The columns of ``costlab.monitoring.usage.GPU_COLUMNS``: a row is one GPU over one stretch of time. Of any
+        The columns of ``costlab.monitoring.GPU_COLUMNS``: a row is one GPU over one stretch of time. Of any
         engine that ``narwhals`` takes.
     by : sequence of str
         Some of `gpu`, `minute`, `hour`, `day`, a row counting where it begins; empty for a single total.
@@ -87,7 +93,7 @@ def gpu_usage(frame: Any, by: Sequence[str] = ()) -> tuple[GpuUsage, ...]:
 
     Raises
     ------
-    UsageError
+    LogError
         If a column is missing, or rows have a length or a price below zero or unknown, or a utilization outside 0..1.
     UnknownNameError
         If `by` names no group.
@@ -114,21 +120,19 @@ def gpu_usage(frame: Any, by: Sequence[str] = ()) -> tuple[GpuUsage, ...]:
     """
     for name in by:
         checks.one_of("group", name, ("gpu", *SPANS))
-    nw, lazy = require("narwhals", "usage"), lazy_frame(frame)
-    schema = lazy.collect_schema()
-    require_columns("the log of GPU hours", list(schema), GPU_COLUMNS)
-    hours, price, share = (value_or_null(nw, schema, name) for name in GPU_COLUMNS[2:])
-    met = [
-        (nw.col("time_s") >= 0) & (nw.col("time_s") < float("inf")),
-        (hours >= 0) & (hours < float("inf")),
-        (price >= 0) & (price < float("inf")),
-        ((share >= 0) & (share <= 1)) | share.is_null(),
-    ]
+    log = LogFrame("the log of GPU hours", frame, GPU_COLUMNS)
+    import narwhals as nw
+
+    infinite = float("inf")
+    hours, price, share = (log.value(name) for name in GPU_COLUMNS[2:])
+    demands = [(value >= 0) & (value < infinite) for value in (nw.col("time_s"), hours, price)]
+    demands.append(((share >= 0) & (share <= 1)) | share.is_null())
+    # What a sum of many rows comes to is to the nearest, not up: a bill of GPU hours is no price of a request.
     ms, cost = (hours * MS_PER_HOUR + 0.5).floor(), (hours * price * MICRO_USD_PER_USD + 0.5).floor()
     busy = (hours * share * MS_PER_HOUR + 0.5).floor()
     idle, underused = share < IDLE_BELOW_FRACTION, (share >= IDLE_BELOW_FRACTION) & (share < UNDERUSED_BELOW_FRACTION)
     parts = {
-        "bad": nw.when(reduce(and_, met)).then(nw.lit(0)).otherwise(nw.lit(1)),
+        "unmet": unmet(reduce(and_, demands)),
         "hours": ms,
         "known_hours": nw.when(~share.is_null()).then(ms),
         "idle_hours": nw.when(idle).then(ms),
@@ -139,35 +143,32 @@ def gpu_usage(frame: Any, by: Sequence[str] = ()) -> tuple[GpuUsage, ...]:
         "idle_cost_micro_usd": nw.when(idle).then(cost),
         "underused_cost_micro_usd": nw.when(underused).then(cost),
     }
-    keys = {
-        f"key_{name}": (nw.col("time_s") / SPANS[name]).floor().cast(nw.Int64) if name in SPANS else nw.col("gpu")
-        for name in (by or ("day",))
-    }
-    chosen = lazy.select(**parts, **keys).group_by(*keys).agg(*(nw.col(name).sum() for name in parts))
+    keys = {f"key_{name}": log.key(name) if name in SPANS else nw.col("gpu") for name in (by or ("day",))}
+    sums = log.lazy.select(**parts, **keys).group_by(*keys).agg(*(nw.col(name).sum() for name in parts))
     cells = []
-    for row in chosen.collect().iter_rows(named=True):
-        if row["bad"]:
-            raise UsageError(
-                f"the log of GPU hours has {int(row['bad'])} or more rows without time, hours and usd_per_hour >= 0 "
+    for row in sums.collect().iter_rows(named=True):
+        if row["unmet"]:
+            raise LogError(
+                f"the log of GPU hours has {int(row['unmet'])} or more rows without time, hours and usd_per_hour >= 0 "
                 "and utilization_fraction in 0..1 or none"
             )
-        key = [int(row[f"key_{name}"]) * SPANS[name] if name in SPANS else row[f"key_{name}"] for name in by]
-        values = {name: int(row[name] or 0) for name in parts if name != "bad"}
-        cells.append(GpuUsage(tuple(key), **values))
+        values = {name: int(row[name] or 0) for name in parts if name != "unmet"}
+        cells.append(GpuUsage(key_of(by, (row[f"key_{name}"] for name in by)), **values))
     return _in_hours(cells)
 
 
 def _in_hours(cells: Iterable[GpuUsage]) -> tuple[GpuUsage, ...]:
     """Groups of one key added up, and milliseconds turned into hours."""
-    groups: dict[tuple[Any, ...], list[GpuUsage]] = {}
+    groups: dict[Key, list[GpuUsage]] = {}
     for cell in cells:
         groups.setdefault(cell.key, []).append(cell)
-    found = []
+    totals = []
     for key in sorted(groups):
-        sums: dict[str, Any] = {}
-        for name in GpuUsage.__dataclass_fields__:
-            if name != "key":
-                total = sum(getattr(cell, name) for cell in groups[key])
-                sums[name] = total / MS_PER_HOUR if name.endswith("hours") else total
-        found.append(GpuUsage(key, **sums))
-    return tuple(found)
+        sums = {name: sum(getattr(cell, name) for cell in groups[key]) for name in SUMS}
+        totals.append(
+            GpuUsage(key, **{name: sums[name] / MS_PER_HOUR if name.endswith("hours") else sums[name] for name in SUMS})
+        )
+    return tuple(totals)
+
+
+SUMS: Final = tuple(field.name for field in fields(GpuUsage) if field.name != "key")

@@ -1,0 +1,442 @@
+"""What people use and what it costs, from a data frame of any engine: one definition, the same integers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import reduce
+from operator import and_
+from typing import TYPE_CHECKING, Any, Final
+
+from costlab._internal import checks
+from costlab._internal.extras import extra
+from costlab.errors import LogError, near_names
+from costlab.events import COLUMNS, OUTCOMES, RequestEvent, arrow_schema
+from costlab.units import MICRO_USD_PER_USD, SECONDS_PER_DAY, SECONDS_PER_HOUR
+
+if TYPE_CHECKING:
+    import narwhals as nw
+    import pyarrow
+    from narwhals.typing import IntoFrame, IntoLazyFrame
+
+__all__ = [
+    "DEFAULTS",
+    "GROUPS",
+    "REQUIRED",
+    "SPANS",
+    "Key",
+    "LogFrame",
+    "UsageTotals",
+    "aggregate",
+    "event_frame",
+    "require_columns",
+    "roll_up",
+]
+
+#: The columns of a log that no figure can do without.
+REQUIRED: Final = tuple(name for name, column in COLUMNS.items() if column.required)
+
+#: The columns that may be absent, and what is then assumed of every request.
+DEFAULTS: Final = {name: column.default for name, column in COLUMNS.items() if not column.required}
+
+#: Outcomes of requests that were perhaps paid for and brought nothing.
+FAILED: Final = ("error", "timeout", "cancelled")
+
+#: Lengths of the groups of time, in seconds; their keys are the second at which each begins.
+SPANS: Final = {"minute": 60, "hour": SECONDS_PER_HOUR, "day": SECONDS_PER_DAY}
+
+#: What requests may be grouped by. Days and hours are those of UTC.
+GROUPS: Final = ("tier", "model", "tenant", "outcome", "priority", *SPANS)
+
+VALUE: Final = "conversion_value_micro_usd"
+
+#: Whole numbers up to here are exact in every engine, also where a column with gaps holds floating-point numbers.
+MAX_EXACT: Final = 2**53 - 1
+
+#: Times from here on are milliseconds, say, that were taken for seconds.
+YEAR_10000_S: Final = 253_402_300_800
+
+#: What a group has in common: names, or the seconds at which times begin.
+Key = tuple[Any, ...]
+
+
+def require_columns(what: str, present: Sequence[str], needed: Iterable[str], hint: str = "") -> None:
+    """Raise unless every needed column is present, naming the absent ones and what they may be called instead."""
+    missing = [name for name in needed if name not in present]
+    if not missing:
+        return
+    near = {name: near_names(name, {other: other for other in present if other not in needed}) for name in missing}
+    guesses = [f"{name}={names[0]}" for name, names in near.items() if names]
+    words = f"{what} has no column {', '.join(repr(name) for name in missing)}; it has {', '.join(present)}"
+    if guesses and hint:
+        words += f"; {hint} {' '.join(guesses)}"
+    raise LogError(words)
+
+
+class LogFrame:
+    """A log as a lazy frame of ``narwhals``, whichever engine it belongs to.
+
+    Parameters
+    ----------
+    what : str
+        What the log is, for the error message.
+    frame : data frame
+        Of pandas, Polars, PyArrow, DuckDB, PySpark, or what else ``narwhals`` takes.
+    needed : iterable of str
+        The columns that it must have.
+
+    Raises
+    ------
+    LogError
+        If it is no data frame, or a column is missing.
+    MissingExtraError
+        If ``narwhals``, or what it needs for this engine, is not installed.
+    """
+
+    def __init__(self, what: str, frame: IntoFrame, needed: Iterable[str]) -> None:
+        with extra("usage"):
+            import narwhals as nw
+        try:
+            self.lazy: nw.LazyFrame[IntoLazyFrame] = nw.from_native(frame).lazy()
+        except TypeError:
+            raise LogError(f"a log is a data frame that narwhals knows, not {type(frame).__qualname__}") from None
+        self.schema = self.lazy.collect_schema()
+        require_columns(what, list(self.schema), tuple(needed))
+
+    def value(self, name: str) -> nw.Expr:
+        """A column, or its default where it is absent; what is not a number is null."""
+        import narwhals as nw
+
+        if name not in self.schema:
+            return nw.lit(DEFAULTS[name], dtype=nw.Float64 if DEFAULTS[name] is None else None)
+        # Floating-point columns stand in for integers with gaps; there NaN is a gap too.
+        column = nw.col(name)
+        return nw.when(~column.is_nan()).then(column) if self.schema[name].is_float() else column
+
+    def key(self, name: str) -> nw.Expr:
+        """What rows are grouped by: the name in a column, or the place of a span of time."""
+        import narwhals as nw
+
+        if name in SPANS:
+            return (nw.col("time_s") / SPANS[name]).floor().cast(nw.Int64)
+        return nw.col(name).cast(nw.String).fill_null("") if name in self.schema else nw.lit(DEFAULTS[name])
+
+
+def key_of(by: Sequence[str], parts: Iterable[Any]) -> Key:
+    """The key of a group, times as the second at which each begins."""
+    return tuple(int(part) * SPANS[name] if name in SPANS else part for name, part in zip(by, parts, strict=True))
+
+
+def unmet(demand: nw.Expr) -> nw.Expr:
+    """1 where a row does not meet the demand, else 0; null is no."""
+    import narwhals as nw
+
+    return nw.when(demand).then(nw.lit(0)).otherwise(nw.lit(1))
+
+
+def event_frame(events: Iterable[RequestEvent]) -> pyarrow.Table:
+    """Events as a data frame with the fields as columns: what :func:`aggregate` and the alerts' figures are made from.
+
+    Parameters
+    ----------
+    events : iterable of RequestEvent
+        For example ``Ledger.events()``; they are held in memory. A large ledger is better written with
+        ``Ledger.to_parquet`` and read with :func:`costlab.monitoring.open_log`.
+
+    Returns
+    -------
+    pyarrow.Table
+        With the right types also where all costs are unknown, or where there are no events.
+
+    Raises
+    ------
+    MissingExtraError
+        If ``pyarrow`` is not installed.
+
+    Examples
+    --------
+    What did two requests cost, of which one has no price?
+
+    >>> plain = dict(
+    ...     time_s=0.0, tier="large", model="gpt-4o", input_tokens=400, output_tokens=200, latency_s=0.6, outcome="ok",
+    ... )
+    >>> events = [
+    ...     RequestEvent(request_id="a", cost_micro_usd=3000, **plain),
+    ...     RequestEvent(request_id="b", cost_micro_usd=None, **plain),
+    ... ]
+    >>> (total,) = aggregate(event_frame(events))
+    >>> total.cost_usd, total.unpriced_requests
+    (0.003, 1)
+    """
+    with extra("usage"):
+        import pyarrow
+    columns = list(zip(*(event.as_row() for event in events), strict=True)) or [()] * len(COLUMNS)
+    return pyarrow.table(dict(zip(COLUMNS, columns, strict=True)), schema=arrow_schema())
+
+
+@dataclass(frozen=True, slots=True)
+class UsageTotals:
+    """What a group of requests adds up to.
+
+    Attributes
+    ----------
+    key : tuple
+        What the group has in common, in the order of `by`: names, or the second at which an hour begins.
+    requests : int
+        All requests.
+    unpriced_requests : int
+        Those without a known cost. They are in no figure in dollars.
+    cached_requests, failed_requests, refused_requests : int
+        Those answered from a response cache, those that ended in an error, a timeout or a cancellation, and those that
+        were not admitted.
+    input_tokens, cached_input_tokens, output_tokens : int
+        Tokens of all requests. Cached input tokens are a part of the input tokens.
+    priced_tokens : int
+        Input and output tokens of the requests with a known cost.
+    cost_micro_usd, failed_cost_micro_usd : int
+        Cost of the priced requests, and of those of them that failed, in micro-dollars.
+    conversions, conversion_value_micro_usd : int
+        Requests that led to a conversion, and what they earned, in micro-dollars.
+    latency_us : int
+        Sum of the latencies that are known, in microseconds.
+    timed_requests : int
+        Requests with a known latency.
+    first_s, last_s : float
+        Times of the first and of the last request, in seconds since 1970-01-01 UTC.
+    """
+
+    key: Key
+    requests: int
+    unpriced_requests: int
+    cached_requests: int
+    failed_requests: int
+    refused_requests: int
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+    priced_tokens: int
+    cost_micro_usd: int
+    failed_cost_micro_usd: int
+    conversions: int
+    conversion_value_micro_usd: int
+    latency_us: int
+    timed_requests: int
+    first_s: float
+    last_s: float
+
+    @property
+    def cost_usd(self) -> float:
+        """Cost of the priced requests in USD."""
+        return self.cost_micro_usd / MICRO_USD_PER_USD
+
+    @property
+    def priced_requests(self) -> int:
+        """Requests with a known cost."""
+        return self.requests - self.unpriced_requests
+
+    @property
+    def unpriced_fraction(self) -> float:
+        """Share of the requests without a known cost; 0 of none."""
+        return self.unpriced_requests / self.requests if self.requests else 0.0
+
+    @property
+    def usd_per_request(self) -> float | None:
+        """Mean cost of a priced request in USD; None where there is none."""
+        return self.cost_usd / self.priced_requests if self.priced_requests else None
+
+    @property
+    def usd_per_1k_tokens(self) -> float | None:
+        """USD per thousand tokens of priced requests, input and output together; None where there are none."""
+        return 1000 * self.cost_usd / self.priced_tokens if self.priced_tokens else None
+
+    @property
+    def usd_per_conversion(self) -> float | None:
+        """Cost of *all* priced requests over the conversions, in USD; None without conversions or without prices."""
+        return self.cost_usd / self.conversions if self.conversions and self.priced_requests else None
+
+    @property
+    def revenue_usd(self) -> float:
+        """What the conversions earned, in USD."""
+        return self.conversion_value_micro_usd / MICRO_USD_PER_USD
+
+    @property
+    def revenue_usd_per_conversion(self) -> float | None:
+        """USD earned by a conversion, on average; None where there is none."""
+        return self.revenue_usd / self.conversions if self.conversions else None
+
+    @property
+    def cost_of_revenue_fraction(self) -> float | None:
+        """Cost as a share of what the conversions earned, above 1 where it exceeds it; None if nothing was earned."""
+        priced = self.conversion_value_micro_usd and self.priced_requests
+        return self.cost_micro_usd / self.conversion_value_micro_usd if priced else None
+
+    @property
+    def cached_input_fraction(self) -> float:
+        """Share of the input tokens that were read from the provider's prompt cache; 0 of none."""
+        return self.cached_input_tokens / self.input_tokens if self.input_tokens else 0.0
+
+    @property
+    def mean_latency_s(self) -> float | None:
+        """Mean of the known latencies in seconds; None where none is known."""
+        return self.latency_us / 1e6 / self.timed_requests if self.timed_requests else None
+
+
+def aggregate(frame: IntoFrame, by: Sequence[str] = ()) -> tuple[UsageTotals, ...]:
+    """What the requests of a log add up to, in all or by group.
+
+    Parameters
+    ----------
+    frame : data frame
+        A row a request, with the columns of :class:`costlab.events.RequestEvent`; the optional ones may be absent
+        (``costlab.monitoring.DEFAULTS``). It may be of pandas, Polars, PyArrow, DuckDB, PySpark, or what else
+        ``narwhals`` takes. The engine does the counting; only the groups come back.
+    by : sequence of str
+        Some of `tier`, `model`, `tenant`, `outcome`, `priority`, `minute`, `hour`, `day`; empty for a single total.
+
+    Returns
+    -------
+    tuple of UsageTotals
+        A group each, in the order of their keys. The same integers whichever the engine.
+
+    Raises
+    ------
+    LogError
+        If a column is missing, or rows hold what no request can have: more cached than input tokens, negative numbers,
+        an unknown outcome. All such rows are counted, none is dropped or mended.
+    UnknownNameError
+        If `by` names no group.
+    MissingExtraError
+        If ``narwhals``, or what it needs for this engine, is not installed.
+
+    Notes
+    -----
+    Costs are summed as whole micro-dollars, so no order of summation changes the result. A null cost is a request
+    without a known price: it is counted in `unpriced_requests`, and no figure in dollars contains it.
+
+    Examples
+    --------
+    Two requests of one tier, of which one has no price. What does a request cost?
+
+    >>> import pandas
+    >>> log = pandas.DataFrame({
+    ...     "time_s": [0.0, 60.0], "tier": ["large", "large"], "model": ["gpt-4o", "in-house"],
+    ...     "input_tokens": [400, 400], "output_tokens": [200, 200], "cost_micro_usd": [3000, None],
+    ... })
+    >>> (large,) = aggregate(log, by=["tier"])
+    >>> large.key, large.usd_per_request, large.unpriced_requests, large.unpriced_fraction
+    (('large',), 0.003, 1, 0.5)
+    """
+    for name in by:
+        checks.one_of("group", name, GROUPS)
+    log = LogFrame("the log", frame, REQUIRED)
+    import narwhals as nw
+
+    demands = _demands(log)
+    columns = {name: log.value(name) for name, column in COLUMNS.items() if column.type is int}
+    tokens = columns["input_tokens"] + columns["output_tokens"]
+    columns |= {
+        "priced_tokens": nw.when(~columns["cost_micro_usd"].is_null()).then(tokens),
+        # Microseconds as whole numbers, since a sum of fractions depends on the order.
+        "latency_us": (log.value("latency_s") * 1e6 + 0.5).floor(),
+        "unmet": unmet(reduce(and_, demands.values())),
+    }
+    # Grouping by the outcome as well is cheaper than a condition on it in every sum.
+    keys = {f"key_{place}": log.key(name) for place, name in enumerate([*by, "outcome"])}
+    groups = log.lazy.select(time=nw.col("time_s"), **columns, **keys).group_by(*keys)
+    sums = [nw.col(name).sum().alias(f"sum_{name}") for name in columns]
+    known = [nw.col(name).count().alias(f"known_{name}") for name in ("cost_micro_usd", VALUE, "latency_us")]
+    ends = [nw.col("time").min().alias("first_s"), nw.col("time").max().alias("last_s")]
+    cells = []
+    for row in groups.agg(nw.len().alias("rows"), *sums, *known, *ends).collect().iter_rows(named=True):
+        if row["sum_unmet"]:
+            raise LogError(_complaint(log, demands))
+        *key, outcome = (row[name] for name in keys)
+        cells.append(_cell((*key_of(by, key), checks.one_of("outcome", outcome, OUTCOMES)), row))
+    return roll_up(cells, *range(len(by)))
+
+
+def _demands(log: LogFrame) -> dict[str, nw.Expr]:
+    """What each row must meet, in words and as an expression; null is no."""
+    demands = {}
+    for name, column in COLUMNS.items():
+        if column.type is str or name not in log.schema:
+            continue
+        value = log.value(name)
+        met = (value >= 0) & (value <= MAX_EXACT)
+        whole = column.type is int
+        if whole and log.schema[name].is_float():
+            met = met & (value == value.floor())
+        gaps = column.nullable or (not column.required and column.default is None)
+        words = f"{name} a {'whole ' * whole}number >= 0{', or none' * gaps}"
+        if name == "time_s":
+            met, words = met & (value < YEAR_10000_S), "time_s in seconds, from 1970 to the year 9999"
+        elif name == "cached_input_tokens":
+            met = met & (value <= log.value("input_tokens"))
+            words = "cached_input_tokens between 0 and input_tokens, of which they are a part"
+        demands[words] = met | value.is_null() if gaps else met
+    return demands
+
+
+def _cell(key: Key, row: Mapping[str, Any]) -> UsageTotals:
+    """A group of one outcome."""
+    sums = {name.removeprefix("sum_"): int(value or 0) for name, value in row.items() if name.startswith("sum_")}
+    del sums["unmet"]
+    rows, outcome = int(row["rows"]), key[-1]
+    return UsageTotals(
+        key=key,
+        requests=rows,
+        unpriced_requests=rows - int(row["known_cost_micro_usd"]),
+        cached_requests=rows * (outcome == "cached"),
+        failed_requests=rows * (outcome in FAILED),
+        refused_requests=rows * (outcome == "refused"),
+        failed_cost_micro_usd=sums["cost_micro_usd"] * (outcome in FAILED),
+        conversions=int(row[f"known_{VALUE}"]),
+        timed_requests=int(row["known_latency_us"]),
+        first_s=float(row["first_s"]),
+        last_s=float(row["last_s"]),
+        **sums,
+    )
+
+
+def _complaint(log: LogFrame, demands: Mapping[str, nw.Expr]) -> str:
+    """How many rows break which demand."""
+    import narwhals as nw
+
+    flags = {f"d{place}": unmet(demand) for place, demand in enumerate(demands.values())}
+    counts = log.lazy.select(**flags).select(*(nw.col(name).sum() for name in flags)).collect()
+    (row,) = counts.iter_rows(named=True)
+    broken = [f"{int(row[flag])} rows without {words}" for flag, words in zip(flags, demands, strict=True) if row[flag]]
+    return f"the log has {'; '.join(broken)}"
+
+
+#: The fields that are sums.
+SUMS: Final = tuple(field.name for field in fields(UsageTotals) if field.name not in ("key", "first_s", "last_s"))
+
+
+def roll_up(cells: Iterable[UsageTotals], *positions: int) -> tuple[UsageTotals, ...]:
+    """Groups added up to fewer: those that agree in the parts of the key at `positions`.
+
+    Examples
+    --------
+    From tier and model to the tier alone?
+
+    >>> import pandas
+    >>> log = pandas.DataFrame({
+    ...     "time_s": [0.0, 60.0], "tier": ["large", "large"], "model": ["gpt-4o", "gpt-4.1"],
+    ...     "input_tokens": [400, 400], "output_tokens": [200, 200], "cost_micro_usd": [3000, 2400],
+    ... })
+    >>> [(group.key, group.cost_micro_usd) for group in roll_up(aggregate(log, by=["tier", "model"]), 0)]
+    [(('large',), 5400)]
+    """
+    groups: dict[Key, list[UsageTotals]] = {}
+    for cell in cells:
+        groups.setdefault(tuple(cell.key[position] for position in positions), []).append(cell)
+    return tuple(
+        UsageTotals(
+            key=key,
+            **{name: sum(getattr(cell, name) for cell in groups[key]) for name in SUMS},
+            first_s=min(cell.first_s for cell in groups[key]),
+            last_s=max(cell.last_s for cell in groups[key]),
+        )
+        for key in sorted(groups)
+    )
