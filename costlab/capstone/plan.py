@@ -86,26 +86,14 @@ class CascadeServing:
 
 @dataclass(frozen=True, slots=True)
 class FleetServing:
-    """Served by a model on GPUs of one's own.
-
-    Attributes
-    ----------
-    fleet : str
-        Name of one of the plan's fleets.
-    """
+    """Served by a model on GPUs of one's own: `fleet` is the name of one of the plan's."""
 
     fleet: str
 
 
 @dataclass(frozen=True, slots=True)
 class ExactCache:
-    """Answers to the very same text kept, the least recently used dropped first.
-
-    Attributes
-    ----------
-    entries : int
-        How many answers, >= 1.
-    """
+    """Answers to the very same text kept: so many `entries`, >= 1, the least recently used dropped first."""
 
     entries: int
 
@@ -115,15 +103,7 @@ class ExactCache:
 
 @dataclass(frozen=True, slots=True)
 class EndpointPlan:
-    """How an endpoint is served.
-
-    Attributes
-    ----------
-    serve : Api, CascadeServing or FleetServing
-        Who answers.
-    cache : ExactCache or None
-        What is asked first.
-    """
+    """How an endpoint is served: by whom, and from which cache first."""
 
     serve: Api | CascadeServing | FleetServing
     cache: ExactCache | None = None
@@ -212,8 +192,6 @@ class Plan:
     ------
     InvalidValueError
         If an endpoint is missing, or cannot be served like that.
-    UnknownNameError
-        If an endpoint or a fleet is unknown.
     """
 
     endpoints: Mapping[str, EndpointPlan] = field(hash=False)

@@ -10,23 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from costlab.calculator import spot_job
+from costlab.capstone import terms
 from costlab.capstone.plan import Api, CascadeServing, EndpointPlan, Fleet, FleetServing, Plan
-from costlab.capstone.terms import (
-    API_LATENCY_S,
-    BATCH_LATENCY_S,
-    BATCH_PRICE_FRACTION,
-    CACHE_LATENCY_S,
-    CACHE_STORE,
-    ENTRY_BYTES,
-    MAX_UTILIZATION_FRACTION,
-    SPARE_REPLICAS,
-    SPOT_MTBF_HOURS,
-    SPOT_RESTART_S,
-    SUPPORT_LATENCY_S,
-    gpu_rates_usd_per_hour,
-    model_quality,
-    support_outcomes,
-)
 from costlab.catalog import api_price, store_price
 from costlab.errors import PriceNotFoundError
 from costlab.router import evaluate_cascade
@@ -46,17 +31,7 @@ __all__ = ["CompanyDay", "EndpointDay", "FleetBill", "FleetDemand", "cache_hits"
 
 @dataclass(frozen=True, slots=True)
 class FleetDemand:
-    """What an endpoint asks of a fleet.
-
-    Attributes
-    ----------
-    endpoint : Endpoint
-        Which.
-    requests_per_hour : tuple of int, length 24
-        Requests that no cache answered.
-    input_tokens, output_tokens : float
-        Mean tokens of those.
-    """
+    """What an endpoint asks of a fleet: requests that no cache answered, by the hour, and their mean tokens."""
 
     endpoint: Endpoint
     requests_per_hour: tuple[int, ...]
@@ -72,10 +47,8 @@ class FleetBill:
     ----------
     usd_per_day : float
         All its GPUs, in USD.
-    gpus_per_hour : tuple of int, length 24
-        GPUs paid for in each hour.
-    needed_per_hour : tuple of int, length 24
-        GPUs that the requests need, spare replicas included.
+    gpus_per_hour, needed_per_hour : tuple of int, length 24
+        GPUs paid for in each hour, and those that the requests need, spare replicas included.
     utilization_fraction : float
         Share of what the paid GPUs could serve that is asked; 0 where nothing is asked.
     requests_per_s : mapping of str to float
@@ -102,16 +75,12 @@ class EndpointDay:
 
     Attributes
     ----------
-    rows : numpy.ndarray of int
-        Places of the requests in the log.
-    hit : numpy.ndarray of bool
-        Whether the cache had the answer.
-    usd : numpy.ndarray of float
-        What each cost, GPUs of one's own aside.
+    rows, hit : numpy.ndarray of int, of bool
+        Places of the requests in the log, and whether the cache had the answer.
+    usd, latency_s : numpy.ndarray of float
+        What each cost, GPUs of one's own aside, and its seconds from request to answer.
     quality : numpy.ndarray of float
         Share of right answers to be expected; of a measured answer 0 or 1.
-    latency_s : numpy.ndarray of float
-        From request to answer.
     """
 
     rows: NDArray[np.intp]
@@ -138,13 +107,7 @@ class CompanyDay:
 
 
 def replay_day(plan: Plan, log: RequestLog) -> CompanyDay:
-    """The company's day, served as a plan says.
-
-    Raises
-    ------
-    PriceNotFoundError
-        If the plan wants what has no price.
-    """
+    """The company's day, served as a plan says."""
     hits = {about.name: _hits(log, about.name, plan.endpoints[about.name]) for about in ENDPOINTS}
     demands: dict[str, list[FleetDemand]] = {name: [] for name in plan.fleets}
     for about in ENDPOINTS:
@@ -204,19 +167,14 @@ def fleet_bill(fleet: Fleet, demands: Sequence[FleetDemand]) -> FleetBill:
     Replicas are started and stopped by the hour: as many as serve its requests at 70 % of the roofline's rate, and a
     spare one. Of several endpoints each gets its replicas, and they share the spare one.
 
-    Parameters
-    ----------
-    fleet : Fleet
-        Model and GPUs.
-    demands : sequence of FleetDemand
-        Who uses it; without any, only what is never given back is paid.
+    Without a demand, only what is never given back is paid.
 
     Raises
     ------
     PriceNotFoundError
         If the GPU has no list price at AWS, or none for spot.
     """
-    rates = gpu_rates_usd_per_hour(fleet.gpu)
+    rates = terms.gpu_rates_usd_per_hour(fleet.gpu)
     if fleet.spot and "spot" not in rates:
         raise PriceNotFoundError(f"no spot price of an {fleet.gpu} at AWS")
     replicas, load = [0.0] * HOURS_PER_DAY, [0.0] * HOURS_PER_DAY
@@ -238,18 +196,20 @@ def fleet_bill(fleet: Fleet, demands: Sequence[FleetDemand]) -> FleetBill:
             asked = replicas_needed(
                 requests * HOURS_PER_DAY,
                 can.requests_per_s,
-                max_utilization_fraction=MAX_UTILIZATION_FRACTION,
+                max_utilization_fraction=terms.MAX_UTILIZATION_FRACTION,
                 at_least=0,
             )
             replicas[hour] += asked.serving
             load[hour] += requests / SECONDS_PER_HOUR / can.requests_per_s
-    needed = [int(n + SPARE_REPLICAS * (n > 0)) * fleet.gpus_per_replica for n in replicas]
+    needed = [int(n + terms.SPARE_REPLICAS * (n > 0)) * fleet.gpus_per_replica for n in replicas]
     kept = max(fleet.always_on, fleet.reserved)
     paid = [max(kept, wanted) for wanted in needed]
     beyond = sum(max(0, gpus - fleet.reserved) for gpus in paid)
     usd = rates["reserved"] * fleet.reserved * HOURS_PER_DAY
     if beyond and fleet.spot:
-        usd += spot_job(beyond, rates["spot"], rates["on_demand"], SPOT_MTBF_HOURS, 1.0, SPOT_RESTART_S).expected_usd
+        usd += spot_job(
+            beyond, rates["spot"], rates["on_demand"], terms.SPOT_MTBF_HOURS, 1.0, terms.SPOT_RESTART_S
+        ).expected_usd
     else:
         usd += rates["on_demand"] * beyond
     total = sum(paid) / fleet.gpus_per_replica
@@ -274,22 +234,22 @@ def _serve(
         usd, quality, latency = _cascade(log.question[rows], serve)
     elif isinstance(serve, Api):
         usd, latency = _api(log.input_tokens[rows], written, about, serve)
-        quality = np.full(len(rows), model_quality(serve.model))
+        quality = np.full(len(rows), terms.model_quality(serve.model))
     else:
         fleet, bill = plan.fleets[serve.fleet], fleets[serve.fleet]
         usd, latency = np.zeros(len(rows)), bill.ttft_s + bill.inter_token_s * written
-        quality = np.full(len(rows), model_quality(fleet.model, fleet.weights))
+        quality = np.full(len(rows), terms.model_quality(fleet.model, fleet.weights))
     if chosen.cache is not None:
         asked = log.text[rows] >= 0
         # A hit is read and a miss is written; that a miss was looked up before is cents a month.
-        usd = np.where(hit, 0.0, usd) + asked * store_price(CACHE_STORE).usd_per_transfer(ENTRY_BYTES)
-        latency = np.where(hit, 0.0, latency) + asked * CACHE_LATENCY_S
+        usd = np.where(hit, 0.0, usd) + asked * store_price(terms.CACHE_STORE).usd_per_transfer(terms.ENTRY_BYTES)
+        latency = np.where(hit, 0.0, latency) + asked * terms.CACHE_LATENCY_S
     return EndpointDay(rows, hit, usd, quality, latency)
 
 
 def _cascade(question: NDArray[np.int64], serve: CascadeServing) -> tuple[NDArray[np.float64], ...]:
-    result = evaluate_cascade(support_outcomes("test").only(serve.tiers), serve.thresholds)
-    tried_s = np.cumsum([SUPPORT_LATENCY_S[tier] for tier in serve.tiers])
+    result = evaluate_cascade(terms.support_outcomes("test").only(serve.tiers), serve.thresholds)
+    tried_s = np.cumsum([terms.SUPPORT_LATENCY_S[tier] for tier in serve.tiers])
     return result.usd[question], result.correct[question], tried_s[result.tier][question]
 
 
@@ -300,6 +260,6 @@ def _api(
     cached = about.prefix_tokens // 128 * 128 if serve.stable_prefix else 0
     usd = api_price(serve.model).usd(read, written, cached)
     if serve.batch:
-        return usd * BATCH_PRICE_FRACTION, np.full(len(read), BATCH_LATENCY_S)
-    first_s, token_s = API_LATENCY_S
+        return usd * terms.BATCH_PRICE_FRACTION, np.full(len(read), terms.BATCH_LATENCY_S)
+    first_s, token_s = terms.API_LATENCY_S
     return usd, first_s + token_s * written

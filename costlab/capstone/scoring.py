@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from costlab._internal import checks
+from costlab.capstone import terms
 from costlab.capstone.plan import TODAY, FleetServing, Plan
 from costlab.capstone.replay import FleetBill, replay_day
-from costlab.capstone.terms import (
-    BUDGET_USD_PER_MONTH,
-    CACHE_STORE,
-    DAYS_PER_MONTH,
-    ENTRY_BYTES,
-    LIMIT_USD_PER_DAY,
-    PEOPLE_USD_PER_MONTH,
-    REFUSED_FRACTION,
-    support_outcomes,
-)
 from costlab.catalog import store_price
 from costlab.synthetic import ENDPOINTS, REQUESTS, RequestLog, request_log
 from costlab.units import BYTES_PER_GB, HOURS_PER_DAY, SECONDS_PER_HOUR
@@ -38,8 +29,6 @@ class EndpointScore:
 
     Attributes
     ----------
-    name : str
-        Which.
     usd_per_month : float
         Calls, tiers and cache of 30 ordinary days, in USD; GPUs of one's own are in the score's `fleets`.
     usd_per_request : float
@@ -68,12 +57,8 @@ class Score:
 
     Attributes
     ----------
-    usd_per_month : float
-        Thirty days, one of them with the runaway client, in USD.
-    today_usd_per_month : float
-        The same with what the company does today.
-    budget_usd_per_month : float
-        What the controller allows.
+    today_usd_per_month, budget_usd_per_month : float
+        What the company pays today, and what the controller allows, in USD.
     endpoints : tuple of EndpointScore
         In the order of today's bill.
     fleets : mapping of str to FleetBill
@@ -88,7 +73,6 @@ class Score:
         What the plan breaks, in words; empty when it stands.
     """
 
-    usd_per_month: float
     today_usd_per_month: float
     budget_usd_per_month: float
     endpoints: tuple[EndpointScore, ...]
@@ -97,6 +81,11 @@ class Score:
     runaway_day_usd: float
     refused_fraction: float
     violations: tuple[str, ...]
+
+    @property
+    def usd_per_month(self) -> float:
+        """Thirty days, one of them with the runaway client, in USD."""
+        return sum(self.parts_usd.values())
 
     @property
     def saving_fraction(self) -> float:
@@ -123,10 +112,6 @@ def score(plan: Plan, log: RequestLog | None = None, *, budget_usd_per_month: fl
     budget_usd_per_month : float, optional
         What is allowed; by default 40,000 USD for a million requests a day, in proportion for a smaller log.
 
-    Returns
-    -------
-    Score
-
     Raises
     ------
     InvalidValueError
@@ -152,24 +137,13 @@ def score(plan: Plan, log: RequestLog | None = None, *, budget_usd_per_month: fl
         checks.non_negative("budget_usd_per_month", budget_usd_per_month)
     log = request_log() if log is None else checks.instance("log", log, RequestLog)
     size = int((~log.runaway).sum()) / REQUESTS
-    budget = BUDGET_USD_PER_MONTH * size if budget_usd_per_month is None else budget_usd_per_month
-    month, today = _month(plan, log), _month(TODAY, log)
-    usd = sum(month.parts_usd.values())
-    return Score(
-        usd_per_month=usd,
-        today_usd_per_month=sum(today.parts_usd.values()),
-        budget_usd_per_month=budget,
-        endpoints=month.endpoints,
-        fleets=month.fleets,
-        parts_usd=month.parts_usd,
-        runaway_day_usd=month.runaway_day_usd,
-        refused_fraction=month.refused_fraction,
-        violations=tuple(_violations(plan, month, usd, budget, LIMIT_USD_PER_DAY * size)),
-    )
+    budget = terms.BUDGET_USD_PER_MONTH * size if budget_usd_per_month is None else budget_usd_per_month
+    today = sum(_month(TODAY, log).parts_usd.values())
+    result = Score(today, budget, *_month(plan, log), violations=())
+    return replace(result, violations=tuple(_violations(plan, result, terms.LIMIT_USD_PER_DAY * size)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Month:
+class _Month(NamedTuple):
     endpoints: tuple[EndpointScore, ...]
     fleets: dict[str, FleetBill]
     parts_usd: dict[str, float]
@@ -192,11 +166,11 @@ def _month(plan: Plan, log: RequestLog) -> _Month:
         may, counted = usual[served.rows], ~log.runaway[served.rows]
         floor, spent = about.quality_floor, float(served.usd[may].sum())
         if about.name == "support":  # what the largest tier answers right, less so many
-            floor = float(support_outcomes("test").correct[log.question[served.rows], -1].mean()) - floor
+            floor = float(terms.support_outcomes("test").correct[log.question[served.rows], -1].mean()) - floor
         endpoints.append(
             EndpointScore(
                 name=about.name,
-                usd_per_month=(spent + stores[about.name]) * DAYS_PER_MONTH,
+                usd_per_month=(spent + stores[about.name]) * terms.DAYS_PER_MONTH,
                 usd_per_request=spent / int(counted.sum()),
                 quality_fraction=float(served.quality[may].mean()) if may.any() else 0.0,
                 quality_floor=floor,
@@ -211,8 +185,8 @@ def _month(plan: Plan, log: RequestLog) -> _Month:
     serving = [chosen.serve for chosen in plan.endpoints.values()]
     models = {plan.fleets[serve.fleet].model for serve in serving if isinstance(serve, FleetServing)}
     parts = {part.name: part.usd_per_month for part in endpoints} | {
-        "gpus": gpus * DAYS_PER_MONTH,
-        "people": PEOPLE_USD_PER_MONTH * len(models),
+        "gpus": gpus * terms.DAYS_PER_MONTH,
+        "people": terms.PEOPLE_USD_PER_MONTH * len(models),
         "runaway": worst_usd - usual_usd,
     }
     refused = max(float((~may[ordinary]).mean()) for may in (usual, worst))
@@ -222,7 +196,8 @@ def _month(plan: Plan, log: RequestLog) -> _Month:
 def _store_usd_per_day(chosen: EndpointPlan) -> float:
     if chosen.cache is None:
         return 0.0
-    return store_price(CACHE_STORE).usd_per_hour(chosen.cache.entries * ENTRY_BYTES / BYTES_PER_GB) * HOURS_PER_DAY
+    size_gb = chosen.cache.entries * terms.ENTRY_BYTES / BYTES_PER_GB
+    return store_price(terms.CACHE_STORE).usd_per_hour(size_gb) * HOURS_PER_DAY
 
 
 def admitted(limits: SpendLimits, client: NDArray[np.int64], usd: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -235,14 +210,8 @@ def admitted(limits: SpendLimits, client: NDArray[np.int64], usd: NDArray[np.flo
     ----------
     limits : SpendLimits
         The plan's.
-    client : numpy.ndarray of int, shape (requests,)
-        Who asks, in the order of time.
-    usd : numpy.ndarray of float, shape (requests,)
-        What each would cost.
-
-    Returns
-    -------
-    numpy.ndarray of bool, shape (requests,)
+    client, usd : numpy.ndarray, shape (requests,)
+        Who asks, in the order of time, and what each would cost.
 
     Notes
     -----
@@ -271,48 +240,35 @@ def _within(usd: NDArray[np.float64], limit_usd: float) -> NDArray[np.bool_]:
     return within
 
 
-def _violations(plan: Plan, month: _Month, usd: float, budget_usd: float, day_usd: float) -> list[str]:
+def _violations(plan: Plan, result: Score, day_usd: float) -> list[str]:
     broken = []
-    if usd > budget_usd:
+    if result.usd_per_month > result.budget_usd_per_month:
+        usd, budget_usd = result.usd_per_month, result.budget_usd_per_month
         broken.append(f"budget: {usd:,.0f} USD a month, {budget_usd:,.0f} are allowed")
-    if month.runaway_day_usd > day_usd:
-        broken.append(f"budget: {month.runaway_day_usd:,.0f} USD on the runaway's day, {day_usd:,.0f} are allowed")
-    if month.refused_fraction > REFUSED_FRACTION:
-        broken.append(f"guard: {month.refused_fraction:.1%} of the ordinary requests refused")
-    for part, about in zip(month.endpoints, ENDPOINTS, strict=True):
+    if result.runaway_day_usd > day_usd:
+        broken.append(f"budget: {result.runaway_day_usd:,.0f} USD on the runaway's day, {day_usd:,.0f} are allowed")
+    if result.refused_fraction > terms.REFUSED_FRACTION:
+        broken.append(f"guard: {result.refused_fraction:.1%} of the ordinary requests refused")
+    for part, about in zip(result.endpoints, ENDPOINTS, strict=True):
         serve = plan.endpoints[part.name].serve
-        if part.quality_fraction < part.quality_floor:
-            broken.append(
-                f"quality: {part.name} has {part.quality_fraction:.1%}, the floor is {part.quality_floor:.1%}"
-            )
-        if part.latency_s > part.latency_limit_s:
-            broken.append(
-                f"latency: {part.name} takes {part.latency_s:,.2f} s, the limit is {part.latency_limit_s:g} s"
-            )
+        quality, floor = part.quality_fraction, part.quality_floor
+        latency_s, limit_s = part.latency_s, part.latency_limit_s
+        if quality < floor:
+            broken.append(f"quality: {part.name} has {quality:.1%}, the floor is {floor:.1%}")
+        if latency_s > limit_s:
+            broken.append(f"latency: {part.name} takes {latency_s:,.2f} s, the limit is {limit_s:g} s")
         if about.private and not isinstance(serve, FleetServing):
             broken.append(f"privacy: {part.name} may not leave the company")
-        if (
-            isinstance(serve, FleetServing)
-            and plan.fleets[serve.fleet].spot
-            and part.latency_limit_s < SECONDS_PER_HOUR
-        ):
+        if isinstance(serve, FleetServing) and plan.fleets[serve.fleet].spot and limit_s < SECONDS_PER_HOUR:
             broken.append(f"spot: {part.name} cannot wait while a spot machine is replaced")
-    broken += [f"capacity: {reason}" for bill in month.fleets.values() for reason in bill.reasons]
+    broken += [f"capacity: {reason}" for bill in result.fleets.values() for reason in bill.reasons]
     return broken
 
 
 def memo(score: Score) -> str:
     """A decision memo in Markdown, with a plan's figures; what only its author knows is left as a line of dots.
 
-    Parameters
-    ----------
-    score : Score
-        From :func:`score`.
-
-    Returns
-    -------
-    str
-        One page. It says in its first line when the plan breaks a limit.
+    It is one page, and says in its first line when the plan breaks a limit.
     """
     breaks = "; ".join(score.violations)
     state = f"**Not ready: it breaks a limit.** {breaks}" if breaks else "It keeps every limit."

@@ -39,18 +39,13 @@ def request_table(log: RequestLog) -> pyarrow.Table:
     -------
     pyarrow.Table
         The columns of :class:`costlab.events.RequestEvent`, in the order of time.
-
-    Raises
-    ------
-    MissingExtraError
-        If ``pyarrow`` is not installed.
     """
     cost, latency = np.zeros(len(log)), np.zeros(len(log))
     for served in replay_day(TODAY, log).endpoints.values():
         cost[served.rows], latency[served.rows] = served.usd, served.latency_s
     nothing = np.zeros(len(log), dtype=np.int64)
     return event_table(
-        first_id=0,
+        0,
         time_s=SAMPLE_START_S + log.time_s,
         tier=(log.endpoint, [about.name for about in ENDPOINTS]),
         model=(log.endpoint, [_model(about.name) for about in ENDPOINTS]),
@@ -58,7 +53,7 @@ def request_table(log: RequestLog) -> pyarrow.Table:
         cached_input_tokens=nothing,
         output_tokens=log.output_tokens,
         cost_usd=cost,
-        latency_s=latency,
+        latency_s=np.round(latency, 6),
         outcome=(nothing, ["ok"]),
         tenant=(log.client, log.clients),
         conversion_value_usd=np.full(len(log), np.nan),
@@ -74,23 +69,7 @@ def _model(name: str) -> str:
 
 
 def gpu_table(log: RequestLog) -> pyarrow.Table:
-    """Hours of the company's eight GPUs on the day, in rows of five minutes: the first ones do what there is to do.
-
-    Parameters
-    ----------
-    log : RequestLog
-        The day.
-
-    Returns
-    -------
-    pyarrow.Table
-        The columns of ``costlab.monitoring.GPU_COLUMNS``.
-
-    Raises
-    ------
-    MissingExtraError
-        If ``pyarrow`` is not installed.
-    """
+    """Hours of the company's eight GPUs on the day, in rows of five minutes: the first ones do what there is to do."""
     name, fleet = next(iter(TODAY.fleets.items()))
     rate = replay_day(TODAY, log).fleets[name].requests_per_s
     steps = int(SECONDS_PER_DAY / INTERVAL_S)

@@ -19,24 +19,7 @@ if TYPE_CHECKING:
     from costlab.router import Outcomes
 
 __all__ = [
-    "API_LATENCY_S",
-    "BATCH_LATENCY_S",
-    "BATCH_PRICE_FRACTION",
     "BUDGET_USD_PER_MONTH",
-    "CACHE_LATENCY_S",
-    "CACHE_STORE",
-    "DAYS_PER_MONTH",
-    "ENTRY_BYTES",
-    "LIMIT_USD_PER_DAY",
-    "MAX_UTILIZATION_FRACTION",
-    "PEOPLE_USD_PER_MONTH",
-    "REFUSED_FRACTION",
-    "RESERVED_FRACTION",
-    "SPARE_REPLICAS",
-    "SPOT_MTBF_HOURS",
-    "SPOT_RESTART_S",
-    "SUPPORT_LATENCY_S",
-    "SUPPORT_USD_PER_REQUEST",
     "gpu_rates_usd_per_hour",
     "model_qualities",
     "model_quality",
@@ -122,8 +105,6 @@ def model_quality(model: str, weights: str = "bf16") -> float:
 
     Raises
     ------
-    UnknownNameError
-        If the model is not in the table.
     InvalidValueError
         If no source says what these weights cost in quality.
 
@@ -155,8 +136,6 @@ def gpu_rates_usd_per_hour(name: str) -> dict[str, float]:
 
     Raises
     ------
-    UnknownNameError
-        If there is no such GPU.
     PriceNotFoundError
         If there is no list price at AWS.
 
@@ -186,11 +165,6 @@ def support_outcomes(part: str = "calibration") -> Outcomes:
     ----------
     part : {'calibration', 'test'}
         Choose thresholds on the first; the company's log is made of the second.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is no such part.
 
     Examples
     --------

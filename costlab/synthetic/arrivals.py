@@ -90,13 +90,6 @@ def arrival_times(
     numpy.ndarray
         Seconds from the beginning, ascending; about ``requests_per_s * duration_s`` of them.
 
-    Raises
-    ------
-    InvalidValueError
-        If an argument is outside its domain.
-    UnknownNameError
-        If the law is neither.
-
     Examples
     --------
     Six requests a second with the gaps of a code assistant: how many come in the busiest of 600 seconds?
@@ -140,10 +133,21 @@ def _gaps(rng: np.random.Generator, law: str, cv: float, size: int) -> NDArray[n
     return np.asarray(mean * rng.exponential(size=size))
 
 
-def day_arrivals(rng: np.random.Generator, requests: int) -> NDArray[np.float64]:
-    """Seconds after midnight, ascending: a Poisson stream with a day's swing, of which the number is known."""
-    grid, warped_s = _warped(SECONDS_PER_DAY, DAY_SWING_FRACTION, PEAK_S)
-    return np.asarray(np.interp(np.sort(rng.random(requests)) * warped_s[-1], warped_s, grid))
+def day_arrivals(rng: np.random.Generator, requests: float, *, known: bool = False) -> NDArray[np.float64]:
+    """Seconds after midnight, ascending, of a Poisson stream with a day's swing.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of randomness.
+    requests : float
+        Their expected number, > 0; if `known`, the number itself.
+    """
+    if known:
+        grid, warped_s = _warped(SECONDS_PER_DAY, DAY_SWING_FRACTION, PEAK_S)
+        return np.asarray(np.interp(np.sort(rng.random(int(requests))) * warped_s[-1], warped_s, grid))
+    rate = requests / SECONDS_PER_DAY
+    return arrival_times(rng, requests_per_s=rate, duration_s=SECONDS_PER_DAY, diurnal_fraction=DAY_SWING_FRACTION)
 
 
 def hourly_arrivals(
@@ -197,11 +201,6 @@ def simulate_spot_job(
     -------
     numpy.ndarray, shape (jobs,)
         Billed hours of each job.
-
-    Raises
-    ------
-    InvalidValueError
-        If an argument is outside its domain.
     """
     checks.integer("jobs", jobs, at_least=1)
     work = checks.positive("work_hours", work_hours) * SECONDS_PER_HOUR

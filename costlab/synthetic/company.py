@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -22,8 +24,7 @@ __all__ = ["ENDPOINTS", "QUESTIONS", "REQUESTS", "RUNAWAY_CLIENT", "Endpoint", "
 #: Requests of an ordinary day.
 REQUESTS: Final = 1_000_000
 
-#: Whose agent repeats itself from 14:00 to midnight, each time with its whole history: requests a second, and tokens
-#: of history that each drags along.
+#: Whose agent repeats itself from 14:00 to midnight: requests a second, and tokens of history that each drags along.
 RUNAWAY_CLIENT: Final = "nightly-agent"
 RUNAWAY_REQUESTS_PER_S: Final = 2.0
 RUNAWAY_TOKENS: Final = 40_000
@@ -31,8 +32,8 @@ RUNAWAY_TOKENS: Final = 40_000
 #: Support questions that the tiers have never seen, in the recording.
 QUESTIONS: Final = 936
 
-#: When the product texts are written, in hours: by night.
-NIGHT_HOURS: Final = 6
+#: When the product texts are written, in seconds after midnight: by night.
+NIGHT_S: Final = 6 * SECONDS_PER_HOUR
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,80 +84,14 @@ class Endpoint:
     max_inter_token_s: float = 0.05
 
 
+_TABLES: Final = tomllib.loads((files("costlab.synthetic") / "endpoints.toml").read_text(encoding="utf-8"))
+
 #: In the order of today's bill.
-ENDPOINTS: Final = (
-    Endpoint(
-        name="support",
-        what="says what a customer's question is about",
-        requests=50_000,
-        input_tokens=400,
-        output_tokens=20,
-        clients={"web": 0.5, "app": 0.3, "mail": 0.2},
-        quality_floor=0.01,
-        latency_limit_s=0.6,
-        repeated_fraction=0.4,
-    ),
-    Endpoint(
-        name="texts",
-        what="writes product texts, overnight",
-        requests=80_000,
-        input_tokens=1_000,
-        output_tokens=550,
-        clients={"catalogue": 0.7, "partners": 0.3},
-        quality_floor=0.65,
-        latency_limit_s=86_400.0,
-        max_ttft_s=10.0,
-        max_inter_token_s=0.2,
-    ),
-    Endpoint(
-        name="search",
-        what="rewrites the words that people search for; may not leave the company",
-        requests=350_000,
-        input_tokens=200,
-        output_tokens=30,
-        clients={"shop": 0.8, "market": 0.2},
-        quality_floor=0.67,
-        latency_limit_s=4.0,
-        repeated_fraction=0.6,
-        texts=200_000,
-        private=True,
-        max_ttft_s=0.5,
-        max_inter_token_s=0.04,
-    ),
-    Endpoint(
-        name="agents",
-        what="agents that write and review code",
-        requests=20_000,
-        input_tokens=3_500,
-        output_tokens=500,
-        clients={"platform": 0.4, "payments": 0.3, "data": 0.25, RUNAWAY_CLIENT: 0.05},
-        quality_floor=0.88,
-        latency_limit_s=20.0,
-        prefix_tokens=5_000,
-    ),
-    Endpoint(
-        name="tags",
-        what="tags tickets and reviews",
-        requests=500_000,
-        input_tokens=350,
-        output_tokens=8,
-        clients={"tickets": 0.6, "reviews": 0.4},
-        quality_floor=0.80,
-        latency_limit_s=5.0,
-        repeated_fraction=0.3,
-        texts=50_000,
-    ),
-)
+ENDPOINTS: Final = tuple(Endpoint(name, **table) for name, table in _TABLES.items())
 
 
 def endpoint(name: str) -> Endpoint:
-    """The endpoint of that name.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is none; the message suggests the nearest.
-    """
+    """The endpoint of that name; of an unknown one the error suggests the nearest."""
     known = {about.name: about for about in ENDPOINTS}
     return known[checks.one_of("endpoint", name, known)]
 
@@ -209,25 +144,15 @@ def request_log(seed: int = 10, requests: int = REQUESTS) -> RequestLog:
     Parameters
     ----------
     seed : int
-        The same seed gives the same day. Scores are compared at the default.
+        The same seed gives the same day, >= 0. Scores are compared at the default.
     requests : int
         Ordinary requests, >= 1,000; the runaway client's come on top, in proportion.
 
-    Returns
-    -------
-    RequestLog
-
-    Raises
-    ------
-    InvalidValueError
-        If an argument is outside its domain.
-
     Notes
     -----
-    Volumes, clients and limits are made up. Token lengths spread as in the Azure trace, hours follow a day whose peak
-    is twice its mean, repeated texts follow Zipf's law. Lengths are drawn anew for each request, repeated ones
-    included. Support questions are those of lesson 7's third part, with the answers that its tiers gave, each as
-    likely as the others.
+    Token lengths spread as in the Azure trace, hours follow a day whose peak is twice its mean, repeated texts follow
+    Zipf's law. Lengths are drawn anew for each request, repeated ones included. Support questions are those of lesson
+    7's third part, with the answers that its tiers gave, each as likely as the others.
 
     Examples
     --------
@@ -249,40 +174,43 @@ def request_log(seed: int = 10, requests: int = REQUESTS) -> RequestLog:
     return RequestLog(**{name: column[order] for name, column in columns.items()}, clients=clients)
 
 
-def _ordinary(rng: np.random.Generator, place: int, requests: int, clients: tuple[str, ...]) -> RequestLog:
+def _ordinary(rng: np.random.Generator, place: int, count: int, clients: tuple[str, ...]) -> RequestLog:
     about = ENDPOINTS[place]
-    if about.name == "texts":
-        time_s = rng.uniform(0, NIGHT_HOURS * SECONDS_PER_HOUR, requests)
-    else:
-        time_s = hourly_arrivals(rng, requests) * SECONDS_PER_HOUR
+    by_night = about.name == "texts"
+    time_s = rng.uniform(0, NIGHT_S, count) if by_night else hourly_arrivals(rng, count) * SECONDS_PER_HOUR
     first = clients.index(next(iter(about.clients)))
-    client = first + rng.choice(len(about.clients), requests, p=list(about.clients.values()))
-    question = np.full(requests, -1)
+    client = first + rng.choice(len(about.clients), count, p=list(about.clients.values()))
     if about.name == "support":
-        asked = question = rng.integers(0, QUESTIONS, requests)
+        asked = question = rng.integers(0, QUESTIONS, count)
     else:
-        asked = zipf_stream(rng, unique=about.texts, zipf=1.0, requests=requests)
-    text = np.where(rng.random(requests) < about.repeated_fraction, asked, -1)
-    tokens = _tokens(rng, about, about.prefix_tokens, requests)
-    return RequestLog(
-        time_s, np.full(requests, place), client, text, question, *tokens, np.zeros(requests, dtype=bool), clients
-    )
+        asked, question = zipf_stream(rng, unique=about.texts, zipf=1.0, requests=count), np.full(count, -1)
+    text = np.where(rng.random(count) < about.repeated_fraction, asked, -1)
+    return _part(rng, place, time_s, client, text, question, clients)
 
 
 def _runaway(rng: np.random.Generator, scale: float, clients: tuple[str, ...]) -> RequestLog:
-    place, about = next((k, about) for k, about in enumerate(ENDPOINTS) if RUNAWAY_CLIENT in about.clients)
-    requests = round(RUNAWAY_REQUESTS_PER_S * (SECONDS_PER_DAY - RUNAWAY_S) * scale)
-    time_s = rng.uniform(RUNAWAY_S, SECONDS_PER_DAY, requests)
-    client, nothing = np.full(requests, clients.index(RUNAWAY_CLIENT)), np.full(requests, -1)
-    tokens = _tokens(rng, about, RUNAWAY_TOKENS, requests)
-    return RequestLog(
-        time_s, np.full(requests, place), client, nothing, nothing, *tokens, np.ones(requests, dtype=bool), clients
-    )
+    count = round(RUNAWAY_REQUESTS_PER_S * (SECONDS_PER_DAY - RUNAWAY_S) * scale)
+    place = next(place for place, about in enumerate(ENDPOINTS) if RUNAWAY_CLIENT in about.clients)
+    time_s = rng.uniform(RUNAWAY_S, SECONDS_PER_DAY, count)
+    client, nothing = np.full(count, clients.index(RUNAWAY_CLIENT)), np.full(count, -1)
+    return _part(rng, place, time_s, client, nothing, nothing, clients, runaway=True)
 
 
-def _tokens(
-    rng: np.random.Generator, about: Endpoint, history: int, requests: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Tokens in and out: medians of the endpoint's own, spread as in the conversations of the Azure trace."""
-    read = history + token_lengths(rng, about.input_tokens, INPUT_TOKENS[1], requests)
-    return read, token_lengths(rng, about.output_tokens, OUTPUT_TOKENS[1], requests)
+def _part(
+    rng: np.random.Generator,
+    place: int,
+    time_s: NDArray[np.float64],
+    client: NDArray[np.int64],
+    text: NDArray[np.int64],
+    question: NDArray[np.int64],
+    clients: tuple[str, ...],
+    *,
+    runaway: bool = False,
+) -> RequestLog:
+    """An endpoint's requests, their tokens drawn: medians of its own, spread as in the conversations of the trace."""
+    about, count = ENDPOINTS[place], len(time_s)
+    history = RUNAWAY_TOKENS if runaway else about.prefix_tokens
+    read = history + token_lengths(rng, about.input_tokens, INPUT_TOKENS[1], count)
+    written = token_lengths(rng, about.output_tokens, OUTPUT_TOKENS[1], count)
+    places, looped = np.full(count, place), np.full(count, runaway)
+    return RequestLog(time_s, places, client, text, question, read, written, looped, clients)

@@ -51,11 +51,6 @@ def zipf_stream(rng: np.random.Generator, *, unique: int, zipf: float, requests:
     numpy.ndarray, shape (requests,)
         Ranks from 0, the most popular, to ``unique - 1``.
 
-    Raises
-    ------
-    InvalidValueError
-        If an argument is outside its domain.
-
     Examples
     --------
     A thousand requests for a hundred things: how often is the most popular asked?
@@ -93,11 +88,6 @@ def paraphrase_stream(
     numpy.ndarray, shape (requests,)
         Positions in `meanings`, so in the list of queries that it belongs to.
 
-    Raises
-    ------
-    InvalidValueError
-        If there are no meanings, or a number is outside its domain.
-
     Examples
     --------
     >>> from costlab.datasets import support_queries
@@ -126,17 +116,7 @@ _THANKS: Final = (" thanks", " Thank you!", " pls", " please", " thx")
 def reworded(rng: np.random.Generator, text: str) -> str:
     """The same query as somebody else might have typed it: other case or punctuation, a greeting, thanks, a slip.
 
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of randomness.
-    text : str
-        The query.
-
-    Returns
-    -------
-    str
-        One to three such changes; the words stay, but for one that may lose or swap letters.
+    One to three such changes; the words stay, but for one that may lose or swap letters.
 
     Notes
     -----

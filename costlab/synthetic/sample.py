@@ -36,7 +36,6 @@ MAX_REQUESTS: Final = 100_000_000
 MAX_DAYS: Final = 3_660
 MAX_GPUS: Final = 10_000
 
-#: A column of texts: the place of each row's text, and the texts.
 TextColumn: TypeAlias = "tuple[NDArray[np.int64], Sequence[str]]"
 
 
@@ -77,13 +76,6 @@ def sample_log(
     -------
     pyarrow.Table
         The columns of :class:`costlab.events.RequestEvent`, in the order of time.
-
-    Raises
-    ------
-    InvalidValueError
-        If an argument is outside its domain.
-    MissingExtraError
-        If ``pyarrow`` is not installed.
 
     Examples
     --------
@@ -139,8 +131,9 @@ def sample_log(
     latency[outcome == 3] = 30.0
     converted = (outcome <= 1) & ~looped & (rng.random(rows) < conversion_fraction)
     value_cents = (rng.lognormal(np.log(4.0), 0.8, rows) * 100).astype(np.int64)
+    tenant_names = [f"team-{number:02}" for number in range(1, tenants + 1)]
     return event_table(
-        first_id=int(times[0]) * 1000,
+        int(times[0]) * 1000,
         time_s=times,
         tier=(tier, [kind.name for kind in SERVICE_TIERS]),
         model=(np.where(unpriced, len(SERVICE_TIERS), tier), MODELS),
@@ -148,66 +141,43 @@ def sample_log(
         cached_input_tokens=cached,
         output_tokens=tokens_out,
         cost_usd=np.where(unpriced, np.nan, cost),
-        latency_s=latency,
+        latency_s=np.round(latency, 6),
         outcome=(outcome, OUTCOMES),
-        tenant=(tenant, [f"team-{number:02}" for number in range(1, tenants + 1)]),
+        tenant=(tenant, tenant_names),
         conversion_value_usd=np.where(converted, value_cents / 100, np.nan),
         priority=((tenant % 3 == 2).astype(int), ["standard", "batch"]),
     )
 
 
-def event_table(
-    *,
-    first_id: int,
-    time_s: NDArray[np.float64],
-    tier: TextColumn,
-    model: TextColumn,
-    input_tokens: NDArray[np.int64],
-    cached_input_tokens: NDArray[np.int64],
-    output_tokens: NDArray[np.int64],
-    cost_usd: NDArray[np.float64],
-    latency_s: NDArray[np.float64],
-    outcome: TextColumn,
-    tenant: TextColumn,
-    conversion_value_usd: NDArray[np.float64],
-    priority: TextColumn,
-) -> pyarrow.Table:
-    """A table of the columns of :class:`costlab.events.RequestEvent`; NaN USD are null. Ids count from `first_id`.
+def event_table(first_id: int, **columns: NDArray[np.float64 | np.int64] | TextColumn) -> pyarrow.Table:
+    """A table of the columns of :class:`costlab.events.RequestEvent`, made from arrays.
 
-    Raises
-    ------
-    MissingExtraError
-        If ``pyarrow`` is not installed.
+    Parameters
+    ----------
+    first_id : int
+        The requests' names count from it.
+    **columns : numpy.ndarray, or a pair
+        In the order of the event's fields. Texts are a pair: the place of each row's text, and the texts. Of a column
+        ``*_usd`` micro-dollars are made, and NaN is null.
     """
     with extra("usage"):
         import pyarrow
         import pyarrow.compute as compute
 
-    def text(column: TextColumn) -> pyarrow.Array:
-        places, texts = column
-        return pyarrow.DictionaryArray.from_arrays(places.astype(np.int32), list(texts)).cast(pyarrow.string())
-
-    def whole(name: str, usd: NDArray[np.float64]) -> pyarrow.Array:
-        return pyarrow.array(micro_usd(name, np.nan_to_num(usd)), mask=np.isnan(usd))
-
-    numbers = pyarrow.array(first_id + np.arange(len(time_s))).cast(pyarrow.string())
-    return pyarrow.table(
-        {
-            "request_id": compute.binary_join_element_wise(pyarrow.scalar("r-"), numbers, ""),
-            "time_s": time_s,
-            "tier": text(tier),
-            "model": text(model),
-            "input_tokens": input_tokens,
-            "cached_input_tokens": cached_input_tokens,
-            "output_tokens": output_tokens,
-            "cost_micro_usd": whole("cost_usd", cost_usd),
-            "latency_s": np.round(latency_s, 6),
-            "outcome": text(outcome),
-            "tenant": text(tenant),
-            "conversion_value_micro_usd": whole("conversion_value_usd", conversion_value_usd),
-            "priority": text(priority),
-        }
-    )
+    rows: dict[str, pyarrow.Array] = {}
+    for name, column in columns.items():
+        if isinstance(column, tuple):
+            places, texts = column
+            codes = pyarrow.DictionaryArray.from_arrays(places.astype(np.int32), list(texts))
+            rows[name] = codes.cast(pyarrow.string())
+        elif name.endswith("_usd"):
+            amounts = micro_usd(name, np.nan_to_num(column))
+            rows[f"{name.removesuffix('_usd')}_micro_usd"] = pyarrow.array(amounts, mask=np.isnan(column))
+        else:
+            rows[name] = pyarrow.array(column)
+    numbers = pyarrow.array(first_id + np.arange(len(rows["time_s"]))).cast(pyarrow.string())
+    names = compute.binary_join_element_wise(pyarrow.scalar("r-"), numbers, "")
+    return pyarrow.table({"request_id": names} | rows)
 
 
 def sample_gpu_hours(
@@ -221,6 +191,8 @@ def sample_gpu_hours(
 ) -> pyarrow.Table:
     """A log of GPU hours beside :func:`sample_log`: busy by day, and the last GPU forgotten at night.
 
+    Its columns are those of :func:`gpu_hours_table`.
+
     Parameters
     ----------
     rng : numpy.random.Generator
@@ -233,18 +205,6 @@ def sample_gpu_hours(
         Price of a GPU-hour; by default the list price of an A10G at AWS.
     start_s : float
         The first second, since 1970-01-01 UTC.
-
-    Returns
-    -------
-    pyarrow.Table
-        The columns of ``costlab.monitoring.GPU_COLUMNS``.
-
-    Raises
-    ------
-    InvalidValueError
-        If an argument is outside its domain.
-    MissingExtraError
-        If ``pyarrow`` is not installed.
     """
     checks.integer("days", days, 1, MAX_DAYS)
     checks.integer("gpus", gpus, 1, MAX_GPUS)
@@ -275,11 +235,6 @@ def gpu_hours_table(
         Length of a row in seconds, and price of a GPU-hour.
     busy : numpy.ndarray, shape (steps, gpus)
         Utilization, in 0..1.
-
-    Raises
-    ------
-    MissingExtraError
-        If ``pyarrow`` is not installed.
     """
     with extra("usage"):
         import pyarrow

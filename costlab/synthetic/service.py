@@ -10,23 +10,8 @@ import numpy as np
 from costlab._internal import checks
 from costlab.datasets import support_queries
 from costlab.events import Hook, Hooks, Outcome, Priority, RequestEvent, micro_usd
-from costlab.synthetic.arrivals import (
-    DAY_SWING_FRACTION,
-    PEAK_S,
-    SAMPLE_START_S,
-    ManualClock,
-    arrival_times,
-    day_arrivals,
-)
-from costlab.synthetic.contents import (
-    INPUT_TOKENS,
-    OUTPUT_TOKENS,
-    RETYPED_FRACTION,
-    SUPPORT_ZIPF,
-    paraphrase_stream,
-    reworded,
-    token_lengths,
-)
+from costlab.synthetic import arrivals, contents
+from costlab.synthetic.arrivals import SAMPLE_START_S
 from costlab.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -49,15 +34,15 @@ __all__ = [
     "service_day",
 ]
 
-#: A conversion earns 5 dollars in the middle, seldom more than 20.
+#: A conversion earns 5 dollars in the middle, seldom more than 20: median and log-spread.
 VALUE_USD: Final = (5.0, 0.6)
 
 #: When a new model serves the medium tier on trial, of which nobody has entered a price, in seconds after midnight.
 TRIAL_S: Final = (9 * SECONDS_PER_HOUR, 11 * SECONDS_PER_HOUR)
 TRIAL_MODEL: Final = "medium-on-trial"
 
-#: When the client begins to repeat itself, and it goes on until midnight.
-RUNAWAY_S: Final = PEAK_S
+#: When the client begins to repeat itself, in seconds after midnight, and it goes on until midnight.
+RUNAWAY_S: Final = arrivals.PEAK_S
 RUNAWAY_TENANT: Final = "agents"
 
 #: Of the demo's day: ordinary requests at most, as more would take minutes and tell nothing new; and what the runaway
@@ -76,10 +61,8 @@ class ServiceTier:
         Tier and model.
     share_fraction : float
         Part of the ordinary requests that it serves.
-    usd_per_request : float
-        What each costs, in USD.
-    latency_s : float
-        How long each takes, in seconds.
+    usd_per_request, latency_s : float
+        What each costs, in USD, and how long it takes, in seconds.
     """
 
     name: str
@@ -117,10 +100,8 @@ class PlannedRequest:
         Its name.
     time_s : float
         When, in seconds since 1970-01-01 UTC.
-    tenant : str
-        Who asks.
-    priority : {'batch', 'standard', 'essential'}
-        Of the tenant.
+    tenant, priority : str
+        Who asks; and ``batch``, ``standard`` or ``essential``.
     tier : ServiceTier
         Which tier the router will choose.
     model : str
@@ -142,14 +123,7 @@ class PlannedRequest:
     value_usd: float | None
 
     def event(self, outcome: Outcome | None = None) -> RequestEvent:
-        """What is recorded of it.
-
-        Parameters
-        ----------
-        outcome : str, optional
-            How it ended; by default it is answered, from the cache by that tier. A request that is refused costs
-            nothing and earns nothing.
-        """
+        """What is recorded of it: by default answered, from the cache by that tier; refused it costs and earns 0."""
         if outcome is None:
             outcome = "cached" if self.tier.name == "cache" else "ok"
         served = outcome in ("ok", "cached")
@@ -196,16 +170,7 @@ def service_day(
         Requests a second that the client `agents` sends to the large tier, on top of its ordinary ones, from 14:00 to
         midnight, >= 0; 0 for an ordinary day.
     conversion_fraction : float
-        Share of the ordinary requests that lead to a conversion if they are answered.
-
-    Returns
-    -------
-    tuple of PlannedRequest
-
-    Raises
-    ------
-    InvalidValueError
-        If an argument is outside its domain.
+        Share of the ordinary requests that lead to a conversion if they are answered, in 0..1.
 
     Notes
     -----
@@ -224,29 +189,24 @@ def service_day(
     checks.integer("day", day)
     checks.non_negative("runaway_requests_per_s", runaway_requests_per_s)
     checks.fraction("conversion_fraction", conversion_fraction)
-    ordinary = arrival_times(
-        rng, requests_per_s=requests / SECONDS_PER_DAY, duration_s=SECONDS_PER_DAY, diurnal_fraction=DAY_SWING_FRACTION
-    )
-    count, names = len(ordinary), list(SERVICE_TENANTS)
-    tier = rng.choice(len(SERVICE_TIERS), count, p=[kind.share_fraction for kind in SERVICE_TIERS])
-    tenant = _tenants(rng, count)
-    earns = rng.random(count) < conversion_fraction
-    looped = np.empty(0)
-    if runaway_requests_per_s:
-        loops = rng.poisson(runaway_requests_per_s * (SECONDS_PER_DAY - RUNAWAY_S))
-        looped = np.sort(rng.uniform(RUNAWAY_S, SECONDS_PER_DAY, loops))
-    times = np.concatenate([ordinary, looped])
+    ordinary, names = arrivals.day_arrivals(rng, requests), list(SERVICE_TENANTS)
+    tier = rng.choice(len(SERVICE_TIERS), len(ordinary), p=[tier.share_fraction for tier in SERVICE_TIERS])
+    tenant = _tenants(rng, len(ordinary))
+    earns = rng.random(len(ordinary)) < conversion_fraction
+    loops = rng.poisson(runaway_requests_per_s * (SECONDS_PER_DAY - RUNAWAY_S)) if runaway_requests_per_s else 0
+    times = np.append(ordinary, _runaway_times(rng, loops))
     order = np.argsort(times, kind="stable")
-    tier = np.append(tier, np.full(len(looped), len(SERVICE_TIERS) - 1))[order]
-    tenant = np.append(tenant, np.full(len(looped), names.index(RUNAWAY_TENANT)))[order]
-    earns = np.append(earns, np.zeros(len(looped), dtype=bool))[order]
+    tier = np.append(tier, np.full(loops, len(SERVICE_TIERS) - 1))[order]
+    tenant = np.append(tenant, np.full(loops, names.index(RUNAWAY_TENANT)))[order]
+    earns = np.append(earns, np.zeros(loops, dtype=bool))[order]
     value = np.round(rng.lognormal(np.log(VALUE_USD[0]), VALUE_USD[1], len(times)), 2)
-    tokens_in, tokens_out = (token_lengths(rng, *law, len(times)) for law in (INPUT_TOKENS, OUTPUT_TOKENS))
+    tokens_in = contents.token_lengths(rng, *contents.INPUT_TOKENS, len(times))
+    tokens_out = contents.token_lengths(rng, *contents.OUTPUT_TOKENS, len(times))
     columns = (times[order], tier, tenant, earns, value, tokens_in, tokens_out)
-    rows = zip(*(column.tolist() for column in columns), strict=True)
     planned = []
-    for number, (second, place, who, pays, usd, read, written) in enumerate(rows):
-        chosen, name = SERVICE_TIERS[place], names[who]
+    for number, row in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+        second, tier_place, tenant_place, pays, usd, read, written = row
+        chosen, name = SERVICE_TIERS[tier_place], names[tenant_place]
         tried = trial and chosen.name == "medium" and TRIAL_S[0] <= second < TRIAL_S[1]
         planned.append(
             PlannedRequest(
@@ -269,10 +229,17 @@ def _tenants(rng: np.random.Generator, requests: int) -> NDArray[np.int64]:
     return rng.choice(len(SERVICE_TENANTS), requests, p=[share for share, _ in SERVICE_TENANTS.values()])
 
 
+def _runaway_times(rng: np.random.Generator, requests: int) -> NDArray[np.float64]:
+    return np.sort(rng.uniform(RUNAWAY_S, SECONDS_PER_DAY, requests))
+
+
 def replay_requests(
-    day: Iterable[PlannedRequest], serve: Callable[[PlannedRequest], RequestEvent], *hooks: Hook, clock: ManualClock
+    day: Iterable[PlannedRequest],
+    serve: Callable[[PlannedRequest], RequestEvent],
+    *hooks: Hook,
+    clock: arrivals.ManualClock,
 ) -> Hooks:
-    """Serve each request at its time, and tell the hooks.
+    """Serve each request at its time, and tell the hooks; they are returned with the count of their failures.
 
     Parameters
     ----------
@@ -285,18 +252,13 @@ def replay_requests(
     clock : ManualClock
         Is set to the time of each request before it is served.
 
-    Returns
-    -------
-    Hooks
-        Those that were told, with the count of their failures.
-
     Examples
     --------
     What did the first hundred requests of a day cost, in USD?
 
     >>> day = service_day(np.random.default_rng(8), 1000)
     >>> events = []
-    >>> hooks = replay_requests(day[:100], PlannedRequest.event, events.append, clock=ManualClock())
+    >>> hooks = replay_requests(day[:100], PlannedRequest.event, events.append, clock=arrivals.ManualClock())
     >>> hooks.failures, 0.1 < sum(event.cost_usd for event in events) < 1.0
     (0, True)
     """
@@ -309,7 +271,7 @@ def replay_requests(
 
 @dataclass(frozen=True, slots=True)
 class DemoRequest:
-    """A request that will be made.
+    """A request of the demo's day, in words.
 
     Attributes
     ----------
@@ -319,10 +281,8 @@ class DemoRequest:
         What is asked.
     query_id, intent : str
         The support query that it words, and what that one wants; both empty for the runaway client's loop.
-    tenant : str
-        Who asks.
-    priority : {'batch', 'standard', 'essential'}
-        Of the tenant.
+    tenant, priority : str
+        Who asks; and ``batch``, ``standard`` or ``essential``.
     """
 
     time_s: float
@@ -339,7 +299,7 @@ class DemoRequest:
 
 
 def demo_day(rng: np.random.Generator, requests: int = 100_000) -> tuple[DemoRequest, ...]:
-    """The requests of one day, in the order of time.
+    """A day on which the service's tenants ask support queries, in the order of time.
 
     Parameters
     ----------
@@ -347,11 +307,6 @@ def demo_day(rng: np.random.Generator, requests: int = 100_000) -> tuple[DemoReq
         Source of everything random: the same seed gives the same day.
     requests : int
         Ordinary ones, in 1..`MAX_DEMO_REQUESTS`. The runaway client adds half as many.
-
-    Raises
-    ------
-    InvalidValueError
-        If the number is outside its domain.
 
     Notes
     -----
@@ -368,18 +323,18 @@ def demo_day(rng: np.random.Generator, requests: int = 100_000) -> tuple[DemoReq
     """
     checks.integer("requests", requests, 1, MAX_DEMO_REQUESTS)
     queries, names = support_queries().split("test"), list(SERVICE_TENANTS)
-    chosen = paraphrase_stream(rng, [query.meaning for query in queries], zipf=SUPPORT_ZIPF, requests=requests)
-    tenants = _tenants(rng, requests)
-    anew = rng.random(requests) < RETYPED_FRACTION
-    times = day_arrivals(rng, requests)
+    meanings = [query.meaning for query in queries]
+    chosen = contents.paraphrase_stream(rng, meanings, zipf=contents.SUPPORT_ZIPF, requests=requests)
+    tenants, anew = _tenants(rng, requests), rng.random(requests) < contents.RETYPED_FRACTION
+    times = arrivals.day_arrivals(rng, requests, known=True)
     day = []
     for second, place, who, typed in zip(*(row.tolist() for row in (times, chosen, tenants, anew)), strict=True):
         query, name = queries[place], names[who]
-        text = reworded(rng, query.text) if typed else query.text
-        day.append(DemoRequest(SAMPLE_START_S + second, text, query.id, query.intent, name, SERVICE_TENANTS[name][1]))
-    looped = np.sort(rng.uniform(RUNAWAY_S, SECONDS_PER_DAY, int(requests * RUNAWAY_FRACTION)))
+        text = contents.reworded(rng, query.text) if typed else query.text
+        priority = SERVICE_TENANTS[name][1]
+        day.append(DemoRequest(SAMPLE_START_S + second, text, query.id, query.intent, name, priority))
     priority = SERVICE_TENANTS[RUNAWAY_TENANT][1]
-    for step, second in enumerate(looped.tolist(), 1):
+    for step, second in enumerate(_runaway_times(rng, int(requests * RUNAWAY_FRACTION)).tolist(), 1):
         text = f"step {step}: the tool failed again, here is the whole transcript"
         day.append(DemoRequest(SAMPLE_START_S + second, text, "", "", RUNAWAY_TENANT, priority))
     return tuple(sorted(day, key=lambda request: request.time_s))

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from costlab._internal import checks
 from costlab.cache import Answer, Request
 from costlab.datasets import support_queries
-from costlab.synthetic.arrivals import DAY_SWING_FRACTION, ManualClock, arrival_times
+from costlab.synthetic.arrivals import ManualClock, day_arrivals
 from costlab.synthetic.contents import RETYPED_FRACTION, SUPPORT_ZIPF, paraphrase_stream, reworded
-from costlab.units import SECONDS_PER_DAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,14 +46,10 @@ class CacheDay:
 
     Attributes
     ----------
-    requests, exact_hits, semantic_hits : int
-        Requests, and those answered without a call.
-    wrong : int
-        Answers given that belong to another meaning.
-    hit_rate_fraction : float
-        Hits over requests.
-    false_hit_fraction : float
-        Wrong answers over hits; 0 without a hit.
+    requests, exact_hits, semantic_hits, wrong : int
+        Requests, those answered without a call, and answers given that belong to another meaning.
+    hit_rate_fraction, false_hit_fraction : float
+        Hits over requests, and wrong answers over hits; 0 where there is none.
     """
 
     requests: int
@@ -94,17 +89,6 @@ def support_day(
         Share of the requests that are typed again, see :func:`costlab.synthetic.reworded`, which may leave a
         text as it was; the others are word for word as in the data.
 
-    Returns
-    -------
-    SupportDay
-
-    Raises
-    ------
-    InvalidValueError
-        If a number is outside its domain.
-    UnknownNameError
-        If there is no such split.
-
     Notes
     -----
     These are assumptions, and the hit rates on such a day follow from them. They are not an estimate of any real
@@ -119,9 +103,7 @@ def support_day(
     """
     checks.positive("requests", requests)
     checks.fraction("retyped_fraction", retyped_fraction)
-    times = arrival_times(
-        rng, requests_per_s=requests / SECONDS_PER_DAY, duration_s=SECONDS_PER_DAY, diurnal_fraction=DAY_SWING_FRACTION
-    )
+    times = day_arrivals(rng, requests)
     queries = support_queries().split(split)
     meanings = [query.meaning for query in queries]
     chosen = paraphrase_stream(rng, meanings, zipf=zipf, requests=len(times)).tolist()
@@ -129,8 +111,8 @@ def support_day(
         reworded(rng, queries[k].text) if anew else queries[k].text
         for k, anew in zip(chosen, (rng.random(len(chosen)) < retyped_fraction).tolist(), strict=True)
     ]
-    means = {text: meanings[k] for text, k in zip(texts, chosen, strict=True)}
-    return SupportDay(tuple(times.tolist()), tuple(texts), means)
+    meaning_of = {text: meanings[k] for text, k in zip(texts, chosen, strict=True)}
+    return SupportDay(tuple(times.tolist()), tuple(texts), meaning_of)
 
 
 async def cache_replay(
@@ -146,10 +128,6 @@ async def cache_replay(
         Makes the cache, given the clock: for what expires, and for its statistics.
     call_usd : float
         What a call of the model costs in USD, >= 0. The model takes no time and is never wrong.
-
-    Returns
-    -------
-    CacheDay
 
     Examples
     --------
