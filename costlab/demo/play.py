@@ -21,14 +21,7 @@ from costlab.experiments import LESSON_USD_PER_REQUEST, recorded_tiers
 from costlab.monitoring import Ledger, build_report, open_log
 from costlab.monitoring.budget import AuditEntry, BudgetGuard, BudgetPolicy, MemoryBudgetStore
 from costlab.router import Cascade, Prediction, ScriptedModel, Tier
-from costlab.synthetic import (
-    SAMPLE_START_S,
-    SERVICE_TENANTS,
-    SERVICE_TIERS,
-    DemoRequest,
-    ManualClock,
-    demo_day,
-)
+from costlab.synthetic import SAMPLE_START_S, SERVICE_TENANTS, SERVICE_TIERS, DemoRequest, ManualClock, demo_day
 from costlab.units import MICRO_USD_PER_USD, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -197,14 +190,8 @@ def play_demo(
     watch : callable
         Told every now and then how the day stands, and at its end.
 
-    Returns
-    -------
-    DemoResult
-
     Raises
     ------
-    InvalidValueError
-        If a number is outside its domain.
     MissingExtraError
         If the extra `usage` is not installed, before anything is played.
 
@@ -218,7 +205,7 @@ def play_demo(
     """
     checks.integer("seed", seed)
     with extra("usage"):
-        import duckdb  # noqa: F401 - so that nothing is played in vain
+        import duckdb  # noqa: F401
         import narwhals  # noqa: F401
         import pyarrow  # noqa: F401
     day = demo_day(np.random.default_rng(seed), requests)
@@ -273,36 +260,26 @@ class _Service:
 
     def __init__(self, day: tuple[DemoRequest, ...], ledger: Ledger) -> None:
         self.day = day
-        self.guards: dict[str, BudgetGuard] = {}
         self.alerts: list[str] = []
         self.refused_from_s: float | None = None
         self._now, self._work = ManualClock(), ManualClock(0.0)
         self._here, self._baseline = _Meter(), _Meter()
         self._degraded = 0
-        tiers = self._tiers()
+        tiers, large_usd = self._tiers(), SERVICE_TIERS[-1].usd_per_request
         self._outcomes = dict.fromkeys(("cache", *(tier.name for tier in tiers), "refused"), 0)
         cache = ResponseCache(MemoryStore(clock=self._now), clock=self._work)
         number = count(1)
-
-        def cascade(guard: BudgetGuard | None, *hooks: Callable[[RequestEvent], None]) -> Cascade:
-            alone = guard is None
-            return Cascade(
-                tiers[-1:] if alone else tiers,
-                None if alone else cache,
-                guard,
-                hooks,
-                self._work,
-                cache_usd_per_lookup=0.0 if alone else SERVICE_TIERS[0].usd_per_request,
-                now=self._now,
-                new_id=lambda: f"demo-{next(number)}",
-            )
-
-        self._alone = cascade(None, self._baseline.hear)
-        self._cascades = {}
+        cascade = partial(Cascade, clock=self._work, now=self._now, new_id=lambda: f"demo-{next(number)}")
+        self._alone = cascade(tiers[-1:], hooks=[self._baseline.hear])
         ordinary = sum(not request.runaway for request in day)
-        for tenant, (share, _) in SERVICE_TENANTS.items():
-            self.guards[tenant] = self._guard(tenant, ordinary * share * SERVICE_TIERS[-1].usd_per_request)
-            self._cascades[tenant] = cascade(self.guards[tenant], self._here.hear, ledger.append)
+        self.guards = {
+            tenant: self._guard(tenant, ordinary * share * large_usd) for tenant, (share, _) in SERVICE_TENANTS.items()
+        }
+        hooks, lookup_usd = [self._here.hear, ledger.append], SERVICE_TIERS[0].usd_per_request
+        self._cascades = {
+            tenant: cascade(tiers, cache, guard, hooks, cache_usd_per_lookup=lookup_usd)
+            for tenant, guard in self.guards.items()
+        }
 
     async def serve(self, watch: Callable[[DemoProgress], object]) -> None:
         """Every request at its time."""
