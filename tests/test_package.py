@@ -165,3 +165,38 @@ def test_lazy_packages_give_every_name_and_hide_none_behind_a_module(name: str) 
         assert getattr(package, public) is not None
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = package.no_such_name
+
+
+#: What the names of the front door load beside costlab and the standard library.
+NEEDS = {
+    "Cascade": {"msgpack", "numpy"},
+    "ResponseCache": {"msgpack"},
+    "calibrate": {"numpy"},
+    "load_workload": {"pydantic", "pydantic_core"},
+    "monte_carlo": {"numpy"},
+}
+
+
+@pytest.mark.parametrize("name", costlab.__all__)
+def test_a_name_of_the_front_door_loads_its_own_needs_only(name: str) -> None:
+    code = f"import sys; from costlab import {name}; print(*sys.modules)"
+    heavy = {module.split(".")[0] for module in run(code).split()} & {*HEAVY, "msgpack", "numpy", "pydantic_core"}
+    assert heavy == NEEDS.get(name, set())
+
+
+def test_the_front_door_is_short_and_its_docstring_is_the_map() -> None:
+    assert costlab.__doc__ is not None
+    assert 15 <= len(costlab.__all__) <= 20
+    assert all(f"`{name}`" in costlab.__doc__ for name in costlab.__all__)
+    rooms = {info.name for info in pkgutil.iter_modules(costlab.__path__)} - {"__main__", "_internal", "cli"}
+    missing = {room for room in rooms if f"costlab.{room}" not in costlab.__doc__}
+    assert missing == set()
+
+
+def test_no_public_class_name_is_used_twice() -> None:
+    homes: dict[str, set[str]] = {}
+    for name in modules():
+        for public, value in vars(importlib.import_module(name)).items():
+            if isinstance(value, type) and not public.startswith("_") and value.__module__.startswith("costlab."):
+                homes.setdefault(value.__qualname__, set()).add(value.__module__)
+    assert {name: where for name, where in homes.items() if len(where) > 1} == {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import sys
 from functools import cache
 from importlib import import_module
@@ -34,6 +33,8 @@ def lazy_package(package: str) -> tuple[Callable[[str], Any], Callable[[], list[
     @cache
     def homes() -> dict[str, str]:
         """The module of each name, read from the imports that a type checker sees."""
+        import ast
+
         source = sys.modules[package].__spec__.loader.get_source(package)  # type: ignore[union-attr]
         blocks = (node.body for node in ast.parse(source).body if isinstance(node, ast.If))
         imports = (node for body in blocks for node in body if isinstance(node, ast.ImportFrom))
