@@ -189,15 +189,8 @@ class BudgetExceeded(CostlabError, RuntimeError):  # noqa: N818  # named by what
         requested_micro_usd: int,
         stopped: bool = False,
     ) -> None:
-        limit, spent, reserved, requested = (
-            f"{micro / MICRO_USD_PER_USD:,.6f}".rstrip("0").rstrip(".")
-            for micro in (limit_micro_usd, spent_micro_usd, reserved_micro_usd, requested_micro_usd)
-        )
-        name = limit_name.replace("_", " ")
-        reason = f"the {name} limit of {limit} USD"
-        if stopped:
-            reason = f"the emergency stop ({name}{f', {limit} USD' if limit_micro_usd else ''})"
-        super().__init__(f"{requested} USD refused by {reason}: {spent} USD are spent and {reserved} USD reserved")
+        # Workers hand exceptions to their parent by pickle, which calls the class with these arguments.
+        super().__init__(limit_name, limit_micro_usd, spent_micro_usd, reserved_micro_usd, requested_micro_usd, stopped)
         self.limit_name = limit_name
         self.limit_micro_usd = limit_micro_usd
         self.spent_micro_usd = spent_micro_usd
@@ -209,16 +202,16 @@ class BudgetExceeded(CostlabError, RuntimeError):  # noqa: N818  # named by what
         self.reserved_usd = reserved_micro_usd / MICRO_USD_PER_USD
         self.requested_usd = requested_micro_usd / MICRO_USD_PER_USD
 
-    def __reduce__(self) -> tuple[type["BudgetExceeded"], tuple[str, int, int, int, int, bool]]:
-        # Workers hand exceptions to their parent by pickle, which would call the class with the message alone.
-        return type(self), (
-            self.limit_name,
-            self.limit_micro_usd,
-            self.spent_micro_usd,
-            self.reserved_micro_usd,
-            self.requested_micro_usd,
-            self.stopped,
+    def __str__(self) -> str:
+        limit, spent, reserved, requested = (
+            f"{usd:,.6f}".rstrip("0").rstrip(".")
+            for usd in (self.limit_usd, self.spent_usd, self.reserved_usd, self.requested_usd)
         )
+        name = self.limit_name.replace("_", " ")
+        reason = f"the {name} limit of {limit} USD"
+        if self.stopped:
+            reason = f"the emergency stop ({name}{f', {limit} USD' if self.limit_micro_usd else ''})"
+        return f"{requested} USD refused by {reason}: {spent} USD are spent and {reserved} USD reserved"
 
 
 def near_names(name: str, known: Mapping[str, str], cutoff: float = 0.5) -> tuple[str, ...]:

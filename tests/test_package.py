@@ -65,7 +65,16 @@ def test_imports_are_silent_and_light(module: str) -> None:
 
 
 #: Those that work where nothing but Python itself is installed, as in a browser.
-PURE = (*CORE, "costlab.cache.economics", "costlab.events", "costlab.monitoring.budget.engine", "costlab.router.policy")
+PURE = (
+    *CORE,
+    "costlab.cache.economics.lru",
+    "costlab.cache.economics.saving",
+    "costlab.compression.sizes",
+    "costlab.events",
+    "costlab.monitoring.budget.engine",
+    "costlab.monitoring.budget.limits",
+    "costlab.router.policy",
+)
 
 
 def using(module: str) -> str:

@@ -1,11 +1,10 @@
 """The source lesson's six scenarios, with inputs that reproduce its dollars."""
 
-import tomllib
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Final
 
+from costlab._internal.rows import shipped_rows
 from costlab.calculator import monthly_cost
 from costlab.catalog import ApiCost, api_cost
 from costlab.units import LESSON_DAYS_PER_MONTH
@@ -84,5 +83,4 @@ def scenarios() -> tuple[Scenario, ...]:
     >>> f"{max(abs(ours / claimed - 1) for ours, claimed in bills):.0%}"
     '9%'
     """
-    text = (files("costlab.build_vs_buy") / "scenarios.toml").read_text(encoding="utf-8")
-    return tuple(Scenario(**row) for row in tomllib.loads(text)["scenario"])
+    return tuple(Scenario(**row) for row in shipped_rows("costlab.build_vs_buy", "scenarios.toml", "scenario"))

@@ -1,13 +1,12 @@
 """What a workload costs at an API: by the token, or by the image."""
 
-import tomllib
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from costlab._internal import checks
+from costlab._internal.rows import shipped_rows
 from costlab.catalog.api_prices import ApiPrice, ApiSnapshot, api_price
 from costlab.catalog.prices import KINDS, parse_day
 from costlab.errors import InvalidValueError, PriceNotFoundError, UnknownNameError
@@ -53,8 +52,7 @@ class ImagePrice:
 
 @cache
 def _image_rows() -> tuple[dict[str, Any], ...]:
-    text = (files("costlab.catalog") / "image_prices.toml").read_text(encoding="utf-8")
-    return tuple(tomllib.loads(text)["image"])
+    return shipped_rows("costlab.catalog", "image_prices.toml", "image")
 
 
 def _named(model: str) -> str:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar, cast, overload
 
 from costlab._internal import checks
 from costlab._internal.arrays import numpy_of
+from costlab._internal.rows import shipped_rows
 from costlab.catalog.prices import parse_day
 from costlab.errors import AmbiguousPriceError, InvalidValueError, PriceNotFoundError, UnknownNameError
 from costlab.units import HOURS_PER_DAY, TOKENS_PER_MTOK
@@ -249,8 +248,8 @@ def api_snapshot() -> ApiSnapshot:
     from importlib.metadata import version  # here, since it takes a fifth of the time of importing the calculator
 
     installed = version("genai-prices")
-    text = (files("costlab.catalog") / "api_snapshots.toml").read_text(encoding="utf-8")
-    days: dict[str, date] = {row["version"]: row["date"] for row in tomllib.loads(text)["snapshot"]}
+    rows = shipped_rows("costlab.catalog", "api_snapshots.toml", "snapshot")
+    days: dict[str, date] = {row["version"]: row["date"] for row in rows}
     return ApiSnapshot(installed, days.get(installed, max(days.values())), installed in days)
 
 

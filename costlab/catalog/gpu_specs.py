@@ -1,13 +1,12 @@
 """GPU data-sheet figures."""
 
-import tomllib
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
-from importlib.resources import files
 from typing import Final
 
 from costlab._internal import checks
+from costlab._internal.rows import shipped_rows
 from costlab.errors import InvalidValueError, UnknownNameError
 
 __all__ = ["PRECISIONS", "GpuSpec", "gpu", "gpus"]
@@ -114,8 +113,7 @@ def gpus() -> tuple[GpuSpec, ...]:
     >>> [spec.name for spec in gpus() if spec.memory_gb >= 100]
     ['H200', 'B200']
     """
-    text = (files("costlab.catalog") / "gpus.toml").read_text(encoding="utf-8")
-    rows = tomllib.loads(text)["gpu"]
+    rows = shipped_rows("costlab.catalog", "gpus.toml", "gpu")
     return tuple(GpuSpec(**{**row, "aliases": tuple(row.get("aliases", ()))}) for row in rows)
 
 

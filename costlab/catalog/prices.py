@@ -1,15 +1,14 @@
 """Prices of GPUs and of managed stores, as dated rows: a later one supersedes an earlier one."""
 
 import math
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
-from importlib.resources import files
 from typing import Final, Protocol, TypeVar
 
 from costlab._internal import checks
+from costlab._internal.rows import shipped_rows
 from costlab.catalog.gpu_specs import gpu as gpu_spec
 from costlab.errors import AmbiguousPriceError, InvalidValueError, PriceNotFoundError
 from costlab.units import BYTES_PER_GB, BYTES_PER_GIB, HOURS_PER_MONTH
@@ -158,8 +157,7 @@ class GpuPrice:
 
 @cache
 def _gpu_rows() -> tuple[GpuPrice, ...]:
-    text = (files("costlab.catalog") / "gpu_prices.toml").read_text(encoding="utf-8")
-    return tuple(GpuPrice(**row) for row in tomllib.loads(text)["price"])
+    return tuple(GpuPrice(**row) for row in shipped_rows("costlab.catalog", "gpu_prices.toml", "price"))
 
 
 def gpu_prices(snapshot: str | None = None) -> tuple[GpuPrice, ...]:
@@ -373,8 +371,7 @@ class StorePrice:
 @cache
 def store_prices() -> tuple[StorePrice, ...]:
     """Every row of the catalogue, superseded ones too, in the order in which they were added."""
-    text = (files("costlab.catalog") / "store_prices.toml").read_text(encoding="utf-8")
-    return tuple(StorePrice(**row) for row in tomllib.loads(text)["price"])
+    return tuple(StorePrice(**row) for row in shipped_rows("costlab.catalog", "store_prices.toml", "price"))
 
 
 def current_store_prices(as_of: date | str | None = None) -> tuple[StorePrice, ...]:

@@ -1,15 +1,14 @@
 """Language models: their shapes, which decide memory and time, and published measurements to hold estimates against."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
-from importlib.resources import files
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from costlab._internal import checks
+from costlab._internal.rows import shipped_rows
 from costlab.errors import InvalidValueError, UnknownNameError
 
 __all__ = ["BYTES_PER_WEIGHT", "Measurement", "ModelSpec", "model_spec", "model_specs", "published_measurements"]
@@ -110,20 +109,15 @@ def model_specs() -> tuple[ModelSpec, ...]:
 
     For other widths: ``dataclasses.replace(model_spec("Llama-2-7B"), bytes_per_weight=1.0)``.
     """
-    return tuple(_spec(row) for row in _rows())
-
-
-@cache
-def _rows() -> tuple[dict[str, Any], ...]:
-    text = (files("costlab.serving") / "models.toml").read_text(encoding="utf-8")
-    return tuple(tomllib.loads(text)["model"])
-
-
-def _spec(row: dict[str, Any]) -> ModelSpec:
-    shape = {name: row[name] for name in ("name", "parameters", "layers", "heads", "kv_heads", "head_dim")}
-    lookup = 0 if row["tied_embeddings"] else row["vocabulary"] * row["hidden_size"]
-    aliases = tuple(row.get("aliases", ()))
-    return ModelSpec(**shape, lookup_parameters=lookup, aliases=aliases, source_url=row["source_url"])
+    keys = ("name", "parameters", "layers", "heads", "kv_heads", "head_dim", "source_url")
+    return tuple(
+        ModelSpec(
+            **{key: row[key] for key in keys},
+            lookup_parameters=0 if row["tied_embeddings"] else row["vocabulary"] * row["hidden_size"],
+            aliases=tuple(row.get("aliases", ())),
+        )
+        for row in shipped_rows("costlab.serving", "models.toml", "model")
+    )
 
 
 @cache
@@ -212,14 +206,11 @@ def published_measurements(source: str | None = None) -> tuple[Measurement, ...]
     >>> round(rows["int8 weight-only"] / rows["bf16"], 2)
     1.59
     """
-    text = (files("costlab.serving") / "measurements.toml").read_text(encoding="utf-8")
-    tables = tomllib.loads(text)["table"]
     rows = tuple(
         Measurement(**{key: value for key, value in table.items() if key != "row"} | row)
-        for table in tables
+        for table in shipped_rows("costlab.serving", "measurements.toml", "table")
         for row in table["row"]
     )
-    if source is None:
-        return rows
-    checks.one_of("source", source, dict.fromkeys(row.source for row in rows))
-    return tuple(row for row in rows if row.source == source)
+    if source is not None:
+        checks.one_of("source", source, dict.fromkeys(row.source for row in rows))
+    return tuple(row for row in rows if source in (None, row.source))
