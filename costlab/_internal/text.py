@@ -1,10 +1,19 @@
-"""Numbers as people read them."""
+"""Amounts and times as people read them."""
 
-__all__ = ["dollars"]
+from datetime import UTC, datetime
+
+__all__ = ["dollars", "moment"]
 
 
-def dollars(usd: float | None) -> str:
+def dollars(usd: float | None, *, cents: bool = False) -> str:
     """Dollars as text: cents, or below a dollar three digits that tell something; "-" for none.
+
+    Parameters
+    ----------
+    usd : float or None
+        The amount.
+    cents : bool
+        Whether an amount below a dollar is given in whole cents, too.
 
     Examples
     --------
@@ -13,9 +22,14 @@ def dollars(usd: float | None) -> str:
     """
     if usd is None:
         return "-"
+    if cents or abs(usd) >= 1:
+        return f"${usd:,.2f}"
     if usd == 0:
         return "$0"
-    if abs(usd) >= 1:
-        return f"${usd:,.2f}"
     digits = f"{float(f'{usd:.3g}'):.12f}"
     return f"${digits[:4]}{digits[4:].rstrip('0')}"
+
+
+def moment(second: float, unit: str = "minute") -> str:
+    """A time as text, in UTC: the day, or with hours and minutes."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%d" if unit == "day" else "%Y-%m-%d %H:%M")

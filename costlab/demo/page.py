@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from costlab._internal.html import render
+from costlab._internal.text import dollars, moment
 from costlab.demo.play import DemoBill, DemoResult, time_of_day
 from costlab.monitoring import report_html
-from costlab.monitoring.report.text import moment, usd
 from costlab.synthetic import RUNAWAY_TENANT, SERVICE_TIERS
 from costlab.units import SECONDS_PER_HOUR
 
@@ -25,7 +25,7 @@ def bill_rows(result: DemoResult) -> tuple[tuple[str, ...], ...]:
 
     def row(name: str, bill: DemoBill) -> tuple[str, ...]:
         right = f"{bill.quality_fraction:.1%}"
-        return (name, usd(bill.ordinary_usd), usd(bill.runaway_usd), usd(bill.usd), right)
+        return (name, dollars(bill.ordinary_usd), dollars(bill.runaway_usd), dollars(bill.usd), right)
 
     return (row(BASELINE, result.end.baseline), row(HERE, result.end.here))
 
@@ -37,16 +37,16 @@ def story(result: DemoResult) -> tuple[str, ...]:
     refused = here.ordinary - here.answered
     spared = f", {refused:,} refusals included" if refused else ""
     sentences = [
-        f"The day costs {usd(here.usd)} instead of {usd(baseline.usd)}: {result.saving_fraction:.1%} less.",
+        f"The day costs {dollars(here.usd)} instead of {dollars(baseline.usd)}: {result.saving_fraction:.1%} less.",
         f"The {here.ordinary:,} ordinary requests cost {result.ordinary_saving_fraction:.1%} less, by cache and "
         f"cascade{spared}; {end.outcomes['cache'] / here.ordinary:.1%} of them are answered from the cache.",
     ]
     if result.refused_from_s is not None:
-        budget = usd(result.hard_usd[RUNAWAY_TENANT])
+        budget = dollars(result.hard_usd[RUNAWAY_TENANT])
         sentences.append(
             f"The client {RUNAWAY_TENANT} runs away at 14:00 with {loop:,} requests. "
             f"From {time_of_day(result.refused_from_s)} on its budget of {budget} a day refuses them: "
-            f"they cost {usd(here.runaway_usd)} instead of {usd(baseline.runaway_usd)}."
+            f"they cost {dollars(here.runaway_usd)} instead of {dollars(baseline.runaway_usd)}."
         )
     quality = (
         f"{here.quality_fraction:.1%} of the ordinary requests get the right answer, "
@@ -76,11 +76,11 @@ def demo_html(result: DemoResult) -> str:
             "x": (hour.key[0] - first) // SECONDS_PER_HOUR + 0.1,
             "whole": 100 * hour.requests * call_usd / most_usd,
             "spent": 100 * hour.cost_usd / most_usd,
-            "title": f"{moment(hour.key[0])}: {usd(hour.cost_usd)} instead of {usd(hour.requests * call_usd)}",
+            "title": f"{moment(hour.key[0])}: {dollars(hour.cost_usd)} instead of {dollars(hour.requests * call_usd)}",
         }
         for hour in hours
     ]
-    highest = usd(max(hour.cost_usd for hour in hours))
+    highest = dollars(max(hour.cost_usd for hour in hours))
     lead = render(
         "demo/lead.html",
         story=story(result),
@@ -90,7 +90,7 @@ def demo_html(result: DemoResult) -> str:
         baseline=BASELINE,
         slots=(last - first) // SECONDS_PER_HOUR + 1,
         bars=bars,
-        chart_label=f"Cost of each hour: at most {highest}, {BASELINE} at most {usd(most_usd)}",
+        chart_label=f"Cost of each hour: at most {highest}, {BASELINE} at most {dollars(most_usd)}",
         first=moment(first),
         last=moment(last),
         alerts=result.end.alerts,

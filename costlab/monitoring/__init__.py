@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         Saving as Saving,
         build_report as build_report,
         report_html as report_html,
+        report_lines as report_lines,
     )
     from costlab.monitoring.usage import (
         DEFAULTS as DEFAULTS,

@@ -42,6 +42,17 @@ class PricedLog:
     requests_priced: int
     unknown: dict[str, str]
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the figures should know of it."""
+        if not self.prices:
+            return ()
+        price, models = self.prices[0], ", ".join(price.model for price in self.prices)
+        return (
+            f"{self.requests_priced:,} requests without a cost were priced from the catalogue "
+            f"(genai-prices {price.snapshot.version}, {price.as_of}): {models}",
+        )
+
 
 def fill_costs(frame: IntoFrame, as_of: date | str | None = None) -> PricedLog:
     """A log with costs where the catalogue can give them.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from costlab.errors import LogError
 from costlab.monitoring.gpu_hours import GpuUsage, gpu_usage
@@ -13,12 +13,15 @@ from costlab.monitoring.report.savings import Saving, savings
 from costlab.monitoring.usage import SPANS, LogFrame, UsageTotals, aggregate, roll_up
 from costlab.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
 
+if TYPE_CHECKING:
+    from narwhals.typing import IntoFrame
+
 __all__ = ["STEPS", "Report", "build_report"]
 
 #: How often the log is read, for a progress bar.
 STEPS: Final = 2
 
-#: So many tenants are looked at hour by hour, the dearest.
+#: So many tenants are looked at hour by hour, the most expensive.
 MAX_TENANTS: Final = 100
 
 #: Logs that cover more than this are shown day by day.
@@ -34,7 +37,7 @@ class Report:
     total : UsageTotals
         All requests.
     tiers, models, tenants : tuple of UsageTotals
-        Groups of them, the dearest first.
+        Groups of them, the most expensive first.
     trend : tuple of UsageTotals
         The same by hour or by day, in the order of time.
     trend_unit : {'hour', 'day'}
@@ -42,7 +45,7 @@ class Report:
     metrics : KeyMetrics
         The six metrics of the source lesson.
     gpus : tuple of GpuUsage
-        GPU hours by GPU, the dearest first; empty without a log of them.
+        GPU hours by GPU, the most expensive first; empty without a log of them.
     idle_usd : float
         What GPUs below 10 % utilization cost.
     covered_hours : float
@@ -74,7 +77,7 @@ class Report:
         """Cost over a month of 730 hours at the log's rate; None where it covers less than a day."""
         return self.total.cost_usd * HOURS_PER_MONTH / self.covered_hours if self.covered_hours >= 24 else None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Plain values for JSON, the figures that follow from sums included."""
         plain = _with_figures(self)
         for name in ("tiers", "models", "tenants", "trend", "gpus"):
@@ -82,15 +85,15 @@ class Report:
         return plain | {"total": _with_figures(self.total)}
 
 
-def _with_figures(group: Report | UsageTotals | GpuUsage) -> dict[str, Any]:
+def _with_figures(group: Report | UsageTotals | GpuUsage) -> dict[str, object]:
     """Fields and properties."""
     figures = [name for name, member in vars(type(group)).items() if isinstance(member, property)]
     return asdict(group) | {name: getattr(group, name) for name in figures}
 
 
 def build_report(
-    frame: Any,
-    gpu_hours: Any = None,
+    frame: IntoFrame,
+    gpu_hours: IntoFrame | None = None,
     *,
     gpu_bill_apart: bool = False,
     notes: Sequence[str] = (),
@@ -123,8 +126,8 @@ def build_report(
 
     Notes
     -----
-    The log is read twice: by tier, model and tenant, and by tenant and hour. Logs with many thousands of tenants are
-    grouped in memory; of those, the hundred dearest are looked at hour by hour and a third reading gives the trend.
+    The log is read twice: by tier, model and tenant, and by tenant and hour. Of more than a hundred tenants the most
+    expensive ones are looked at hour by hour, and a third reading gives the trend.
 
     Examples
     --------
@@ -139,7 +142,7 @@ def build_report(
     if not cells:
         raise LogError("the log is empty")
     (total,) = roll_up(cells)
-    tenants = _dearest_first(roll_up(cells, 2))
+    tenants = _by_cost(roll_up(cells, 2))
     if len(tenants) <= MAX_TENANTS:
         hours = aggregate(frame, by=["tenant", "hour"])
         every_hour = roll_up(hours, 1)
@@ -158,13 +161,13 @@ def build_report(
     days = None if gpu_hours is None else gpu_usage(gpu_hours, by=["day"])
     return Report(
         total=total,
-        tiers=_dearest_first(tiers),
-        models=_dearest_first(roll_up(cells, 1)),
+        tiers=_by_cost(tiers),
+        models=_by_cost(roll_up(cells, 1)),
         tenants=tenants,
         trend=every_hour if unit == "hour" else _by_day(every_hour),
         trend_unit=unit,
         metrics=KeyMetrics.from_groups(tiers, days, gpu_bill_apart=gpu_bill_apart),
-        gpus=tuple(sorted(gpus, key=lambda one: -one.cost_micro_usd)),
+        gpus=tuple(sorted(gpus, key=lambda gpu: -gpu.cost_micro_usd)),
         idle_usd=sum(gpu.idle_cost_usd for gpu in gpus),
         covered_hours=covered_hours,
         savings=savings(cells, hours, gpus, covered_hours)[:3],
@@ -189,10 +192,10 @@ def _about_gpu_bill(total: UsageTotals, gpus: Sequence[GpuUsage], apart: bool) -
         yield "the requests' costs are taken to contain the GPU bill; where they do not, --gpu-bill-apart adds it"
 
 
-def _dearest_first(groups: Sequence[UsageTotals]) -> tuple[UsageTotals, ...]:
-    return tuple(sorted(groups, key=lambda one: (-one.cost_micro_usd, -one.requests, one.key)))
+def _by_cost(groups: Sequence[UsageTotals]) -> tuple[UsageTotals, ...]:
+    return tuple(sorted(groups, key=lambda group: (-group.cost_micro_usd, -group.requests, group.key)))
 
 
 def _by_day(hours: Sequence[UsageTotals]) -> tuple[UsageTotals, ...]:
     day = SPANS["day"]
-    return roll_up([replace(one, key=(one.key[0] // day * day,)) for one in hours], 0)
+    return roll_up([replace(hour, key=(hour.key[0] // day * day,)) for hour in hours], 0)

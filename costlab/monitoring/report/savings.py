@@ -5,9 +5,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
+from costlab._internal.text import dollars, moment
 from costlab.catalog import api_price
 from costlab.errors import AmbiguousPriceError, PriceNotFoundError, UnknownNameError
 from costlab.monitoring.gpu_hours import GpuUsage
@@ -16,8 +16,8 @@ from costlab.units import HOURS_PER_MONTH, MICRO_USD_PER_USD
 
 __all__ = ["Saving", "savings"]
 
-#: The source lesson's alert (S8): no more than this share of the requests on the dearest tier.
-DEAREST_TIER_FRACTION: Final = 0.15
+#: The source lesson's alert (S8): no more than this share of the requests on the most expensive tier.
+EXPENSIVE_TIER_FRACTION: Final = 0.15
 
 #: And the lower end of its target for busy GPUs, to which underused ones would be gathered.
 TARGET_UTILIZATION_FRACTION: Final = 0.65
@@ -66,7 +66,7 @@ def savings(
     cells : sequence of UsageTotals
         Requests by tier, model and tenant.
     hours : sequence of UsageTotals
-        Requests by tenant and hour; of the dearest tenants is enough.
+        Requests by tenant and hour; of the most expensive tenants is enough.
     gpus : sequence of GpuUsage
         GPU hours by GPU; empty where there is no log of them.
     covered_hours : float
@@ -74,20 +74,21 @@ def savings(
     """
     total = next(iter(roll_up(cells)), None)
     spent = (total.cost_usd if total else 0.0) + sum(gpu.cost_usd for gpu in gpus)
-    found = [_runaway(hours), _dearest_tier(cells), _prompt_cache(cells), _failures(total), *_gpus(gpus)]
+    candidates = [_runaway(hours), _expensive_tier(cells), _prompt_cache(cells), _failures(total), *_gpus(gpus)]
     monthly = HOURS_PER_MONTH / covered_hours if covered_hours >= 24 else None
     worth = [
         Saving(name, action, usd, None if monthly is None or name == "runaway" else usd * monthly, how)
-        for name, action, usd, how in (one for one in found if one is not None)
+        for name, action, usd, how in filter(None, candidates)
         if usd >= max(MIN_USD, MIN_FRACTION * spent)
     ]
-    return tuple(sorted(worth, key=lambda one: -one.usd))
+    return tuple(sorted(worth, key=lambda saving: -saving.usd))
 
 
-Found = tuple[str, str, float, str]
+#: Name, action, USD and how of a saving.
+Candidate = tuple[str, str, float, str]
 
 
-def _gpus(gpus: Sequence[GpuUsage]) -> Iterable[Found]:
+def _gpus(gpus: Sequence[GpuUsage]) -> Iterable[Candidate]:
     idle = [gpu for gpu in gpus if gpu.idle_cost_micro_usd]
     if idle:
         worst = max(idle, key=lambda gpu: gpu.idle_cost_micro_usd)
@@ -112,56 +113,57 @@ def _gpus(gpus: Sequence[GpuUsage]) -> Iterable[Found]:
         )
 
 
-def _runaway(hours: Sequence[UsageTotals]) -> Found | None:
+def _runaway(hours: Sequence[UsageTotals]) -> Candidate | None:
     tenants: dict[str, list[UsageTotals]] = {}
-    for one in hours:
-        tenants.setdefault(one.key[0], []).append(one)
-    worst: Found | None = None
-    for tenant, its in tenants.items():
-        if len(its) < 6:
+    for hour in hours:
+        tenants.setdefault(hour.key[0], []).append(hour)
+    worst: Candidate | None = None
+    for tenant, its_hours in tenants.items():
+        if len(its_hours) < 6:
             continue  # too few hours to say what is ordinary
-        ordinary = statistics.median(one.cost_usd for one in its)
-        loud = [one for one in its if one.cost_usd > RUNAWAY_FACTOR * ordinary]
-        excess = sum(one.cost_usd - ordinary for one in loud)
+        ordinary = statistics.median(hour.cost_usd for hour in its_hours)
+        loud = [hour for hour in its_hours if hour.cost_usd > RUNAWAY_FACTOR * ordinary]
+        excess = sum(hour.cost_usd - ordinary for hour in loud)
         if loud and ordinary > 0 and (worst is None or excess > worst[2]):
             who = f"tenant {tenant}" if tenant else "this service"
-            dearest = max(loud, key=lambda one: one.cost_micro_usd)
-            when = datetime.fromtimestamp(dearest.key[1], UTC).strftime("%Y-%m-%d %H:%M")
+            loudest = max(loud, key=lambda hour: hour.cost_micro_usd)
+            when = moment(loudest.key[1])
             worst = (
                 "runaway",
-                f"put a budget on {who}: it spent ${dearest.cost_usd:,.2f} in one hour, from {when} UTC",
+                f"put a budget on {who}: it spent {dollars(loudest.cost_usd, cents=True)} in one hour, from {when} UTC",
                 excess,
-                f"{len(loud)} of its {len(its)} hours cost more than {RUNAWAY_FACTOR:g} times its median hour of "
-                f"${ordinary:,.2f}; what they cost above the median. Totals and rates a month contain it",
+                f"{len(loud)} of its {len(its_hours)} hours cost more than {RUNAWAY_FACTOR:g} times its median hour "
+                f"of {dollars(ordinary, cents=True)}; what they cost above the median. Totals and rates a month "
+                "contain it",
             )
     return worst
 
 
-def _dearest_tier(cells: Sequence[UsageTotals]) -> Found | None:
-    tiers = sorted(
-        (one for one in roll_up(cells, 0) if one.usd_per_request), key=lambda one: one.usd_per_request or 0.0
-    )
+def _expensive_tier(cells: Sequence[UsageTotals]) -> Candidate | None:
+    all_tiers = roll_up(cells, 0)
+    tiers = sorted((tier for tier in all_tiers if tier.usd_per_request), key=lambda tier: tier.usd_per_request or 0.0)
     if len(tiers) < 2:
         return None
-    dearest, cheaper = tiers[-1], tiers[-2]
-    all_requests = sum(one.requests for one in roll_up(cells, 0))
-    excess = dearest.priced_requests - DEAREST_TIER_FRACTION * all_requests
-    difference = (dearest.usd_per_request or 0.0) - (cheaper.usd_per_request or 0.0)
+    expensive, cheaper = tiers[-1], tiers[-2]
+    all_requests = sum(tier.requests for tier in all_tiers)
+    excess = expensive.priced_requests - EXPENSIVE_TIER_FRACTION * all_requests
+    difference = (expensive.usd_per_request or 0.0) - (cheaper.usd_per_request or 0.0)
     if excess <= 0:
         return None
     return (
         "dearest_tier",
-        f"send fewer requests to {dearest.key[0]}, and check that {cheaper.key[0]} answers them well enough",
+        f"send fewer requests to {expensive.key[0]}, and check that {cheaper.key[0]} answers them well enough",
         excess * difference,
-        f"{dearest.key[0]} serves {dearest.requests / all_requests:.1%} of the requests; those above "
-        f"{DEAREST_TIER_FRACTION:.0%} ({excess:,.0f}) times the difference to {cheaper.key[0]} (${difference:.6f})",
+        f"{expensive.key[0]} serves {expensive.requests / all_requests:.1%} of the requests; those above "
+        f"{EXPENSIVE_TIER_FRACTION:.0%} ({excess:,.0f}) times the difference to {cheaper.key[0]} "
+        f"({dollars(difference)})",
     )
 
 
-def _prompt_cache(cells: Sequence[UsageTotals]) -> Found | None:
+def _prompt_cache(cells: Sequence[UsageTotals]) -> Candidate | None:
     """Every tenant caching its prompts as well as the best one does, model by model."""
     usd, best_of = 0.0, ""
-    models = {one.key[0]: one for one in roll_up(cells, 1)}
+    models = {model.key[0]: model for model in roll_up(cells, 1)}
     by_tenant = roll_up(cells, 1, 2)
     for model, whole in models.items():
         try:
@@ -169,13 +171,14 @@ def _prompt_cache(cells: Sequence[UsageTotals]) -> Found | None:
         except (UnknownNameError, PriceNotFoundError, AmbiguousPriceError):
             continue
         plain, _, reread = price.rates_per_token(whole.input_tokens / whole.requests)
-        its = [one for one in by_tenant if one.key[0] == model and one.requests]
+        tenants = [tenant for tenant in by_tenant if tenant.key[0] == model and tenant.requests]
         # A tenant with few requests is no example for the others.
-        large = [one for one in its if one.input_tokens >= 0.05 * whole.input_tokens]
-        best = max(large, key=lambda one: one.cached_input_fraction, default=None)
-        if best is None or best.cached_input_fraction == 0.0 or len(its) < 2:
+        large = [tenant for tenant in tenants if tenant.input_tokens >= 0.05 * whole.input_tokens]
+        best = max(large, key=lambda tenant: tenant.cached_input_fraction, default=None)
+        if best is None or best.cached_input_fraction == 0.0 or len(tenants) < 2:
             continue
-        more = sum(max(0.0, best.cached_input_fraction * one.input_tokens - one.cached_input_tokens) for one in its)
+        share = best.cached_input_fraction
+        more = sum(max(0.0, share * tenant.input_tokens - tenant.cached_input_tokens) for tenant in tenants)
         if more * (plain - reread) > 0:
             usd += more * (plain - reread)
             best_of = best_of or f"{best.key[1]} has {best.cached_input_fraction:.0%} on {model}"
@@ -190,7 +193,7 @@ def _prompt_cache(cells: Sequence[UsageTotals]) -> Found | None:
     )
 
 
-def _failures(total: UsageTotals | None) -> Found | None:
+def _failures(total: UsageTotals | None) -> Candidate | None:
     if total is None or not total.failed_cost_micro_usd:
         return None
     return (

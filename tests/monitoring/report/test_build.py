@@ -1,7 +1,6 @@
 """What a report says, and where its savings come from."""
 
 import json
-import math
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from pydantic_core import to_json
 from costlab.catalog import api_price
 from costlab.errors import LogError
 from costlab.monitoring import build_report
-from costlab.monitoring.report.text import facts, usd
+from costlab.monitoring.report.render import facts
 from costlab.synthetic import sample_gpu_hours, sample_log
 from tests import needs
 
@@ -158,21 +157,3 @@ def test_json_has_the_figures_that_follow() -> None:
     assert again["total"]["unpriced_fraction"] == 0.5
     assert again["tiers"][0]["key"] == ["large"]
     assert again["metrics"]["unpriced_requests"] == 1
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, "-"),
-        (0.0, "$0"),
-        (1234.5, "$1,234.50"),
-        (0.3, "$0.30"),
-        (0.0095, "$0.0095"),
-        (7.24e-6, "$0.00000724"),
-        (0.99999, "$1.00"),
-        (1e-15, "$0.00"),
-        (math.pi, "$3.14"),
-    ],
-)
-def test_dollars_are_written_as_people_read_them(value: float | None, text: str) -> None:
-    assert usd(value) == text
