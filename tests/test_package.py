@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import statistics
 import subprocess
 import sys
 import tomllib
@@ -99,9 +100,14 @@ def test_pure_modules_can_be_imported_where_nothing_is_installed(module: str) ->
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_import_stays_under_100_ms() -> None:
-    code = "import time; start = time.process_time(); import costlab; print(time.process_time() - start)"
-    assert min(float(run(code)) for _ in range(5)) < 0.1
+def test_import_takes_no_longer_than_a_package_of_the_standard_library() -> None:
+    def cpu_s(name: str) -> float:
+        return float(
+            run(f"import time; start = time.process_time(); import {name}; print(time.process_time() - start)")
+        )
+
+    pairs = [(cpu_s("costlab"), cpu_s("asyncio")) for _ in range(5)]  # asyncio takes about 30 ms
+    assert statistics.median(ours / theirs for ours, theirs in pairs) < 1
 
 
 def modules() -> list[str]:

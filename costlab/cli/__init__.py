@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
 from costlab import __version__
-from costlab.cli.shared import LazyCommand, command, group
+from costlab.cli.shared import Command, Group, LazyCommand, command, group
 from costlab.errors import CostlabError
 
 __all__ = ["COMMANDS", "main"]
@@ -81,17 +80,17 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
         raise typer.Exit
 
 
-def _group(text: str, table: dict[str, tuple[str, Any]], callback: Any = None) -> TyperGroup:
+def _group(text: str, table: dict[str, tuple[str, Any]], callback: Any = None) -> Group:
     lazy = (LazyCommand(name, help_, partial(_load, help_, place)) for name, (help_, place) in table.items())
     return group(text, lazy, callback)
 
 
-def _load(text: str, place: Any) -> TyperCommand | TyperGroup:
+def _load(text: str, place: Any) -> Command | Group:
     if isinstance(place, dict):
         return _group(text, place)
     module, _, name = place.partition(":")
     function = getattr(import_module(f"costlab.cli.{module}"), name)
-    made: TyperCommand | TyperGroup = function(text) if name == "bench" else command(function, text)
+    made: Command | Group = function(text) if name == "bench" else command(function, text)
     return made
 
 
@@ -104,7 +103,7 @@ def main(arguments: list[str] | None = None) -> None:
     except CostlabError as error:
         _fail(str(error))
     except UsageError as error:
-        _fail(_requirement(error))
+        _fail(" ".join(error.format_message().split()))
     except typer.Abort:
         sys.exit(130)
     except BrokenPipeError:
@@ -117,16 +116,6 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(f"not enough memory: {' '.join(str(error).split())}" if str(error) else "not enough memory")
     else:
         sys.exit(status if isinstance(status, int) else 0)
-
-
-def _requirement(error: typer.BadParameter) -> str:
-    """What was wrong with an option, in a line: its name, what it must be and what was given."""
-    # Where typer reads a number with pydantic, it leaves out what was given.
-    if isinstance(cause := error.__cause__, ValueError) and hasattr(cause, "errors"):
-        first = cause.errors()[0]
-        kind = {"int": "must be a whole number", "flo": "must be a number"}.get(first["type"][:3], first["msg"])
-        error.message = f"{kind}, got {first['input']!r}"
-    return " ".join(error.format_message().split())
 
 
 def _mend_streams() -> None:

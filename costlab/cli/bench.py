@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast, get_args
 
 import typer
 
-from costlab.cli.shared import JsonFlag, LazyCommand, command, group, print_json
+from costlab.cli.shared import Command, Group, JsonFlag, LazyCommand, command, group, print_json
 from costlab.experiments.registry import EXPERIMENTS, Experiment, Option, find_experiment
 
 if TYPE_CHECKING:
-    from typer.core import TyperCommand, TyperGroup
-
     from costlab.recordings import Recording
 
 __all__ = ["bench"]
@@ -26,7 +24,7 @@ Record = Annotated[bool, typer.Option("--record", help="Keep the result as a rec
 Folder = Annotated[Path | None, typer.Option(help="Where to; by default the package's recordings.")]
 
 
-def bench(help: str) -> TyperGroup:  # noqa: A002 - typer's word
+def bench(help: str) -> Group:  # noqa: A002 - typer's word
     """The group of commands. Only the one that runs is loaded."""
     return group(
         help,
@@ -34,7 +32,7 @@ def bench(help: str) -> TyperGroup:  # noqa: A002 - typer's word
     )
 
 
-def _command(name: str, help: str) -> TyperCommand:  # noqa: A002
+def _command(name: str, help: str) -> Command:  # noqa: A002
     """The command of one experiment: its options, and those that all share."""
     experiment = find_experiment(name)
     options = [_option(p) for p in inspect.signature(experiment.measure, eval_str=True).parameters.values()]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final, cast, get_args, get_origin
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsOf",
+    "Command",
+    "Group",
     "JsonFlag",
     "LazyCommand",
     "Snapshot",
@@ -36,7 +39,54 @@ Snapshot = Annotated[str | None, typer.Option(help="Only the rows of this table:
 TiersPath = Annotated[Path | None, typer.Argument(help="The file of tiers; --example prints one.")]
 
 
-class LazyCommand(TyperCommand):
+class _Words:
+    """Reads the words given for a parameter, as typer would.
+
+    Typer does it with pydantic, which takes longer to load than most commands to run, and whose error does not say what
+    was given. Where a release of typer reads parameters in another way, this is not asked, and that is all.
+    """
+
+    KINDS: Final = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", Path: "a path"}
+
+    def __init__(self, kind: type) -> None:
+        self._kind = kind
+
+    def coerce(self, value: object, param: Any, ctx: typer.Context) -> object:
+        """What was meant; typer gives several words, or None, where an option may be repeated."""
+        if value is None and param.multiple:
+            return ()
+        if isinstance(value, list | tuple):
+            return [self.coerce(word, param, ctx) for word in value]
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._kind(value)
+        except ValueError:
+            raise typer.BadParameter(f"must be {self.KINDS[self._kind]}, got {value!r}", ctx, param) from None
+
+
+class _Light:
+    """A command that reads its parameters by :class:`_Words`."""
+
+    def get_params(self, ctx: typer.Context) -> list[Any]:
+        parameters: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for parameter in parameters:
+            kind = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
+            kind = get_args(kind)[0] if get_origin(kind) is list else kind
+            if kind in _Words.KINDS:
+                parameter.get_runtime_param = partial(_Words, kind)
+        return parameters
+
+
+class Command(_Light, TyperCommand):
+    """A function that is run by its name, with arguments and options."""
+
+
+class Group(_Light, TyperGroup):
+    """Commands under one name."""
+
+
+class LazyCommand(Command):
     """A command that is loaded when it runs: a list of commands needs its name and its help only.
 
     Parameters
@@ -47,7 +97,7 @@ class LazyCommand(TyperCommand):
         Gives the command, or the group of commands.
     """
 
-    def __init__(self, name: str, help: str, load: Callable[[], TyperCommand | TyperGroup]) -> None:  # noqa: A002
+    def __init__(self, name: str, help: str, load: Callable[[], Command | Group]) -> None:  # noqa: A002
         super().__init__(name, help=help)
         self._load = load
 
@@ -56,23 +106,23 @@ class LazyCommand(TyperCommand):
         return self._load().make_context(info_name, args, parent, **extra)
 
 
-def command(function: Callable[..., None], help: str) -> TyperCommand:  # noqa: A002 - typer's word
+def command(function: Callable[..., None], help: str) -> Command:  # noqa: A002 - typer's word
     """A function as a command; its parameters are arguments and options."""
     app = typer.Typer(add_completion=False)
-    app.command(help=help)(function)
-    return typer.main.get_command(app)  # type: ignore[return-value]
+    app.command(help=help, cls=Command)(function)
+    return cast(Command, typer.main.get_command(app))
 
 
 def group(
     help: str,  # noqa: A002
     commands: Iterable[LazyCommand],
     callback: Callable[..., None] | None = None,
-) -> TyperGroup:
+) -> Group:
     """Commands in this order; without one of them the help is printed. A `callback` has options of its own."""
-    app = typer.Typer(no_args_is_help=True, add_completion=False, help=help)
+    app = typer.Typer(cls=Group, no_args_is_help=True, add_completion=False, help=help)
     if callback is not None:
         app.callback(invoke_without_command=True)(callback)
-    made = typer.main.get_group(app)
+    made = cast(Group, typer.main.get_group(app))
     made.commands.update({str(each.name): each for each in commands})
     return made
 

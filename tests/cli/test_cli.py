@@ -1,13 +1,18 @@
+import importlib
+import inspect
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from costlab import __version__
 from costlab.catalog import current_gpu_prices, current_store_prices
+from costlab.cli import COMMANDS
 from tests import needs
 from tests.commands import Run, command_line
 
@@ -142,6 +147,39 @@ def test_no_command_is_answered_with_the_help_alone(run: Run, arguments: tuple[s
     status, out, err = run(*arguments)
     assert (status, err) == (2, "")
     assert "Usage: costlab" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unused"),
+    [
+        (["--version"], "costlab.catalog pydantic rich numpy"),
+        (["--help"], "costlab.catalog pydantic numpy"),
+        (["bench", "--help"], "costlab.experiments.device pydantic numpy"),
+        (["gpu", "A10G"], "costlab.monitoring costlab.router genai_prices pydantic numpy"),
+        (["prices", "--json"], "genai_prices rich numpy"),
+    ],
+)
+def test_a_command_loads_what_it_runs_and_no_more(arguments: list[str], unused: str) -> None:
+    told = "print(*sys.modules, file=sys.stderr)"
+    code = f"import sys\nfrom costlab.cli import main\ntry: main({arguments})\nfinally: {told}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not set(done.stderr.split()) & set(unused.split())
+
+
+def table(commands: dict[str, Any], *words: str) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """Each command with its line of help and where its function is."""
+    for name, (text, place) in commands.items():
+        if isinstance(place, dict):
+            yield from table(place, *words, name)
+        else:
+            yield (*words, name), text, place
+
+
+@pytest.mark.parametrize(("words", "text", "place"), [*table(COMMANDS)])
+def test_a_list_of_commands_says_of_each_what_its_function_says(words: tuple[str, ...], text: str, place: str) -> None:
+    module, _, name = place.partition(":")
+    function = getattr(importlib.import_module(f"costlab.cli.{module}"), name)
+    assert words == ("bench",) or inspect.getdoc(function) == text
 
 
 def test_absurd_but_valid_numbers_are_answered_in_full(run: Run) -> None:
