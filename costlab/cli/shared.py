@@ -68,7 +68,8 @@ class _Words:
 class _Light:
     """A command that reads its parameters by :class:`_Words`."""
 
-    def get_params(self, ctx: typer.Context) -> list[Any]:
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, the option of help among them."""
         parameters: list[Any] = super().get_params(ctx)  # type: ignore[misc]
         for parameter in parameters:
             kind = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)

@@ -119,7 +119,7 @@ def _timed_s(on_gpu: bool, work: Callable[[], object], repeats: int) -> list[flo
     seconds = []
     for repeat in range(repeats + 2):
         if on_gpu:
-            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
             begin.record()
             work()
             end.record()
