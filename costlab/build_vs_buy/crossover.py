@@ -18,19 +18,6 @@ if TYPE_CHECKING:
 
     from costlab._internal.arrays import Amount
 
-__all__ = [
-    "BreakEven",
-    "CostCurve",
-    "CostPoint",
-    "Interval",
-    "Payback",
-    "break_even",
-    "break_even_requests_per_day",
-    "cost_curve",
-    "monthly_saving_usd",
-    "payback",
-]
-
 DAYS_PER_MONTH: Final = HOURS_PER_MONTH / HOURS_PER_DAY
 
 #: Replicas up to which a curve looks for intervals, one by one.

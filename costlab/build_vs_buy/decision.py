@@ -10,16 +10,6 @@ from costlab.errors import InvalidValueError
 from costlab.serving import Replicas, replicas_needed
 from costlab.workload import MAX_DAILY_PEAK, Workload
 
-__all__ = [
-    "ApiOption",
-    "Constraints",
-    "OptionCost",
-    "Recommendation",
-    "SelfHostOption",
-    "option_cost",
-    "recommend",
-]
-
 #: Time to production in weeks: the middle of the source lesson's 1 to 4 weeks, and of its 3 to 6 months.
 API_WEEKS: Final = 2.5
 SELF_HOST_WEEKS: Final = 19.5

@@ -10,8 +10,6 @@ from costlab.catalog import ApiCost, api_cost
 from costlab.units import LESSON_DAYS_PER_MONTH
 from costlab.workload import Workload
 
-__all__ = ["Scenario", "scenarios"]
-
 #: The source lesson calls its prices those of early 2026.
 AS_OF: Final = "2026-01-01"
 

@@ -9,8 +9,6 @@ from costlab.errors import InvalidValueError
 from costlab.serving import MAX_REPLICAS
 from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, SECONDS_PER_DAY
 
-__all__ = ["MigrationEndpoint", "MigrationPlan", "MigrationStep", "migration_plan"]
-
 
 @dataclass(frozen=True, slots=True)
 class MigrationEndpoint:

@@ -10,19 +10,6 @@ from costlab.catalog import GpuPrice, gpu_price
 from costlab.errors import InvalidValueError
 from costlab.units import HOURS_PER_DAY, LESSON_DAYS_PER_MONTH
 
-__all__ = [
-    "Commitment",
-    "CommitmentBill",
-    "MonthlyCost",
-    "best_commitment",
-    "commitment_bill",
-    "commitment_break_even",
-    "cost_per_request",
-    "monthly_cost",
-    "saving_fraction",
-    "usd_per_useful_hour",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class MonthlyCost:

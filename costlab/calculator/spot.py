@@ -9,8 +9,6 @@ from costlab._internal.root import bisect
 from costlab.errors import UnknownNameError
 from costlab.units import SECONDS_PER_HOUR
 
-__all__ = ["SpotJob", "SpotVerdict", "checkpoint_interval_s", "may_use_spot", "spot_job"]
-
 
 def checkpoint_interval_s(checkpoint_s: float, mtbf_s: float, method: str = "daly") -> float:
     r"""How many seconds to compute between the end of one checkpoint and the start of the next.

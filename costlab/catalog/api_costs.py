@@ -12,8 +12,6 @@ from costlab.catalog.prices import KINDS, parse_day
 from costlab.errors import InvalidValueError, PriceNotFoundError, UnknownNameError
 from costlab.workload import Workload
 
-__all__ = ["ApiCost", "ImagePrice", "api_cost", "image_price"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePrice:

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     ListedPrice: TypeAlias = Decimal | TieredPrices
 
-__all__ = ["ApiPrice", "ApiSnapshot", "ApiTier", "api_models", "api_price", "api_snapshot"]
-
 #: What may follow a model's name: the date or the version of a release.
 _RELEASE: Final = re.compile(r"[-@:](\d{4}-\d{2}-\d{2}|\d{6,8}|\d{3,4}|latest|v\d+(:\d+)?)$")
 

@@ -9,8 +9,6 @@ from costlab._internal import checks
 from costlab._internal.rows import shipped_rows
 from costlab.errors import InvalidValueError, UnknownNameError
 
-__all__ = ["PRECISIONS", "GpuSpec", "gpu", "gpus"]
-
 #: Number formats for which a data sheet states a peak rate, widest first.
 PRECISIONS: Final = ("fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4", "int4")
 

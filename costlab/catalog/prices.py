@@ -13,24 +13,6 @@ from costlab.catalog.gpu_specs import gpu as gpu_spec
 from costlab.errors import AmbiguousPriceError, InvalidValueError, PriceNotFoundError
 from costlab.units import BYTES_PER_GB, BYTES_PER_GIB, HOURS_PER_MONTH
 
-__all__ = [
-    "KINDS",
-    "PRICINGS",
-    "SNAPSHOTS",
-    "STORE_UNITS",
-    "GpuPrice",
-    "StorePrice",
-    "current_gpu_prices",
-    "current_store_prices",
-    "gpu_price",
-    "gpu_prices",
-    "parse_day",
-    "stale_gpu_prices",
-    "stale_store_prices",
-    "store_price",
-    "store_prices",
-]
-
 #: ``lesson``: the table of the lesson that the book tests. ``list``: published list prices, each with its source.
 SNAPSHOTS: Final = ("lesson", "list")
 

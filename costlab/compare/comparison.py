@@ -26,8 +26,6 @@ from costlab.serving import BYTES_PER_WEIGHT, Capacity, Efficiency, capacity, mo
 from costlab.units import HOURS_PER_MONTH
 from costlab.workload import Workload
 
-__all__ = ["ApiQuote", "Comparison", "SelfHostedQuote", "compare", "explanation", "heading", "option_rows"]
-
 SAMPLES: Final = 100_000
 
 
@@ -167,35 +165,25 @@ def compare(
             cheapest.fixed_usd_per_month,
         )
 
-    def crossing(tokens: Amount, api_price: Amount, throughput: Amount, **sizes: Amount) -> Amount:
-        return break_even_requests_per_day(
-            api_price * tokens,
-            sizes["gpu_price"],
-            throughput / tokens * load / sizes["peak"],  # a replica's capacity, per mean request of the day
-            sizes["people"] + spare * sizes["gpu_price"] * HOURS_PER_MONTH,
-            marginal,
-            cheapest.fixed_usd_per_month,
-        )
+    def crossing(
+        tokens: Amount, api_price: Amount, throughput: Amount, **sizes: Amount
+    ) -> tuple[Amount, Amount, Amount, Amount, float, float]:
+        served = throughput / tokens * load / sizes["peak"]  # a replica's capacity, per mean request of the day
+        fixed = sizes["people"] + spare * sizes["gpu_price"] * HOURS_PER_MONTH
+        return api_price * tokens, sizes["gpu_price"], served, fixed, marginal, cheapest.fixed_usd_per_month
 
-    even = None
-    if cheapest.usd_per_request > 0.0:
-        even = break_even(
-            cheapest.usd_per_request,
-            own.replica_usd_per_hour,
-            own.capacity_requests_per_s * load / workload.peak_to_mean,
-            own.fixed_usd_per_month + spare * own.replica_usd_per_hour * HOURS_PER_MONTH,
-            marginal,
-            cheapest.fixed_usd_per_month,
-        )
+    likely = {name: span.likely for name, span in ranges.items()}
     return Comparison(
         workload=workload,
         apis=apis,
         owns=owns,
         recommendation=recommendation,
         pair=(cheapest.name, own.name),
-        break_even=even,
+        break_even=break_even(*crossing(**likely)) if cheapest.usd_per_request > 0.0 else None,
         saving=monte_carlo(saving, ranges, SAMPLES, seed),
-        break_even_range=monte_carlo(crossing, ranges, SAMPLES, seed),
+        break_even_range=monte_carlo(
+            lambda **drawn: break_even_requests_per_day(*crossing(**drawn)), ranges, SAMPLES, seed
+        ),
         matters=tornado(saving, ranges),
     )
 

@@ -15,8 +15,6 @@ from costlab.errors import InvalidValueError
 if TYPE_CHECKING:
     from costlab._internal.arrays import FloatArray, NumberOrArray
 
-__all__ = ["MonteCarlo", "Range", "Tornado", "TornadoBar", "monte_carlo", "tornado"]
-
 #: The quantiles that a result carries.
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 

@@ -12,16 +12,6 @@ from costlab.build_vs_buy import Constraints
 from costlab.errors import CostlabError
 from costlab.workload import Workload
 
-__all__ = [
-    "ApiEntry",
-    "SelfHostedEntry",
-    "WorkloadFile",
-    "WorkloadFileError",
-    "example_workload",
-    "load_workload",
-    "parse_workload",
-]
-
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Times = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 

@@ -7,8 +7,6 @@ from costlab._internal.arrays import operations
 from costlab.errors import InvalidValueError
 from costlab.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, TOKENS_PER_MTOK
 
-__all__ = ["MAX_REPLICAS", "Replicas", "replicas_needed", "usd_per_mtok", "usd_per_request"]
-
 
 def usd_per_mtok(usd_per_hour: float, tokens_per_s: float, utilization_fraction: float = 1.0) -> float:
     r"""What a million tokens cost on a machine that is paid by the hour.

@@ -11,8 +11,6 @@ from costlab._internal import checks
 from costlab._internal.rows import shipped_rows
 from costlab.errors import InvalidValueError, UnknownNameError
 
-__all__ = ["BYTES_PER_WEIGHT", "Measurement", "ModelSpec", "model_spec", "model_specs", "published_measurements"]
-
 #: Bytes that a weight takes: int4 with a 16-bit scale and zero point for every 64 weights.
 BYTES_PER_WEIGHT: Final[Mapping[str, float]] = MappingProxyType({"bf16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.5625})
 

@@ -13,18 +13,6 @@ from costlab.errors import InvalidValueError
 from costlab.serving.models import ModelSpec, model_spec
 from costlab.units import BYTES_PER_GB, FLOPS_PER_TFLOP
 
-__all__ = [
-    "BatchRun",
-    "Capacity",
-    "Efficiency",
-    "MemoryFit",
-    "Roofline",
-    "batch_run",
-    "capacity",
-    "memory_fit",
-    "roofline",
-]
-
 #: More sequences than any GPU holds.
 MAX_SEQUENCES: Final = 10**12
 
@@ -447,14 +435,11 @@ def capacity(
         low, high, limited_by = 1, most, reason
         by_first = on.largest_batch(ttft_limit - prefill, context)
         guess = min(by_first, on.largest_batch(token_limit, context, per_token))
-        for middle in (guess, guess + 1):
-            if low < middle < high:
-                if reason := broken(middle):
-                    high, limited_by = middle, reason
-                else:
-                    low = middle
+        guesses = [guess + 1, guess]
         while high - low > 1:
-            middle = (low + high) // 2
+            middle = guesses.pop() if guesses else (low + high) // 2
+            if not low < middle < high:
+                continue
             if reason := broken(middle):
                 high, limited_by = middle, reason
             else:
