@@ -113,21 +113,16 @@ class Roofline:
 
         with :math:`W` bytes of weights, :math:`K` bytes of KV cache per token and :math:`c` tokens of context.
         """
-        read, flops = self._step_work(sequences, context_tokens)
-        return max(read / self._bytes_per_s, flops / self._flops_per_s) + self.efficiency.step_overhead_s
+        return max(self.step_parts_s(sequences, context_tokens)) + self.efficiency.step_overhead_s
 
-    def _step_work(self, sequences: float, context_tokens: float) -> tuple[float, float]:
-        """Bytes read and operations done in a decoding step."""
+    def step_parts_s(self, sequences: float, context_tokens: float) -> tuple[float, float]:
+        """Seconds of reading and of arithmetic in a decoding step; the greater one bounds it."""
         shape = self.model
         read = shape.weights_read(sequences) * shape.bytes_per_weight
         read += sequences * context_tokens * shape.kv_bytes_per_token
         attention = 4 * shape.layers * shape.heads * shape.head_dim * context_tokens
-        return read, sequences * (2 * shape.used_parameters + attention)
-
-    def is_arithmetic_bound(self, sequences: float, context_tokens: float) -> bool:
-        """Whether arithmetic takes longer than reading, in a decoding step."""
-        read, flops = self._step_work(sequences, context_tokens)
-        return flops / self._flops_per_s > read / self._bytes_per_s
+        flops = sequences * (2 * shape.used_parameters + attention)
+        return read / self._bytes_per_s, flops / self._flops_per_s
 
     def largest_batch(self, limit_s: float, context_tokens: float, per_sequence_s: float = 0.0) -> int:
         """About the largest batch whose step, and `per_sequence_s` for every other sequence, stays within a limit.
@@ -138,10 +133,9 @@ class Roofline:
             return MAX_SEQUENCES
         left = limit_s - self.efficiency.step_overhead_s + per_sequence_s
         weights = (self.model.parameters - self.model.lookup_parameters) * self.model.bytes_per_weight
-        flops = self._step_work(1.0, context_tokens)[1]
         each = context_tokens * self.model.kv_bytes_per_token / self._bytes_per_s + per_sequence_s
         by_reading = (left - weights / self._bytes_per_s) / each if each else math.inf
-        by_arithmetic = left / (flops / self._flops_per_s + per_sequence_s)
+        by_arithmetic = left / (self.step_parts_s(1.0, context_tokens)[1] + per_sequence_s)
         return int(min(MAX_SEQUENCES, max(0.0, min(by_reading, by_arithmetic))))
 
     def critical_batch(self) -> float:
@@ -242,14 +236,13 @@ def memory_fit(on: Roofline, context_tokens: float) -> MemoryFit:
     room = usable - weights
     batch = max(0, math.floor(room / each))
     reasons: tuple[str, ...] = ()
-    filled = f"{usable / BYTES_PER_GB:.1f} of {memory / BYTES_PER_GB:g} GB may be filled"
-    if room < 0:
-        reasons = (f"the weights take {weights / BYTES_PER_GB:.1f} GB, and {filled}",)
-    elif batch == 0:
-        reasons = (
-            f"one sequence of {context_tokens:g} tokens takes {each / BYTES_PER_GB:.1f} GB beside "
-            f"{weights / BYTES_PER_GB:.1f} GB of weights, and {filled}",
-        )
+    if batch == 0:
+        weights_gb, filled = weights / BYTES_PER_GB, f"{usable / BYTES_PER_GB:.1f} of {memory / BYTES_PER_GB:g} GB"
+        reason = f"the weights take {weights_gb:.1f} GB"
+        if room >= 0:
+            sequence = f"one sequence of {context_tokens:g} tokens takes {each / BYTES_PER_GB:.1f} GB"
+            reason = f"{sequence} beside {weights_gb:.1f} GB of weights"
+        reasons = (f"{reason}, and {filled} may be filled",)
     return MemoryFit(batch > 0, batch, weights, each, usable, reasons)
 
 
@@ -445,9 +438,10 @@ def capacity(
             else:
                 low = middle
         batch = low
-    step = on.step_s(batch, context)
+    reading, arithmetic = on.step_parts_s(batch, context)
+    step = max(reading, arithmetic) + on.efficiency.step_overhead_s
     rate = 1.0 / (prefill + answer * step / batch)
-    bound = "arithmetic" if on.is_arithmetic_bound(batch, context) else "bandwidth"
+    bound = "arithmetic" if arithmetic > reading else "bandwidth"
     between = step + (batch - 1) * per_token
     return Capacity(True, rate, rate * answer, batch, step + prefill, between, limited_by, bound, ())
 
