@@ -45,13 +45,7 @@ class BudgetGuardLike(Protocol):
 
 
 class BudgetedCalls:
-    """Asks a guard, each time to the end: what was begun is finished even where the request is cancelled meanwhile.
-
-    Parameters
-    ----------
-    guard : BudgetGuardLike
-        Who keeps the budget.
-    """
+    """Asks a guard, each time to the end: what was begun is finished even where the request is cancelled meanwhile."""
 
     def __init__(self, guard: BudgetGuardLike) -> None:
         self._guard = guard

@@ -52,37 +52,19 @@ class Slot:
 
 
 class RouteState:
-    """What one request has come to and paid so far.
-
-    Attributes
-    ----------
-    attempts : list of Attempt
-        Those that are over.
-    tier : Tier or None
-        Who answered; None for the cache.
-    answer : Any
-        Its answer.
-    refusal, degraded : Refusal or None, bool
-        What the budget guard said, and whether it allowed no better answer.
-    cost_usd, owed_usd : float
-        What it cost, and the part of it that no budget guard has heard of yet.
-    input_tokens, cached_input_tokens, output_tokens : int
-        Of all attempts together.
-    asked : bool
-        Whether it came to the tiers: not where a cache answered, or an equal request under way.
-    sent : bool
-        Whether a model has been asked in the attempt under way, and may send a bill for it.
-    bill : (float, TokenUsage or None) or None
-        That bill, in USD and tokens, where it came before the attempt was over.
-    """
+    """What one request has come to and paid so far."""
 
     # Defaults of the class: most requests change few of them, and a hit none.
-    tier: Tier | None = None
-    answer: Any = None
-    refusal: Refusal | None = None
-    degraded = asked = sent = False
-    cost_usd = owed_usd = 0.0
-    input_tokens = cached_input_tokens = output_tokens = 0
+    tier: Tier | None = None  # who gave the answer; None for the cache
+    answer: object = None
+    refusal: Refusal | None = None  # what the budget guard said
+    degraded = False  # whether it allowed no better answer
+    asked = False  # whether the request came to the tiers: not where a cache answered, or an equal one under way
+    cost_usd = 0.0
+    owed_usd = 0.0  # the part of the cost that no budget guard has heard of yet
+    input_tokens = cached_input_tokens = output_tokens = 0  # of all attempts together
+    # Of the attempt under way: whether a model was asked, and may send a bill; and that bill, where it came already.
+    sent = False
     bill: tuple[float, TokenUsage | None] | None = None
     _gate_usd, _gate_error = 0.0, ""
 
@@ -132,14 +114,7 @@ class RouteState:
 class CascadeRunner:
     """Takes requests through the tiers, as :func:`costlab.router.policy.next_step` decides.
 
-    Parameters
-    ----------
-    tiers : sequence of Tier
-        From the cheapest to the best.
-    budget : BudgetedCalls or None
-        Who is asked before every call.
-    chosen : bool
-        Whether a score chooses the tier: then no gate is asked, and every answer is trusted.
+    Where a score has `chosen` the tier, no gate is asked, and every answer is trusted.
     """
 
     def __init__(self, tiers: Sequence[Tier], budget: BudgetedCalls | None, chosen: bool) -> None:
@@ -154,16 +129,8 @@ class CascadeRunner:
         self._reserve_usd = tuple(0.0 if budget is None else tier.reserve_usd or 0.0 for tier in tiers)
         self._budget = budget
 
-    async def run(self, state: RouteState, query: str, priority: Priority, step: NextStep = FIRST_STEP) -> Any:
-        """The answer that is served. Who gave it, and whether for want of money, stands in the state.
-
-        Raises
-        ------
-        CascadeFailedError
-            If the last tier fails.
-        BudgetExceeded, BudgetStoreError
-            If the budget refuses, and there is no cheaper answer.
-        """
+    async def run(self, state: RouteState, query: str, priority: Priority, step: NextStep = FIRST_STEP) -> object:
+        """The answer that is served; who gave it, and whether for want of money, stands in the state."""
         while True:
             slot = self._slots[step.tier]
             tier = slot.tier
@@ -388,10 +355,6 @@ class Cascade:
         tenant : str
             Whose request it is: a part of the event, and of the cache that nobody else sees.
 
-        Returns
-        -------
-        Routed
-
         Raises
         ------
         CascadeFailedError
@@ -460,7 +423,9 @@ class Cascade:
         name = state.attempts[-1].tier if state.attempts else self.tiers[0].name
         return next(tier for tier in self.tiers if tier.name == name)
 
-    async def _in_time(self, deadline_s: float, state: RouteState, query: str, priority: Priority, tenant: str) -> Any:
+    async def _in_time(
+        self, deadline_s: float, state: RouteState, query: str, priority: Priority, tenant: str
+    ) -> object:
         try:
             async with asyncio.timeout(deadline_s) as limit:
                 return await self._answer(state, query, priority, tenant)
@@ -470,7 +435,9 @@ class Cascade:
             message = f"no answer within {deadline_s:g} s"
             raise CascadeFailedError(message, tuple(state.attempts), state.cost_usd) from error
 
-    async def _look_up(self, cache: AnswerCache, state: RouteState, query: str, priority: Priority, tenant: str) -> Any:
+    async def _look_up(
+        self, cache: AnswerCache, state: RouteState, query: str, priority: Priority, tenant: str
+    ) -> object:
         state.cost_usd = state.owed_usd = self._lookup_usd
         request = Request(model=self._cache_model, messages=query, namespace=tenant)
         try:
@@ -497,7 +464,7 @@ class Cascade:
             raise state.refusal
         return Answer(answer, state.cost_usd - before_usd)
 
-    def _ask_tiers(self, state: RouteState, query: str, priority: Priority, _tenant: str) -> Awaitable[Any]:
+    def _ask_tiers(self, state: RouteState, query: str, priority: Priority, _tenant: str) -> Awaitable[object]:
         return self._runner.run(state, query, priority)
 
 
@@ -518,12 +485,10 @@ class ScoreRouter(Cascade):
     cuts : sequence of float, length tiers - 1
         Falling, as in :func:`evaluate_routing`: a score above the first cut goes to the first tier, above the second to
         the second, and so on.
-    cache, guard, hooks, clock
-        As for :class:`Cascade`.
     score_usd_per_request : float
         What scoring costs, in USD, >= 0. An answer from the cache needs none.
-    **settings
-        The other parameters of :class:`Cascade`.
+    cache, guard, hooks, clock, **settings
+        As for :class:`Cascade`.
 
     Raises
     ------
@@ -572,7 +537,7 @@ class ScoreRouter(Cascade):
         self._score, self._cuts = score, tuple(cuts)
         self._score_usd = checks.non_negative("score_usd_per_request", score_usd_per_request)
 
-    async def _ask_tiers(self, state: RouteState, query: str, priority: Priority, _tenant: str) -> Any:
+    async def _ask_tiers(self, state: RouteState, query: str, priority: Priority, _tenant: str) -> object:
         state.pay(self._score_usd)
         try:
             verdict = self._score(query)

@@ -14,7 +14,17 @@ from costlab.errors import BudgetExceeded, BudgetStoreError, InvalidValueError
 from costlab.events import Priority, RequestEvent
 from costlab.monitoring import Ledger
 from costlab.monitoring.budget import AsyncBudgetGuard, BudgetGuard, BudgetPolicy, MemoryBudgetStore
-from costlab.router import Cascade, ModelError, Prediction, Routed, ScoreRouter, ScriptedModel, Tier, TokenUsage
+from costlab.router import (
+    Cascade,
+    CascadeFailedError,
+    ModelError,
+    Prediction,
+    Routed,
+    ScoreRouter,
+    ScriptedModel,
+    Tier,
+    TokenUsage,
+)
 from tests.router.cascades import START_S, SlowStore, books, budget, fails, hangs, outcomes, paid, says, until
 
 
@@ -176,6 +186,25 @@ def test_look_ups_gates_and_scores_stand_in_the_books_too() -> None:
     assert books(guard) == (round(1e6 * sum(costs)), 0)
     scored = ScoreRouter(two(large_usd=1.0), lambda _query: 0.0, [1.0], None, budget(10.0), score_usd_per_request=0.5)
     assert route(scored).cost_usd == 1.5
+
+
+def test_a_call_that_cannot_be_settled_is_paid_all_the_same() -> None:
+    class Lost:
+        def settle(self, _actual_usd: float) -> None:
+            raise BudgetStoreError("no connection")
+
+        def cancel(self) -> None: ...
+
+    class Guard:
+        def reserve(self, _estimate_usd: float, _priority: Priority = "standard") -> Lost:
+            return Lost()
+
+        def record(self, _actual_usd: float) -> None: ...
+
+    told: list[RequestEvent] = []
+    with pytest.raises(CascadeFailedError, match="only: error"):
+        route(Cascade([Tier("only", says("a", usage=TokenUsage(5)), 1.0)], guard=Guard(), hooks=[told.append]))
+    assert [(event.cost_micro_usd, event.input_tokens) for event in told] == [(1_000_000, 5)]
 
 
 def test_books_that_cannot_be_asked_refuse_as_their_policy_says() -> None:

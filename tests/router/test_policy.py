@@ -1,10 +1,22 @@
 import math
+from functools import reduce
 
+import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
 from costlab.errors import InvalidValueError
-from costlab.router.policy import Stage, expected, worked_example
+from costlab.router.evaluation import Outcomes, evaluate_cascade, evaluate_routing
+from costlab.router.policy import (
+    AttemptOutcome,
+    NextStep,
+    Stage,
+    chosen_tier,
+    expected,
+    first_step,
+    next_step,
+    worked_example,
+)
 from costlab.router.simulation import simulate
 
 SHARE = st.floats(0, 1)
@@ -93,3 +105,76 @@ def test_bad_numbers_are_named() -> None:
         Stage("x", 1, pass_fraction=30)
     with pytest.raises(InvalidValueError, match="requests must be a whole number >= 1, got 0"):
         simulate([Stage("x", 1)], 0)
+
+
+# --- the decision ------------------------------------------------------------------------------------------------
+
+THRESHOLDS, RESERVE_USD = (0.9, 0.9), (1.0, 2.0, 4.0)
+Tried = tuple[AttemptOutcome, float]
+
+
+def decide(tried: list[Tried], tier: int = 0, thresholds: tuple[float, ...] = THRESHOLDS) -> NextStep:
+    """What comes after some attempts."""
+    return reduce(lambda step, one: next_step(step, *one, thresholds, RESERVE_USD), tried, first_step(tier))
+
+
+UNSURE: Tried = ("answered", 0.9)
+SURE: Tried = ("answered", 0.91)
+SKIPPED: Tried = ("skipped", 0.0)
+REFUSED: Tried = ("refused", 0.0)
+FAILED: Tried = ("error", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("tried", "action", "tier"),
+    [
+        ([], "ask", 0),
+        ([SURE], "serve", 0),
+        ([UNSURE], "ask", 1),
+        ([("answered", math.nan)], "ask", 1),
+        ([UNSURE, UNSURE, ("answered", 0.0)], "serve", 2),  # the last tier always answers
+        ([SKIPPED, FAILED], "ask", 2),
+        ([UNSURE, UNSURE, FAILED], "fail", 2),
+        ([UNSURE, UNSURE, ("timeout", 0.0)], "fail", 2),
+        ([UNSURE, ("abandoned", 0.0)], "fail", 1),  # the deadline passed
+        ([UNSURE, UNSURE, REFUSED], "serve_degraded", 1),
+        ([UNSURE, REFUSED], "serve_degraded", 0),  # the last tier would reserve more than what was refused
+        ([SKIPPED, REFUSED], "fall_back", 0),
+        ([SKIPPED, REFUSED, ("answered", 0.0)], "serve", 0),
+        ([SKIPPED, SKIPPED, REFUSED], "fall_back", 1),  # the most expensive first
+        ([SKIPPED, SKIPPED, REFUSED, FAILED], "fall_back", 0),
+        ([SKIPPED, SKIPPED, REFUSED, REFUSED, REFUSED], "refuse", 0),
+        ([REFUSED], "refuse", 0),
+    ],
+)
+def test_what_a_cascade_does_next(tried: list[Tried], action: str, tier: int) -> None:
+    step = decide(tried)
+    assert (step.action, step.tier) == (action, tier)
+
+
+def test_a_chosen_tier_is_trusted_and_those_below_it_answer_when_it_is_refused() -> None:
+    assert decide([("answered", 0.0)], 1, ()).action == "serve"
+    refused = decide([REFUSED], 2, ())
+    assert (refused.action, refused.tier, refused.passed_over) == ("fall_back", 1, (0,))
+    assert decide([REFUSED, REFUSED], 2, ()).tier == 0
+
+
+CELLS = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])
+
+
+@given(st.lists(st.lists(CELLS, min_size=3, max_size=3), min_size=1, max_size=6), CELLS, CELLS)
+def test_the_table_is_evaluated_as_the_decision_goes(rows: list[list[float]], first: float, second: float) -> None:
+    table = Outcomes.from_prices(["a", "b", "c"], np.ones((len(rows), 3)), rows, RESERVE_USD)
+    for row, tier in zip(rows, evaluate_cascade(table, [first, second]).tier, strict=True):
+        step = first_step()
+        while step.action == "ask":
+            step = next_step(step, "answered", row[step.tier], [first, second], [0.0] * 3)
+        assert (step.action, step.tier) == ("serve", tier)
+
+
+@given(st.lists(st.one_of(CELLS, st.just(math.nan)), min_size=1, max_size=6), st.lists(CELLS, max_size=3))
+def test_scores_choose_alike_one_by_one_and_all_at_once(scores: list[float], cuts: list[float]) -> None:
+    cuts.sort(reverse=True)
+    shape = (len(scores), len(cuts) + 1)
+    table = Outcomes(tuple(f"t{i}" for i in range(shape[1])), np.ones(shape), np.ones(shape), np.ones(shape))
+    assert evaluate_routing(table, scores, cuts).tier.tolist() == [chosen_tier(score, cuts) for score in scores]

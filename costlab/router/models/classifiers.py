@@ -64,18 +64,18 @@ class ClassifierModel:
 
     def __init__(
         self,
-        classifier: Any,
-        calibrate: Callable[[Any], Any] | None = None,
+        classifier: object,
+        calibrate: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None,
         *,
         threads: int = 1,
     ) -> None:
         if not hasattr(classifier, "predict_proba") or not hasattr(classifier, "classes_"):
             raise InvalidValueError("classifier", "a fitted one with predict_proba and classes_", classifier)
-        self._classifier = classifier
+        self._classifier: Any = classifier
         self._calibrate = calibrate
         self._workers = Workers(threads)
         self.scaling = TemperatureScaling()
-        self.classes = tuple(str(label) for label in classifier.classes_)
+        self.classes = tuple(str(label) for label in self._classifier.classes_)
 
     async def predict(self, query: str) -> Prediction:
         """The likeliest class and its probability."""
@@ -111,7 +111,7 @@ class ClassifierModel:
         """Probability of each class for each query, shape (queries, classes), as the classifier has it."""
         return np.asarray(self._classifier.predict_proba(self._features(queries)), dtype=np.float64)
 
-    def _features(self, queries: Sequence[str]) -> Any:
+    def _features(self, queries: Sequence[str]) -> object:
         return list(queries)
 
 
@@ -151,8 +151,8 @@ class EmbeddingModel(ClassifierModel):
     def __init__(
         self,
         embedder: Embedder,
-        classifier: Any,
-        calibrate: Callable[[Any], Any] | None = None,
+        classifier: object,
+        calibrate: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None,
         *,
         threads: int = 1,
     ) -> None:
@@ -162,7 +162,7 @@ class EmbeddingModel(ClassifierModel):
             raise InvalidValueError("classifier", f"fitted on {embedder.dimensions} numbers a vector", fitted_on)
         self._embedder = embedder
 
-    def _features(self, queries: Sequence[str]) -> Any:
+    def _features(self, queries: Sequence[str]) -> object:
         return self._embedder.embed(list(queries))
 
 
@@ -215,7 +215,7 @@ class EnsembleModel(ClassifierModel):
     def __init__(
         self,
         members: Sequence[ClassifierModel],
-        calibrate: Callable[[Any], Any] | None = None,
+        calibrate: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None,
         *,
         threads: int = 1,
     ) -> None:

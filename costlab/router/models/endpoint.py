@@ -105,13 +105,13 @@ class EndpointModel:
         key_variable: str | None = "OPENAI_API_KEY",
         *,
         system: str = "",
-        parse: Callable[[str], Any] | None = None,
+        parse: Callable[[str], object] | None = None,
         max_tokens: int | None = 256,
         logprobs: bool = True,
         timeout_s: float = 30.0,
         retries: int = 2,
         usage_required: bool = True,
-        parameters: Mapping[str, Any] | None = None,
+        parameters: Mapping[str, object] | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         if not base_url.startswith(("http://", "https://")):
@@ -230,7 +230,9 @@ def _asked_wait_s(headers: Mapping[str, str], otherwise_s: float) -> float:
     return otherwise_s
 
 
-def read_completion(text: str, parse: Callable[[str], Any] | None = None, *, usage_required: bool = True) -> Prediction:
+def read_completion(
+    text: str, parse: Callable[[str], object] | None = None, *, usage_required: bool = True
+) -> Prediction:
     """The prediction in the body of a chat completion.
 
     Parameters
@@ -302,12 +304,12 @@ def read_usage(body: object) -> TokenUsage | None:
         return None
 
 
-def _first(body: object, key: str) -> dict[str, Any] | None:
+def _first(body: object, key: str) -> dict[str, object] | None:
     items = body.get(key) if isinstance(body, dict) else None
     return items[0] if isinstance(items, list) and items and isinstance(items[0], dict) else None
 
 
-def _confidence(choice: dict[str, Any]) -> float:
+def _confidence(choice: dict[str, object]) -> float:
     """From the tokens' log-probabilities; NaN where the server gives none, or nonsense."""
     details = choice.get("logprobs")
     tokens = details.get("content") if isinstance(details, dict) else None

@@ -55,7 +55,7 @@ class TransformersModel:
         tokenizer: PreTrainedTokenizerBase,
         *,
         system: str = "",
-        parse: Callable[[str], Any] | None = None,
+        parse: Callable[[str], object] | None = None,
         max_tokens: int = 64,
     ) -> None:
         with extra("models"):
