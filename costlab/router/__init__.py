@@ -1,4 +1,8 @@
-"""Tiers of models and the cascade in front of them: what it costs, how good it is, and how to set it."""
+"""Tiers of models and the cascade in front of them: what it costs, how good it is, and how to set it.
+
+An argument outside the domain, shape or order that its description gives raises
+:class:`costlab.errors.InvalidValueError`; a library that is not installed :class:`costlab.errors.MissingExtraError`.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -40,18 +44,20 @@ if TYPE_CHECKING:
         quality_at as quality_at,
         saving_at_equal_quality as saving_at_equal_quality,
     )
-    from costlab.router.models import (
+    from costlab.router.models.classifiers import (
         ClassifierModel as ClassifierModel,
         EmbeddingModel as EmbeddingModel,
-        EndpointModel as EndpointModel,
         EnsembleModel as EnsembleModel,
+    )
+    from costlab.router.models.endpoint import EndpointModel as EndpointModel
+    from costlab.router.models.local import TransformersModel as TransformersModel
+    from costlab.router.models.protocol import (
         Model as Model,
         ModelError as ModelError,
         ModelTimeoutError as ModelTimeoutError,
         Prediction as Prediction,
         ScriptedModel as ScriptedModel,
         TokenUsage as TokenUsage,
-        TransformersModel as TransformersModel,
         mean_probability as mean_probability,
     )
     from costlab.router.policy import (

@@ -25,14 +25,10 @@ class Calibrated:
     ----------
     found : bool
         False when none is guaranteed at the chosen confidence; then `tiers` is the last tier alone.
-    tiers : tuple of str
-        The tiers to use, cheapest first.
-    thresholds : tuple of float
-        One per tier but the last.
-    quality_floor_fraction : float
-        What is guaranteed: the share of right answers is at least this.
-    confidence_level : float
-        With which confidence.
+    tiers, thresholds : tuple
+        The tiers to use, cheapest first, and a threshold for each but the last.
+    quality_floor_fraction, confidence_level : float
+        What is guaranteed: with this confidence, the share of right answers is at least the floor.
     usd_per_request, quality_fraction : float
         On the queries of the fit.
     tested : int
@@ -73,25 +69,12 @@ def calibrate(
     ----------
     outcomes : Outcomes
         Labelled queries, at least 50, drawn like the traffic that the guarantee is for. Answers are right or wrong.
-    quality_floor_fraction : float
-        Least share of right answers, in (0, 1).
-    confidence_level : float
-        In (0, 1).
-    seed : int
-        Seed of the split.
-    steps : int
-        Thresholds tried per tier; see :func:`cost_quality_curve`.
+    quality_floor_fraction, confidence_level : float
+        Least share of right answers, and with which confidence; both in (0, 1).
+    seed, steps : int
+        Seed of the split; thresholds tried per tier, see :func:`cost_quality_curve`.
     next_queries : int, optional
         Guarantee it for the next so many queries, luck included, and not only in the long run: see the notes.
-
-    Returns
-    -------
-    Calibrated
-
-    Raises
-    ------
-    InvalidValueError
-        If an argument is outside its domain, there are fewer than 50 queries, or answers are graded.
 
     Notes
     -----
@@ -184,10 +167,8 @@ class CalibrationReport:
 
     Attributes
     ----------
-    queries : int
-        How many.
     quality_fraction, quality_low, quality_high : float
-        Share of right answers, with Clopper and Pearson's interval.
+        Share of right answers among the `queries`, with Clopper and Pearson's interval.
     usd_per_request, usd_error : float
         Mean cost, with its standard error.
     served_fraction : tuple of float
@@ -204,17 +185,7 @@ class CalibrationReport:
 
 
 def calibration_report(outcomes: Outcomes, calibrated: Calibrated, level: float = 0.95) -> CalibrationReport:
-    """What calibrated thresholds do on another part of the labelled queries.
-
-    Parameters
-    ----------
-    outcomes : Outcomes
-        Queries held out from the fit, with at least the tiers that the fit uses.
-    calibrated : Calibrated
-        The fit.
-    level : float
-        Coverage of the interval.
-    """
+    """What calibrated thresholds do on queries held out from the fit, with an interval that covers `level`."""
     part = outcomes.only(calibrated.tiers)
     result = evaluate_cascade(part, calibrated.thresholds)
     queries = len(part)

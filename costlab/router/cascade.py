@@ -17,7 +17,7 @@ from costlab.cache import Answer, Request
 from costlab.errors import BudgetExceeded, BudgetStoreError, InvalidValueError
 from costlab.events import PRIORITIES, Hook, Hooks, Outcome, Priority, RequestEvent, micro_usd
 from costlab.router.budgeted_calls import BudgetedCalls
-from costlab.router.models import ModelError, Prediction, TokenUsage
+from costlab.router.models.protocol import ModelError, Prediction, TokenUsage
 from costlab.router.policy import AttemptOutcome, NextStep, chosen_tier, first_step, next_step
 from costlab.router.routes import Attempt, CascadeFailedError, Routed
 
@@ -35,8 +35,6 @@ FIRST_STEP: Final = first_step()
 
 class Slot:
     """A tier as the runner calls it: one that has nothing to wait for but its model is called without any detour."""
-
-    __slots__ = ("gate", "places", "plain", "predict", "tier")
 
     def __init__(self, tier: Tier, gate: Gate | None, budgeted: bool) -> None:
         self.tier, self.gate, self.predict = tier, gate, tier.model.predict
@@ -253,8 +251,8 @@ class Cascade:
         Asked before every call. Where it refuses, a cheaper answer is given, if there is one: see the notes.
     hooks : iterable of callable
         Each is told of every request, as a :class:`costlab.events.RequestEvent`. One that fails is counted in `hooks`.
-    clock : callable
-        Seconds that never go back, for latencies.
+    clock, now : callable
+        Seconds that never go back, for latencies; seconds since 1970-01-01 UTC, for events.
     cache_usd_per_lookup : float
         What a look-up costs, hit or miss, in USD, >= 0.
     cache_model : str, optional
@@ -262,17 +260,13 @@ class Cascade:
         thresholds change, and old answers are left behind.
     deadline_s : float, optional
         Seconds for the whole route, > 0.
-    now : callable
-        Seconds since 1970-01-01 UTC, for events.
     new_id : callable, optional
         Makes a name for each request, unique among all that write to one ledger.
 
     Attributes
     ----------
-    tiers : tuple of Tier
-        As they were given.
-    hooks : Hooks
-        Those who are told; `hooks.failures` counts what failed.
+    tiers, hooks : tuple of Tier, Hooks
+        As they were given; `hooks.failures` counts what failed.
 
     Raises
     ------
@@ -348,10 +342,8 @@ class Cascade:
 
         Parameters
         ----------
-        query : str
-            What is asked.
-        priority : {'batch', 'standard', 'essential'}
-            Passed to the budget guard.
+        query, priority : str
+            What is asked; ``batch``, ``standard`` or ``essential``, for the budget guard.
         tenant : str
             Whose request it is: a part of the event, and of the cache that nobody else sees.
 
@@ -361,8 +353,6 @@ class Cascade:
             If the last tier fails, or the deadline passes; with all attempts.
         costlab.errors.BudgetExceeded, costlab.errors.BudgetStoreError
             If the guard refuses, or cannot ask its store and its policy is to refuse, and there is no cheaper answer.
-        InvalidValueError, UnknownNameError
-            If the tenant is no text, or there is no such priority.
         """
         if priority not in PRIORITIES:
             checks.one_of("priority", priority, PRIORITIES)
@@ -489,11 +479,6 @@ class ScoreRouter(Cascade):
         What scoring costs, in USD, >= 0. An answer from the cache needs none.
     cache, guard, hooks, clock, **settings
         As for :class:`Cascade`.
-
-    Raises
-    ------
-    InvalidValueError
-        As for :class:`Cascade`, and if the cuts do not fit the tiers or rise.
 
     Notes
     -----

@@ -34,12 +34,8 @@ class ReliabilityBin:
     ----------
     low, high : float
         Confidences in the bin: above `low`, up to `high`.
-    queries : int
-        How many answers.
-    confidence : float
-        Their mean confidence.
-    accuracy : float
-        Share of them that is right.
+    queries, confidence, accuracy : int, float, float
+        How many answers, their mean confidence, and the share of them that is right.
     """
 
     low: float
@@ -63,17 +59,10 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, bins: int = 10) -> tu
 
     Parameters
     ----------
-    confidence : array-like of float, shape (queries,)
-        In 0..1.
-    correct : array-like, shape (queries,)
-        Whether each answer is right.
+    confidence, correct : array-like of float, shape (queries,)
+        In 0..1, and whether each answer is right.
     bins : int
         How many, >= 1. Empty ones are left out.
-
-    Raises
-    ------
-    InvalidValueError
-        If the shapes differ or a value is outside its domain.
     """
     sure, right = _pairs(confidence, correct)
     edges = np.linspace(0.0, 1.0, checks.integer("bins", bins, at_least=1) + 1)
@@ -150,11 +139,6 @@ class TemperatureScaling:
             Probability of the chosen answer, or of every class.
         correct : array-like, shape (queries,)
             Whether each answer is right; or the column of the right class.
-
-        Raises
-        ------
-        InvalidValueError
-            If the shapes do not fit or a value is outside its domain.
         """
         logs = _log_classes(confidence)
         target = _target(confidence, correct, logs.shape[1])
@@ -204,11 +188,6 @@ def _target(confidence: ArrayLike, correct: ArrayLike, classes: int) -> NDArray[
 
 class IsotonicScaling:
     """Confidence mapped to accuracy by the best rising step function; needs more labelled answers than a temperature.
-
-    Raises
-    ------
-    MissingExtraError
-        If scikit-learn is not installed.
 
     References
     ----------

@@ -46,17 +46,9 @@ class Outcomes:
     ----------
     tiers : tuple of str
         Names, in the order in which a cascade would try them.
-    correct : numpy.ndarray of bool, shape (queries, tiers)
-        Whether the tier's answer is right. A share between 0 and 1 may stand for a graded answer.
-    confidence : numpy.ndarray of float, shape (queries, tiers)
-        How sure the tier says it is, in 0..1.
-    usd : numpy.ndarray of float, shape (queries, tiers)
-        What trying the tier costs, in USD, >= 0.
-
-    Raises
-    ------
-    InvalidValueError
-        If the shapes differ, the table is empty, or a value is outside its domain.
+    correct, confidence, usd : numpy.ndarray, shape (queries, tiers)
+        Whether the tier's answer is right, where a share in 0..1 may stand for a graded answer; how sure the tier says
+        it is, in 0..1; what trying it costs, in USD, >= 0.
     """
 
     tiers: tuple[str, ...]
@@ -113,15 +105,7 @@ class Outcomes:
 
     @classmethod
     def from_parquet(cls, path: Path, tiers: Sequence[str] | None = None) -> Outcomes:
-        """The same as :meth:`from_csv` from a Parquet file with those columns.
-
-        Raises
-        ------
-        MissingExtraError
-            If pyarrow is not installed.
-        InvalidValueError
-            As for a CSV, or if the file is no Parquet.
-        """
+        """The same as :meth:`from_csv` from a Parquet file with those columns; pyarrow reads it."""
         with extra("usage"):
             import pyarrow as pa
             import pyarrow.parquet as pq
@@ -191,12 +175,8 @@ class PolicyResult:
 
     Attributes
     ----------
-    tier : numpy.ndarray of int, shape (queries,)
-        Which tier answered.
-    correct : numpy.ndarray of float, shape (queries,)
-        Whether the answer was right.
-    usd : numpy.ndarray of float, shape (queries,)
-        What was paid: every tier tried.
+    tier, correct, usd : numpy.ndarray, shape (queries,)
+        Which tier answered; whether the answer was right; what was paid, every tier tried.
     """
 
     tier: NDArray[np.intp]
@@ -225,15 +205,6 @@ def evaluate_cascade(outcomes: Outcomes, thresholds: Sequence[float]) -> PolicyR
         The table.
     thresholds : sequence of float, length tiers - 1
         An answer is kept when its confidence is *greater*. The last tier always answers.
-
-    Returns
-    -------
-    PolicyResult
-
-    Raises
-    ------
-    InvalidValueError
-        If there is not one threshold for every tier but the last.
     """
     count = len(outcomes.tiers)
     limits = np.asarray(thresholds, dtype=np.float64)
@@ -256,15 +227,6 @@ def evaluate_routing(outcomes: Outcomes, scores: ArrayLike, cuts: Sequence[float
         How easy the query is thought to be; higher goes to a cheaper tier, NaN to the last.
     cuts : sequence of float, length tiers - 1
         Falling: a score above the first cut goes to the first tier, above the second to the second, and so on.
-
-    Returns
-    -------
-    PolicyResult
-
-    Raises
-    ------
-    InvalidValueError
-        If the shapes do not fit or the cuts rise.
     """
     values, limits = np.asarray(scores, dtype=np.float64), np.asarray(cuts, dtype=np.float64)
     if values.shape != (len(outcomes),):
@@ -286,10 +248,8 @@ class Point:
 
     Attributes
     ----------
-    usd_per_request : float
-        Mean cost of a query.
-    quality_fraction : float
-        Share of right answers.
+    usd_per_request, quality_fraction : float
+        Mean cost of a query, and share of right answers.
     label : str
         Which policy.
     thresholds : tuple of float
@@ -303,19 +263,10 @@ class Point:
 
 
 def cost_quality_curve(outcomes: Outcomes, steps: int = 25) -> tuple[Point, ...]:
-    """Cost and quality of the cascade at a grid of thresholds, cheapest first.
+    """Cost and quality of the cascade at a grid of thresholds, cheapest first, equal points once.
 
-    Parameters
-    ----------
-    outcomes : Outcomes
-        The table.
-    steps : int
-        Thresholds tried for each tier, >= 2: quantiles of its confidences, from "always trusted" to "never trusted".
-
-    Returns
-    -------
-    tuple of Point
-        ``steps ** (tiers - 1)`` at most; equal points once.
+    For each tier `steps` thresholds are tried, >= 2: quantiles of its confidences, from "always trusted" to "never
+    trusted". So there are ``steps ** (tiers - 1)`` points at most.
     """
     checks.integer("steps", steps, at_least=2)
     grid = [
@@ -335,11 +286,6 @@ def hull(points: Sequence[Point]) -> tuple[Point, ...]:
 
     Between two of its points lies what a coin reaches that sends some queries to one policy and the others to the
     other. The first point is the cheapest, the last the best.
-
-    Raises
-    ------
-    InvalidValueError
-        If there are no points.
     """
     if not points:
         raise InvalidValueError("points", "at least one", points)
@@ -421,10 +367,7 @@ def baselines(outcomes: Outcomes) -> Baselines:
 def saving_at_equal_quality(points: Sequence[Point], baseline: Point) -> float:
     """The share of a baseline's cost that the hull of some policies saves at the baseline's quality.
 
-    Returns
-    -------
-    float
-        Negative when it is more expensive; NaN when no policy reaches the quality.
+    Negative when the hull costs more; NaN when no policy reaches the quality.
     """
     return 1.0 - cost_at(points, baseline.quality_fraction) / baseline.usd_per_request
 

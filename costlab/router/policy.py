@@ -82,10 +82,6 @@ def next_step(
     reserve_usd : sequence of float, length tiers
         What each tier reserves of a budget; all 0 where there is none.
 
-    Returns
-    -------
-    NextStep
-
     Examples
     --------
     The small tier is unsure, and the budget refuses the large one. What does the user get?
@@ -135,16 +131,7 @@ def is_trusted(confidence: Any, threshold: Any) -> Any:
 def chosen_tier(score: Any, cuts: Iterable[float]) -> Any:
     """The tier for a query of this score: the first whose cut it is above, else the last; NaN goes to the last.
 
-    Parameters
-    ----------
-    score : float or array of float
-        How easy the query is thought to be.
-    cuts : sequence of float, length tiers - 1
-        Falling.
-
-    Returns
-    -------
-    int or array of int
+    Scores say how easy queries are thought to be, and are numbers or arrays; the cuts fall, one per tier but the last.
     """
     return sum(1 - (score > cut) for cut in cuts)
 
@@ -157,24 +144,16 @@ class Stage:
     ----------
     name : str
         What to call it.
-    usd_per_request : float
-        What trying it costs, whether its answer is used or not, in USD, >= 0.
+    usd_per_request, latency_s : float
+        What trying it costs in USD and takes in seconds, whether its answer is used or not; >= 0.
     pass_fraction : float
         Share of the requests tried here that go on to the next stage, in 0..1: a cache's misses, a model's
         answers that are not trusted. 0 for the last stage.
-    skip_fraction : float
-        Share of the requests arriving that a gate sends past this stage untried, in 0..1.
-    gate_usd_per_request : float
-        What asking the gate costs for every request that arrives, in USD, >= 0.
-    latency_s : float
-        Seconds that trying it takes, >= 0.
+    skip_fraction, gate_usd_per_request : float
+        Share of the requests arriving that a gate sends past this stage untried, in 0..1; what asking the gate costs
+        for every request that arrives, in USD, >= 0.
     quality_fraction : float
         Share of the answers given here that are right, in 0..1.
-
-    Raises
-    ------
-    InvalidValueError
-        If a number is outside its domain.
     """
 
     name: str
@@ -198,14 +177,8 @@ class StageShare:
 
     Attributes
     ----------
-    name : str
-        The stage's.
-    arrived_fraction : float
-        Requests that come to it.
-    tried_fraction : float
-        Those that it is tried on: all but the ones that its gate sends past it.
-    served_fraction : float
-        Those that it answers.
+    arrived_fraction, tried_fraction, served_fraction : float
+        Requests that come to it; that it is tried on, all but the ones that its gate sends past it; that it answers.
     usd_per_request : float
         What it adds to the mean cost of a request, its gate included.
     """
@@ -223,12 +196,9 @@ class Expectation:
 
     Attributes
     ----------
-    usd_per_request : float
-        Mean cost of a request: every stage tried is paid for.
-    latency_s : float
-        Mean time to the answer, one stage after the other.
-    quality_fraction : float
-        Share of the answers that are right.
+    usd_per_request, latency_s, quality_fraction : float
+        Mean cost of a request, where every stage tried is paid for; mean time to the answer, one stage after the other;
+        share of the answers that are right.
     served_only_usd_per_request : float
         The mean cost if only the stage that answers were paid for: the source lesson's account, too low whenever
         anything is passed on.
@@ -256,10 +226,6 @@ def expected(stages: Sequence[Stage]) -> Expectation:
     ----------
     stages : sequence of Stage
         In the order in which they are tried; the last passes nothing on and skips nothing.
-
-    Returns
-    -------
-    Expectation
 
     Raises
     ------
@@ -305,17 +271,11 @@ class WorkedExample:
 
     Attributes
     ----------
-    requests_per_day : int
-        A million.
-    all_large_usd_per_day : float
-        Every request at the large tier: the baseline.
-    lesson_usd_per_day : float
-        Each request charged for the tier that served it.
+    all_large_usd_per_day, lesson_usd_per_day : float
+        Every request at the large tier, the baseline; each request charged for the tier that served it.
     low, high : Expectation
         Each request charged for every tier tried: with a gate that sends to the small tier only what that will answer,
-        and with one that sends it everything.
-    low_usd_per_day, high_usd_per_day : float
-        The same in USD a day.
+        and with one that sends it everything. In USD a day `low_usd_per_day` and `high_usd_per_day`.
     """
 
     requests_per_day: int
@@ -333,10 +293,6 @@ def worked_example() -> WorkedExample:
     It charges an escalated request for the last tier alone, and nothing for a look-up that misses. What every tier
     tried costs depends on one thing that it does not say: how many requests reach the small tier without being
     answered there. The two ends are computed.
-
-    Returns
-    -------
-    WorkedExample
 
     Examples
     --------

@@ -20,16 +20,12 @@ class Attempt:
 
     Attributes
     ----------
-    tier : str
-        Which tier.
-    outcome : {'answered', 'escalated', 'skipped', 'error', 'timeout', 'refused', 'abandoned'}
-        How it ended.
-    cost_usd : float
-        What it cost, its gate included.
+    tier, outcome : str
+        Which tier, and how it ended; see :data:`costlab.router.policy.AttemptOutcome`.
+    cost_usd, latency_s : float
+        What it cost, its gate included, and seconds that it took, with its gate and the wait for a slot.
     confidence : float or None
         How sure the model was; None where it gave no answer.
-    latency_s : float
-        Seconds that it took, with its gate and the wait for a slot.
     error : str
         What went wrong; empty otherwise.
     """
@@ -48,14 +44,10 @@ class Routed:
 
     Attributes
     ----------
-    answer : Any
-        The answer.
-    tier : str
-        The tier that gave it, or ``cache``.
-    cost_usd : float
-        Look-up, gates and every attempt together.
-    latency_s : float
-        Seconds from request to answer.
+    answer, tier : object, str
+        The answer, and the tier that gave it, or ``cache``.
+    cost_usd, latency_s : float
+        Look-up, gates and every attempt together; seconds from request to answer.
     attempts : tuple of Attempt
         Every tier that the request came to, in order; empty for an answer from the cache.
     degraded : bool

@@ -51,20 +51,14 @@ class Simulated:
     ----------
     requests, seed : int
         How many, from which seed.
-    tiers : tuple of str
-        Stages of the cascade.
-    tried, served : tuple of int
-        Requests that each stage was tried on, and those that it answered.
-    usd : float
-        What all of them cost.
-    usd_per_request, usd_per_request_error : float
-        The mean, and its standard error.
+    tiers, tried, served, tier_usd : tuple
+        The stages' names; requests that each was tried on, and that it answered; what it cost, its gate included.
+    usd, usd_per_request, usd_per_request_error : float
+        What all requests cost, the mean, and its standard error.
     served_only_usd : float
         What the source lesson's account gives: only the stage that answered.
     quality_fraction : float
         Share of right answers; NaN where the stages' quality is unknown.
-    tier_usd : tuple of float
-        What each stage cost, its gate included.
     """
 
     requests: int
@@ -87,19 +81,8 @@ def simulate(stages: Sequence[Stage], requests: int, seed: int = 0) -> Simulated
     ----------
     stages : sequence of Stage
         As for :func:`costlab.router.expected`.
-    requests : int
-        How many, from 1 to 10^15.
-    seed : int
-        Seed of the random numbers, >= 0.
-
-    Returns
-    -------
-    Simulated
-
-    Raises
-    ------
-    InvalidValueError
-        If an argument is outside its domain.
+    requests, seed : int
+        How many, from 1 to 10^15; seed of the random numbers, >= 0.
     """
     expected(stages)  # refuses what cannot be simulated
     checks.integer("requests", requests, 1, MAX_REQUESTS)
@@ -107,12 +90,9 @@ def simulate(stages: Sequence[Stage], requests: int, seed: int = 0) -> Simulated
     ways = _ways(stages)
     probabilities = np.array([way.probability for way in ways])
     counts = rng.multinomial(requests, probabilities / probabilities.sum())
-    cost = np.array([way.usd for way in ways])
     tried = counts @ np.array([way.tried for way in ways])
     served = np.bincount([way.step.tier for way in ways], weights=counts, minlength=len(stages)).astype(int)
-    usd = float(counts @ cost)
-    mean = usd / requests
-    spread = float(counts @ (cost - mean) ** 2) / max(1, requests - 1)
+    usd, mean, error = _bill(counts, np.array([way.usd for way in ways]))
     arrived = requests - np.cumsum(served) + served
     right = sum(n * stage.quality_fraction for n, stage in zip(served, stages, strict=True))
     return Simulated(
@@ -123,7 +103,7 @@ def simulate(stages: Sequence[Stage], requests: int, seed: int = 0) -> Simulated
         served=tuple(served.tolist()),
         usd=usd,
         usd_per_request=mean,
-        usd_per_request_error=float(np.sqrt(spread / requests)),
+        usd_per_request_error=error,
         served_only_usd=float(sum(n * stage.usd_per_request for n, stage in zip(served, stages, strict=True))),
         quality_fraction=float(right) / requests,
         tier_usd=tuple(
@@ -131,6 +111,14 @@ def simulate(stages: Sequence[Stage], requests: int, seed: int = 0) -> Simulated
             for came, asked, stage in zip(arrived, tried, stages, strict=True)
         ),
     )
+
+
+def _bill(counts: NDArray[np.int64], usd: NDArray[np.float64]) -> tuple[float, float, float]:
+    """What so many requests of each cost come to: the sum, the mean and its standard error."""
+    requests, total = int(counts.sum()), float(counts @ usd)
+    mean = total / requests
+    spread = float(counts @ (usd - mean) ** 2) / max(1, requests - 1)
+    return total, mean, float(np.sqrt(spread / requests))
 
 
 class _Way(NamedTuple):
@@ -185,15 +173,9 @@ def simulate_stream(
     seed : int
         Seed of the random numbers behind the cache, >= 0.
 
-    Returns
-    -------
-    Simulated
-        With the cache as its first tier. The standard error takes the requests for independent of each other.
-
-    Raises
-    ------
-    InvalidValueError
-        If an argument is outside its domain, or the stream is empty.
+    Notes
+    -----
+    The cache is the result's first tier. The standard error takes the requests for independent of each other.
 
     Examples
     --------
@@ -251,22 +233,11 @@ def simulate_outcomes(
         The labelled rows.
     thresholds : sequence of float
         As for :func:`costlab.router.evaluate_cascade`.
-    requests : int
-        How many, from 1 to 10^15.
-    seed : int
-        Seed of the random numbers, >= 0.
+    requests, seed : int
+        How many, from 1 to 10^15; seed of the random numbers, >= 0.
     weights : sequence of float, length queries, optional
         How often each row comes, relative to the others; by default equally often. A Zipf law for popular queries,
         or more weight on the hard ones for traffic that drifts.
-
-    Returns
-    -------
-    Simulated
-
-    Raises
-    ------
-    InvalidValueError
-        If an argument is outside its domain.
     """
     checks.integer("requests", requests, 1, MAX_REQUESTS)
     rng = np.random.default_rng(checks.integer("seed", seed))
@@ -279,10 +250,8 @@ def simulate_outcomes(
             raise InvalidValueError("weights", f"{len(outcomes)} numbers >= 0, not all 0", share.shape)
         share = share / share.sum()
     counts = rng.multinomial(requests, share)
-    tier, usd = result.tier, result.usd
-    total = float(counts @ usd)
-    mean = total / requests
-    spread = float(counts @ (usd - mean) ** 2) / max(1, requests - 1)
+    tier = result.tier
+    total, mean, error = _bill(counts, result.usd)
     served = np.bincount(tier, weights=counts, minlength=len(outcomes.tiers)).astype(int)
     rows = np.arange(len(outcomes))
     return Simulated(
@@ -293,7 +262,7 @@ def simulate_outcomes(
         served=tuple(served.tolist()),
         usd=total,
         usd_per_request=mean,
-        usd_per_request_error=float(np.sqrt(spread / requests)),
+        usd_per_request_error=error,
         served_only_usd=float(counts @ outcomes.usd[rows, tier]),
         quality_fraction=float(counts @ result.correct) / requests,
         tier_usd=tuple(float(counts @ np.where(tier >= i, paid, 0.0)) for i, paid in enumerate(outcomes.usd.T)),
@@ -329,10 +298,9 @@ class BaselineComparison:
     ----------
     queries : int
         Labelled queries.
-    usd_per_request, quality_fraction : float
-        The cascade's means over them.
-    quality_low, quality_high : float
-        Clopper and Pearson's interval of its quality, at 95 %; NaN for graded answers.
+    usd_per_request, quality_fraction, quality_low, quality_high : float
+        The cascade's means over them, with Clopper and Pearson's interval of its quality, at 95 %; NaN for graded
+        answers.
     baselines : tuple of BaselineSaving
         All four.
     """
@@ -373,21 +341,13 @@ def simulate_tiers(file: TiersFile, requests: int, seed: int = 0) -> TiersSimula
     file : TiersFile
         With labelled queries under ``[outcomes]``, which are drawn again and again; or with the shares of requests
         that each tier passes on.
-    requests : int
-        How many, from 1 to 10^15.
-    seed : int
-        Seed of the random numbers, >= 0.
-
-    Returns
-    -------
-    TiersSimulation
+    requests, seed : int
+        How many, from 1 to 10^15; seed of the random numbers, >= 0.
 
     Raises
     ------
     TiersFileError
         If the file lacks what the simulation needs, or its labelled queries cannot be used.
-    InvalidValueError
-        If an argument is outside its domain.
 
     Examples
     --------

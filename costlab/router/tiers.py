@@ -12,7 +12,7 @@ from costlab.errors import InvalidValueError
 from costlab.router.policy import is_trusted
 
 if TYPE_CHECKING:
-    from costlab.router.models import Model, TokenUsage
+    from costlab.router.models.protocol import Model, TokenUsage
 
 __all__ = ["Gate", "Price", "Tier"]
 
@@ -28,10 +28,8 @@ class Tier:
 
     Parameters
     ----------
-    name : str
-        What to call it in results and events, not empty.
-    model : Model
-        Who answers.
+    name, model : str, Model
+        What to call it in results and events, not empty, and who answers.
     price : float or ApiPrice
         USD per request, >= 0; or an API's rates, applied to the usage that the model reports.
     min_confidence : float
@@ -53,11 +51,6 @@ class Tier:
         side can know.
     max_concurrency : int, optional
         Calls under way at a time, >= 1; further ones wait their turn.
-
-    Raises
-    ------
-    InvalidValueError
-        If a number is outside its domain, or the name is empty.
 
     Examples
     --------

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,20 +18,10 @@ from costlab._internal.toml_tables import NonNegative, Positive, parse_table, re
 from costlab.catalog import ApiPrice, ApiSnapshot, api_price
 from costlab.errors import CostlabError, MissingExtraError, MissingModelError
 from costlab.router.cascade import Cascade
-from costlab.router.models import (
-    ClassifierModel,
-    EmbeddingModel,
-    EndpointModel,
-    Model,
-    ModelError,
-    Prediction,
-    ScriptedModel,
-    TokenUsage,
-)
+from costlab.router.models.classifiers import ClassifierModel, EmbeddingModel
+from costlab.router.models.endpoint import EndpointModel
+from costlab.router.models.protocol import Model, ModelError, Prediction, ScriptedModel, TokenUsage
 from costlab.router.tiers import Tier
-
-if TYPE_CHECKING:
-    from costlab.router.tiers import Gate
 
 __all__ = ["TiersFile", "TiersFileError", "example_tiers", "load_tiers", "open_cascade", "parse_tiers"]
 
@@ -69,6 +59,10 @@ class GateTable(_StrictTable):
 
     max_words: Some
     usd_per_request: NonNegative = 0.0
+
+    def lets_through(self, query: str) -> bool:
+        """Whether the tier is tried."""
+        return len(query.split()) <= self.max_words
 
 
 class SimulationTable(_StrictTable):
@@ -192,14 +186,10 @@ class TiersFile:
 
     Attributes
     ----------
-    name : str
-        What error messages call the file.
-    folder : pathlib.Path
-        Where paths in it begin.
-    keys : FileTable
-        Its tables.
-    prices : tuple of float or ApiPrice
-        What each tier asks for.
+    name, folder : str, pathlib.Path
+        What error messages call the file, and where paths in it begin.
+    keys, prices : FileTable, tuple of float or ApiPrice
+        Its tables, and what each tier asks for.
     """
 
     name: str
@@ -215,14 +205,7 @@ class TiersFile:
 def parse_tiers(text: str, name: str = "the tiers", folder: Path = Path()) -> TiersFile:
     r"""A cascade from the text of a TOML file.
 
-    Parameters
-    ----------
-    text : str
-        The text.
-    name : str
-        Stands in error messages.
-    folder : pathlib.Path
-        Where paths in it begin.
+    Error messages call it `name`, and paths in it begin at `folder`.
 
     Raises
     ------
@@ -301,12 +284,7 @@ def _price(name: str, number: int, tier: TierTable) -> float | ApiPrice:
 async def open_cascade(file: TiersFile, **settings: Any) -> AsyncIterator[Cascade]:
     """A cascade with the models of a file: trained, or connected, and disconnected at the end.
 
-    Parameters
-    ----------
-    file : TiersFile
-        The file. Each tier needs a model.
-    **settings
-        As for :class:`costlab.router.Cascade`.
+    Further settings are those of :class:`costlab.router.Cascade`.
 
     Raises
     ------
@@ -334,17 +312,13 @@ async def open_cascade(file: TiersFile, **settings: Any) -> AsyncIterator[Cascad
                     model=model,
                     price=price,
                     min_confidence=table.min_confidence,
-                    gate=None if table.gate is None else _gate(table.gate),
+                    gate=None if table.gate is None else table.gate.lets_through,
                     gate_usd_per_request=0.0 if table.gate is None else table.gate.usd_per_request,
                     timeout_s=table.timeout_s,
                     abandoned_usd_per_request=table.abandoned_usd_per_request,
                 )
             )
         yield Cascade(tiers, **{"deadline_s": file.keys.cascade.deadline_s, **settings})
-
-
-def _gate(table: GateTable) -> Gate:
-    return lambda query: len(query.split()) <= table.max_words
 
 
 def _model(file: TiersFile, table: ScriptedTable | TrainedTable | OpenAiTable) -> Model:
@@ -356,7 +330,7 @@ def _model(file: TiersFile, table: ScriptedTable | TrainedTable | OpenAiTable) -
     with extra("router"):
         import sklearn  # noqa: F401
     texts, labels = _labelled(file, table)
-    return _on_words(table, texts, labels) if table.kind == "sklearn" else _on_vectors(table, texts, labels)
+    return _on_words(table.c, texts, labels) if table.kind == "sklearn" else _on_vectors(table.c, texts, labels)
 
 
 def _scripted(table: ScriptedTable) -> ScriptedModel:
@@ -373,7 +347,7 @@ def _scripted(table: ScriptedTable) -> ScriptedModel:
     return ScriptedModel(answer, table.latency_s)
 
 
-def _on_words(table: TrainedTable, texts: Sequence[str], labels: Sequence[str]) -> ClassifierModel:
+def _on_words(c: float, texts: Sequence[str], labels: Sequence[str]) -> ClassifierModel:
     with extra("router"):
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression
@@ -383,18 +357,16 @@ def _on_words(table: TrainedTable, texts: Sequence[str], labels: Sequence[str]) 
         vectors = words.fit_transform(texts)
     except ValueError as error:  # nothing but stop words and single letters
         raise CostlabError(f"nothing to learn from: {error}") from error
-    classifier = LogisticRegression(C=table.c, max_iter=1000).fit(vectors, labels)
-    return ClassifierModel(make_pipeline(words, classifier))
+    return ClassifierModel(make_pipeline(words, LogisticRegression(C=c, max_iter=1000).fit(vectors, labels)))
 
 
-def _on_vectors(table: TrainedTable, texts: Sequence[str], labels: Sequence[str]) -> EmbeddingModel:
+def _on_vectors(c: float, texts: Sequence[str], labels: Sequence[str]) -> EmbeddingModel:
     from costlab.cache.semantic import PackagedMiniLm
 
     with extra("router"):
         from sklearn.linear_model import LogisticRegression
     encoder = PackagedMiniLm()
-    classifier = LogisticRegression(C=table.c, max_iter=1000).fit(encoder.embed(texts), labels)
-    return EmbeddingModel(encoder, classifier)
+    return EmbeddingModel(encoder, LogisticRegression(C=c, max_iter=1000).fit(encoder.embed(texts), labels))
 
 
 def _labelled(file: TiersFile, table: TrainedTable) -> tuple[list[str], list[str]]:

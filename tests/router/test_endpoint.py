@@ -15,7 +15,7 @@ import pytest
 
 from costlab.catalog import api_price
 from costlab.errors import CostlabError, InvalidValueError
-from costlab.router.models import (
+from costlab.router import (
     EndpointModel,
     ModelError,
     ModelTimeoutError,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from costlab.errors import InvalidValueError, UnknownNameError
-from costlab.router.models import (
+from costlab.router import (
     ClassifierModel,
     EmbeddingModel,
     EnsembleModel,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from costlab.router.models import (
+from costlab.router import (
     ClassifierModel,
     EmbeddingModel,
     EndpointModel,

@@ -1,33 +1,5 @@
-"""What a tier asks of a model, and models that answer it.
+"""Models that answer a tier's queries, each kind in a module of its own; :mod:`costlab.router` offers them.
 
 One suite of tests holds what each of them keeps: many calls at once, cancellation, no call that holds up the event
 loop, and an error that says what was billed.
 """
-
-from costlab.router.models.classifiers import ClassifierModel, EmbeddingModel, EnsembleModel
-from costlab.router.models.endpoint import EndpointModel
-from costlab.router.models.local import TransformersModel
-from costlab.router.models.protocol import (
-    Model,
-    ModelError,
-    ModelTimeoutError,
-    Prediction,
-    ScriptedModel,
-    TokenUsage,
-    mean_probability,
-)
-
-__all__ = [
-    "ClassifierModel",
-    "EmbeddingModel",
-    "EndpointModel",
-    "EnsembleModel",
-    "Model",
-    "ModelError",
-    "ModelTimeoutError",
-    "Prediction",
-    "ScriptedModel",
-    "TokenUsage",
-    "TransformersModel",
-    "mean_probability",
-]

@@ -181,11 +181,6 @@ class EnsembleModel(ClassifierModel):
     calibrate, threads
         As for :class:`ClassifierModel`.
 
-    Raises
-    ------
-    InvalidValueError
-        If there are fewer than two members, or their classes differ.
-
     Notes
     -----
     All members run one after the other in one thread, so that the ensemble takes as long as all of them; its price is

@@ -42,10 +42,9 @@ class EndpointModel:
 
     Parameters
     ----------
-    model : str
-        Name of the model as the server knows it.
-    base_url : str
-        Address of the server up to and with the version: ``https://api.openai.com/v1``.
+    model, base_url : str
+        Name of the model as the server knows it, and the server's address up to and with the version:
+        ``https://api.openai.com/v1``.
     key_variable : str, optional
         Name of the environment variable that holds the key; None for a server that asks for none.
     system : str
@@ -65,7 +64,7 @@ class EndpointModel:
         How often a request is sent again, >= 0, after an answer that says that it was not carried out (429, 5xx ...) or
         when there was no connection at all. Not after a time-out or a cut connection: those may have been billed.
     usage_required : bool
-        Whether an answer that does not say what was billed is an error.
+        Whether an answer that does not say what was billed is an error: by default it is, since it would count as free.
     parameters : mapping, optional
         Further parameters of the request, such as ``{"temperature": 0}``.
     sleep : callable
@@ -73,12 +72,8 @@ class EndpointModel:
 
     Raises
     ------
-    MissingExtraError
-        If openai is not installed.
     CostlabError
         If the environment variable is not set.
-    InvalidValueError
-        If an argument is outside its domain.
 
     Notes
     -----
@@ -143,10 +138,8 @@ class EndpointModel:
 
         Raises
         ------
-        ModelError
-            If it does not, with what it says was billed.
-        ModelTimeoutError
-            If it takes too long.
+        ModelError, ModelTimeoutError
+            If it does not, with what it says was billed; if it takes too long.
         """
         import openai
 
@@ -233,16 +226,7 @@ def _asked_wait_s(headers: Mapping[str, str], otherwise_s: float) -> float:
 def read_completion(
     text: str, parse: Callable[[str], object] | None = None, *, usage_required: bool = True
 ) -> Prediction:
-    """The prediction in the body of a chat completion.
-
-    Parameters
-    ----------
-    text : str
-        The body.
-    parse : callable, optional
-        Makes the answer from the model's words; raises for words that are no answer.
-    usage_required : bool
-        Whether a body that does not say what was billed is an error. By default it is: it would count as free.
+    """The prediction in the body of a chat completion; `parse` and `usage_required` as for :class:`EndpointModel`.
 
     Raises
     ------

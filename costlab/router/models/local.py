@@ -36,13 +36,6 @@ class TransformersModel:
     max_tokens : int
         Most tokens of an answer, >= 1.
 
-    Raises
-    ------
-    MissingExtraError
-        If torch is not installed.
-    InvalidValueError
-        If an argument is outside its domain.
-
     Notes
     -----
     The likeliest token is taken at each step, so that the same query has the same answer. A tokenizer without a chat
@@ -81,8 +74,6 @@ class TransformersModel:
 
         Raises
         ------
-        MissingExtraError
-            If torch or transformers is not installed.
         InvalidValueError
             If there is no such folder. transformers itself would take its path for a name on a hub.
         OSError, ValueError

@@ -35,17 +35,10 @@ class TokenUsage:
 
     Parameters
     ----------
-    input_tokens : int
-        Of the request, those read from the provider's prompt cache included, >= 0.
-    cached_input_tokens : int
-        The part of them that was read from the prompt cache.
+    input_tokens, cached_input_tokens : int
+        Of the request, >= 0, and the part of them that was read from the provider's prompt cache.
     output_tokens : int
         Of the answer, >= 0.
-
-    Raises
-    ------
-    InvalidValueError
-        If a count is negative, or more tokens are cached than there are.
     """
 
     input_tokens: int = 0
@@ -64,7 +57,7 @@ class Prediction:
 
     Parameters
     ----------
-    answer : Any
+    answer : object
         The answer itself.
     confidence : float
         How sure the model is, in 0..1. A model that cannot say so gives NaN, and its answer is never trusted before the
@@ -93,10 +86,8 @@ class ModelError(CostlabError, RuntimeError):
 
     Attributes
     ----------
-    usage : TokenUsage or None
-        As it was given; None where nothing was billed, or nobody knows what.
-    bill_unknown : bool
-        As it was given; False where the usage is known.
+    usage, bill_unknown : TokenUsage or None, bool
+        As they were given; the usage is None where nothing was billed, or nobody knows what.
     """
 
     def __init__(self, message: str, usage: TokenUsage | None = None, *, bill_unknown: bool = False) -> None:
@@ -133,15 +124,8 @@ class ScriptedModel:
 
     Attributes
     ----------
-    calls : int
-        How often it was asked.
-    running, most_running : int
-        Calls under way, now and at the most.
-
-    Raises
-    ------
-    InvalidValueError
-        If the latency is negative.
+    calls, running, most_running : int
+        How often it was asked; calls under way, now and at the most.
 
     Examples
     --------
@@ -183,15 +167,8 @@ def mean_probability(log_probabilities: Sequence[float]) -> float:
 
     .. math:: \exp\left(\frac1n \sum_i \log p_i\right)
 
-    Returns
-    -------
-    float
-        In 0..1; NaN for no tokens.
-
-    Notes
-    -----
-    It says how usual the wording is to the model, not how right: calibrate it on labelled answers before a threshold
-    means anything.
+    In 0..1; NaN for no tokens. It says how usual the wording is to the model, not how right: calibrate it on labelled
+    answers before a threshold means anything.
 
     Examples
     --------
@@ -208,12 +185,7 @@ class Workers:
     """A few threads, started when they are first needed; they end when nobody holds this object any more.
 
     The event loop's own threads are shared by everybody: twenty calls that wait for one slow model would leave none to
-    the others.
-
-    Parameters
-    ----------
-    threads : int
-        Calls under way at a time, >= 0; further ones wait. With 0 a call is made in the event loop itself.
+    the others. At most `threads` calls are under way at a time; with 0 a call is made in the event loop itself.
     """
 
     def __init__(self, threads: int) -> None:
