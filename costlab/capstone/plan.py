@@ -30,12 +30,10 @@ MAX_COUNT: Final = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """Served by a model that is paid per token.
+    """Served by a model that is paid per token, named as in the catalogue.
 
     Attributes
     ----------
-    model : str
-        Name, as in the catalogue.
     batch : bool
         Through the provider's batch interface: at half the price, within 24 hours.
     stable_prefix : bool
@@ -119,18 +117,15 @@ class Fleet:
 
     Attributes
     ----------
-    model : str
-        ``Llama-3.1-8B`` or ``Llama-3.1-70B``.
-    gpu : str
-        As in the catalogue.
+    model, gpu : str
+        ``Llama-3.1-8B`` or ``Llama-3.1-70B``; and as in the catalogue.
     weights : str
         ``bf16``, ``fp8``, ``int8`` or ``int4``, where a source says what it costs in quality.
     gpus_per_replica : int
         Over how many GPUs the model is spread, >= 1.
-    reserved : int
-        GPUs reserved for a year: paid in every hour, used or not, at a lower price.
-    always_on : int
-        GPUs that are not given back, whatever is asked, reserved ones among them.
+    reserved, always_on : int
+        GPUs reserved for a year: paid in every hour, used or not, at a lower price; and GPUs that are not given back,
+        whatever is asked, reserved ones among them.
     spot : bool
         Whether those beyond `reserved` are spot machines, which may be taken away at two minutes' notice, instead of
         on demand by the hour.
@@ -160,10 +155,8 @@ class SpendLimits:
 
     Attributes
     ----------
-    client_usd_per_day : float or None
-        Of any one client; what it asks beyond is refused until midnight.
-    total_usd_per_day : float or None
-        Of all together; beyond it everybody is refused.
+    client_usd_per_day, total_usd_per_day : float or None
+        Of any one client, and of all together; what is asked beyond is refused until midnight.
     """
 
     client_usd_per_day: float | None = None
@@ -171,8 +164,8 @@ class SpendLimits:
 
     def __post_init__(self) -> None:
         for name in ("client_usd_per_day", "total_usd_per_day"):
-            if getattr(self, name) is not None:
-                checks.non_negative(name, getattr(self, name))
+            if (limit := getattr(self, name)) is not None:
+                checks.non_negative(name, limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +180,6 @@ class Plan:
         By a name of your choice. A fleet that no endpoint uses is paid for all the same where it never gives GPUs back.
     limits : SpendLimits
         By default nobody is stopped.
-
-    Raises
-    ------
-    InvalidValueError
-        If an endpoint is missing, or cannot be served like that.
     """
 
     endpoints: Mapping[str, EndpointPlan] = field(hash=False)

@@ -31,7 +31,7 @@ __all__ = ["CompanyDay", "EndpointDay", "FleetBill", "FleetDemand", "cache_hits"
 
 @dataclass(frozen=True, slots=True)
 class FleetDemand:
-    """What an endpoint asks of a fleet: requests that no cache answered, by the hour, and their mean tokens."""
+    """What an endpoint asks of a fleet: requests that no cache answered, in each hour, and their mean tokens."""
 
     endpoint: Endpoint
     requests_per_hour: tuple[int, ...]
@@ -49,10 +49,8 @@ class FleetBill:
         All its GPUs, in USD.
     gpus_per_hour, needed_per_hour : tuple of int, length 24
         GPUs paid for in each hour, and those that the requests need, spare replicas included.
-    utilization_fraction : float
-        Share of what the paid GPUs could serve that is asked; 0 where nothing is asked.
-    requests_per_s : mapping of str to float
-        By endpoint, what one replica serves at full load.
+    utilization_fraction, requests_per_s : float, mapping of str to float
+        Share of what the paid GPUs could serve that is asked, and by endpoint what one replica serves at full load.
     ttft_s, inter_token_s : float
         Seconds to the first token and between two, at full load; of the slowest endpoint on the fleet.
     reasons : tuple of str
@@ -96,10 +94,8 @@ class CompanyDay:
 
     Attributes
     ----------
-    endpoints : mapping of str to EndpointDay
-        Every endpoint.
-    fleets : mapping of str to FleetBill
-        The plan's fleets; the runaway client's requests are not planned for.
+    endpoints, fleets : mapping of str to EndpointDay, to FleetBill
+        Every endpoint, and the plan's fleets; the runaway client's requests are not planned for.
     """
 
     endpoints: dict[str, EndpointDay]
@@ -124,14 +120,9 @@ def _hits(log: RequestLog, name: str, chosen: EndpointPlan) -> NDArray[np.bool_]
 
 
 def cache_hits(texts: NDArray[np.int64], entries: int) -> NDArray[np.bool_]:
-    """Which requests find their answer in an empty cache that drops the least recently used.
+    """Which requests find their answer in an empty cache of so many entries that drops the least recently used.
 
-    Parameters
-    ----------
-    texts : numpy.ndarray of int, shape (requests,)
-        What is asked; -1 is neither looked up nor kept.
-    entries : int
-        How many answers it holds, >= 1.
+    Of the texts, -1 is neither looked up nor kept.
 
     Examples
     --------
@@ -193,11 +184,9 @@ def fleet_bill(fleet: Fleet, demands: Sequence[FleetDemand]) -> FleetBill:
         rates_of[demand.endpoint.name] = can.requests_per_s
         ttft_s, inter_token_s = max(ttft_s, can.ttft_s or 0.0), max(inter_token_s, can.inter_token_s or 0.0)
         for hour, requests in enumerate(demand.requests_per_hour):
+            most = terms.MAX_UTILIZATION_FRACTION
             asked = replicas_needed(
-                requests * HOURS_PER_DAY,
-                can.requests_per_s,
-                max_utilization_fraction=terms.MAX_UTILIZATION_FRACTION,
-                at_least=0,
+                requests * HOURS_PER_DAY, can.requests_per_s, max_utilization_fraction=most, at_least=0
             )
             replicas[hour] += asked.serving
             load[hour] += requests / SECONDS_PER_HOUR / can.requests_per_s

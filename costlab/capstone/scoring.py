@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -29,10 +30,9 @@ class EndpointScore:
 
     Attributes
     ----------
-    usd_per_month : float
-        Calls, tiers and cache of 30 ordinary days, in USD; GPUs of one's own are in the score's `fleets`.
-    usd_per_request : float
-        Mean over the ordinary requests, GPUs aside.
+    usd_per_month, usd_per_request : float
+        Calls, tiers and cache of 30 ordinary days, in USD, and the mean over the ordinary requests; GPUs of one's own
+        are in the score's `fleets`.
     quality_fraction, quality_floor : float
         Share of right answers, or MMLU, and the least that is allowed.
     latency_s, latency_limit_s : float
@@ -65,10 +65,8 @@ class Score:
         GPUs of one's own, by the plan's names.
     parts_usd : mapping of str to float
         Where a month's money goes: every endpoint, ``gpus``, ``people`` and ``runaway``.
-    runaway_day_usd : float
-        What the worst day costs, in USD.
-    refused_fraction : float
-        Share of the ordinary requests refused, on the worse of the two kinds of day.
+    runaway_day_usd, refused_fraction : float
+        What the worst day costs, in USD, and the share of the ordinary requests that it or the usual one refuses.
     violations : tuple of str
         What the plan breaks, in words; empty when it stands.
     """
@@ -114,8 +112,6 @@ def score(plan: Plan, log: RequestLog | None = None, *, budget_usd_per_month: fl
 
     Raises
     ------
-    InvalidValueError
-        If `plan` is no plan, or the budget no amount.
     PriceNotFoundError
         If the plan wants what has no price.
 
@@ -209,14 +205,10 @@ def admitted(limits: SpendLimits, client: NDArray[np.int64], usd: NDArray[np.flo
     Parameters
     ----------
     limits : SpendLimits
-        The plan's.
+        The plan's. The real :class:`costlab.monitoring.budget.BudgetGuard` lets a smaller request through that still
+        fits, which on a day like this is a matter of one request.
     client, usd : numpy.ndarray, shape (requests,)
         Who asks, in the order of time, and what each would cost.
-
-    Notes
-    -----
-    :class:`costlab.monitoring.budget.BudgetGuard` is the real one: it lets a smaller request through that still fits,
-    which on a day like this is a matter of one request.
 
     Examples
     --------
@@ -236,8 +228,7 @@ def admitted(limits: SpendLimits, client: NDArray[np.int64], usd: NDArray[np.flo
 
 def _within(usd: NDArray[np.float64], limit_usd: float) -> NDArray[np.bool_]:
     # What a sum of floats adds by itself must not refuse the request that fills the limit exactly.
-    within: NDArray[np.bool_] = np.cumsum(usd) <= limit_usd * (1 + 1e-12)
-    return within
+    return np.asarray(np.cumsum(usd) <= limit_usd * (1 + 1e-12))
 
 
 def _violations(plan: Plan, result: Score, day_usd: float) -> list[str]:
@@ -266,10 +257,7 @@ def _violations(plan: Plan, result: Score, day_usd: float) -> list[str]:
 
 
 def memo(score: Score) -> str:
-    """A decision memo in Markdown, with a plan's figures; what only its author knows is left as a line of dots.
-
-    It is one page, and says in its first line when the plan breaks a limit.
-    """
+    """A page of Markdown that puts a plan to those who decide; what only its author knows is left as a line of dots."""
     breaks = "; ".join(score.violations)
     state = f"**Not ready: it breaks a limit.** {breaks}" if breaks else "It keeps every limit."
     rows = [
@@ -279,33 +267,6 @@ def memo(score: Score) -> str:
     ]
     parts = [f"{name} {score.parts_usd[name]:,.0f}" for name in ("gpus", "people", "runaway")]
     gpus = [f"{name}: {max(bill.gpus_per_hour)} GPUs at most" for name, bill in score.fleets.items()]
-    return "\n".join(
-        [
-            "**Decision memo: the bill for AI**",
-            "",
-            f"**Proposal.** From {score.today_usd_per_month:,.0f} to {score.usd_per_month:,.0f} USD a month, "
-            f"{score.saving_fraction:.0%} less; {score.budget_usd_per_month:,.0f} are allowed. {state}",
-            "",
-            "**What changes** (one line each, dearest first): …",
-            "",
-            "| endpoint | USD a month | quality | floor | p95 latency, s | limit, s |",
-            "|---|---|---|---|---|---|",
-            *rows,
-            "",
-            f"Beside them, in USD a month: {', '.join(parts)}. {'; '.join(gpus) or 'No GPUs of our own'}.",
-            "",
-            f"**The worst day** costs {score.runaway_day_usd:,.0f} USD; {score.refused_fraction:.2%} of the ordinary "
-            "requests are refused.",
-            "",
-            "**What we measured, and what we took from somebody else's table:** …",
-            "",
-            "**What would make this wrong** (a price, a volume, a quality that does not hold), and at which value: …",
-            "",
-            "**How we shall notice,** within which time, and who is called: …",
-            "",
-            "**How we go back,** what that costs, and until when we can: …",
-            "",
-            "**Decided by** … **on** …",
-            "",
-        ]
-    )
+    template = (files("costlab.capstone") / "memo.md").read_text(encoding="utf-8")
+    texts = {"rows": "\n".join(rows), "parts": ", ".join(parts), "gpus": "; ".join(gpus) or "No GPUs of our own"}
+    return template.format(score=score, state=state, **texts)

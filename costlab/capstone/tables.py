@@ -29,16 +29,7 @@ def request_table(log: RequestLog) -> pyarrow.Table:
 
     The endpoint stands in the column ``tier``, the client in ``tenant``. Requests to the company's own GPUs cost
     nothing here; their hours are in :func:`gpu_table`.
-
-    Parameters
-    ----------
-    log : RequestLog
-        The day; it becomes the 5th of January 2026.
-
-    Returns
-    -------
-    pyarrow.Table
-        The columns of :class:`costlab.events.RequestEvent`, in the order of time.
+    The day becomes the 5th of January 2026.
     """
     cost, latency = np.zeros(len(log)), np.zeros(len(log))
     for served in replay_day(TODAY, log).endpoints.values():

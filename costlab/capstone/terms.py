@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from statistics import median
@@ -18,19 +17,12 @@ from costlab.experiments import recorded_tiers
 if TYPE_CHECKING:
     from costlab.router import Outcomes
 
-__all__ = [
-    "BUDGET_USD_PER_MONTH",
-    "gpu_rates_usd_per_hour",
-    "model_qualities",
-    "model_quality",
-    "support_outcomes",
-]
+__all__ = ["BUDGET_USD_PER_MONTH", "gpu_rates_usd_per_hour", "model_qualities", "model_quality", "support_outcomes"]
 
 #: Days of a month; in one of them a client runs away.
 DAYS_PER_MONTH: Final = 30
 
-#: What the controller allows, in USD: a third of today's bill in a month, and the source lesson's hard limit in a day
-#: (S9).
+#: What the controller allows, in USD: a third of today's bill in a month; in a day the source lesson's hard limit (S9).
 BUDGET_USD_PER_MONTH: Final = 40_000.0
 LIMIT_USD_PER_DAY: Final = 5_000.0
 
@@ -46,10 +38,8 @@ REFUSED_FRACTION: Final = 0.001
 
 #: The three tiers of the support questions, at the source lesson's prices (S7), in USD per request, and their latencies
 #: in seconds, with the cache's.
-SUPPORT_USD_PER_REQUEST: Final[Mapping[str, float]] = MappingProxyType(
-    {"words": 0.0005, "vectors": 0.003, "ensemble": 0.03}
-)
-SUPPORT_LATENCY_S: Final[Mapping[str, float]] = MappingProxyType({"words": 0.010, "vectors": 0.050, "ensemble": 0.500})
+SUPPORT_USD_PER_REQUEST: Final = MappingProxyType({"words": 0.0005, "vectors": 0.003, "ensemble": 0.03})
+SUPPORT_LATENCY_S: Final = MappingProxyType({"words": 0.010, "vectors": 0.050, "ensemble": 0.500})
 CACHE_LATENCY_S: Final = 0.002
 
 #: An API's seconds to the first token and between two tokens: the source lesson's large tier (S7), then 125 a second.
@@ -79,38 +69,24 @@ def _measured() -> tuple[dict[str, float], dict[tuple[str, str], float]]:
 
 
 def model_qualities() -> dict[str, float]:
-    """MMLU of every model, unquantized, best first: share of right answers, in 0..1.
-
-    References
-    ----------
-    OpenAI, simple-evals (read 2026), https://github.com/openai/simple-evals
-    """
+    """MMLU of every model, unquantized, best first: share of right answers, in 0..1; sources: ``quality.toml``."""
     return dict(_measured()[0])
 
 
 def model_quality(model: str, weights: str = "bf16") -> float:
-    """MMLU of a model, with what quantization leaves of it.
+    """MMLU of a model, in 0..1, with what quantization leaves of it.
+
+    MMLU is not the company's task, and a floor on it is a crutch. Measure your own.
 
     Parameters
     ----------
-    model : str
-        Name of the model.
-    weights : str
-        ``bf16``, as the model is published, or what it was quantized to.
-
-    Returns
-    -------
-    float
-        Share of right answers, in 0..1.
+    model, weights : str
+        Name of the model; ``bf16``, as it is published, or what it was quantized to.
 
     Raises
     ------
     InvalidValueError
         If no source says what these weights cost in quality.
-
-    Notes
-    -----
-    MMLU is not the company's task, and a floor on it is a crutch. Measure your own.
 
     Examples
     --------
@@ -149,22 +125,15 @@ def gpu_rates_usd_per_hour(name: str) -> dict[str, float]:
     board = gpu(name).name
     on_demand = gpu_price(board, "on_demand", "list", provider="aws").usd_per_hour
     rates = {"on_demand": on_demand, "reserved": on_demand * RESERVED_FRACTION}
-    zones = [
-        row.usd_per_hour
-        for row in current_gpu_prices("list")
-        if (row.gpu, row.provider, row.pricing) == (board, "aws", "spot")
-    ]
-    return rates | ({"spot": median(zones)} if zones else {})
+    spot = [row for row in current_gpu_prices("list") if (row.gpu, row.provider, row.pricing) == (board, "aws", "spot")]
+    return rates | ({"spot": median(row.usd_per_hour for row in spot)} if spot else {})
 
 
 @cache
 def support_outcomes(part: str = "calibration") -> Outcomes:
     """The table of a part of the support queries, at the company's prices.
 
-    Parameters
-    ----------
-    part : {'calibration', 'test'}
-        Choose thresholds on the first; the company's log is made of the second.
+    Choose thresholds on ``calibration``; the company's log is made of ``test``.
 
     Examples
     --------

@@ -95,20 +95,16 @@ class DemoProgress:
 
     Attributes
     ----------
-    time_s : float
-        Seconds since midnight.
-    done, total : int
-        Requests so far, and of the day.
+    time_s, done, total : float, int, int
+        Seconds since midnight, requests so far, and requests of the day.
     here, baseline : DemoBill
         So far: of the service, and of everything at the large model.
-    outcomes : mapping of str to int
-        Requests by the tier that answered, ``cache`` among them, and those ``refused``.
-    degraded : int
-        Answers that were cheaper than they would have been, for want of budget.
-    levels : mapping of str to str
-        For each client, how its budget stands: ``normal``, ``soft``, ``hard`` or ``stopped``.
-    alerts : tuple of str
-        What the guards have said, each with its time of day and client.
+    outcomes, degraded : mapping of str to int, int
+        Requests by the tier that answered, ``cache`` among them, and those ``refused``; and answers that were cheaper
+        than they would have been, for want of budget.
+    levels, alerts : mapping of str to str, tuple of str
+        For each client, how its budget stands: ``normal``, ``soft``, ``hard`` or ``stopped``; and what the guards have
+        said, each with its time of day and client.
     """
 
     time_s: float
@@ -133,18 +129,12 @@ class DemoResult:
 
     Attributes
     ----------
-    requests, seed : int
-        As they were asked for.
-    end : DemoProgress
-        How it ended.
-    hard_usd : mapping of str to float
-        Each client's daily budget, in USD.
-    refused_from_s : float or None
-        When the runaway client was first refused, in seconds after midnight.
-    report : Report
-        The report of the ledger.
-    recorded_on : str
-        When the models' answers were recorded, as an ISO date.
+    requests, seed, end : int, int, DemoProgress
+        What was asked for, and how it ended.
+    hard_usd, refused_from_s : mapping of str to float, float or None
+        Each client's daily budget, in USD, and when the runaway one was first refused, in seconds after midnight.
+    report, recorded_on : Report, str
+        The report of the ledger, and the ISO date on which the models' answers were recorded.
     """
 
     requests: int
@@ -183,10 +173,8 @@ def play_demo(
 
     Parameters
     ----------
-    requests : int
-        Ordinary requests, in 1..1,000,000.
-    seed : int
-        The same seed gives the same result to the last cent, >= 0.
+    requests, seed : int
+        Ordinary requests, in 1..1,000,000; and >= 0: the same seed gives the same result to the last cent.
     watch : callable
         Told every now and then how the day stands, and at its end.
 

@@ -1,4 +1,8 @@
-"""Invented traffic: seeded streams of requests, days of made-up services, sample logs."""
+"""Invented traffic: streams of requests, days of made-up services, sample logs.
+
+All of it is drawn from a :class:`numpy.random.Generator` that the caller gives as `rng`, or from a seed: the same seed
+gives the same traffic.
+"""
 
 from typing import TYPE_CHECKING
 

@@ -68,8 +68,6 @@ def arrival_times(
 
     Parameters
     ----------
-    rng : numpy.random.Generator
-        Source of randomness.
     requests_per_s : float
         Mean rate over a day, > 0.
     duration_s : float
@@ -134,15 +132,7 @@ def _gaps(rng: np.random.Generator, law: str, cv: float, size: int) -> NDArray[n
 
 
 def day_arrivals(rng: np.random.Generator, requests: float, *, known: bool = False) -> NDArray[np.float64]:
-    """Seconds after midnight, ascending, of a Poisson stream with a day's swing.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of randomness.
-    requests : float
-        Their expected number, > 0; if `known`, the number itself.
-    """
+    """Seconds after midnight, ascending, of a Poisson stream with a day's swing: so many are expected, or `known`."""
     if known:
         grid, warped_s = _warped(SECONDS_PER_DAY, DAY_SWING_FRACTION, PEAK_S)
         return np.asarray(np.interp(np.sort(rng.random(int(requests))) * warped_s[-1], warped_s, grid))
@@ -155,14 +145,7 @@ def hourly_arrivals(
 ) -> NDArray[np.float64]:
     """Hours after the first midnight, by the curve of a day whose peak is twice its mean; hours in order, not minutes.
 
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of randomness.
-    requests : int
-        How many, >= 0.
-    day_weights : sequence of float, length days
-        Busyness of the days, relative to each other.
+    `day_weights` are the busyness of the days, relative to each other.
     """
     curve = np.array(Workload(1.0, input_tokens=1.0, peak_to_mean=2.0).hourly_requests_per_s())
     weights = np.outer(day_weights, curve).ravel()
@@ -180,15 +163,13 @@ def simulate_spot_job(
     restart_s: float,
     interval_s: float,
 ) -> NDArray[np.float64]:
-    """Billed hours of interrupted, checkpointed jobs: one job after the other, one interruption after the other.
+    """Billed hours of interrupted, checkpointed jobs, shape (jobs,): one interruption after the other.
 
     The rules are those of :func:`costlab.calculator.spot_job`, whose expectation the mean approaches, but none of its
     algebra is used: interruptions arrive on a clock of their own, and strike work, checkpoints and restarts alike.
 
     Parameters
     ----------
-    rng : numpy.random.Generator
-        Source of the random interruptions.
     jobs : int
         Number of jobs to play, >= 1.
     work_hours, mtbf_hours : float
@@ -196,11 +177,6 @@ def simulate_spot_job(
     checkpoint_s, restart_s, interval_s : float
         Seconds to write a checkpoint (> 0), to be back after an interruption (>= 0), and of computing between
         checkpoints (> 0).
-
-    Returns
-    -------
-    numpy.ndarray, shape (jobs,)
-        Billed hours of each job.
     """
     checks.integer("jobs", jobs, at_least=1)
     work = checks.positive("work_hours", work_hours) * SECONDS_PER_HOUR

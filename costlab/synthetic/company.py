@@ -42,10 +42,8 @@ class Endpoint:
 
     Attributes
     ----------
-    name, what : str
-        Name, and what it does.
-    requests : int
-        On an ordinary day of a million requests.
+    name, what, requests : str, str, int
+        Name, what it does, and how often on an ordinary day of a million requests.
     input_tokens, output_tokens : float
         Median tokens of a request, without the prefix, and of its answer.
     clients : mapping of str to float
@@ -111,12 +109,10 @@ class RequestLog:
         somebody else.
     question : numpy.ndarray of int
         Which of the recorded support questions it is; -1 at other endpoints.
-    input_tokens, output_tokens : numpy.ndarray of int
-        Tokens.
-    runaway : numpy.ndarray of bool
-        Whether it is one of the runaway client's repetitions.
+    input_tokens, output_tokens, runaway : numpy.ndarray of int, of bool
+        Tokens, and whether it is one of the runaway client's repetitions.
     clients : tuple of str
-        Names.
+        Their names.
     """
 
     time_s: NDArray[np.float64]
@@ -143,10 +139,9 @@ def request_log(seed: int = 10, requests: int = REQUESTS) -> RequestLog:
 
     Parameters
     ----------
-    seed : int
-        The same seed gives the same day, >= 0. Scores are compared at the default.
-    requests : int
-        Ordinary requests, >= 1,000; the runaway client's come on top, in proportion.
+    seed, requests : int
+        The same seed gives the same day, >= 0; scores are compared at the default. Ordinary requests, >= 1,000; the
+        runaway client's come on top, in proportion.
 
     Notes
     -----

@@ -37,14 +37,10 @@ def zipf_stream(rng: np.random.Generator, *, unique: int, zipf: float, requests:
 
     Parameters
     ----------
-    rng : numpy.random.Generator
-        Source of randomness.
-    unique : int
-        Different things, >= 1.
+    unique, requests : int
+        Different things, >= 1, and length of the stream, >= 0.
     zipf : float
         Exponent of the popularity, >= 0; see :class:`costlab.cache.economics.ZipfTraffic`.
-    requests : int
-        Length of the stream, >= 0.
 
     Returns
     -------
@@ -75,13 +71,11 @@ def paraphrase_stream(
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of randomness. It also decides which meaning is popular: not always the first of the list.
+        It also decides which meaning is popular: not always the first of the list.
     meanings : sequence of str
         What each query means, its intent or its paraphrase group: queries of one meaning are equally likely.
-    zipf : float
-        Exponent of the popularity of meanings, >= 0.
-    requests : int
-        Length of the stream, >= 0.
+    zipf, requests : float, int
+        Exponent of the popularity of meanings, and length of the stream, >= 0.
 
     Returns
     -------

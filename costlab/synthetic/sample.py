@@ -50,32 +50,24 @@ def sample_log(
     runaway: bool = False,
     start_s: float = SAMPLE_START_S,
 ) -> pyarrow.Table:
-    """A log of requests: four tiers, tenants of unequal size, busy afternoons, quiet weekends.
+    """A log of requests in the order of time: four tiers, tenants of unequal size, busy afternoons, quiet weekends.
+
+    Its columns are those of :class:`costlab.events.RequestEvent`.
 
     Parameters
     ----------
-    rng : numpy.random.Generator
-        Source of everything random: the same seed gives the same log.
     requests : int
         Rows, in 1..100,000,000; a runaway client's requests come on top.
-    days : int
-        Days covered, in 1..3,660.
-    tenants : int
-        Teams that share the service, in 1..99; each is smaller than the one before.
-    unpriced_fraction : float
-        Share of the medium tier's requests that go to a model without a price.
-    conversion_fraction : float
-        Share of the answered requests that lead to a conversion.
+    days, tenants : int
+        Days covered, in 1..3,660, and teams that share the service, in 1..99; each is smaller than the one before.
+    unpriced_fraction, conversion_fraction : float
+        Share of the medium tier's requests that go to a model without a price, and of the answered requests that lead
+        to a conversion, in 0..1.
     runaway : bool
         Whether the third tenant's client gets into a loop on the last day at 14:00 UTC, for two hours: it sends long
         requests to the large tier, as many as a fifth of an average day has.
     start_s : float
         The first second, since 1970-01-01 UTC.
-
-    Returns
-    -------
-    pyarrow.Table
-        The columns of :class:`costlab.events.RequestEvent`, in the order of time.
 
     Examples
     --------
@@ -152,13 +144,8 @@ def sample_log(
 def event_table(first_id: int, **columns: NDArray[np.float64 | np.int64] | TextColumn) -> pyarrow.Table:
     """A table of the columns of :class:`costlab.events.RequestEvent`, made from arrays.
 
-    Parameters
-    ----------
-    first_id : int
-        The requests' names count from it.
-    **columns : numpy.ndarray, or a pair
-        In the order of the event's fields. Texts are a pair: the place of each row's text, and the texts. Of a column
-        ``*_usd`` micro-dollars are made, and NaN is null.
+    They come in the order of the event's fields, and the requests' names count from `first_id`. Texts are a pair: the
+    place of each row's text, and the texts. Of a column ``*_usd`` micro-dollars are made, and NaN is null.
     """
     with extra("usage"):
         import pyarrow
@@ -191,20 +178,14 @@ def sample_gpu_hours(
 ) -> pyarrow.Table:
     """A log of GPU hours beside :func:`sample_log`: busy by day, and the last GPU forgotten at night.
 
-    Its columns are those of :func:`gpu_hours_table`.
-
     Parameters
     ----------
-    rng : numpy.random.Generator
-        Source of everything random.
     days, gpus : int
         Days covered, in 1..3,660, and number of GPUs, in 1..10,000.
-    interval_s : float
-        Length of a row in seconds, > 0 and at most a day.
+    interval_s, start_s : float
+        Length of a row in seconds, > 0 and at most a day, and the first second, since 1970-01-01 UTC.
     usd_per_hour : float, optional
         Price of a GPU-hour; by default the list price of an A10G at AWS.
-    start_s : float
-        The first second, since 1970-01-01 UTC.
     """
     checks.integer("days", days, 1, MAX_DAYS)
     checks.integer("gpus", gpus, 1, MAX_GPUS)
@@ -223,18 +204,9 @@ def sample_gpu_hours(
 def gpu_hours_table(
     prefix: str, time_s: NDArray[np.floating], interval_s: float, usd_per_hour: float, busy: NDArray[np.float64]
 ) -> pyarrow.Table:
-    """A table of the columns of ``costlab.monitoring.GPU_COLUMNS``.
+    """A table of the columns of ``costlab.monitoring.GPU_COLUMNS``: rows of `interval_s`, GPUs named by the prefix.
 
-    Parameters
-    ----------
-    prefix : str
-        The GPUs are named after it and numbered.
-    time_s : numpy.ndarray, shape (steps,)
-        Begin of each row, in seconds since 1970-01-01 UTC.
-    interval_s, usd_per_hour : float
-        Length of a row in seconds, and price of a GPU-hour.
-    busy : numpy.ndarray, shape (steps, gpus)
-        Utilization, in 0..1.
+    `busy` is the utilization, in 0..1, of shape (steps, gpus); rows begin at `time_s`, since 1970-01-01 UTC.
     """
     with extra("usage"):
         import pyarrow

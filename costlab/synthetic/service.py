@@ -96,18 +96,12 @@ class PlannedRequest:
 
     Attributes
     ----------
-    request_id : str
-        Its name.
     time_s : float
         When, in seconds since 1970-01-01 UTC.
     tenant, priority : str
         Who asks; and ``batch``, ``standard`` or ``essential``.
-    tier : ServiceTier
-        Which tier the router will choose.
-    model : str
-        The tier's model, or the one on trial.
-    input_tokens, output_tokens : int
-        Tokens of the request and of its answer.
+    tier, model : ServiceTier, str
+        Which tier the router will choose, and its model, or the one on trial.
     value_usd : float or None
         What it earns if it is answered, in USD, where it leads to a conversion.
     """
@@ -158,8 +152,6 @@ def service_day(
 
     Parameters
     ----------
-    rng : numpy.random.Generator
-        Source of everything random: the same seed gives the same day.
     requests : float
         Expected number of ordinary requests, > 0; they come as a Poisson stream, more of them by day than by night.
     day : int
@@ -239,18 +231,9 @@ def replay_requests(
     *hooks: Hook,
     clock: arrivals.ManualClock,
 ) -> Hooks:
-    """Serve each request at its time, and tell the hooks; they are returned with the count of their failures.
+    """Serve each request at its time, by the clock, and tell the hooks; they are returned with their failures counted.
 
-    Parameters
-    ----------
-    day : iterable of PlannedRequest
-        The requests, in the order of time.
-    serve : callable
-        Makes the event of a request; ``PlannedRequest.event`` serves them all.
-    *hooks : callable
-        Told of each event.
-    clock : ManualClock
-        Is set to the time of each request before it is served.
+    `serve` makes the event of a request; ``PlannedRequest.event`` serves them all.
 
     Examples
     --------
@@ -275,10 +258,8 @@ class DemoRequest:
 
     Attributes
     ----------
-    time_s : float
-        When, in seconds since 1970-01-01 UTC.
-    text : str
-        What is asked.
+    time_s, text : float, str
+        When, in seconds since 1970-01-01 UTC, and what is asked.
     query_id, intent : str
         The support query that it words, and what that one wants; both empty for the runaway client's loop.
     tenant, priority : str
@@ -301,17 +282,8 @@ class DemoRequest:
 def demo_day(rng: np.random.Generator, requests: int = 100_000) -> tuple[DemoRequest, ...]:
     """A day on which the service's tenants ask support queries, in the order of time.
 
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of everything random: the same seed gives the same day.
-    requests : int
-        Ordinary ones, in 1..`MAX_DEMO_REQUESTS`. The runaway client adds half as many.
-
-    Notes
-    -----
-    The loop sends its whole transcript each time, so that no two of its requests are equal: a cache has nothing for
-    them, and they look like no support query.
+    So many are ordinary, in 1..`MAX_DEMO_REQUESTS`. The runaway client adds half as many: its loop sends the whole
+    transcript each time, so that no two are equal; a cache has nothing for them, and they look like no support query.
 
     Examples
     --------

@@ -27,10 +27,8 @@ class SupportDay:
 
     Attributes
     ----------
-    times_s : tuple of float
-        When they come, in seconds after midnight, ascending.
-    texts : tuple of str
-        What they say.
+    times_s, texts : tuple of float, of str
+        When they come, in seconds after midnight, ascending, and what they say.
     meanings : mapping of str to str
         What each text asks for: two texts of one meaning need the same answer.
     """
@@ -77,8 +75,6 @@ def support_day(
 
     Parameters
     ----------
-    rng : numpy.random.Generator
-        Source of everything random.
     split : {'train', 'calibration', 'test'}
         The queries that customers draw their words from.
     requests : float
@@ -91,15 +87,8 @@ def support_day(
 
     Notes
     -----
-    These are assumptions, and the hit rates on such a day follow from them. They are not an estimate of any real
-    desk's traffic.
+    These are assumptions, and the hit rates on such a day follow from them: no estimate of a real desk's traffic.
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> day = support_day(np.random.default_rng(4), requests=100)
-    >>> all(text in day.meanings for text in day.texts)
-    True
     """
     checks.positive("requests", requests)
     checks.fraction("retyped_fraction", retyped_fraction)
@@ -122,8 +111,6 @@ async def cache_replay(
 
     Parameters
     ----------
-    day : SupportDay
-        The requests.
     cache_of : callable
         Makes the cache, given the clock: for what expires, and for its statistics.
     call_usd : float
