@@ -71,14 +71,8 @@ class FleetBill:
 class EndpointDay:
     """An endpoint's requests, served; arrays in the order of time.
 
-    Attributes
-    ----------
-    rows, hit : numpy.ndarray of int, of bool
-        Places of the requests in the log, and whether the cache had the answer.
-    usd, latency_s : numpy.ndarray of float
-        What each cost, GPUs of one's own aside, and its seconds from request to answer.
-    quality : numpy.ndarray of float
-        Share of right answers to be expected; of a measured answer 0 or 1.
+    Places in the log, whether the cache had the answer, USD without GPUs of one's own, share of right answers to be
+    expected (of a measured answer 0 or 1), and seconds from request to answer.
     """
 
     rows: NDArray[np.intp]
@@ -90,13 +84,7 @@ class EndpointDay:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CompanyDay:
-    """The whole day, served: every request, the runaway client's included, as if nobody were refused.
-
-    Attributes
-    ----------
-    endpoints, fleets : mapping of str to EndpointDay, to FleetBill
-        Every endpoint, and the plan's fleets; the runaway client's requests are not planned for.
-    """
+    """The whole day, served as if nobody were refused; of the runaway client's requests the fleets know nothing."""
 
     endpoints: dict[str, EndpointDay]
     fleets: dict[str, FleetBill]

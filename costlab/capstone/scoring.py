@@ -101,6 +101,9 @@ def score(plan: Plan, log: RequestLog | None = None, *, budget_usd_per_month: fl
 
     The day is played twice, without and with the runaway client; a month has 29 of the one and one of the other.
 
+    The same plan gives the same score, to the last cent. What it ignores: queues, the time that a change takes, the
+    risk of a provider, and that a model's MMLU is not its quality at your task.
+
     Parameters
     ----------
     plan : Plan
@@ -114,11 +117,6 @@ def score(plan: Plan, log: RequestLog | None = None, *, budget_usd_per_month: fl
     ------
     PriceNotFoundError
         If the plan wants what has no price.
-
-    Notes
-    -----
-    The same plan gives the same score, to the last cent. What it ignores: queues, the time that a change takes, the
-    risk of a provider, and that a model's MMLU is not its quality at your task.
 
     Examples
     --------

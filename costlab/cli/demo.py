@@ -10,9 +10,8 @@ import time
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -21,6 +20,8 @@ from costlab.cli.shared import JsonFlag, print_json, print_table
 from costlab.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
+    from rich.panel import Panel
+
     from costlab.demo import DemoProgress, DemoResult
 
 __all__ = ["demo", "panel"]
@@ -53,7 +54,7 @@ def demo(
             result = play_demo(requests, seed, watch)
         page.write_text(demo_html(result), encoding="utf-8")
     if as_json:
-        print_json(_as_dict(result, path))
+        print_json(result.as_dict() | {"page": str(path)})
         return
     _print(result)
     typer.echo(f"the page: {path}")
@@ -80,32 +81,6 @@ def _has_browser() -> bool:
     return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
-def _as_dict(result: DemoResult, path: Path) -> dict[str, Any]:
-    def bill(one: Any) -> dict[str, Any]:
-        return asdict(one) | {"usd": one.usd, "quality_fraction": one.quality_fraction}
-
-    end = result.end
-    return {
-        "requests": end.total,
-        "ordinary_requests": result.requests,
-        "seed": result.seed,
-        "service": bill(end.here),
-        "baseline": bill(end.baseline),
-        "saved_usd": result.saved_usd,
-        "saving_fraction": result.saving_fraction,
-        "ordinary_saving_fraction": result.ordinary_saving_fraction,
-        "outcomes": dict(end.outcomes),
-        "degraded": end.degraded,
-        "hard_usd": dict(result.hard_usd),
-        "levels": dict(end.levels),
-        "refused_from_s": result.refused_from_s,
-        "alerts": list(end.alerts),
-        "recorded_on": result.recorded_on,
-        "report": result.report.as_dict(),
-        "page": str(path),
-    }
-
-
 @contextmanager
 def _shown(quiet: bool) -> Iterator[Callable[[DemoProgress], None]]:
     """Tells on stderr how the day goes: live where somebody looks at a terminal, else a line every few hours."""
@@ -128,35 +103,24 @@ def _shown(quiet: bool) -> Iterator[Callable[[DemoProgress], None]]:
     last = [0]
 
     def line(now: DemoProgress) -> None:
-        from costlab.demo.play import time_of_day
+        from costlab.demo import progress_line
 
         step = int(now.time_s / SECONDS_PER_HOUR) // HOURS_A_LINE if now.done < now.total else 24
         if step > last[0] and now.done and not quiet:
             last[0] = step
-            refused = f", {now.outcomes['refused']:,} refused" if now.outcomes["refused"] else ""
-            typer.echo(
-                f"{time_of_day(now.time_s)}  {now.done:>9,} requests  ${now.here.usd:,.2f} "
-                f"(all to large: ${now.baseline.usd:,.2f}), {now.hit_rate_fraction:.0%} from the cache{refused}",
-                err=True,
-            )
+            typer.echo(progress_line(now), err=True)
 
     yield line
 
 
-def panel(now: DemoProgress) -> Any:
-    """How the day stands, for a terminal.
-
-    Parameters
-    ----------
-    now : DemoProgress
-        The moment to show.
-    """
+def panel(now: DemoProgress) -> Panel:
+    """How the day stands, for a terminal."""
     from rich.console import Group
     from rich.panel import Panel
     from rich.progress_bar import ProgressBar
     from rich.text import Text
 
-    from costlab.demo.play import time_of_day
+    from costlab.demo import time_of_day
 
     figures = Table.grid(padding=(0, 1))
     figures.add_column(no_wrap=True, style="bold")
@@ -176,10 +140,10 @@ def panel(now: DemoProgress) -> Any:
 
 
 def _print(result: DemoResult) -> None:
-    from costlab.demo.page import HEADINGS, bill_rows, story
+    from costlab.demo import BILL_HEADINGS, bill_rows, story
 
     table = Table(title=f"a service's day, seed {result.seed}", title_justify="left")
-    for heading in HEADINGS:
+    for heading in BILL_HEADINGS:
         table.add_column(heading, justify="right" if heading else "left", overflow="fold")
     for row in bill_rows(result):
         table.add_row(*row)

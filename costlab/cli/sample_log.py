@@ -1,16 +1,20 @@
 """``costlab sample-log``: a made-up log to try the report on."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from costlab._internal.atomic_write import atomic_write
-from costlab._internal.extras import require
+from costlab._internal.extras import extra
 from costlab.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["sample_log"]
 
@@ -71,7 +75,7 @@ def sample_log(
             typer.echo(f"wrote {path}", err=True)
 
 
-def _company(context: typer.Context, requests: int | None, seed: int | None) -> tuple[Any, Callable[[], Any]]:
+def _company(context: typer.Context, requests: int | None, seed: int | None) -> tuple[object, Callable[[], object]]:
     """The day of the capstone's company, and what makes its GPU hours. Only its size and seed can be chosen."""
     from costlab import capstone
 
@@ -80,13 +84,16 @@ def _company(context: typer.Context, requests: int | None, seed: int | None) -> 
         if source is not None and source.name != "DEFAULT":
             option = "--" + name.replace("_", "-")
             raise InvalidValueError("--capstone", f"given without {option}", f"both, and {option} is part of its story")
-    given = {key: value for key, value in {"requests": requests, "seed": seed}.items() if value is not None}
-    log = capstone.request_log(**given)
+    chosen = {name: value for name, value in {"requests": requests, "seed": seed}.items() if value is not None}
+    log = capstone.request_log(**chosen)
     return capstone.request_table(log), partial(capstone.gpu_table, log)
 
 
 def _write(table: object, path: Path, kind: str) -> None:
+    with extra("usage"):
+        import pyarrow.csv
+        import pyarrow.parquet
     if kind == ".csv":
-        require("pyarrow.csv", "usage").write_csv(table, path)
+        pyarrow.csv.write_csv(table, path)
     else:
-        require("pyarrow.parquet", "usage").write_table(table, path, compression="zstd")
+        pyarrow.parquet.write_table(table, path, compression="zstd")

@@ -6,18 +6,18 @@ from typing import Final
 
 from costlab._internal.html import render
 from costlab._internal.text import dollars, moment
-from costlab.demo.play import DemoBill, DemoResult, time_of_day
+from costlab.demo.play import DemoBill, DemoProgress, DemoResult, time_of_day
 from costlab.monitoring import report_html
 from costlab.synthetic import RUNAWAY_TENANT, SERVICE_TIERS
 from costlab.units import SECONDS_PER_HOUR
 
-__all__ = ["BASELINE", "HEADINGS", "HERE", "bill_rows", "demo_html", "story"]
+__all__ = ["BASELINE", "BILL_HEADINGS", "HERE", "bill_rows", "demo_html", "progress_line", "story"]
 
 BASELINE: Final = "all to large, no guard"
 HERE: Final = "this service"
 
 #: Over `bill_rows`.
-HEADINGS: Final = ("", "ordinary requests", "runaway client", "cost", "right answers")
+BILL_HEADINGS: Final = ("", "ordinary requests", "runaway client", "cost", "right answers")
 
 
 def bill_rows(result: DemoResult) -> tuple[tuple[str, ...], ...]:
@@ -28,6 +28,15 @@ def bill_rows(result: DemoResult) -> tuple[tuple[str, ...], ...]:
         return (name, dollars(bill.ordinary_usd), dollars(bill.runaway_usd), dollars(bill.usd), right)
 
     return (row(BASELINE, result.end.baseline), row(HERE, result.end.here))
+
+
+def progress_line(now: DemoProgress) -> str:
+    """How the day stands, in a line."""
+    refused = f", {now.outcomes['refused']:,} refused" if now.outcomes["refused"] else ""
+    return (
+        f"{time_of_day(now.time_s)}  {now.done:>9,} requests  {dollars(now.here.usd, cents=True)} "
+        f"(all to large: {dollars(now.baseline.usd, cents=True)}), {now.hit_rate_fraction:.0%} from the cache{refused}"
+    )
 
 
 def story(result: DemoResult) -> tuple[str, ...]:
@@ -61,13 +70,7 @@ def story(result: DemoResult) -> tuple[str, ...]:
 
 
 def demo_html(result: DemoResult) -> str:
-    """The page as the text of one HTML file that needs no other.
-
-    Parameters
-    ----------
-    result : DemoResult
-        What to show.
-    """
+    """The page as the text of one HTML file that needs no other."""
     hours, call_usd = result.report.trend, SERVICE_TIERS[-1].usd_per_request
     first, last = hours[0].key[0], hours[-1].key[0]
     most_usd = max(hour.requests for hour in hours) * call_usd
@@ -84,7 +87,7 @@ def demo_html(result: DemoResult) -> str:
     lead = render(
         "demo/lead.html",
         story=story(result),
-        headings=HEADINGS,
+        headings=BILL_HEADINGS,
         bills=bill_rows(result),
         here=HERE,
         baseline=BASELINE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -83,6 +83,10 @@ class DemoBill:
         """Right answers over ordinary requests, of which those that were refused got none."""
         return self.right / self.ordinary if self.ordinary else 0.0
 
+    def as_dict(self) -> dict[str, object]:
+        """Its fields, their sum in USD and the quality."""
+        return asdict(self) | {"usd": self.usd, "quality_fraction": self.quality_fraction}
+
     @property
     def answered_quality_fraction(self) -> float:
         """Right answers over those that were given."""
@@ -144,6 +148,26 @@ class DemoResult:
     refused_from_s: float | None
     report: Report
     recorded_on: str
+
+    def as_dict(self) -> dict[str, object]:
+        """All of it under the names of ``costlab demo --json``."""
+        end = self.end
+        return {
+            "requests": end.total,
+            "ordinary_requests": self.requests,
+            "seed": self.seed,
+            "service": end.here.as_dict(),
+            "baseline": end.baseline.as_dict(),
+            **{name: getattr(self, name) for name in ("saved_usd", "saving_fraction", "ordinary_saving_fraction")},
+            "outcomes": dict(end.outcomes),
+            "degraded": end.degraded,
+            "hard_usd": dict(self.hard_usd),
+            "levels": dict(end.levels),
+            "refused_from_s": self.refused_from_s,
+            "alerts": list(end.alerts),
+            "recorded_on": self.recorded_on,
+            "report": self.report.as_dict(),
+        }
 
     @property
     def saved_usd(self) -> float:

@@ -60,7 +60,7 @@ def arrival_times(
     diurnal_fraction: float = 0.0,
     peak_s: float = PEAK_S,
 ) -> NDArray[np.float64]:
-    r"""When requests arrive: in bursts, and more of them by day than by night.
+    r"""Seconds at which requests arrive, ascending: in bursts, and more of them by day than by night.
 
     Gaps are independent with mean 1 and coefficient of variation `cv` in a time that runs as fast as requests come,
 
@@ -71,7 +71,7 @@ def arrival_times(
     requests_per_s : float
         Mean rate over a day, > 0.
     duration_s : float
-        Length of the stream in seconds, > 0; it begins at midnight.
+        Length of the stream in seconds, > 0, from midnight; it has about ``requests_per_s * duration_s`` requests.
     cv : float
         Standard deviation of the gaps over their mean, > 0: 1 is a Poisson stream, more comes in bursts, less is
         steadier.
@@ -82,11 +82,6 @@ def arrival_times(
         Swing of the rate over a day, a, in [0, 1): 0.5 has three times as many requests at the peak as at the bottom.
     peak_s : float
         Time of the peak in seconds after midnight.
-
-    Returns
-    -------
-    numpy.ndarray
-        Seconds from the beginning, ascending; about ``requests_per_s * duration_s`` of them.
 
     Examples
     --------

@@ -137,17 +137,15 @@ class RequestLog:
 def request_log(seed: int = 10, requests: int = REQUESTS) -> RequestLog:
     """The company's day.
 
+    Token lengths spread as in the Azure trace, hours follow a day whose peak is twice its mean, repeated texts follow
+    Zipf's law. Lengths are drawn anew for each request, repeated ones included. Support questions are those of lesson
+    7's third part, with the answers that its tiers gave, each as likely as the others.
+
     Parameters
     ----------
     seed, requests : int
         The same seed gives the same day, >= 0; scores are compared at the default. Ordinary requests, >= 1,000; the
         runaway client's come on top, in proportion.
-
-    Notes
-    -----
-    Token lengths spread as in the Azure trace, hours follow a day whose peak is twice its mean, repeated texts follow
-    Zipf's law. Lengths are drawn anew for each request, repeated ones included. Support questions are those of lesson
-    7's third part, with the answers that its tiers gave, each as likely as the others.
 
     Examples
     --------

@@ -33,7 +33,7 @@ def token_lengths(rng: np.random.Generator, median: float, log_spread: float, re
 
 
 def zipf_stream(rng: np.random.Generator, *, unique: int, zipf: float, requests: int) -> NDArray[np.int64]:
-    """Independent requests for things whose popularity falls as a power of their rank.
+    """Independent requests for things whose popularity falls as a power of their rank, 0 being the most popular.
 
     Parameters
     ----------
@@ -41,11 +41,6 @@ def zipf_stream(rng: np.random.Generator, *, unique: int, zipf: float, requests:
         Different things, >= 1, and length of the stream, >= 0.
     zipf : float
         Exponent of the popularity, >= 0; see :class:`costlab.cache.economics.ZipfTraffic`.
-
-    Returns
-    -------
-    numpy.ndarray, shape (requests,)
-        Ranks from 0, the most popular, to ``unique - 1``.
 
     Examples
     --------
@@ -66,7 +61,7 @@ def zipf_stream(rng: np.random.Generator, *, unique: int, zipf: float, requests:
 def paraphrase_stream(
     rng: np.random.Generator, meanings: Sequence[str], *, zipf: float, requests: int
 ) -> NDArray[np.int64]:
-    """A stream of queries in which meanings are popular by Zipf's law, and each comes in any of its wordings.
+    """A stream of places in `meanings` that are popular by Zipf's law, and each comes in any of its wordings.
 
     Parameters
     ----------
@@ -76,11 +71,6 @@ def paraphrase_stream(
         What each query means, its intent or its paraphrase group: queries of one meaning are equally likely.
     zipf, requests : float, int
         Exponent of the popularity of meanings, and length of the stream, >= 0.
-
-    Returns
-    -------
-    numpy.ndarray, shape (requests,)
-        Positions in `meanings`, so in the list of queries that it belongs to.
 
     Examples
     --------
@@ -103,17 +93,11 @@ def paraphrase_stream(
     return np.concatenate(by_rank)[chosen].astype(np.int64)
 
 
-_GREETINGS: Final = ("hi, ", "hello, ", "hey ", "Good morning. ", "quick question: ")
-_THANKS: Final = (" thanks", " Thank you!", " pls", " please", " thx")
-
-
 def reworded(rng: np.random.Generator, text: str) -> str:
     """The same query as somebody else might have typed it: other case or punctuation, a greeting, thanks, a slip.
 
     One to three such changes; the words stay, but for one that may lose or swap letters.
 
-    Notes
-    -----
     Made by a rule, and meant for traffic: real streams repeat a question in nearly the same words far more often than
     the support queries do, whose paraphrases share few. Nothing that such a rule made is in the data set.
 
@@ -122,26 +106,9 @@ def reworded(rng: np.random.Generator, text: str) -> str:
     >>> reworded(np.random.default_rng(5), "How do I turn on two-step sign-in?")
     'good morning. how do i turn on two-step sign-in?'
     """
-    changes: tuple[Callable[[np.random.Generator, str], str], ...] = (_lower, _bare, _greet, _thank, _slip)
-    for change in rng.choice(len(changes), size=int(rng.integers(1, 4)), replace=False):
-        text = changes[int(change)](rng, text)
+    for change in rng.choice(len(_CHANGES), size=int(rng.integers(1, 4)), replace=False):
+        text = _CHANGES[int(change)](rng, text)
     return text
-
-
-def _lower(_: np.random.Generator, text: str) -> str:
-    return text.lower()
-
-
-def _bare(_: np.random.Generator, text: str) -> str:
-    return text.rstrip(".?!").replace(",", "")
-
-
-def _greet(rng: np.random.Generator, text: str) -> str:
-    return _GREETINGS[int(rng.integers(len(_GREETINGS)))] + text
-
-
-def _thank(rng: np.random.Generator, text: str) -> str:
-    return text + _THANKS[int(rng.integers(len(_THANKS)))]
 
 
 def _slip(rng: np.random.Generator, text: str) -> str:
@@ -154,3 +121,14 @@ def _slip(rng: np.random.Generator, text: str) -> str:
     word, at = words[k], int(rng.integers(1, len(words[k]) - 2))
     words[k] = word[:at] + (word[at + 1 :] if rng.random() < 0.5 else word[at + 1] + word[at] + word[at + 2 :])
     return " ".join(words)
+
+
+_GREETINGS: Final = ("hi, ", "hello, ", "hey ", "Good morning. ", "quick question: ")
+_THANKS: Final = (" thanks", " Thank you!", " pls", " please", " thx")
+_CHANGES: Final[tuple[Callable[[np.random.Generator, str], str], ...]] = (
+    lambda _, text: text.lower(),
+    lambda _, text: text.rstrip(".?!").replace(",", ""),
+    lambda rng, text: _GREETINGS[int(rng.integers(len(_GREETINGS)))] + text,
+    lambda rng, text: text + _THANKS[int(rng.integers(len(_THANKS)))],
+    _slip,
+)

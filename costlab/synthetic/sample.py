@@ -73,7 +73,6 @@ def sample_log(
     --------
     How many of 1,000 requests were answered by the tiers?
 
-    >>> import numpy as np
     >>> log = sample_log(np.random.default_rng(0), 1000, days=1)
     >>> dict(sorted((tier["values"], tier["counts"]) for tier in log["tier"].value_counts().to_pylist()))
     {'cache': 326, 'large': 106, 'medium': 186, 'small': 382}

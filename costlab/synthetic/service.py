@@ -57,12 +57,8 @@ class ServiceTier:
 
     Attributes
     ----------
-    name, model : str
-        Tier and model.
-    share_fraction : float
-        Part of the ordinary requests that it serves.
-    usd_per_request, latency_s : float
-        What each costs, in USD, and how long it takes, in seconds.
+    share_fraction, usd_per_request, latency_s : float
+        Part of the ordinary requests that it serves, and what each costs, in USD, and takes, in seconds.
     """
 
     name: str
@@ -150,6 +146,9 @@ def service_day(
 ) -> tuple[PlannedRequest, ...]:
     """The requests of one day, in the order of time.
 
+    Tiers cost the same for every request, as in the source lesson, whatever the tokens. Which tier serves a request is
+    scripted, so the day has no router in it and says nothing about quality.
+
     Parameters
     ----------
     requests : float
@@ -163,11 +162,6 @@ def service_day(
         midnight, >= 0; 0 for an ordinary day.
     conversion_fraction : float
         Share of the ordinary requests that lead to a conversion if they are answered, in 0..1.
-
-    Notes
-    -----
-    Tiers cost the same for every request, as in the source lesson, whatever the tokens. Which tier serves a request is
-    scripted, so the day has no router in it and says nothing about quality.
 
     Examples
     --------

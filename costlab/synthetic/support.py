@@ -73,6 +73,9 @@ def support_day(
 ) -> SupportDay:
     """A day of Zipf and paraphrase traffic over the support queries.
 
+    These are assumptions, and the hit rates on such a day follow from them: no estimate of a real desk's traffic.
+
+
     Parameters
     ----------
     split : {'train', 'calibration', 'test'}
@@ -84,10 +87,6 @@ def support_day(
     retyped_fraction : float
         Share of the requests that are typed again, see :func:`costlab.synthetic.reworded`, which may leave a
         text as it was; the others are word for word as in the data.
-
-    Notes
-    -----
-    These are assumptions, and the hit rates on such a day follow from them: no estimate of a real desk's traffic.
 
     """
     checks.positive("requests", requests)
@@ -109,12 +108,8 @@ async def cache_replay(
 ) -> CacheDay:
     """What a cache does with a day, each request at its time by a manual clock, so that a day takes a moment.
 
-    Parameters
-    ----------
-    cache_of : callable
-        Makes the cache, given the clock: for what expires, and for its statistics.
-    call_usd : float
-        What a call of the model costs in USD, >= 0. The model takes no time and is never wrong.
+    `cache_of` makes the cache, given the clock: for what expires, and for its statistics. A call of the model costs
+    `call_usd`, takes no time, and is never wrong.
 
     Examples
     --------

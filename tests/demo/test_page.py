@@ -4,8 +4,7 @@ import re
 
 import pytest
 
-from costlab.demo import demo_html, play_demo
-from costlab.demo.page import bill_rows, story
+from costlab.demo import bill_rows, demo_html, play_demo, story
 from tests import needs
 
 for module in ("duckdb", "narwhals", "pyarrow"):
