@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from costlab._internal.text import dollars
 from costlab.cli.shared import JsonFlag, print_json, print_table
 from costlab.units import SECONDS_PER_HOUR
 
@@ -127,7 +128,8 @@ def panel(now: DemoProgress) -> Panel:
     figures.add_column(overflow="fold")
     figures.add_row("", ProgressBar(total=now.total, completed=now.done, width=50))
     figures.add_row("time of day", f"{time_of_day(now.time_s)}   {now.done:,} of {now.total:,} requests")
-    figures.add_row("spent", f"[green]${now.here.usd:,.2f}[/]   all to large, no guard: ${now.baseline.usd:,.2f}")
+    spent, baseline = (dollars(bill.usd, cents=True) for bill in (now.here, now.baseline))
+    figures.add_row("spent", f"[green]{spent}[/]   all to large, no guard: {baseline}")
     figures.add_row("right", f"{now.here.quality_fraction:.1%}   large alone: {now.baseline.quality_fraction:.1%}")
     for name, count in now.outcomes.items():
         share = count / now.done if now.done else 0.0
