@@ -100,17 +100,10 @@ def test_absurd_input_is_one_line_and_leaves_nothing(
 
 
 def test_a_missing_library_is_named_before_anything_is_played(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("costlab._internal.extras.import_module", _without("duckdb"))
+    monkeypatch.setitem(sys.modules, "duckdb", None)
     status, out, err = run("--requests", "10")
     assert (status, out) == (2, "")
     assert err == "error: duckdb is not installed; run: pip install 'costlab[usage]'\n"
-
-
-def _without(name: str) -> object:
-    def load(module: str) -> object:
-        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-    return load
 
 
 def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
