@@ -4,34 +4,22 @@ The router, or whatever else serves requests, makes one :class:`RequestEvent` a 
 :meth:`Hooks.emit`. Ledger, metrics and alerts are hooks.
 """
 
-from costlab.events.hooks import Hook, HookFailure, Hooks
-from costlab.events.request import (
-    COLUMNS,
-    OUTCOMES,
-    PRIORITIES,
-    Column,
-    Outcome,
-    Priority,
-    RequestEvent,
-    Value,
-    arrow_schema,
-)
-from costlab.events.rounding import MAX_MICRO_USD, micro_usd, micro_usd_column
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "COLUMNS",
-    "MAX_MICRO_USD",
-    "OUTCOMES",
-    "PRIORITIES",
-    "Column",
-    "Hook",
-    "HookFailure",
-    "Hooks",
-    "Outcome",
-    "Priority",
-    "RequestEvent",
-    "Value",
-    "arrow_schema",
-    "micro_usd",
-    "micro_usd_column",
-]
+from costlab._internal.lazy import lazy_package
+
+if TYPE_CHECKING:
+    from costlab.events.hooks import Hook as Hook, HookFailure as HookFailure, Hooks as Hooks
+    from costlab.events.request import (
+        COLUMNS as COLUMNS,
+        OUTCOMES as OUTCOMES,
+        PRIORITIES as PRIORITIES,
+        Column as Column,
+        Outcome as Outcome,
+        Priority as Priority,
+        RequestEvent as RequestEvent,
+        arrow_schema as arrow_schema,
+    )
+    from costlab.events.rounding import micro_usd as micro_usd, micro_usd_column as micro_usd_column
+else:
+    __getattr__, __dir__ = lazy_package(__name__)

@@ -22,7 +22,6 @@ __all__ = [
     "Outcome",
     "Priority",
     "RequestEvent",
-    "Value",
     "arrow_schema",
 ]
 
@@ -217,8 +216,6 @@ class Column:
 
     Attributes
     ----------
-    name : str
-        Of field and column.
     type : type
         `str`, `int` or `float`.
     nullable : bool
@@ -230,7 +227,6 @@ class Column:
         What is assumed of every request of a log that lacks the column.
     """
 
-    name: str
     type: type[str] | type[int] | type[float]
     nullable: bool
     required: bool
@@ -246,8 +242,7 @@ def _column(source: Field[Value]) -> Column:
     kinds = [str] if get_origin(source.type) is Literal else list(get_args(source.type) or (source.type,))
     (kind,) = (kind for kind in kinds if kind is not NoneType)
     absent = source.metadata.get("absent", source.default)
-    required = absent is MISSING
-    return Column(source.name, kind, NoneType in kinds, required, None if required else absent)
+    return Column(kind, NoneType in kinds, absent is MISSING, None if absent is MISSING else absent)
 
 
 #: The one table of an event's fields, by name, from which every other list of columns follows.
@@ -256,13 +251,7 @@ _SLOTS: Final = tuple(getattr(RequestEvent, name).__set__ for name in COLUMNS)
 
 
 def arrow_schema() -> "pyarrow.Schema":
-    """The columns as ``pyarrow`` has them.
-
-    Raises
-    ------
-    MissingExtraError
-        If ``pyarrow`` is not installed.
-    """
+    """The columns as ``pyarrow`` has them; raises :class:`MissingExtraError` where that is not installed."""
     with extra("usage"):
         import pyarrow
     types = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64()}

@@ -12,7 +12,8 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from costlab._internal.extras import extra
 from costlab.errors import LogError
-from costlab.events import COLUMNS, Value, arrow_schema, micro_usd
+from costlab.events import COLUMNS, arrow_schema, micro_usd
+from costlab.events.request import Value
 
 if TYPE_CHECKING:
     import pyarrow

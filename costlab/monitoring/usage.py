@@ -19,19 +19,7 @@ if TYPE_CHECKING:
     import pyarrow
     from narwhals.typing import IntoFrame, IntoLazyFrame
 
-__all__ = [
-    "DEFAULTS",
-    "GROUPS",
-    "REQUIRED",
-    "SPANS",
-    "Key",
-    "LogFrame",
-    "UsageTotals",
-    "aggregate",
-    "event_frame",
-    "require_columns",
-    "roll_up",
-]
+__all__ = ["DEFAULTS", "GROUPS", "REQUIRED", "SPANS", "UsageTotals", "aggregate", "event_frame", "roll_up"]
 
 #: The columns of a log that no figure can do without.
 REQUIRED: Final = tuple(name for name, column in COLUMNS.items() if column.required)
@@ -60,7 +48,7 @@ YEAR_10000_S: Final = 253_402_300_800
 Key = tuple[Any, ...]
 
 
-def require_columns(what: str, present: Sequence[str], needed: Iterable[str], hint: str = "") -> None:
+def require_columns(what: str, present: Sequence[str], needed: Sequence[str], hint: str = "") -> None:
     """Raise unless every needed column is present, naming the absent ones and what they may be called instead."""
     missing = [name for name in needed if name not in present]
     if not missing:
@@ -74,26 +62,10 @@ def require_columns(what: str, present: Sequence[str], needed: Iterable[str], hi
 
 
 class LogFrame:
-    """A log as a lazy frame of ``narwhals``, whichever engine it belongs to.
+    """A log as a lazy frame of ``narwhals``, whichever engine it belongs to."""
 
-    Parameters
-    ----------
-    what : str
-        What the log is, for the error message.
-    frame : data frame
-        Of pandas, Polars, PyArrow, DuckDB, PySpark, or what else ``narwhals`` takes.
-    needed : iterable of str
-        The columns that it must have.
-
-    Raises
-    ------
-    LogError
-        If it is no data frame, or a column is missing.
-    MissingExtraError
-        If ``narwhals``, or what it needs for this engine, is not installed.
-    """
-
-    def __init__(self, what: str, frame: IntoFrame, needed: Iterable[str]) -> None:
+    def __init__(self, what: str, frame: IntoFrame, needed: Sequence[str]) -> None:
+        """Raise :class:`LogError` if it is no data frame or lacks a needed column; `what` names it then."""
         with extra("usage"):
             import narwhals as nw
         try:
@@ -101,7 +73,7 @@ class LogFrame:
         except TypeError:
             raise LogError(f"a log is a data frame that narwhals knows, not {type(frame).__qualname__}") from None
         self.schema = self.lazy.collect_schema()
-        require_columns(what, list(self.schema), tuple(needed))
+        require_columns(what, list(self.schema), needed)
 
     def value(self, name: str) -> nw.Expr:
         """A column, or its default where it is absent; what is not a number is null."""

@@ -1,13 +1,12 @@
 import math
 from dataclasses import FrozenInstanceError
-from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
 
 from costlab.errors import InvalidValueError, UnknownNameError
-from costlab.events import RequestEvent, micro_usd
+from costlab.events import COLUMNS, RequestEvent, arrow_schema
+from tests import needs
 
 GOOD: dict[str, Any] = {
     "request_id": "r-1",
@@ -81,20 +80,32 @@ def test_a_row_makes_the_same_event_again() -> None:
     assert RequestEvent(**row) == event
 
 
-@given(st.decimals(0, 10_000, places=6))
-def test_amounts_of_whole_micro_dollars_are_exact(usd: Decimal) -> None:
-    assert micro_usd("x_usd", float(usd)) == usd * 10**6
+def test_each_field_says_what_ledgers_files_and_logs_need() -> None:
+    # A new field must be decided on: what it is, whether it may be none, and what a log that lacks it means.
+    assert {name: (column.sql_type, column.required, column.default) for name, column in COLUMNS.items()} == {
+        "request_id": ("TEXT NOT NULL", False, None),
+        "time_s": ("REAL NOT NULL", True, None),
+        "tier": ("TEXT NOT NULL", True, None),
+        "model": ("TEXT NOT NULL", True, None),
+        "input_tokens": ("INTEGER NOT NULL", True, None),
+        "cached_input_tokens": ("INTEGER NOT NULL", False, 0),
+        "output_tokens": ("INTEGER NOT NULL", True, None),
+        "cost_micro_usd": ("INTEGER", True, None),
+        "latency_s": ("REAL NOT NULL", False, None),
+        "outcome": ("TEXT NOT NULL", False, "ok"),
+        "tenant": ("TEXT NOT NULL", False, ""),
+        "conversion_value_micro_usd": ("INTEGER", False, None),
+        "priority": ("TEXT NOT NULL", False, "standard"),
+    }
 
 
-@given(st.floats(1e-30, 1e8))
-def test_amounts_are_never_rounded_down_to_less_than_noise_and_never_to_zero(usd: float) -> None:
-    amount = micro_usd("x_usd", usd)
-    assert amount >= 1
-    assert usd * 1e6 * (1 - 1e-14) - 1e-6 <= amount <= usd * 1e6 + 1
-
-
-def test_amounts_that_cannot_be_kept_exactly_are_refused() -> None:
-    with pytest.raises(InvalidValueError, match="x_usd must be at most 9007199255 USD"):
-        micro_usd("x_usd", 1e10)
-    with pytest.raises(InvalidValueError, match="x_usd must be a number >= 0, got -1"):
-        micro_usd("x_usd", -1)
+def test_an_arrow_table_has_the_types_of_the_fields() -> None:
+    needs.extra("pyarrow", "usage")
+    schema = arrow_schema()
+    assert tuple(schema.names) == RequestEvent.field_names()
+    assert [str(schema.field(name).type) for name in ("request_id", "time_s", "input_tokens")] == [
+        "string",
+        "double",
+        "int64",
+    ]
+    assert [field.name for field in schema if field.nullable] == ["cost_micro_usd", "conversion_value_micro_usd"]

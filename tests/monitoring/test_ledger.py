@@ -348,5 +348,29 @@ def test_a_parquet_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytes
     assert [path.name for path in tmp_path.iterdir()] == ["ledger"]
 
 
-def test_the_columns_are_the_fields_of_the_event() -> None:
-    assert tuple(COLUMNS) == RequestEvent.field_names()
+#: The tables of the first ledgers. A new field of the event needs a new version of the file.
+FIRST_TABLES = """
+    CREATE TABLE events (seq INTEGER PRIMARY KEY, request_id TEXT NOT NULL UNIQUE, time_s REAL NOT NULL,
+        tier TEXT NOT NULL, model TEXT NOT NULL, input_tokens INTEGER NOT NULL, cached_input_tokens INTEGER NOT NULL,
+        output_tokens INTEGER NOT NULL, cost_micro_usd INTEGER, latency_s REAL NOT NULL, outcome TEXT NOT NULL,
+        tenant TEXT NOT NULL, conversion_value_micro_usd INTEGER, priority TEXT NOT NULL);
+    CREATE INDEX events_time ON events (time_s);
+    PRAGMA application_id = 1668050023;
+    PRAGMA user_version = 1;
+"""
+
+
+def test_a_ledger_of_before_is_opened_and_its_columns_are_those_of_a_new_one(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "old") as old:
+        old.executescript(FIRST_TABLES)
+    old.close()
+    with Ledger(tmp_path / "old", create=False) as ledger:
+        ledger.append(event(1, tenant="acme"))
+        assert list(ledger.events()) == [event(1, tenant="acme")]
+    columns = []
+    for name in ("old", closed_ledger(tmp_path / "new", 1).name):
+        with sqlite3.connect(tmp_path / name) as file:
+            columns.append(file.execute("SELECT * FROM pragma_table_info('events')").fetchall())
+        file.close()
+    assert columns[0] == columns[1]
+    assert tuple(column[1] for column in columns[1]) == ("seq", *COLUMNS)

@@ -1,7 +1,6 @@
 """One definition, the same numbers, whichever engine counts."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,58 +11,13 @@ from costlab.events import RequestEvent
 from costlab.monitoring import DEFAULTS, REQUIRED, aggregate, fill_costs, roll_up
 from costlab.synthetic import sample_log
 from tests import needs
+from tests.monitoring.frames import ENGINES, ROWS, Engine, duckdb_frame, engine, pandas_frame
 
 for module in ("narwhals", "pyarrow", "duckdb"):
     needs.extra(module, "usage")
 needs.extra("pandas", "plots")
 
-import pandas as pd  # noqa: E402
-import pyarrow as pa  # noqa: E402
-
-ROWS: dict[str, Any] = {
-    "time_s": [0.0, 3599.0, 3600.0, 90000.0],
-    "tier": ["small", "large", "large", "large"],
-    "model": ["m", "gpt-4o", "gpt-4o", "in-house"],
-    "input_tokens": [100, 1000, 2000, 4000],
-    "cached_input_tokens": [0, 500, 0, 0],
-    "output_tokens": [10, 100, 0, 400],
-    "cost_micro_usd": [500, 3000, 5000, None],
-    "latency_s": [0.1, 0.5, None, 1.0],
-    "outcome": ["ok", "ok", "timeout", "ok"],
-    "tenant": ["acme", "acme", "zeta", "zeta"],
-    "conversion_value_micro_usd": [None, 2_000_000, None, None],
-}
-
-
-def pandas_frame(rows: dict[str, Any]) -> Any:
-    return pd.DataFrame(rows)
-
-
-def polars_frame(rows: dict[str, Any]) -> Any:
-    needs.extra("polars", "test")
-    import polars
-
-    return polars.LazyFrame(rows)
-
-
-def arrow_frame(rows: dict[str, Any]) -> Any:
-    return pa.table(rows)
-
-
-def duckdb_frame(rows: dict[str, Any]) -> Any:
-    import duckdb
-
-    return duckdb.connect().from_arrow(pa.table(rows))
-
-
-ENGINES = [pandas_frame, polars_frame, arrow_frame, duckdb_frame]
-Engine = Callable[[dict[str, Any]], Any]
-
-
-@pytest.fixture(params=ENGINES, ids=lambda engine: engine.__name__.removesuffix("_frame"))
-def engine(request: pytest.FixtureRequest) -> Engine:
-    made: Engine = request.param
-    return made
+__all__ = ["engine"]
 
 
 def test_columns_are_the_fields_of_an_event() -> None:
