@@ -39,16 +39,16 @@ COMMANDS: Final[dict[str, tuple[str, Any]]] = {
     ),
     "report": (
         "What a log of requests cost: totals, unit costs, trend, waste, and the three largest savings.",
-        "report:report",
+        "monitoring:report",
     ),
-    "route": ("Ask a cascade of models: the answer, who gave it, and what every attempt cost.", "route:route"),
+    "route": ("Ask a cascade of models: the answer, who gave it, and what every attempt cost.", "router:route"),
     "sample-log": (
         "A made-up log of four tiers, busy afternoons and unequal tenants, to try `costlab report` on.",
         "sample_log:sample_log",
     ),
     "simulate": (
         "What requests through a cascade cost, every tier tried paid for, beside four baselines.",
-        "simulate:simulate",
+        "router:simulate",
     ),
     "bench": ("Measure on this machine; --record keeps the result for the lessons.", "bench:bench"),
     "cache": (

@@ -6,11 +6,10 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from costlab import catalog
 from costlab._internal import checks
-from costlab.cli.shared import AsOf, JsonFlag, print_json, print_table
+from costlab.cli.shared import AsOf, JsonFlag, print_json, print_rows
 from costlab.errors import PriceNotFoundError
 from costlab.units import HOURS_PER_DAY, LESSON_DAYS_PER_MONTH
 
@@ -74,32 +73,32 @@ def size(
         asked = {"requests_per_day": requests, "unique": unique, "zipf": zipf, "entry_kb": entry_kb, "days": days}
         print_json({**asked, "sizes": rows})
         return
-    _print(prices, best, f"{requests:,.10g} requests a day, {unique:,} different, exponent {zipf:g}")
+    numbers = ("answers", "GB", "hits", "needed", "store usd/day", "net usd/day", "saved")
+    print_rows(
+        ("store", *numbers, "pays", "kind, checked"),
+        map(_row, prices, best),
+        numbers=numbers,
+        unbroken=("store",),
+        title=f"{requests:,.10g} requests a day, {unique:,} different, exponent {zipf:g}",
+        width=140,
+    )
     typer.echo(
         f"Answers of {entry_kb:g} kB, good for {days:g} days; a call costs {call_usd:g} USD.\n"
         "hits: of all requests, from an empty cache. needed: the share of hits that pays. lesson = the course's claim."
     )
 
 
-def _print(prices: tuple[catalog.StorePrice, ...], best: list[CacheSize], title: str) -> None:
-    table = Table(title=title, title_justify="left")
-    table.add_column("store", no_wrap=True)
-    for heading in ("answers", "GB", "hits", "needed", "store usd/day", "net usd/day", "saved"):
-        table.add_column(heading, justify="right", overflow="fold")
-    for heading in ("pays", "kind, checked"):
-        table.add_column(heading, overflow="fold")
-    for price, found in zip(prices, best, strict=True):
-        saving, needed = found.saving, found.break_even_hit_rate
-        table.add_row(
-            price.name,
-            f"{found.entries:,}",
-            f"{found.gb:,.3g}",
-            f"{saving.hit_rate_fraction:.1%}",
-            f"{needed:.2%}" if needed <= 1 else "never",
-            f"{saving.store_usd:,.2f}",
-            f"{saving.net_usd:,.2f}",
-            f"{saving.saving_fraction:.1%}" if saving.saving_fraction > -10 else "< -1000%",
-            "yes" if found.pays else "no",
-            f"{price.kind}, {price.checked}",
-        )
-    print_table(table, width=140)
+def _row(price: catalog.StorePrice, size: CacheSize) -> tuple[str, ...]:
+    saving, needed = size.saving, size.break_even_hit_rate
+    return (
+        price.name,
+        f"{size.entries:,}",
+        f"{size.gb:,.3g}",
+        f"{saving.hit_rate_fraction:.1%}",
+        f"{needed:.2%}" if needed <= 1 else "never",
+        f"{saving.store_usd:,.2f}",
+        f"{saving.net_usd:,.2f}",
+        f"{saving.saving_fraction:.1%}" if saving.saving_fraction > -10 else "< -1000%",
+        "yes" if size.pays else "no",
+        f"{price.kind}, {price.checked}",
+    )

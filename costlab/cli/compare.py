@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
-from costlab.cli.shared import AsOf, JsonFlag, print_json, print_table
+from costlab.cli.shared import AsOf, JsonFlag, print_json, print_rows
 
 __all__ = ["compare"]
 
@@ -36,11 +34,5 @@ def compare(
         return
     typer.echo(comparing.heading(result))
     (option, *figures), *rows = comparing.option_rows(result)
-    table = Table()
-    table.add_column(option, overflow="fold")
-    for figure in figures:
-        table.add_column(figure, justify="right", overflow="fold")
-    for name, *cells in rows:
-        table.add_row(escape(name), *cells)
-    print_table(table)
+    print_rows((option, *figures), rows, numbers=figures)
     typer.echo(comparing.explanation(result))

@@ -1,21 +1,156 @@
-"""``costlab monitoring``: files for Prometheus, Grafana and Datadog, and an exporter beside a ledger."""
+"""``costlab report`` and ``costlab monitoring``: what a log of requests cost, and metrics of a running service."""
 
 from __future__ import annotations
 
+import shutil
 import signal
+import sys
 import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from costlab._internal.extras import require
+from costlab._internal import checks
+from costlab._internal.atomic_write import atomic_write
+from costlab._internal.extras import extra
+from costlab.cli.shared import AsOf, JsonFlag, print_json, print_table
 from costlab.errors import InvalidValueError
 
-__all__ = ["export", "serve"]
+if TYPE_CHECKING:
+    import duckdb
 
-Host = Annotated[str, typer.Option(help="The address to listen on.")]
+    from costlab.monitoring import GpuReading, Report
+
+__all__ = ["export", "report", "serve"]
+
+#: Files from this size on take long enough for a progress bar.
+LARGE_BYTES = 50 * 10**6
+
+Column = Annotated[
+    list[str] | None,
+    typer.Option("--column", metavar="FIELD=NAME", help="The file's name for one of our fields; may be repeated."),
+]
+
+
+def report(
+    log: Annotated[Path, typer.Argument(help="CSV, Parquet or JSON: own columns, LiteLLM spend logs, or OTel spans.")],
+    gpu_hours: Annotated[Path | None, typer.Option(metavar="FILE", help="A log of GPU hours, for idle waste.")] = None,
+    log_format: Annotated[
+        str | None, typer.Option("--format", help="columns, litellm or otel; by default what it looks like.")
+    ] = None,
+    column: Column = None,
+    cached_apart: Annotated[
+        bool, typer.Option("--cached-apart", help="The log's input tokens leave out the cached ones.")
+    ] = False,
+    gpu_bill_apart: Annotated[
+        bool, typer.Option("--gpu-bill-apart", help="The requests' costs leave out the GPUs: add their bill.")
+    ] = False,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as one HTML file too.")] = None,
+    as_of: AsOf = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """What a log of requests cost: totals, unit costs, trend, waste, and the three largest savings."""
+    from costlab.monitoring import report_html, report_lines
+
+    columns = _mapping(column)
+    with nullcontext() if html is None else atomic_write(html) as page:
+        built, found_format = _read(log, gpu_hours, log_format, columns, cached_apart, gpu_bill_apart, as_of)
+        if page is not None:
+            page.write_text(report_html(built, log.name), encoding="utf-8")
+    if html is not None:
+        typer.echo(f"wrote {html}", err=True)
+    if as_json:
+        print_json({"log": log.name, "format": found_format, **built.as_dict()})
+        return
+    width = max(40, shutil.get_terminal_size((120, 24)).columns)
+    for part in report_lines(built, log.name, width):
+        if isinstance(part, str):
+            typer.echo(part)
+        else:
+            print_table(part)
+
+
+def _read(
+    log: Path,
+    gpu_hours: Path | None,
+    log_format: str | None,
+    columns: dict[str, str] | None,
+    cached_apart: bool,
+    gpu_bill_apart: bool,
+    as_of: str | None,
+) -> tuple[Report, str]:
+    """The report of a log, and the log's format."""
+    from costlab.errors import LogError
+    from costlab.monitoring import build_report, fill_costs, open_gpu_hours, open_log
+    from costlab.monitoring.importers import one_line
+    from costlab.monitoring.report.build import STEPS
+
+    opened = open_log(log, format=log_format, columns=columns, cached_apart=cached_apart)
+    hours = None if gpu_hours is None else open_gpu_hours(gpu_hours)
+    import duckdb
+
+    try:
+        with _progress(log, opened.connection, STEPS + 1) as step:
+            filled = fill_costs(opened.frame, as_of)
+            step()
+            built = build_report(
+                filled.frame,
+                hours,
+                gpu_bill_apart=gpu_bill_apart,
+                notes=(*opened.notes, *filled.notes),
+                unpriced_models=filled.unknown,
+                step=step,
+            )
+    except duckdb.Error as error:
+        raise LogError(f"{log.name}: {one_line(error)}") from error
+    return built, opened.format
+
+
+def _mapping(pairs: list[str] | None) -> dict[str, str] | None:
+    if not pairs:
+        return None
+    columns = {}
+    for pair in pairs:
+        field, separator, name = pair.partition("=")
+        if not (field and separator and name):
+            raise typer.BadParameter(f"must be FIELD=NAME, got {pair!r}", param_hint="'--column'")
+        columns[field] = name
+    return columns
+
+
+@contextmanager
+def _progress(log: Path, connection: duckdb.DuckDBPyConnection, steps: int) -> Iterator[Callable[[], None]]:
+    """A bar on stderr while a large file is read, where a person is looking; what it yields ends a step."""
+    if log.stat().st_size < LARGE_BYTES or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    done, ended = [0], threading.Event()
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"reading {log.name}", total=steps)
+
+        def follow() -> None:
+            while not ended.wait(0.1):
+                part = max(0.0, connection.query_progress()) / 100
+                bar.update(task, completed=done[0] + min(part, 1.0))
+
+        watcher = threading.Thread(target=follow, daemon=True)
+        watcher.start()
+
+        def step() -> None:
+            done[0] += 1
+
+        try:
+            yield step
+        finally:
+            ended.set()
+            watcher.join()
 
 
 def export(
@@ -46,7 +181,7 @@ def export(
 
 def serve(
     ledger: Annotated[Path, typer.Argument(help="The ledger that the service writes.")],
-    host: Host = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="N", help="0 takes a free one.")] = 9464,
     every_s: Annotated[float, typer.Option(metavar="S", help="Seconds between two looks.")] = 1.0,
     gpus: Annotated[
@@ -58,7 +193,6 @@ def serve(
     ] = None,
 ) -> None:
     """Show Prometheus what a ledger's new events and the GPUs do, until interrupted."""
-    from costlab._internal import checks
     from costlab.monitoring import GpuMetrics, Ledger, LedgerFollower, RequestMetrics
 
     checks.positive("every_s", every_s)
@@ -67,17 +201,18 @@ def serve(
     readings = _gpu_source(gpus)
     if (readings is None) != (usd_per_hour is None):
         raise InvalidValueError("usd_per_hour", "given with --gpus, and only then", usd_per_hour)
-    library = require("prometheus_client", "monitoring")
-    registry = library.CollectorRegistry()
+    with extra("monitoring"):
+        from prometheus_client import CollectorRegistry, start_http_server
+    registry = CollectorRegistry()
     hook = RequestMetrics(registry)
     if readings is not None and usd_per_hour is not None:
         GpuMetrics(registry, readings, usd_per_hour, budget_usd_per_day=budget_usd_per_day)
     ended = threading.Event()
-    for number_ in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number_, lambda *_: ended.set())
-    with Ledger(ledger, create=False) as book:
-        follower = LedgerFollower(book, hook, since_s=time.time())
-        server, thread = library.start_http_server(port, addr=host, registry=registry)
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, lambda *_: ended.set())
+    with Ledger(ledger, create=False) as opened:
+        follower = LedgerFollower(opened, hook, since_s=time.time())
+        server, thread = start_http_server(port, addr=host, registry=registry)
         typer.echo(f"metrics at http://{host}:{server.server_port}/metrics", err=True)
         try:
             while not ended.wait(every_s):
@@ -88,19 +223,20 @@ def serve(
             thread.join()
 
 
-def _gpu_source(name: str) -> Any:
+def _gpu_source(name: str) -> Callable[[], Sequence[GpuReading]] | None:
     from costlab.monitoring import dcgm_readings, nvml_readings
 
     if name == "none":
         return None
     if name == "nvml":
-        require("pynvml", "monitoring")
+        with extra("monitoring"):
+            import pynvml  # noqa: F401 - what is missing is said now, not at the first scrape
         return nvml_readings
     if not name.startswith(("http://", "https://")):
         raise InvalidValueError("gpus", "none, nvml, or the address of DCGM's exporter", name)
     from urllib.request import urlopen
 
-    def fetch() -> Any:
+    def fetch() -> Sequence[GpuReading]:
         with urlopen(name, timeout=5) as answer:  # noqa: S310 - http or https, as was checked
             return dcgm_readings(answer.read().decode())
 

@@ -5,12 +5,11 @@ from datetime import date
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from costlab import catalog
 from costlab._internal import checks
 from costlab.calculator import MonthlyCost, monthly_cost, saving_fraction
-from costlab.cli.shared import AsOf, JsonFlag, Snapshot, print_json, print_table
+from costlab.cli.shared import AsOf, JsonFlag, Snapshot, print_json, print_rows
 from costlab.errors import PriceNotFoundError
 from costlab.units import HOURS_PER_DAY, LESSON_DAYS_PER_MONTH
 
@@ -55,17 +54,21 @@ def gpu(
         print_json({"gpu": asdict(spec), "bills": [asdict(bill) for bill in bills]})
         return
     month = f"{bills[0].gpu_hours:,.10g} GPU-hours ({hours:g} h a day, {days:g} days a month)"
-    table = Table(title=f"{count} x {spec.name}: {month}", title_justify="left")
-    for heading in ("table", "pricing", "from"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("usd per GPU-hour", "usd per month", "saved"):
-        table.add_column(heading, justify="right", overflow="fold")
-    table.add_column("kind, checked", overflow="fold")
-    for bill in bills:
-        p = bill.price
-        hour, month_usd, when = f"{p.usd_per_hour:,.4f}", f"{bill.usd:,.2f}", f"{p.kind}, {p.checked}"
-        table.add_row(p.snapshot, p.pricing, p.place, hour, month_usd, _saved(bill, bills), when)
-    print_table(table)
+    rows = [
+        (
+            bill.price.snapshot,
+            bill.price.pricing,
+            bill.price.place,
+            f"{bill.price.usd_per_hour:,.4f}",
+            f"{bill.usd:,.2f}",
+            _saved(bill, bills),
+            f"{bill.price.kind}, {bill.price.checked}",
+        )
+        for bill in bills
+    ]
+    numbers = ("usd per GPU-hour", "usd per month", "saved")
+    headings = ("table", "pricing", "from", *numbers, "kind, checked")
+    print_rows(headings, rows, numbers=numbers, title=f"{count} x {spec.name}: {month}")
     typer.echo(
         "saved: against on-demand of the same table and region. lesson = the course's claim, list = list prices."
     )
@@ -105,7 +108,7 @@ def prices(
         print_json({"stale_days": stale, **lists})
     else:
         if rows or not stores:
-            _print_prices(rows)
+            _print_gpu_prices(rows)
         if stores:
             _print_store_prices(stores)
         if stale is not None:
@@ -114,28 +117,36 @@ def prices(
         raise typer.Exit(1)
 
 
-def _print_prices(rows: tuple[catalog.GpuPrice, ...]) -> None:
-    table = Table()
-    for heading in ("gpu", "pricing", "from", "instance"):
-        table.add_column(heading, overflow="fold")
-    table.add_column("usd per GPU-hour", justify="right")
-    for heading in ("kind", "checked", "source"):
-        table.add_column(heading, overflow="fold")
-    for p in rows:
-        hour, source = f"{p.usd_per_hour:,.4f}", p.source_url or p.note
-        table.add_row(p.gpu, p.pricing, p.place, p.instance, hour, p.kind, str(p.checked), source)
-    print_table(table, width=160)
+def _print_gpu_prices(prices: tuple[catalog.GpuPrice, ...]) -> None:
+    rows = [
+        (
+            p.gpu,
+            p.pricing,
+            p.place,
+            p.instance,
+            f"{p.usd_per_hour:,.4f}",
+            p.kind,
+            str(p.checked),
+            p.source_url or p.note,
+        )
+        for p in prices
+    ]
+    headings = ("gpu", "pricing", "from", "instance", "usd per GPU-hour", "kind", "checked", "source")
+    print_rows(headings, rows, numbers=("usd per GPU-hour",), width=160)
 
 
-def _print_store_prices(rows: tuple[catalog.StorePrice, ...]) -> None:
-    table = Table()
-    for heading in ("store", "from"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("usd", "usd per million kB"):
-        table.add_column(heading, justify="right")
-    for heading in ("kind", "checked", "source"):
-        table.add_column(heading, overflow="fold")
-    for p in rows:
-        usd, moved = f"{p.usd:,.4g} per {p.per.replace('_', '-').replace('gb', 'GB')}", f"{p.usd_per_million_kb:,.4f}"
-        table.add_row(p.name, f"{p.provider}/{p.region}", usd, moved, p.kind, str(p.checked), p.source_url or p.note)
-    print_table(table, width=160)
+def _print_store_prices(prices: tuple[catalog.StorePrice, ...]) -> None:
+    rows = [
+        (
+            p.name,
+            f"{p.provider}/{p.region}",
+            f"{p.usd:,.4g} per {p.per.replace('_', '-').replace('gb', 'GB')}",
+            f"{p.usd_per_million_kb:,.4f}",
+            p.kind,
+            str(p.checked),
+            p.source_url or p.note,
+        )
+        for p in prices
+    ]
+    headings = ("store", "from", "usd", "usd per million kB", "kind", "checked", "source")
+    print_rows(headings, rows, numbers=("usd", "usd per million kB"), width=160)

@@ -5,18 +5,16 @@ from __future__ import annotations
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Final, Literal, cast, get_args, get_origin
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from typing import Any
 
     from rich.table import Table
-
-    from costlab.router.tiers_file import TiersFile
 
 __all__ = [
     "AsOf",
@@ -25,18 +23,16 @@ __all__ = [
     "JsonFlag",
     "LazyCommand",
     "Snapshot",
-    "TiersPath",
     "command",
     "group",
     "print_json",
+    "print_rows",
     "print_table",
-    "read_tiers",
 ]
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 AsOf = Annotated[str | None, typer.Option(metavar="DATE", help="The catalogue as it stood on this ISO date.")]
 Snapshot = Annotated[str | None, typer.Option(help="Only the rows of this table: lesson or list.")]
-TiersPath = Annotated[Path | None, typer.Argument(help="The file of tiers; --example prints one.")]
 
 
 class _Words:
@@ -128,20 +124,45 @@ def group(
     return made
 
 
-def read_tiers(path: Path | None) -> TiersFile:
-    """The file of tiers that a command was given."""
-    from costlab.router.tiers_file import TiersFileError, load_tiers
-
-    if path is None or not path.name:
-        raise TiersFileError("no file of tiers given; --example prints one to begin with")
-    return load_tiers(path)
-
-
 def print_json(value: Mapping[str, object]) -> None:
     """One JSON object on stdout. JSON knows no infinity: what is infinite or undefined is null."""
     from pydantic_core import to_json
 
     typer.echo(to_json(value, inf_nan_mode="null"))
+
+
+def print_rows(
+    headings: Iterable[str],
+    rows: Iterable[Iterable[str]],
+    *,
+    numbers: Collection[str] = (),
+    unbroken: Collection[str] = (),
+    title: str | None = None,
+    width: int = 120,
+) -> None:
+    """A table of words as they are.
+
+    Parameters
+    ----------
+    headings, rows : iterable
+        The heading of each column, and a text for each in every row.
+    numbers, unbroken : collection of str
+        Headings of the columns that stand at the right, and of those whose words are kept in one line.
+    title : str, optional
+        What stands above.
+    width : int
+        Columns of text where there is no terminal.
+    """
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=title and escape(title), title_justify="left")
+    for heading in headings:
+        justify: Literal["left", "right"] = "right" if heading in numbers else "left"
+        table.add_column(heading, justify=justify, no_wrap=heading in unbroken, overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    print_table(table, width)
 
 
 def print_table(table: Table, width: int = 120) -> None:

@@ -97,7 +97,7 @@ def nvml_readings(nvml: Nvml | None = None) -> tuple[GpuReading, ...]:
     """
     if nvml is None:
         with extra("monitoring"):
-            import pynvml  # type: ignore[import-untyped]
+            import pynvml
         nvml = cast("Nvml", pynvml)
     nvml.nvmlInit()
     try:

@@ -134,7 +134,7 @@ def test_errors_are_one_line_and_status_2(run: Run, tmp_path: Path, arguments: t
 
 def test_large_files_show_their_progress_on_a_terminal_only(logs: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from costlab.cli import main; import costlab.cli.report as module; "
+        "import sys; from pathlib import Path; from costlab.cli import main; import costlab.cli.monitoring as module; "
         "module.LARGE_BYTES = 1; main(['report', 'log.parquet', '--json'])"
     )
     quiet = subprocess.run([sys.executable, "-c", code], cwd=logs, capture_output=True, text=True, check=True)
