@@ -10,7 +10,7 @@ from costlab._internal import checks
 from costlab._internal.arrays import operations
 from costlab.errors import InvalidValueError
 from costlab.serving import MAX_REPLICAS, replicas_needed
-from costlab.serving.economics import serving_replicas
+from costlab.serving.economics import serving_replicas, whole_replicas
 from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -274,7 +274,7 @@ def cost_curve(
     # A day's requests that one serving replica takes at the chosen peak and load.
     per_replica = SECONDS_PER_DAY * capacity_requests_per_s * max_utilization_fraction / peak_to_mean
     largest = max(requests_per_day)
-    most = max(1, math.ceil(largest / per_replica * (1.0 - 1e-12)))
+    most = max(1, int(whole_replicas(largest / per_replica)))
     if most > MAX_CURVE_REPLICAS:
         raise InvalidValueError("requests_per_day", f"volumes that {MAX_CURVE_REPLICAS} replicas can serve", largest)
     difference = (api - marginal) * DAYS_PER_MONTH

@@ -1,12 +1,12 @@
 """Which endpoints to move from an API to one's own GPUs first, and what each step saves."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from costlab._internal import checks
 from costlab.errors import InvalidValueError
 from costlab.serving import MAX_REPLICAS
+from costlab.serving.economics import whole_replicas
 from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, SECONDS_PER_DAY
 
 
@@ -178,7 +178,7 @@ def migration_plan(
         wanted = peak / max_utilization_fraction
         if wanted > MAX_REPLICAS:
             raise InvalidValueError("endpoints", f"what {MAX_REPLICAS:g} GPUs can serve", endpoint)
-        gpus = max(1, math.ceil(wanted * (1.0 - 1e-12))) + spare_gpus
+        gpus = max(1, int(whole_replicas(wanted))) + spare_gpus
         bill = max(0.0, left) + gpus * gpu_usd_per_hour * HOURS_PER_MONTH + fixed_usd_per_month
         steps.append(MigrationStep(endpoint.name, gpus, bill, baseline - bill, moved, mean / gpus))
     bills = [baseline, *(step.usd_per_month for step in steps)]

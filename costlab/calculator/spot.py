@@ -143,11 +143,10 @@ def spot_job(
     >>> round(job.expected_hours, 1), round(job.saving_fraction, 3)
     (116.3, 0.651)
     """
-    checks.positive("work_hours", work_hours)
-    checks.positive("spot_usd_per_hour", spot_usd_per_hour)
-    checks.positive("on_demand_usd_per_hour", on_demand_usd_per_hour)
-    checks.positive("mtbf_hours", mtbf_hours)
-    checks.positive("checkpoint_s", checkpoint_s)
+    hourly = {"spot_usd_per_hour": spot_usd_per_hour, "on_demand_usd_per_hour": on_demand_usd_per_hour}
+    times = {"work_hours": work_hours, "mtbf_hours": mtbf_hours, "checkpoint_s": checkpoint_s}
+    for name, value in (hourly | times).items():
+        checks.positive(name, value)
     checks.non_negative("restart_s", restart_s)
     if interval_s is not None:
         checks.positive("interval_s", interval_s)

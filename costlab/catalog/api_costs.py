@@ -53,11 +53,6 @@ def _image_rows() -> tuple[dict[str, Any], ...]:
     return shipped_rows("costlab.catalog", "image_prices.toml", "image")
 
 
-def _named(model: str) -> str:
-    """The name, where it is a model that is priced by the image alone."""
-    return next((row["model"] for row in _image_rows() if row["model"] == model and "usd_per_image" in row), "")
-
-
 def image_price(
     model: str, quality: str | None = None, as_of: date | str | None = None, provider: str | None = None
 ) -> ImagePrice:
@@ -177,9 +172,9 @@ def api_cost(
     4500.0
     """
     if isinstance(model, str):
-        named = _named(model)
-        if named and not workload.images:
-            raise InvalidValueError("workload", f"one that makes images, as {named} is priced by the image", workload)
+        by_image = any(row["model"] == model and "usd_per_image" in row for row in _image_rows())
+        if by_image and not workload.images:
+            raise InvalidValueError("workload", f"one that makes images, as {model} is priced by the image", workload)
         model = image_price(model, quality, as_of, provider) if workload.images else api_price(model, provider, as_of)
     requests = workload.requests_per_month
     if isinstance(model, ImagePrice):
@@ -193,6 +188,6 @@ def api_cost(
     plain, output, cached = model.rates_per_token(workload.input_tokens)
     fresh_usd = (workload.input_tokens - workload.cached_input_tokens) * plain
     cached_usd = workload.cached_input_tokens * cached
-    output_usd = workload.output_tokens * output if workload.output_tokens else 0.0
+    output_usd = workload.output_tokens * (output or 0.0)
     terms = (fresh_usd, cached_usd, output_usd, 0.0, model.usd_per_request)
     return ApiCost(total, total * requests, *terms, requests, model)

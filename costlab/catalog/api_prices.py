@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias, TypeVar, cast, overload
 
 from costlab._internal import checks
 from costlab._internal.arrays import numpy_of
@@ -20,7 +20,6 @@ from costlab.units import HOURS_PER_DAY, TOKENS_PER_MTOK
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import ModuleType
-    from typing import TypeAlias
 
     from genai_prices.types import MatchLogic, ModelInfo, Provider, TieredPrices
 
@@ -40,6 +39,9 @@ class Arithmetic(Protocol):
     def __mul__(self, other: object, /) -> Self: ...
     def __gt__(self, other: object, /) -> Self: ...
 
+
+#: USD per input, output and cached input token.
+Rates: TypeAlias = tuple[float, float | None, float]
 
 Column = TypeVar("Column", bound=Arithmetic)
 Amount = TypeVar("Amount", float, Arithmetic)
@@ -100,7 +102,7 @@ class ApiPrice:
     snapshot: ApiSnapshot
     source_url: str
     note: str = ""
-    _rates: tuple[float, float, float] = field(init=False, repr=False, compare=False)
+    _rates: Rates = field(init=False, repr=False, compare=False)
     _first_tier: float = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -145,10 +147,8 @@ class ApiPrice:
         if not (0 <= cached_input_tokens <= input_tokens < math.inf and 0 <= output_tokens < math.inf):
             _refuse_tokens(input_tokens, output_tokens, cached_input_tokens)
         rates = self._rates if input_tokens <= self._first_tier else self.rates_per_token(input_tokens)
-        if rates[1] != rates[1]:
-            if output_tokens:
-                raise self._no_output_price(output_tokens)
-            rates = (rates[0], 0.0, rates[2])
+        if output_tokens and rates[1] is None:
+            raise self._no_output_price(output_tokens)
         usd: float = _usd(rates, self.usd_per_request, input_tokens, output_tokens, cached_input_tokens)
         return usd
 
@@ -188,39 +188,35 @@ class ApiPrice:
         """
         tokens = (input_tokens, output_tokens, cached_input_tokens)
 
-        def at(rates: tuple[float, float, float]) -> Column:
-            if rates[1] == rates[1]:
-                return cast("Column", _usd(rates, self.usd_per_request, *tokens))
-            without = cast("Column", _usd((rates[0], 0.0, rates[2]), self.usd_per_request, *tokens))
-            return where(output_tokens > 0, None, without)
+        def at(rates: Rates) -> Column:
+            usd = cast("Column", _usd(rates, self.usd_per_request, *tokens))
+            return where(output_tokens > 0, None, usd) if rates[1] is None else usd
 
         usd = at(self._rates)
         for tier in self.tiers:
             usd = where(input_tokens > tier.above_tokens, at(self.rates_per_token(tier.above_tokens + 1)), usd)
         return usd
 
-    def _no_output_price(self, output_tokens: object) -> InvalidValueError:
-        return InvalidValueError("output_tokens", f"0, as {self.model} has no output price", output_tokens)
-
-    def rates_per_token(self, input_tokens: float) -> tuple[float, float, float]:
-        """USD per input, output and cached input token of a request of this length; NaN for an output without price."""
+    def rates_per_token(self, input_tokens: float) -> Rates:
+        """USD per input, output and cached input token of a request of this length; None where output has no price."""
         rates = self._rates
         for tier in self.tiers:
             if input_tokens > tier.above_tokens:
                 rates = _per_token(tier.input_usd_per_mtok, tier.output_usd_per_mtok, tier.cached_input_usd_per_mtok)
         return rates
 
+    def _no_output_price(self, output_tokens: object) -> InvalidValueError:
+        return InvalidValueError("output_tokens", f"0, as {self.model} has no output price", output_tokens)
 
-def _usd(
-    rates: tuple[float, float, float], fee_usd: float, input_tokens: Amount, output_tokens: Amount, cached: Amount
-) -> Amount:
+
+def _usd(rates: Rates, fee_usd: float, input_tokens: Amount, output_tokens: Amount, cached: Amount) -> Amount:
     plain, output, reread = rates
-    return (input_tokens - cached) * plain + cached * reread + fee_usd + output_tokens * output
+    return (input_tokens - cached) * plain + cached * reread + fee_usd + output_tokens * (output or 0.0)
 
 
-def _per_token(plain: float, output: float | None, cached: float | None) -> tuple[float, float, float]:
-    rates = (plain, math.nan if output is None else output, plain if cached is None else cached)
-    return (rates[0] / TOKENS_PER_MTOK, rates[1] / TOKENS_PER_MTOK, rates[2] / TOKENS_PER_MTOK)
+def _per_token(plain: float, output: float | None, cached: float | None) -> Rates:
+    reread = plain if cached is None else cached
+    return plain / TOKENS_PER_MTOK, None if output is None else output / TOKENS_PER_MTOK, reread / TOKENS_PER_MTOK
 
 
 def _refuse_tokens(input_tokens: float, output_tokens: float, cached_input_tokens: float) -> None:

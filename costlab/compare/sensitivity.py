@@ -137,8 +137,8 @@ class MonteCarlo:
         How many were drawn, and from which seed: the same two give the same result.
     quantiles : dict of float to float
         The result's quantiles at 5, 25, 50, 75 and 95 %.
-    mean : float
-        The mean of the finite results; NaN where there are none.
+    mean : float or None
+        The mean of the finite results; None where there are none.
     positive_fraction, finite_fraction : float
         Share of the results that are > 0: the chance that a saving is one; and that are finite: the chance that there
         is a break-even at all.
@@ -147,7 +147,7 @@ class MonteCarlo:
     samples: int
     seed: int
     quantiles: dict[float, float]
-    mean: float
+    mean: float | None
     positive_fraction: float
     finite_fraction: float
 
@@ -198,7 +198,7 @@ def monte_carlo(
         samples=samples,
         seed=seed,
         quantiles={q: float(value) for q, value in zip(QUANTILES, values, strict=True)},
-        mean=float(finite.mean()) if finite.size else float("nan"),
+        mean=float(finite.mean()) if finite.size else None,
         positive_fraction=float((results > 0).mean()),
         finite_fraction=finite.size / samples,
     )

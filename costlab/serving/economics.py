@@ -148,6 +148,10 @@ def replicas_needed(
 
 def serving_replicas(requests_per_day: float, capacity_requests_per_s: float, peak: float, load: float) -> float:
     """Whole replicas that serve the peak, 0 where nothing is asked; of numbers or arrays, unchecked."""
-    wanted = requests_per_day / SECONDS_PER_DAY * peak / capacity_requests_per_s / load
-    # A wanted number such as 3.0000000000000004 is three replicas and a rounding error.
-    return operations(wanted).ceil(wanted * (1.0 - 1e-12))
+    return whole_replicas(requests_per_day / SECONDS_PER_DAY * peak / capacity_requests_per_s / load)
+
+
+def whole_replicas(busy: float) -> float:
+    """So many replicas that are always busy as whole ones; of numbers or arrays."""
+    # 3.0000000000000004 is three replicas and a rounding error.
+    return operations(busy).ceil(busy * (1.0 - 1e-12))
