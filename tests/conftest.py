@@ -1,6 +1,7 @@
 """What is made once for all tests that use it: the built site, and the packaged models."""
 
 import copy
+import gc
 import os
 import subprocess
 import sys
@@ -61,16 +62,23 @@ def _compressible(name: str, package: str) -> PackagedModel:
     for library in ("torch", "transformers", "gguf", "accelerate", "torchao", "bitsandbytes", "platformdirs"):
         needs.extra(library, "models")
     needs.model(package)
-    return packaged_model(name)
+    model = packaged_model(name)
+    gc.freeze()
+    return model
 
 
 @pytest.fixture(scope="session")
 def one_torch_thread() -> None:
-    """Torch works on one thread from here on: beside other processes, threads that wait for each other waste hours."""
+    """Torch works on one thread from here on: beside other processes, threads that wait for each other waste hours.
+
+    What it imported is kept from the garbage collector, which runs at every measured step.
+    """
     if find_spec("torch") is not None:
         import torch
 
         torch.set_num_threads(1)
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
 """Smaller and faster models, measured: quantization, distillation, pruning, and what each is worth in dollars.
 
-Torch and its relatives are imported when something is measured, never by the import of this package.
+Torch and its relatives are imported when something is measured, never by the import of this package. An argument
+outside its domain, and CUDA where torch has none, raise :class:`~costlab.errors.InvalidValueError`; an unknown name
+:class:`~costlab.errors.UnknownNameError`; a missing library :class:`~costlab.errors.MissingExtraError`.
 """
 
 from typing import TYPE_CHECKING

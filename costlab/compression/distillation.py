@@ -7,7 +7,7 @@ import math
 import re
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, TypedDict, TypeVar
 
@@ -66,7 +66,7 @@ class Examples:
     def chosen(self, which: torch.Tensor | slice) -> Examples:
         """Some of them, by their positions."""
         parts = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Examples(**{name: None if rows is None else rows[which] for name, rows in parts.items()})
+        return replace(self, **{name: rows[which] for name, rows in parts.items() if rows is not None})
 
 
 def distillation_loss(
@@ -96,13 +96,6 @@ def distillation_loss(
     -------
     torch.Tensor
         A scalar, the mean over the examples; the labels' term over those that are labelled.
-
-    Raises
-    ------
-    InvalidValueError
-        If a number is outside its domain, or `alpha` asks for a teacher that is not there.
-    UnknownNameError
-        If there are no such targets.
 
     References
     ----------
@@ -216,8 +209,7 @@ def distill(
     Raises
     ------
     InvalidValueError
-        If a number is outside its domain, there are no examples, a teacher's part is asked for and absent, or the loss
-        is no longer a number.
+        If a teacher's part is asked for and absent, or the loss is no longer a number.
 
     Notes
     -----

@@ -134,13 +134,6 @@ def free_bytes(device: str) -> int | None:
 def measured_bytes(model: torch.nn.Module) -> int:
     """Bytes of all tensors that a model's weights consist of, quantized ones with their scales, shared ones once.
 
-    Parameters
-    ----------
-    model : torch.nn.Module
-        Any model, quantized or not.
-
-    Notes
-    -----
     Buffers (positions, frequencies) are no weights and are not counted. Layers of ``torch-dynamic`` hold their weights
     packed for the processor; counted is what is packed.
     """
@@ -150,13 +143,7 @@ def measured_bytes(model: torch.nn.Module) -> int:
 
 
 def measured_disk_bytes(model: torch.nn.Module) -> int:
-    """Bytes of a model's file as torch writes it, without writing it.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        Any model, quantized or not.
-    """
+    """Bytes of a model's file as torch writes it, quantized or not, without writing it."""
     import torch
 
     file = _CountingFile()

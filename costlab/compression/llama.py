@@ -28,11 +28,6 @@ class LlamaShape:
     hidden, layers, heads, kv_heads, head_dim, ffn, vocabulary : int
         Width; layers; query heads and key-value heads of each; size of a head, even; inner width of the feed-forward
         part; tokens. All >= 1, and `kv_heads` divides `heads`.
-
-    Raises
-    ------
-    InvalidValueError
-        If a number is outside its domain.
     """
 
     hidden: int

@@ -108,11 +108,6 @@ class LanguageModel:
     tokens, window : int
         Length of the text that is used, a multiple of the window; and tokens that are read at once: the first is given,
         the others are predicted.
-
-    Raises
-    ------
-    InvalidValueError
-        If the text has fewer tokens, or a number is outside its domain.
     """
 
     unit = "token"
@@ -346,8 +341,6 @@ def benchmark(
 
     Raises
     ------
-    InvalidValueError
-        If a number is outside its domain, two variants have one name, or CUDA is asked for and absent.
     ModelTooLargeError
         If the baseline does not fit into the memory.
 

@@ -71,10 +71,6 @@ def packaged_model(name: str, *, hub: bool = False, folder: Path | None = None) 
 
     Raises
     ------
-    UnknownNameError
-        If there is no such model.
-    MissingExtraError
-        If torch, transformers, gguf or accelerate is not installed.
     MissingModelError
         If the package that carries the model is not; the message has the line that installs it.
     ModelFetchError
@@ -120,17 +116,10 @@ def packaged_model(name: str, *, hub: bool = False, folder: Path | None = None) 
 
 
 def hub_model(name: str) -> PackagedModel:
-    """A language model of the Hugging Face hub, with the weights that its authors published; needs a network, once.
-
-    Parameters
-    ----------
-    name : str
-        ``owner/name``.
+    """A language model of the Hugging Face hub by its ``owner/name``, with its authors' weights; needs a network, once.
 
     Raises
     ------
-    MissingExtraError
-        If torch or transformers is not installed.
     ModelFetchError
         If the hub cannot be reached, or has no such model.
     """

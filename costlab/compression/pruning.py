@@ -43,10 +43,9 @@ class PrunedSizes:
 
     Attributes
     ----------
-    dense_bytes : int
-        In memory, zeros and all. While masks are attached: the weights, their masks and the product of both.
-    file_bytes : int
-        As a file that torch writes.
+    dense_bytes, file_bytes : int
+        In memory, zeros and all (while masks are attached: the weights, their masks and the product of both); and as a
+        file that torch writes.
     packed_bytes : int
         The weights through zlib, as gzip would have them, at its fastest level.
     csr_bytes : int
@@ -81,11 +80,8 @@ def prune(model: Model, fraction: float = 0.5, *, pattern: str = "unstructured",
 
     Raises
     ------
-    UnknownNameError
-        If there is no such pattern.
     InvalidValueError
-        If `fraction` is outside its domain, the model has masks already or no linear layers, or a row cannot be
-        divided into fours.
+        If the model has masks already or no linear layers, or a row cannot be divided into fours.
 
     Notes
     -----
@@ -142,18 +138,7 @@ def _two_of_four(weight: torch.Tensor) -> torch.Tensor:
 
 
 def make_permanent(model: Model) -> Model:
-    """The same model without its masks: what they hid is zero now. It is changed itself.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        What :func:`prune` made.
-
-    Raises
-    ------
-    InvalidValueError
-        If it has no masks.
-    """
+    """What :func:`prune` made without its masks: what they hid is zero now. The model is changed itself."""
     with extra("models"):
         from torch.nn.utils import prune as masks
     masked = [layer for _, layer in linear_layers(model) if masks.is_pruned(layer)]
@@ -165,19 +150,9 @@ def make_permanent(model: Model) -> Model:
 
 
 def sparsity_fraction(model: torch.nn.Module, *, whole: bool = False) -> float:
-    """Share of the linear layers' weights that are zero, masked ones counted; or of all weights.
+    """Share of the linear layers' weights that are zero, masked ones counted.
 
-    Parameters
-    ----------
-    model : torch.nn.Module
-        Any model.
-    whole : bool
-        Of all weights of the model, embeddings too. That is what a smaller file could save at most.
-
-    Raises
-    ------
-    InvalidValueError
-        If it has no linear layers.
+    With `whole` of all weights of the model, embeddings too: that is what a smaller file could save at most.
     """
     matrices = [layer.weight for _, layer in linear_layers(model)]
     if not matrices:
@@ -188,12 +163,7 @@ def sparsity_fraction(model: torch.nn.Module, *, whole: bool = False) -> float:
 
 
 def pruned_sizes(model: torch.nn.Module) -> PrunedSizes:
-    """Bytes of a pruned model, dense and compressed.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        With masks or without.
+    """Bytes of a pruned model, with masks or without, dense and compressed.
 
     Examples
     --------
@@ -270,10 +240,6 @@ def with_sparse_kernel(model: torch.nn.Module, kernel: str, *, device: str | Non
 
     Raises
     ------
-    UnknownNameError
-        If there is no such kernel.
-    InvalidValueError
-        If CUDA is asked for and absent.
     SchemeUnavailableError
         If the device has no such kernel; the message says why.
 
@@ -348,18 +314,7 @@ def _compressed_rows(layer: torch.nn.Linear) -> torch.nn.Module:
 
 
 def available_kernels(device: str | None = None) -> tuple[Availability, ...]:
-    """Which of ``KERNELS`` run on a device, tried on a small layer, and why the others do not.
-
-    Parameters
-    ----------
-    device : {'cpu', 'cuda'}, optional
-        By default the GPU if there is one.
-
-    Raises
-    ------
-    InvalidValueError
-        If CUDA is asked for and absent.
-    """
+    """Which of ``KERNELS`` run on a device, by default the GPU, tried on a small layer; and why the others do not."""
     device = usable_device(device)
     with extra("models"):
         import torch
@@ -409,7 +364,7 @@ def recover(
     Raises
     ------
     InvalidValueError
-        If a number is outside its domain, there are no texts, or the loss is no longer a number.
+        If the loss is no longer a number.
     """
     with extra("models"):
         import torch

@@ -115,15 +115,7 @@ class Availability:
 
 
 def usable_device(kind: str | None = None) -> str:
-    """``'cuda'`` or ``'cpu'``: the GPU if there is one and torch can use it, or what is asked for.
-
-    Raises
-    ------
-    InvalidValueError
-        If ``'cuda'`` is asked for and no GPU answers, or torch was built without CUDA.
-    UnknownNameError
-        If `kind` is neither.
-    """
+    """``'cuda'`` or ``'cpu'``: the GPU if there is one and torch can use it, or what is asked for."""
     present = find_device(kind).kind
     if present == "cpu":
         return present
@@ -159,14 +151,8 @@ def quantize(
 
     Raises
     ------
-    UnknownNameError
-        If there is no such scheme.
-    InvalidValueError
-        If CUDA is asked for and absent.
     SchemeUnavailableError
         If the scheme does not run on the device.
-    MissingExtraError
-        If its library is not installed.
 
     Notes
     -----
@@ -257,20 +243,7 @@ def _by_bitsandbytes(model: torch.nn.Module, device: str) -> None:
 
 
 def available_schemes(device: str | None = None) -> tuple[Availability, ...]:
-    """Which of ``SCHEMES`` run on a device, tried on a small layer, and why the others do not.
-
-    Parameters
-    ----------
-    device : {'cpu', 'cuda'}, optional
-        By default the GPU if there is one.
-
-    Raises
-    ------
-    InvalidValueError
-        If CUDA is asked for and absent.
-    MissingExtraError
-        If torch is not installed.
-    """
+    """Which of ``SCHEMES`` run on a device, by default the GPU, tried on a small layer; and why the others do not."""
     device = usable_device(device)
     with extra("models"):
         import torch
@@ -308,14 +281,9 @@ def computing_dtype(scheme: str, device: str) -> torch.dtype:
 
 
 def model_shape(model: torch.nn.Module, *, output_too: bool = False) -> ModelShape:
-    """Shapes of a model's linear layers, and the number of its other weights.
+    """Shapes of the linear layers of a model that is not quantized yet, and the number of its other weights.
 
-    Parameters
-    ----------
-    model : torch.nn.Module
-        A model that is not quantized yet.
-    output_too : bool
-        Count an output matrix that is the embedding a second time, among the matrices.
+    With `output_too` an output matrix that is the embedding counts a second time, among the matrices.
     """
     matrices = [(layer.out_features, layer.in_features) for _, layer in linear_layers(model)]
     kept = sum(weights.numel() for weights in model.parameters()) - sum(rows * columns for rows, columns in matrices)
@@ -326,16 +294,9 @@ def model_shape(model: torch.nn.Module, *, output_too: bool = False) -> ModelSha
 
 
 def predicted_bytes(model: torch.nn.Module, scheme: str, *, device: str | None = None) -> float:
-    """Bytes that a model's weights will take in memory under a scheme, from shapes alone.
+    """Bytes that a model's weights will take in memory under a scheme, from shapes alone, as :func:`quantize` is asked.
 
-    Parameters
-    ----------
-    model : torch.nn.Module
-        A model that is not quantized yet.
-    scheme : str
-        A name of ``costlab.compression.SCHEMES``.
-    device : {'cpu', 'cuda'}, optional
-        Where it will run; by default the GPU if there is one.
+    The model must not be quantized yet.
     """
     chosen, device = scheme_named(scheme), usable_device(device)
     shape = model_shape(model, output_too=chosen.output_too)

@@ -52,17 +52,9 @@ def spread(values: Sequence[float], *, confidence_fraction: float = 0.95) -> Spr
 
     Parameters
     ----------
-    values : sequence of float
-        One result of each repetition, at least two.
-    confidence_fraction : float
-        How often such an interval holds the mean of very many repetitions, in (0, 1).
-
-    Raises
-    ------
-    InvalidValueError
-        If there are fewer than two values, or one is not finite.
-    MissingExtraError
-        If scipy is not installed.
+    values, confidence_fraction : sequence of float, float
+        One result of each repetition, at least two; and how often such an interval holds the mean of very many, in
+        (0, 1).
 
     Notes
     -----
@@ -94,16 +86,8 @@ class StudyResult(Generic[StudyRow]):
 
     Attributes
     ----------
-    experiment : str
-        Which study, as in ``costlab bench EXPERIMENT``.
-    device, device_name, driver : str
+    experiment, device, device_name, driver, library_versions, recorded_on, repeats
         As in a :class:`costlab.recordings.Recording`.
-    library_versions : mapping of str to str
-        Versions of what did the measuring.
-    recorded_on : str
-        ISO date.
-    repeats : int
-        Repetitions behind each row.
     rows : tuple
         What was measured. All that a result has beside these attributes holds for all rows.
     """
@@ -247,26 +231,17 @@ class BenchmarkRow:
 
     Attributes
     ----------
-    model, variant : str
-        Which model, and what was done to it.
-    reason : str
-        Why it did not run; empty where it did.
+    model, variant, reason : str
+        Which model, what was done to it, and why it did not run; empty where it did.
     disk_bytes, weights_bytes, peak_bytes : int or None
         Its file; its weights in memory; these and what a step at the largest batch adds (at least).
-    predicted_bytes : float or None
-        What `weights_bytes` should be, from shapes.
-    size_ratio : float or None
-        `weights_bytes` over the baseline's.
-    unit : str
-        What a step makes: ``token`` or ``request``.
-    latencies : tuple of Latency
-        One for each batch size.
-    metric : str
-        What quality is: ``perplexity`` (less is better), ``accuracy``.
-    quality, quality_standard_error : float or None
-        Its value, and the standard error of that.
-    quality_n : int
-        Tokens or queries behind it.
+    predicted_bytes, size_ratio : float or None
+        What `weights_bytes` should be, from shapes; and `weights_bytes` over the baseline's.
+    unit, latencies : str, tuple of Latency
+        What a step makes, ``token`` or ``request``; and its times, one for each batch size.
+    metric, quality, quality_standard_error, quality_n : str, float or None, float or None, int
+        ``perplexity`` (less is better) or ``accuracy``; its value, the standard error of that, and the tokens or
+        queries behind it.
     change, change_standard_error : float or None
         Difference to the baseline in the mean of -ln p or of right answers, with the standard error of the pairs.
     agreement_fraction : float or None

@@ -31,11 +31,6 @@ class WeightFormat:
     scale_bits, zero_point_bits : float
         Bits of a scale, and of the zero point beside it, >= 0.
 
-    Raises
-    ------
-    InvalidValueError
-        If a number is outside its domain, or scales have bits and no group.
-
     Examples
     --------
     How many bits does a weight really take at int4, in groups of 64 with a 16-bit scale and zero point?
@@ -88,11 +83,6 @@ class ModelShape:
         Rows (outputs) and columns (inputs) of each linear layer's matrix, >= 1.
     kept : int
         All other weights, >= 0: embeddings, norms, biases. An output matrix that is the embedding counts once, here.
-
-    Raises
-    ------
-    InvalidValueError
-        If a number is outside its domain, or there are no weights at all.
     """
 
     matrices: tuple[tuple[int, int], ...]
@@ -143,11 +133,6 @@ def weights_bytes(shape: ModelShape, stored: WeightFormat, kept_bits: float = 16
     float
         Bytes.
 
-    Raises
-    ------
-    InvalidValueError
-        If `kept_bits` is outside its domain.
-
     Examples
     --------
     SmolLM2-135M has 106,168,320 weights in matrices, of 576 columns say, and 28,346,688 others. Four bits are an eighth
@@ -181,11 +166,6 @@ def kv_cache_bytes(
     -------
     float
         Bytes.
-
-    Raises
-    ------
-    InvalidValueError
-        If a number is outside its domain.
 
     Examples
     --------

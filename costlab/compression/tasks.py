@@ -41,10 +41,9 @@ class SeededTask:
     ----------
     student : callable
         Makes a student with the seed's first weights.
-    labelled, everything : Examples
-        Those with a label; these and those without; all with the teacher's answers.
-    truth : torch.Tensor
-        The labels of `everything`, which nobody has outside of a study.
+    labelled, everything, truth : Examples, Examples, torch.Tensor
+        Those with a label; these and those without, all with the teacher's answers; and the labels of all, which nobody
+        has outside of a study.
     test_inputs, test_labels : torch.Tensor
         What accuracy is measured on.
     teacher_right, linear_right : torch.Tensor
@@ -67,14 +66,12 @@ class SeededTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DistillationTask:
-    """A task for :func:`costlab.compression.distillation_study`.
+    """A task for :func:`costlab.experiments.distillation_study`.
 
     Attributes
     ----------
-    name : str
-        What it is called in results.
-    draw : callable
-        From a seed to a :class:`SeededTask`.
+    name, draw : str, callable
+        What it is called in results; and from a seed to a :class:`SeededTask`.
     teacher_step, student_step : callable
         A call that answers one query as it arrives, for the time it takes.
     options : mapping of str to a value
@@ -93,20 +90,13 @@ def digits_task(labels_each: int | None = None, *, width: int = 8) -> Distillati
 
     Parameters
     ----------
-    labels_each : int, optional
-        Labelled images of each digit, >= 2; by default all of them.
-    width : int
-        Neurons of the student's inner layer, >= 1.
+    labels_each, width : int
+        Labelled images of each digit, >= 2, by default all of them; and neurons of the student's inner layer, >= 1.
 
     Returns
     -------
     DistillationTask
         A seed draws 597 images to test on, which are labelled, the teacher, and first weights.
-
-    Raises
-    ------
-    MissingExtraError
-        If scikit-learn or torch is not installed.
     """
     with extra("models"):
         import torch
@@ -163,10 +153,9 @@ def support_task(
         Labelled queries of each of the 72 intents, >= 2, drawn from the parts ``train`` and ``calibration``.
     embedder : Embedder, optional
         Makes the teacher's vectors; by default the packaged MiniLM, which takes half a minute for all queries.
-    unlabelled : int, optional
-        At most so many further queries, without a label; by default all.
-    n_test : int, optional
-        Roughly so many queries of the part ``test``, evenly taken, to measure accuracy on; by default all.
+    unlabelled, n_test : int, optional
+        At most so many further queries, without a label; and roughly so many queries of the part ``test``, evenly
+        taken, to measure accuracy on; by default all.
 
     Returns
     -------
@@ -175,12 +164,8 @@ def support_task(
 
     Raises
     ------
-    MissingExtraError
-        If scikit-learn, torch or the embedder's libraries are not installed.
     MissingModelError
         If the packaged model is not.
-    InvalidValueError
-        If a number is outside its domain.
     """
     with extra("models"):
         import torch

@@ -166,13 +166,6 @@ def combined_variants(
         Of fine-tuning, >= 1.
     seed : int
         Of everything random.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is no such variant.
-    InvalidValueError
-        If a number is outside its domain, or CUDA is asked for and absent.
     """
     device = usable_device(device)
     for name in names:
@@ -235,13 +228,6 @@ def combined_study(
         As for :func:`combined_variants`.
     batch_sizes, repeats, progress
         As for :func:`costlab.compression.benchmark`.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is no such variant.
-    InvalidValueError
-        If CUDA is asked for and absent, or a number is outside its domain.
     """
     device = usable_device(device)
     chosen = tuple(COMBINED) if names is None else names

@@ -215,10 +215,6 @@ def decode_study(
 
     Raises
     ------
-    UnknownNameError
-        If a model or a scheme is unknown.
-    InvalidValueError
-        If CUDA is asked for and absent, or a number is outside its domain.
     ModelTooLargeError
         If the baseline does not fit into the memory.
 

@@ -230,13 +230,6 @@ def distillation_study(
     progress : bool
         Show a bar on stderr.
 
-    Raises
-    ------
-    UnknownNameError
-        If there is no such arm.
-    InvalidValueError
-        If a number is outside its domain.
-
     Notes
     -----
     Runs on one thread of the CPU: the students are so small that a GPU would not help. All arms train by one rule, at

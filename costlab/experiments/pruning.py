@@ -90,13 +90,6 @@ def pruning_variants(
     tuple of Variant
         Named ``dense``; ``masked 50%`` while the masks are on; ``unstructured 50%`` and ``unstructured 50%, tuned``;
         ``unstructured 90%, csr`` with a kernel that skips zeros; ``2:4, semi-structured`` likewise, on a GPU.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is no such pattern.
-    InvalidValueError
-        If a number is outside its domain, or CUDA is asked for and absent.
     """
     device = usable_device(device)
     checks.integer("steps", steps)
@@ -207,14 +200,7 @@ def pruning_study(
     BenchmarkResult
         With ``sparsity_fraction``, ``packed_bytes``, ``csr_bytes`` and ``fine_tuning_s`` among the facts of its rows.
 
-    Raises
-    ------
-    UnknownNameError
-        If a model or a pattern is unknown.
-    InvalidValueError
-        If CUDA is asked for and absent, or a number is outside its domain.
-    ModelTooLargeError
-        If a model does not fit into the memory.
+    Raises a ModelTooLargeError where a model does not fit into the memory, beside the errors of those.
     """
     device = usable_device(device)
     measure = partial(

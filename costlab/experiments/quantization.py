@@ -64,13 +64,6 @@ def quantization_variants(
         By default the GPU if there is one.
     **options : object
         Handed to :class:`costlab.compression.LanguageModel` or ``Encoder``.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is no such scheme.
-    InvalidValueError
-        If CUDA is asked for and absent.
     """
     device = usable_device(device)
     onnx = (ONNX,) if packaged.name == "all-MiniLM-L6-v2" and device == "cpu" else ()
@@ -116,14 +109,7 @@ def quantization_study(
     device, schemes, batch_sizes, repeats, seed, progress, free, **options
         As for :func:`costlab.compression.benchmark` and :func:`quantization_variants`.
 
-    Raises
-    ------
-    UnknownNameError
-        If a model or a scheme is unknown.
-    InvalidValueError
-        If CUDA is asked for and absent, or a number is outside its domain.
-    ModelTooLargeError
-        If a model does not fit into the memory.
+    Raises a ModelTooLargeError where a model does not fit into the memory, beside the errors of those.
     """
     device = usable_device(device)
     measure = partial(

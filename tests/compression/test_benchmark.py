@@ -1,6 +1,5 @@
 import json
 import math
-import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -49,7 +48,7 @@ class Played:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+def clock(monkeypatch: pytest.MonkeyPatch, one_torch_thread: None) -> list[float]:
     needs.extra("torch", "models")
     now = [0.0]
     monkeypatch.setattr("costlab.compression.instruments.time.process_time", lambda: now[0])
@@ -183,7 +182,7 @@ def test_bad_input(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
         benchmark([variants[0], variants[0]], device="cpu")
     with pytest.raises(ModelTooLargeError, match=r"vast takes 2\.00 GB .* 1\.00 GB of memory are free on cpu"):
         benchmark(variants[3:], device="cpu", progress=False, free=10**9)
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, stdout="", stderr=""))
+    monkeypatch.setattr("costlab.recordings._first_gpu", lambda: None)
     with pytest.raises(InvalidValueError, match="device must be one that is present"):
         benchmark(variants, device="cuda")
 

@@ -1,5 +1,4 @@
 import json
-import subprocess
 from dataclasses import replace
 from functools import partial, wraps
 from pathlib import Path
@@ -68,14 +67,14 @@ def test_json_is_one_object(run: Run, encoder: PackagedModel) -> None:
     [
         (("--device", "cpu", "--model", "gpt-5"), "unknown model 'gpt-5'; known: smollm2, minilm"),
         (("--device", "gpu"), "unknown device 'gpu'"),
-        (("--device", "cuda"), "device must be one that is present (nvidia-smi finds no GPU here), got 'cuda'"),
+        (("--device", "cuda"), "device must be one that is present (nvidia-ml-py finds no GPU here), got 'cuda'"),
         (("--repeats", "many"), "must be a whole number, got 'many'"),
     ],
 )
 def test_bad_input_is_one_line(
     run: Run, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], message: str
 ) -> None:
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, stdout="", stderr=""))
+    monkeypatch.setattr("costlab.recordings._first_gpu", lambda: None)
     status, out, err = run(*arguments)
     assert (status, out) == (2, "")
     assert message in err

@@ -1,4 +1,3 @@
-import subprocess
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from costlab.compression import (
 )
 from costlab.compression.quantization import computing_dtype, usable_device
 from costlab.errors import InvalidValueError, SchemeUnavailableError, UnknownNameError
+from costlab.recordings import Device
 from tests import needs
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
@@ -105,7 +105,7 @@ def test_unknown_scheme() -> None:
 
 def test_cuda_asked_for_and_absent(monkeypatch: pytest.MonkeyPatch) -> None:
     model = small_model()
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, stdout="", stderr=""))
+    monkeypatch.setattr("costlab.recordings._first_gpu", lambda: None)
     with pytest.raises(InvalidValueError, match=r"device must be one that is present .*, got 'cuda'"):
         quantize(model, "bf16", device="cuda")
     with pytest.raises(InvalidValueError, match="device must be one that is present"):
@@ -114,8 +114,8 @@ def test_cuda_asked_for_and_absent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_gpu_that_torch_cannot_use(monkeypatch: pytest.MonkeyPatch) -> None:
     torch = libraries()
-    answer = subprocess.CompletedProcess([], 0, stdout="NVIDIA H100, 580.1, 81559\n", stderr="")
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: answer)
+    h100 = Device("cuda", "NVIDIA H100", "h100", "580.1", 80.0, 4)
+    monkeypatch.setattr("costlab.recordings._first_gpu", lambda: h100)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InvalidValueError, match=r"built without CUDA\), got 'cuda'"):
         usable_device("cuda")

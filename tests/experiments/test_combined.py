@@ -1,9 +1,7 @@
 import json
-import subprocess
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -69,7 +67,7 @@ def test_bad_input(encoder: PackagedModel, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(InvalidValueError, match="unlabelled must be a whole number >= 1, got 0"):
         combined_variants(encoder, unlabelled=0, device="cpu")
     assert [variant.name for variant in combined_variants(encoder, device="cpu")] == list(COMBINED)
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=""))
+    monkeypatch.setattr("costlab.recordings._first_gpu", lambda: None)
     with pytest.raises(InvalidValueError, match="device must be one that is present"):
         combined_study(device="cuda")
 

@@ -1,9 +1,7 @@
 import json
-import subprocess
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -207,7 +205,7 @@ def test_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
         LlamaShape(hidden=64, layers=2, heads=4, kv_heads=3, head_dim=16, ffn=96, vocabulary=128)
     with pytest.raises(InvalidValueError, match="head_dim must be even, got 15"):
         LlamaShape(hidden=64, layers=2, heads=4, kv_heads=2, head_dim=15, ffn=96, vocabulary=128)
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=""))
+    monkeypatch.setattr("costlab.recordings._first_gpu", lambda: None)
     with pytest.raises(InvalidValueError, match="device must be one that is present"):
         decode_study(device="cuda")
 

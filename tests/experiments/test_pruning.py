@@ -1,9 +1,7 @@
 import json
-import subprocess
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -98,7 +96,7 @@ def test_bad_input_of_a_study(encoder: PackagedModel, monkeypatch: pytest.Monkey
         pruning_study(["bert"], device="cpu")
     with pytest.raises(ModelTooLargeError, match=r"dense takes 0\.09 GB .* 0\.05 GB of memory are free"):
         pruning_study(["minilm"], device="cpu", progress=False, free=50_000_000)
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=""))
+    monkeypatch.setattr("costlab.recordings._first_gpu", lambda: None)
     with pytest.raises(InvalidValueError, match="device must be one that is present"):
         pruning_study(["minilm"], device="cuda")
 
