@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_plans"]
 
-#: A part below this share of the dearest plan is too thin to be told apart, and is drawn with the others.
+#: A part below this share of the most expensive plan is too thin to be told apart, and is drawn with the others.
 THIN: Final = 0.02
 
 #: So that a line behind a number does not cross it out.

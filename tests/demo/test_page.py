@@ -29,7 +29,7 @@ def test_the_page_tells_the_story_and_fetches_nothing(requests: int) -> None:
 def test_every_bar_of_the_service_lies_within_its_baseline() -> None:
     chart = demo_html(play_demo(1500)).split('<svg class="pair"')[1].split("</svg>")[0]
     heights = {
-        kind: [float(one) for one in re.findall(rf'class="{kind}"[^>]*height="([\d.]+)"', chart)]
+        kind: [float(height) for height in re.findall(rf'class="{kind}"[^>]*height="([\d.]+)"', chart)]
         for kind in ("all", "here")
     }
     assert len(heights["all"]) == len(heights["here"]) == 24

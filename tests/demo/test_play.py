@@ -75,7 +75,7 @@ def test_the_guard_stops_the_runaway_client_and_nobody_else(result: DemoResult) 
     assert result.refused_from_s is not None
     assert RUNAWAY_S < result.refused_from_s < RUNAWAY_S + HOUR_S
     assert result.end.levels == dict.fromkeys(result.end.levels, "normal") | {RUNAWAY_TENANT: "hard"}
-    agents = next(one for one in result.report.tenants if one.key == (RUNAWAY_TENANT,))
+    agents = next(group for group in result.report.tenants if group.key == (RUNAWAY_TENANT,))
     # A look-up costs before anything can be refused.
     lookups_usd = agents.requests * SERVICE_TIERS[0].usd_per_request
     assert agents.cost_usd <= result.hard_usd[RUNAWAY_TENANT] + lookups_usd

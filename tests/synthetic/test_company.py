@@ -15,12 +15,12 @@ def log() -> RequestLog:
 
 
 def test_an_ordinary_day_has_a_million_requests_and_every_endpoint_its_own(log: RequestLog) -> None:
-    assert sum(one.requests for one in ENDPOINTS) == REQUESTS == int((~log.runaway).sum())
-    for one in ENDPOINTS:
-        assert int((~log.runaway[log.of(one.name)]).sum()) == one.requests
-        assert sum(one.clients.values()) == pytest.approx(1.0)
-        assert np.median(log.input_tokens[log.of(one.name)][~log.runaway[log.of(one.name)]]) == pytest.approx(
-            one.input_tokens + one.prefix_tokens, rel=0.02
+    assert sum(about.requests for about in ENDPOINTS) == REQUESTS == int((~log.runaway).sum())
+    for about in ENDPOINTS:
+        assert int((~log.runaway[log.of(about.name)]).sum()) == about.requests
+        assert sum(about.clients.values()) == pytest.approx(1.0)
+        assert np.median(log.input_tokens[log.of(about.name)][~log.runaway[log.of(about.name)]]) == pytest.approx(
+            about.input_tokens + about.prefix_tokens, rel=0.02
         )
 
 
@@ -44,9 +44,9 @@ def test_a_busy_hour_has_twice_the_mean_and_texts_are_written_by_night(log: Requ
 
 
 def test_what_nobody_else_may_be_told_has_no_text(log: RequestLog) -> None:
-    for one in ENDPOINTS:
-        shared = (log.text[log.of(one.name)] >= 0)[~log.runaway[log.of(one.name)]].mean()
-        assert shared == pytest.approx(one.repeated_fraction, abs=0.01)
+    for about in ENDPOINTS:
+        shared = (log.text[log.of(about.name)] >= 0)[~log.runaway[log.of(about.name)]].mean()
+        assert shared == pytest.approx(about.repeated_fraction, abs=0.01)
     support = log.of("support")
     shared = log.text[support] >= 0
     assert (log.text[support][shared] == log.question[support][shared]).all()

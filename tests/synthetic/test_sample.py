@@ -37,17 +37,17 @@ def test_every_row_is_an_event_and_costs_what_the_catalogue_asks() -> None:
 
 def test_traffic_has_the_shape_of_a_week() -> None:
     log = sample_log(np.random.default_rng(2), 50_000)
-    by_hour = {one.key[0]: one.requests for one in aggregate(log, by=["hour"])}
+    by_hour = {group.key[0]: group.requests for group in aggregate(log, by=["hour"])}
     monday = [by_hour.get(int(SAMPLE_START_S) + 3600 * hour, 0) for hour in range(24)]
     assert monday.index(max(monday)) in range(12, 17)
     assert max(monday) > 4 * min(monday)
-    days = [one.requests for one in aggregate(log, by=["day"])]
+    days = [group.requests for group in aggregate(log, by=["day"])]
     assert max(days[5:]) < 0.5 * min(days[:5])  # 10 and 11 January 2026 are a weekend
 
 
 def test_a_runaway_client_shows_from_two_to_four_on_the_last_day() -> None:
     log = sample_log(np.random.default_rng(3), 14_000, runaway=True)
-    spent = {one.key: one.cost_usd for one in aggregate(log, by=["tenant", "hour"])}
+    spent = {group.key: group.cost_usd for group in aggregate(log, by=["tenant", "hour"])}
     last_day = int(SAMPLE_START_S) + 6 * 86_400
     loud = spent["team-03", last_day + 14 * 3600]
     assert loud > 20 * spent.get(("team-03", last_day + 12 * 3600), 0.0)

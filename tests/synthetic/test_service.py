@@ -36,9 +36,9 @@ def test_the_day_has_the_shares_and_the_curve_that_it_promises() -> None:
     day = ordinary()
     assert len(day) == pytest.approx(20_000, rel=0.05)
     for tier in SERVICE_TIERS:
-        share = sum(one.tier is tier for one in day) / len(day)
+        share = sum(request.tier is tier for request in day) / len(day)
         assert share == pytest.approx(tier.share_fraction, abs=0.015)
-    times = [one.time_s - SAMPLE_START_S for one in day]
+    times = [request.time_s - SAMPLE_START_S for request in day]
     assert times == sorted(times)
     assert 0 <= times[0] <= times[-1] < DAY_S
     at_two = [sum(hour * HOUR_S <= time_s < (hour + 1) * HOUR_S for time_s in times) for hour in (2, 13)]
@@ -50,34 +50,34 @@ def test_the_same_seed_gives_the_same_day() -> None:
     assert ordinary(500) != service_day(np.random.default_rng(2), 500)
 
 
-def test_the_client_runs_away_at_two_and_until_midnight_on_the_dearest_tier() -> None:
+def test_the_client_runs_away_at_two_and_until_midnight_on_the_most_expensive_tier() -> None:
     day = service_day(np.random.default_rng(1), 5_000, day=3, runaway_requests_per_s=1.0)
     midnight = SAMPLE_START_S + 3 * DAY_S
-    loud = [one for one in day if one.tenant == RUNAWAY_TENANT and one.tier.name == "large"]
-    before = [one for one in loud if one.time_s < midnight + 14 * HOUR_S]
+    loud = [request for request in day if request.tenant == RUNAWAY_TENANT and request.tier.name == "large"]
+    before = [request for request in loud if request.time_s < midnight + 14 * HOUR_S]
     assert len(before) < 40  # a twentieth of the requests, a tenth of them large
     assert len(loud) - len(before) == pytest.approx(10 * HOUR_S, rel=0.02)
-    assert {one.request_id for one in day} == {f"d3-{number}" for number in range(len(day))}
-    earning = sum(one.value_usd is not None for one in loud[len(before) :])
+    assert {request.request_id for request in day} == {f"d3-{number}" for number in range(len(day))}
+    earning = sum(request.value_usd is not None for request in loud[len(before) :])
     assert earning < 10  # the ordinary ones among them; 2 % of the loop's would be 720
 
 
 def test_the_model_on_trial_has_no_price_from_nine_to_eleven() -> None:
     day = service_day(np.random.default_rng(1), 20_000, trial=True)
-    unpriced = [one for one in day if one.event().cost_micro_usd is None]
-    hours = {int((one.time_s - SAMPLE_START_S) // HOUR_S) for one in unpriced}
+    unpriced = [request for request in day if request.event().cost_micro_usd is None]
+    hours = {int((request.time_s - SAMPLE_START_S) // HOUR_S) for request in unpriced}
     assert hours == {9, 10}
-    assert {one.tier.name for one in unpriced} == {"medium"}
+    assert {request.tier.name for request in unpriced} == {"medium"}
     assert not any(
-        one.event().cost_micro_usd is not None
-        for one in day
-        if one.tier.name == "medium" and 9 <= (one.time_s - SAMPLE_START_S) / HOUR_S < 11
+        request.event().cost_micro_usd is not None
+        for request in day
+        if request.tier.name == "medium" and 9 <= (request.time_s - SAMPLE_START_S) / HOUR_S < 11
     )
-    assert all(one.event().cost_micro_usd is not None for one in ordinary(5_000))
+    assert all(request.event().cost_micro_usd is not None for request in ordinary(5_000))
 
 
 def test_a_refused_request_costs_and_earns_nothing() -> None:
-    earning = next(one for one in ordinary() if one.value_usd is not None)
+    earning = next(request for request in ordinary() if request.value_usd is not None)
     served, refused = earning.event(), earning.event("refused")
     assert served.outcome == ("cached" if earning.tier.name == "cache" else "ok")
     assert served.cost_usd == earning.tier.usd_per_request
@@ -88,7 +88,7 @@ def test_a_refused_request_costs_and_earns_nothing() -> None:
 
 def test_a_refused_request_is_free_also_where_its_price_is_unknown() -> None:
     day = service_day(np.random.default_rng(1), 20_000, trial=True)
-    unpriced = next(one for one in day if one.event().cost_micro_usd is None)
+    unpriced = next(request for request in day if request.event().cost_micro_usd is None)
     assert unpriced.event("refused").cost_micro_usd == 0
 
 
@@ -100,7 +100,7 @@ def test_the_clock_shows_each_request_s_time() -> None:
         return request.event()
 
     assert replay_requests(day, serve, clock=clock).failures == 0
-    assert seen == [one.time_s for one in day]
+    assert seen == [request.time_s for request in day]
 
 
 def test_a_hook_that_fails_does_not_end_the_day() -> None:
@@ -111,7 +111,7 @@ def test_a_hook_that_fails_does_not_end_the_day() -> None:
 
     day = ordinary(200)
     assert replay_requests(day, PlannedRequest.event, broken, events.append, clock=ManualClock()).failures == len(day)
-    assert [event.request_id for event in events] == [one.request_id for one in day]
+    assert [event.request_id for event in events] == [request.request_id for request in day]
 
 
 @pytest.mark.parametrize(
@@ -126,14 +126,14 @@ def test_a_day_that_cannot_be_is_refused(name: str, value: float) -> None:
 
 def test_the_day_has_its_swing_and_a_loop_that_repeats_nothing() -> None:
     day = demo_day(np.random.default_rng(1), 20_000)
-    times = [one.time_s for one in day]
+    times = [request.time_s for request in day]
     assert times == sorted(times)
     hours = [0] * 24
-    for one in day:
-        if not one.runaway:
-            hours[int((one.time_s - 1_767_571_200) // HOUR_S)] += 1
+    for request in day:
+        if not request.runaway:
+            hours[int((request.time_s - 1_767_571_200) // HOUR_S)] += 1
     assert sum(hours) == 20_000
     assert 3 < hours[13] / hours[2] < 5  # as in the service day
-    loop = [one for one in day if one.runaway]
-    assert len({one.text for one in loop}) == len(loop) == 10_000
-    assert {one.tenant for one in loop} == {RUNAWAY_TENANT}
+    loop = [request for request in day if request.runaway]
+    assert len({request.text for request in loop}) == len(loop) == 10_000
+    assert {request.tenant for request in loop} == {RUNAWAY_TENANT}

@@ -1,6 +1,5 @@
-"""The played day: its mix is what was asked for, and a cache in front of it is judged rightly."""
+"""The support day: its mix is what was asked for, and a cache in front of it is judged rightly."""
 
-import asyncio
 from collections import Counter
 
 import numpy as np
@@ -71,26 +70,29 @@ def test_out_of_scope_queries_mean_nothing_but_themselves() -> None:
     assert len({query.meaning for query in outside}) == len(outside)
 
 
-def test_an_exact_cache_hits_on_equal_texts_and_is_never_wrong() -> None:
-    report = asyncio.run(cache_replay(DAY, lambda _: ResponseCache(MemoryStore())))
+@pytest.mark.anyio
+async def test_an_exact_cache_hits_on_equal_texts_and_is_never_wrong() -> None:
+    report = await cache_replay(DAY, lambda _: ResponseCache(MemoryStore()))
     assert (report.requests, report.exact_hits, report.semantic_hits, report.wrong) == (5, 2, 0, 0)
     assert (report.hits, report.hit_rate_fraction, report.false_hit_fraction) == (2, 0.4, 0.0)
 
 
-def test_wrong_answers_are_counted() -> None:
+@pytest.mark.anyio
+async def test_wrong_answers_are_counted() -> None:
     """The first question's answer is given to all: that is right for 'turn on' and wrong for 'off?'."""
-    report = asyncio.run(cache_replay(DAY, lambda _: ResponseCache(MemoryStore(), semantic=EverythingIsAlike())))
+    report = await cache_replay(DAY, lambda _: ResponseCache(MemoryStore(), semantic=EverythingIsAlike()))
     assert (report.exact_hits, report.semantic_hits, report.wrong) == (2, 2, 1)
     assert report.false_hit_fraction == 0.25
 
 
-def test_the_clock_is_the_day_s() -> None:
+@pytest.mark.anyio
+async def test_the_clock_is_the_day_s() -> None:
     """Half a minute passes between most requests, and more than an hour before the last."""
 
     def hour(clock: object) -> ResponseCache:
         return ResponseCache(MemoryStore(clock=clock), ttl_s=3600)  # type: ignore[arg-type]
 
-    assert asyncio.run(cache_replay(DAY, hour)).exact_hits == 1
+    assert (await cache_replay(DAY, hour)).exact_hits == 1
 
 
 def test_a_day_is_refused_that_cannot_be() -> None:
@@ -102,6 +104,7 @@ def test_a_day_is_refused_that_cannot_be() -> None:
         support_day(np.random.default_rng(1), split="tests")
 
 
-def test_an_empty_day_has_no_hits() -> None:
-    report = asyncio.run(cache_replay(SupportDay((), (), {}), lambda _: ResponseCache(MemoryStore())))
+@pytest.mark.anyio
+async def test_an_empty_day_has_no_hits() -> None:
+    report = await cache_replay(SupportDay((), (), {}), lambda _: ResponseCache(MemoryStore()))
     assert (report.requests, report.hit_rate_fraction, report.false_hit_fraction) == (0, 0.0, 0.0)
