@@ -105,25 +105,10 @@ class Request:
 
 
 def request_key(request: Request, namespace: str = "") -> str:
-    """The key of a request: the hash of its canonical form.
+    """The key of a request: the SHA-256 of its canonical form, in 64 hexadecimal digits.
 
-    Parameters
-    ----------
-    request : Request
-        What is asked.
-    namespace : str
-        The application's part of a shared store; the request's own namespace is a part of that part.
-
-    Returns
-    -------
-    str
-        SHA-256, in 64 hexadecimal digits. The query itself stands in no key, so neither keys nor a
-        listing of them tell what was asked, and no text, however long or strange, makes a key that a store refuses.
-
-    Raises
-    ------
-    InvalidValueError
-        If the request holds what JSON cannot: bytes, NaN, objects, keys that are not text.
+    The query itself stands in no key, so neither keys nor a listing of them tell what was asked, and no text, however
+    long or strange, makes a key that a store refuses. Parameters and errors are those of :func:`canonical`.
     """
     return sha256(canonical(request, namespace)).hexdigest()
 
@@ -136,7 +121,7 @@ def canonical(request: Request, namespace: str = "") -> bytes:
     request : Request
         What is asked.
     namespace : str
-        As in :func:`request_key`.
+        The application's part of a shared store; the request's own namespace is a part of that part.
 
     Returns
     -------
@@ -170,14 +155,13 @@ def canonical(request: Request, namespace: str = "") -> bytes:
     model, tenant, version, messages = request.model, request.namespace, request.version, request.messages
     if not (type(namespace) is type(tenant) is type(model) is type(version) is str):
         raise InvalidValueError("model, namespace and version", "texts", (model, tenant, version, namespace))
-    conversation = ({"role": "user", "content": messages},) if isinstance(messages, str) else messages
-    plain = [_plain_message(message) for message in conversation]
+    if isinstance(messages, str):
+        plain = [{"content": _plain("messages", messages), "role": "user"}]
+    else:
+        plain = [_plain_message(message) for message in messages]
     if not plain:
         raise InvalidValueError("messages", "a text or at least one message", messages)
-    known = request.parameters
-    if known:
-        known = {name: value for name, value in known.items() if name not in IGNORED_PARAMETERS}
-    parameters = _plain_mapping("parameters", known, 0)
+    parameters = _plain_mapping("parameters", request.parameters, 0, IGNORED_PARAMETERS)
     # Names are compared as they are: the same tenant in two notations is two tenants, which leaks nothing.
     everything = [KEY_VERSION, namespace, tenant, model, version, plain, parameters]
     try:
@@ -190,15 +174,8 @@ def canonical(request: Request, namespace: str = "") -> bytes:
 def as_request(request: Request | Mapping[str, Any]) -> Request:
     """`request` itself, or the one that a chat API's payload describes.
 
-    Parameters
-    ----------
-    request : Request or mapping
-        A mapping has ``model`` and ``messages``, may have ``namespace`` and ``version``; all else is a parameter.
-
-    Raises
-    ------
-    InvalidValueError
-        If it is neither, or `model` or `messages` is missing.
+    A payload has ``model`` and ``messages``, may have ``namespace`` and ``version``; all else is a parameter. Anything
+    else is an :class:`InvalidValueError`.
 
     Examples
     --------
@@ -256,9 +233,11 @@ def _plain(where: str, value: object, depth: int = 0) -> Plain:
     raise InvalidValueError(where, "made of texts, numbers, lists and mappings", value)
 
 
-def _plain_mapping(where: str, mapping: Mapping[str, object], depth: int) -> dict[str, Plain]:
+def _plain_mapping(
+    where: str, mapping: Mapping[str, object], depth: int, ignored: frozenset[str] = frozenset()
+) -> dict[str, Plain]:
     """A mapping with its names in order. The name 1 is not the name "1", although JSON would write both alike."""
     for name in mapping:
         if not isinstance(name, str):
             raise InvalidValueError(f"a name in {where}", "a text", name)
-    return {name: _plain(where, mapping[name], depth) for name in sorted(mapping)}
+    return {name: _plain(where, mapping[name], depth) for name in sorted(mapping) if name not in ignored}

@@ -65,10 +65,8 @@ class Entry(NamedTuple):
 def pack(key: str, entry: Entry, secret: bytes = b"") -> bytes:
     """The bytes to keep under `key`.
 
-    Raises
-    ------
-    TypeError, ValueError, OverflowError
-        If the answer would not come back as it went in: it is not made of texts, bytes, numbers, lists and dicts.
+    Raises TypeError, ValueError or OverflowError if the answer would not come back as it went in: it is not made of
+    texts, bytes, numbers, lists and dicts.
     """
     # Strict types refuse a tuple, which would come back as a list, and subclasses, which would lose what they add.
     payload: bytes = msgpack.packb([entry.cost_usd, entry.scope, entry.value], strict_types=True)
@@ -80,10 +78,8 @@ def pack(key: str, entry: Entry, secret: bytes = b"") -> bytes:
 def unpack(key: str, data: bytes, secret: bytes = b"") -> Entry:
     """What :func:`pack` made `data` of.
 
-    Raises
-    ------
-    CorruptedEntryError
-        If it did not: `data` is torn, foreign, of another version, stored under another key or with another secret.
+    Raises :class:`CorruptedEntryError` if it did not: `data` is torn, foreign, of another version, stored under another
+    key or with another secret.
     """
     if type(data) is not bytes:
         raise CorruptedEntryError(f"no bytes under {key!r}")
@@ -180,9 +176,8 @@ class CircuitBreaker:
             self._next_at = self._clock() + self._delay_s
 
 
-#: The pause between two looks at another process's flight grows to this many times the first one.
+#: The pause between two looks at another process's call grows to this many times the first one.
 SLOWEST_POLL: Final = 16
-
 
 #: What a store that did not answer brings: not even that there is no entry.
 UNAVAILABLE: Final = Entry(None, "", None)
@@ -248,12 +243,8 @@ class ResilientStore:
     async def lock(self, key: str, ttl_s: float, poll_s: float) -> tuple[str | None, Entry | None]:
         """The right to call for `key`, or what somebody else's call stored meanwhile.
 
-        Returns
-        -------
-        token : str or None
-            To be given to :meth:`unlock`; None where nobody can be asked, or the other one took longer than `ttl_s`.
-        entry : Entry or None
-            As :meth:`read` returns it. Where there is one, nobody needs to call.
+        The right is a token for :meth:`unlock`; None where nobody can be asked, or the other one took longer than
+        `ttl_s`. The entry is as :meth:`read` returns it. Where there is one, nobody needs to call.
         """
         loop = asyncio.get_running_loop()
         ends, pause_s = loop.time() + ttl_s, poll_s

@@ -162,7 +162,11 @@ class ResponseCache:
                 outcome, _ = await self._ask(key, "", request, call)
             else:
                 entry = await self._store.read(key)
-                if entry is not None and entry is not UNAVAILABLE and (key, key) not in self._refused:
+                if (
+                    entry is not None
+                    and entry is not UNAVAILABLE
+                    and not (self._refused and (key, key) in self._refused)
+                ):
                     hit = self._recorder.hit(key, key, entry.value, entry.cost_usd, None, self._clock() - started)
                     return hit if self._on_answer is None else self._announced(request, hit)
                 lead = partial(self._lead, key, asked, request, call, entry is not UNAVAILABLE)

@@ -116,10 +116,6 @@ def lru_cache(traffic: ZipfTraffic, entries: float, requests: float | None = Non
     requests : float, optional
         Number of requests served from an empty cache, R, > 0.
 
-    Returns
-    -------
-    LruCache
-
     Raises
     ------
     InvalidValueError

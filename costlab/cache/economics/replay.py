@@ -36,13 +36,7 @@ MAX_THING: Final = 10**9
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """A stream that went through a cache.
-
-    Attributes
-    ----------
-    requests, hits : int
-        Length of the stream, and how many of it found their answer.
-    """
+    """A stream that went through a cache: its length, and how many of it found their answer."""
 
     requests: int
     hits: int
@@ -63,10 +57,6 @@ def lru_replay(stream: Iterable[NDArray[np.int64]], entries: int) -> ReplayResul
         memory grows with the greatest of them (8 to 16 bytes each). It does not grow with the length of the stream.
     entries : int
         Size of the cache in answers, >= 1.
-
-    Returns
-    -------
-    ReplayResult
 
     Raises
     ------

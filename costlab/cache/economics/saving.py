@@ -20,10 +20,8 @@ class CacheCosts:
     ----------
     call_usd : float
         Price of one call of the model in USD, > 0: what a right hit saves.
-    lookup_usd : float
-        Price of one look-up in USD, >= 0. Every request pays it, hit or miss.
-    write_usd : float
-        Price of storing one answer in USD, >= 0. Every miss pays it.
+    lookup_usd, write_usd : float
+        Price of one look-up and of storing one answer in USD, >= 0. Every request pays the one, every miss the other.
     embedding_usd : float
         Price of one embedding in USD, >= 0, averaged over all requests: an exact hit needs none.
     false_hit_fraction : float
@@ -65,20 +63,14 @@ class NetSaving:
     ----------
     requests, hits : float
         Requests of the period, and those that the cache answers.
-    without_cache_usd : float
-        Bill of the model if every request were a call: the baseline.
-    calls_avoided_usd : float
-        Calls that hits avoid, at the price of a call.
-    embeddings_usd, store_usd, lookups_usd, writes_usd : float
-        What the cache itself costs.
-    wrong_answers_usd : float
-        Wrong answers times what one costs.
+    without_cache_usd, calls_avoided_usd : float
+        Bill of the model if every request were a call, the baseline; calls that hits avoid, at the price of a call.
+    embeddings_usd, store_usd, lookups_usd, writes_usd, wrong_answers_usd : float
+        What the cache itself costs, wrong answers included.
     net_usd : float
-        ``calls_avoided_usd`` less the five costs; negative when the cache is dearer than none.
-    hit_rate_fraction : float
-        ``hits / requests``.
-    saving_fraction : float
-        ``net_usd / without_cache_usd``; below the hit rate as soon as anything costs anything.
+        ``calls_avoided_usd`` less the five costs; negative when the cache is more expensive than none.
+    hit_rate_fraction, saving_fraction : float
+        ``hits / requests``, and ``net_usd / without_cache_usd``: below the hit rate as soon as anything costs anything.
     """
 
     requests: float
@@ -108,16 +100,10 @@ def net_saving(costs: CacheCosts, *, requests: float, hit_rate_fraction: float, 
     ----------
     costs : CacheCosts
         Prices of a call, a look-up, a write, an embedding, a wrong answer.
-    requests : float
-        Requests in the period, > 0.
-    hit_rate_fraction : float
-        Share of the requests that the cache answers.
+    requests, hit_rate_fraction : float
+        Requests in the period, > 0, and the share of them that the cache answers.
     store_usd : float
         What the store costs over the same period in USD, >= 0.
-
-    Returns
-    -------
-    NetSaving
 
     Raises
     ------
@@ -172,20 +158,8 @@ def break_even_hit_rate(costs: CacheCosts, *, requests: float, store_usd: float)
         h^* = \frac{c_\text{embed} + c_\text{look-up} + c_\text{write} + c_\text{store} / R}
                    {c_\text{call} + c_\text{write} - f\, c_\text{wrong}}
 
-    Parameters
-    ----------
-    costs : CacheCosts
-        Prices of a call, a look-up, a write, an embedding, a wrong answer.
-    requests : float
-        Requests in the period, > 0.
-    store_usd : float
-        What the store costs over the same period in USD, >= 0.
-
-    Returns
-    -------
-    float
-        A fraction of the requests. Above 1 no hit rate is enough; ``inf`` when a hit costs more than it saves, so
-        that every further hit loses money.
+    The parameters are those of :func:`net_saving`. Above 1 no hit rate is enough; ``inf`` when a hit costs more than it
+    saves, so that every further hit loses money.
 
     Examples
     --------
@@ -209,12 +183,8 @@ class CacheSize:
 
     Attributes
     ----------
-    entries : int
-        Answers to hold.
-    gb : float
-        The same in GB.
-    billed_gb : float
-        What the store bills: a minimum, or whole nodes.
+    entries, gb, billed_gb : int, float
+        Answers to hold, the same in GB, and what the store bills for them: a minimum, or whole nodes.
     cache : LruCache
         Hit rate and characteristic time at this size.
     saving : NetSaving
@@ -262,18 +232,12 @@ def best_cache_size(
         Prices of a call, a look-up, a write, an embedding, a wrong answer.
     price : StorePrice
         What the store costs. A minimum or a node that is paid anyway is filled.
-    requests : float
-        Requests in the period, > 0.
-    hours : float
-        Length of the period in hours, > 0.
+    requests, hours : float
+        Requests in the period, and its length in hours, > 0.
     entry_bytes : float
         Memory of an entry in bytes, > 0: key, answer, vector, and the store's own overhead.
     lifetime_requests : float, optional
         Requests after which every answer is dropped, > 0, because prompt, documents or model change. By default never.
-
-    Returns
-    -------
-    CacheSize
 
     Raises
     ------

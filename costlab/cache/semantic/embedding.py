@@ -24,19 +24,11 @@ _MAX_TOKENS: Final = 256
 
 
 class Embedder(Protocol):
-    """Turns texts into vectors of length 1, so that their product is their cosine similarity.
-
-    Attributes
-    ----------
-    name : str
-        Model and edition. Vectors of two names are not comparable, nor are thresholds fitted on them.
-    dimensions : int
-        Length of a vector.
-    """
+    """Turns texts into vectors of length 1, so that their product is their cosine similarity."""
 
     @property
     def name(self) -> str:
-        """Model and edition."""
+        """Model and edition. Vectors of two names are not comparable, nor are thresholds fitted on them."""
 
     @property
     def dimensions(self) -> int:
@@ -51,17 +43,14 @@ class PackagedMiniLm:
 
     Parameters
     ----------
-    threads : int
-        Threads that it may use. One is the steadiest on a machine that does other things too.
-    batch : int
-        Texts that go through the model at once.
+    threads, batch : int
+        Threads that it may use, where one is the steadiest on a machine that does other things too; and texts that go
+        through the model at once.
 
     Raises
     ------
-    MissingExtraError
-        If onnxruntime or tokenizers is not installed.
-    MissingModelError
-        If the packages that carry the model are not.
+    MissingExtraError, MissingModelError
+        If onnxruntime or tokenizers is not installed, or the packages that carry the model are not.
 
     Notes
     -----

@@ -24,17 +24,7 @@ EXACT_ENTRIES: Final = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A remembered request near the one asked.
-
-    Attributes
-    ----------
-    key : str
-        Its key in the store.
-    text : str
-        What it said.
-    similarity : float
-        Cosine similarity, in -1..1.
-    """
+    """A remembered request near the one asked: its key in the store, what it said, and its cosine similarity in -1..1."""
 
     key: str
     text: str
@@ -67,29 +57,25 @@ class _ExactScope:
         self._row_of: dict[str, int] = {}
 
     def add(self, key: str, text: str, vector: NDArray[np.float32]) -> None:
-        row = len(self.keys)
+        row = self._row_of[key] = len(self.keys)
         if row == len(self._rows):
             self._rows = np.concatenate((self._rows, np.empty_like(self._rows)))
         self._rows[row] = vector
-        self._row_of[key] = row
         self.keys.append(key)
         self.texts.append(text)
 
     def remove(self, key: str) -> None:
-        row, last = self._row_of.pop(key), len(self.keys) - 1
-        if row != last:
-            self._rows[row] = self._rows[last]
-            self.keys[row], self.texts[row] = self.keys[last], self.texts[last]
-            self._row_of[self.keys[row]] = row
-        self.keys.pop()
-        self.texts.pop()
+        row = self._row_of.pop(key)
+        last_key, last_text = self.keys.pop(), self.texts.pop()
+        if last_key != key:
+            self._rows[row] = self._rows[len(self.keys)]
+            self.keys[row], self.texts[row], self._row_of[last_key] = last_key, last_text, row
 
     def nearest(self, vector: NDArray[np.float32], count: int) -> list[Neighbour]:
         similarities = self._rows[: len(self.keys)] @ vector
+        best = np.arange(len(similarities))
         if count < len(similarities):
             best = np.argpartition(similarities, -count)[-count:]
-        else:
-            best = np.arange(len(similarities))
         order = best[np.argsort(-similarities[best])]
         return [Neighbour(self.keys[row], self.texts[row], float(similarities[row])) for row in order.tolist()]
 
@@ -121,27 +107,27 @@ class _GraphScope:
         del self._row_of[key]
         if 2 * len(self._row_of) < len(self.keys) and len(self.keys) > 64:
             rows = list(self._row_of.values())
-            vectors = np.stack([self._graph.reconstruct(row) for row in rows]) if rows else None
+            vectors = [self._graph.reconstruct(row) for row in rows]
             self.keys, self._texts = [self.keys[row] for row in rows], [self._texts[row] for row in rows]
             self._row_of = {kept: row for row, kept in enumerate(self.keys)}
             self._graph = self._new()
-            if vectors is not None:
-                self._graph.add(vectors)
+            if vectors:
+                self._graph.add(np.stack(vectors))
 
     def nearest(self, vector: NDArray[np.float32], count: int) -> list[Neighbour]:
         # As many more are asked for as may turn out to be removed, within reason.
         removed = len(self.keys) - len(self._row_of)
-        found, rows = self._graph.search(vector.reshape(1, -1), min(len(self.keys), count + min(removed, 256)))
+        similarities, rows = self._graph.search(vector.reshape(1, -1), min(len(self.keys), count + min(removed, 256)))
         near = [
             Neighbour(self.keys[row], self._texts[row], float(similarity))
-            for row, similarity in zip(rows[0].tolist(), found[0].tolist(), strict=True)
+            for row, similarity in zip(rows[0].tolist(), similarities[0].tolist(), strict=True)
             if row >= 0 and self._row_of.get(self.keys[row]) == row
         ]
         return near[:count]
 
 
 class _LocalIndex:
-    """What the indexes in this process share: an entry a scope, and an end to growing."""
+    """What the indexes in this process share: vectors by scope, and an end to growing."""
 
     _scope_type: type[_ExactScope] | type[_GraphScope]
 
@@ -186,10 +172,8 @@ class ExactIndex(_LocalIndex):
 
     Parameters
     ----------
-    dimensions : int
-        Numbers in a vector.
-    max_entries : int
-        Vectors that are kept, of all scopes; the oldest go first.
+    dimensions, max_entries : int
+        Numbers in a vector, and vectors that are kept, of all scopes; the oldest go first.
 
     Examples
     --------
@@ -214,10 +198,8 @@ class HnswIndex(_LocalIndex):
 
     Parameters
     ----------
-    dimensions : int
-        Numbers in a vector.
-    max_entries : int
-        Vectors that are kept, of all scopes; the oldest go first.
+    dimensions, max_entries : int
+        Numbers in a vector, and vectors that are kept, of all scopes; the oldest go first.
 
     Raises
     ------

@@ -67,17 +67,7 @@ class SemanticLayer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ConsideredNeighbour:
-    """A neighbour that a look-up considered.
-
-    Attributes
-    ----------
-    neighbour : Neighbour
-        The remembered request.
-    near_enough : bool
-        Whether its similarity reaches the threshold.
-    refusals : tuple of str
-        Reasons against it, of the paraphrase checks.
-    """
+    """A remembered request that a look-up considered: whether it is near enough, and the checks' reasons against it."""
 
     neighbour: Neighbour
     near_enough: bool
@@ -192,9 +182,7 @@ def labelled_lookups(
     checks: Sequence[ParaphraseCheck] = DEFAULT_CHECKS,
     candidates: int = 5,
 ) -> tuple[Lookup, ...]:
-    """Look-ups with hindsight: what a layer would answer, and whether rightly.
-
-    Made for :func:`fit_threshold`.
+    """Look-ups with hindsight, for :func:`fit_threshold`: what a layer would answer, and whether rightly.
 
     Parameters
     ----------
@@ -206,11 +194,6 @@ def labelled_lookups(
         What is looked up, likewise. A text that is also cached would be an exact hit and is left out.
     checks, candidates
         As the layer will have them.
-
-    Returns
-    -------
-    tuple of Lookup
-        One for each text asked and not cached, in order.
 
     Raises
     ------
@@ -227,10 +210,10 @@ def labelled_lookups(
     nearest = np.argsort(-similarities, axis=1, kind="stable")[:, :count]
     lookups = []
     for row, (text, label) in enumerate(new):
-        found = Lookup(-1.0, False)
+        lookup = Lookup(-1.0, False)
         for column in nearest[row].tolist():
             if not refusal_reasons(text, cached[column][0], checks):
-                found = Lookup(float(similarities[row, column]), cached[column][1] == label)
+                lookup = Lookup(float(similarities[row, column]), cached[column][1] == label)
                 break
-        lookups.append(found)
+        lookups.append(lookup)
     return tuple(lookups)

@@ -63,10 +63,8 @@ class ThresholdReport:
         ``hits / lookups``.
     false_hit_fraction : float or None
         ``false_hits / hits``: the share of wrong answers among the answers given; None without a hit.
-    interval : tuple of float
+    interval, confidence : tuple of float, float
         Clopper-Pearson interval of that share.
-    confidence : float
-        Of the interval.
     coverage_fraction : float or None
         Share of the look-ups with a right answer at hand that get it; None where none has one.
     """
@@ -88,14 +86,11 @@ class TriedThreshold:
 
     Attributes
     ----------
-    threshold : float
-        The threshold.
-    hits, false_hits : int
-        On the look-ups of the fit.
-    p_value : float
-        Chance of so few false hits if their true share were the greatest one allowed, or above.
-    level : float
-        What the p-value had to stay under.
+    threshold, hits, false_hits : float, int
+        The threshold, and what it does to the look-ups of the fit.
+    p_value, level : float
+        Chance of so few false hits if their true share were the greatest one allowed, or above; and what it had to stay
+        under.
     kept : bool
         Whether it did, so that the guarantee holds for this threshold.
     """
@@ -149,17 +144,7 @@ class ThresholdFit:
 
 
 def evaluate_threshold(lookups: Sequence[Lookup], threshold: float, confidence: float = 0.95) -> ThresholdReport:
-    """What a threshold does to look-ups that it was not fitted on.
-
-    Parameters
-    ----------
-    lookups : sequence of Lookup
-        Look-ups with hindsight.
-    threshold : float
-        Similarity from which on a look-up is a hit.
-    confidence : float
-        Of the interval, in (0, 1).
-    """
+    """What a threshold does to look-ups that it was not fitted on; `confidence` in (0, 1) is that of the interval."""
     checks.finite("threshold", threshold)
     hits = [lookup for lookup in lookups if lookup.similarity >= threshold]
     false_hits = sum(not lookup.right for lookup in hits)
@@ -207,14 +192,9 @@ def fit_threshold(
     confidence : float
         Chance that the guarantee holds, in (0, 1).
     thresholds : sequence of float
-        What to try, the strictest first. Fixed before the look-ups are seen.
+        What to try, falling. Fixed before the look-ups are seen.
     embedder : str
         Name of the embedder, kept with the result.
-
-    Returns
-    -------
-    ThresholdFit
-        Its threshold is None where the guarantee holds for none.
 
     Raises
     ------
@@ -287,11 +267,9 @@ class GuaranteeCheck:
         The guarantee.
     splits : int
         Random divisions of the look-ups into a part to fit on and the rest.
-    found : int
-        Fits that found a threshold; the others guarantee nothing.
-    broken : int
-        Of those, the ones whose threshold has more false hits than guaranteed among all look-ups. The guarantee holds
-        as long as ``broken / splits`` is below ``1 - confidence``.
+    found, broken : int
+        Fits that found a threshold, as the others guarantee nothing; and those of them whose threshold has more false
+        hits than guaranteed among all look-ups. The guarantee holds if ``broken / splits`` is below ``1 - confidence``.
     hit_rate_fraction, false_hit_fraction, coverage_fraction : float or None
         Means over the fits that found a threshold, on the look-ups that they had not seen; None without any.
     """
@@ -318,17 +296,15 @@ def check_guarantee(
     """How often thresholds fitted on random parts of `lookups` keep their guarantee on all of them.
 
     The look-ups stand for the whole traffic here: fitting on a random part of them is drawing from it, so the share of
-    broken guarantees is bounded as :func:`fit_threshold` says. The part that was not fitted on is
-    too small to judge one fit by, but the means over many fits show what to expect.
+    broken guarantees is bounded as :func:`fit_threshold` says. The part that was not fitted on is too small to judge
+    one fit by, but the means over many fits show what to expect.
 
     Parameters
     ----------
     rng : numpy.random.Generator
         Source of the divisions.
-    lookups : sequence of Lookup
-        Look-ups with hindsight.
-    max_error_fraction, confidence : float
-        The guarantee.
+    lookups, max_error_fraction, confidence
+        As for :func:`fit_threshold`.
     splits : int
         Number of divisions, >= 1.
     fitted_fraction : float
@@ -350,7 +326,7 @@ def check_guarantee(
     similarity = np.array([lookup.similarity for lookup in lookups])
     right = np.array([lookup.right for lookup in lookups])
     broken = 0
-    seen: dict[str, list[float]] = {"hit_rate": [], "false_hits": [], "coverage": []}
+    hit_rates, false_hits, coverages = list[float](), list[float](), list[float]()
     for _ in range(splits):
         order = rng.permutation(len(lookups))
         fit = fit_threshold(
@@ -360,22 +336,10 @@ def check_guarantee(
             continue
         hit, rest = similarity >= fit.threshold, order[part:]
         broken += int((hit & ~right).sum()) > max_error_fraction * int(hit.sum())
-        seen["hit_rate"].append(float(hit[rest].mean()))
+        hit_rates.append(float(hit[rest].mean()))
         if hit[rest].any():
-            seen["false_hits"].append(float(1 - right[rest][hit[rest]].mean()))
+            false_hits.append(float(1 - right[rest][hit[rest]].mean()))
         if right[rest].any():
-            seen["coverage"].append(float(hit[rest][right[rest]].mean()))
-
-    def mean(values: list[float]) -> float | None:
-        return float(np.mean(values)) if values else None
-
-    return GuaranteeCheck(
-        max_error_fraction=max_error_fraction,
-        confidence=confidence,
-        splits=splits,
-        found=len(seen["hit_rate"]),
-        broken=broken,
-        hit_rate_fraction=mean(seen["hit_rate"]),
-        false_hit_fraction=mean(seen["false_hits"]),
-        coverage_fraction=mean(seen["coverage"]),
-    )
+            coverages.append(float(hit[rest][right[rest]].mean()))
+    means = (float(np.mean(values)) if values else None for values in (hit_rates, false_hits, coverages))
+    return GuaranteeCheck(max_error_fraction, confidence, splits, len(hit_rates), broken, *means)

@@ -42,10 +42,8 @@ class RedisStore:
         What every key on the server begins with, so that other applications may use the same server.
     timeout_s : float
         Seconds after which a call gives up: the wait for a connection, connecting and the answer together.
-    max_connections : int
-        Most connections open at once; further calls wait for one.
-    max_value_bytes : int
-        Longest value accepted, in bytes.
+    max_connections, max_value_bytes : int
+        Most connections open at once, further calls wait for one; longest value accepted, in bytes.
     **options
         Passed to redis-py as they are.
 
