@@ -15,7 +15,7 @@ REQUESTS, ROUNDS = 10_000_000, 5
 IMPORTS = """
 import numpy as np
 from costlab.cache.economics import ZipfTraffic
-from costlab.cache.economics import zipf_requests
+from costlab.synthetic import zipf_requests
 from costlab.router import Outcomes, Stage, simulate, simulate_outcomes, simulate_stream
 
 CACHE = Stage("cache", 0.00001, pass_fraction=0.7)

@@ -41,7 +41,7 @@ class Answer:
         checks.non_negative("cost_usd", self.cost_usd)
 
 
-@dataclass(frozen=True, slots=True, init=False)
+@dataclass(frozen=True, slots=True)
 class CachedAnswer:
     """An answer, and how the cache came by it.
 
@@ -76,36 +76,6 @@ class CachedAnswer:
     saved_usd: float | None
     shared: bool
     latency_s: float
-
-    # The generated constructor of a frozen dataclass looks every field up by name. With it a hit in memory takes 1.65
-    # times benchmarks/cache.py's floor, with this one 1.58; 1.6 is the target.
-    def __init__(
-        self,
-        value: Any,
-        source: Source,
-        key: str,
-        entry_key: str,
-        similarity: float | None,
-        cost_usd: float | None,
-        saved_usd: float | None,
-        shared: bool,
-        latency_s: float,
-    ) -> None:
-        set_value, set_source, set_key, set_entry, set_similarity, set_cost, set_saved, set_shared, set_latency = (
-            _SETTERS
-        )
-        set_value(self, value)
-        set_source(self, source)
-        set_key(self, key)
-        set_entry(self, entry_key)
-        set_similarity(self, similarity)
-        set_cost(self, cost_usd)
-        set_saved(self, saved_usd)
-        set_shared(self, shared)
-        set_latency(self, latency_s)
-
-
-_SETTERS: Final = tuple(getattr(CachedAnswer, name).__set__ for name in CachedAnswer.__slots__)
 
 
 def not_empty(value: Any) -> bool:

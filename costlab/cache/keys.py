@@ -31,8 +31,6 @@ IGNORED_PARAMETERS: Final = frozenset(
 #: Below it every whole number is exact as a float; above, 2.0**53 could stand for two whole numbers.
 _EXACT_BELOW: Final = 2.0**53
 _FIELDS: Final = frozenset({"model", "messages", "namespace", "version"})
-#: What the messages of most requests consist of.
-_USUAL: Final = frozenset({"content", "role"})
 _pack = msgpack.packb
 
 Plain: TypeAlias = "str | float | list[Plain] | dict[str, Plain] | None"
@@ -203,8 +201,8 @@ def is_sampled(request: Request) -> bool:
 
 def _plain_message(message: Mapping[str, object]) -> dict[str, Plain]:
     """A message made of what MessagePack knows; a shorter way for those that consist of a role and a text."""
-    if type(message) is dict and message.keys() == _USUAL:
-        role, content = message["role"], message["content"]
+    if type(message) is dict and len(message) == 2:
+        role, content = message.get("role"), message.get("content")
         if type(role) is type(content) is str:
             if not content.isascii():
                 content = normalize("NFC", content)

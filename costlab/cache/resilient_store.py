@@ -42,6 +42,7 @@ SIGNED_HEAD: Final = len(SIGNED) + 16
 MAYBE_COST: Final = (float, type(None))
 
 _unpackb = msgpack.unpackb
+_new = tuple.__new__
 
 
 class Entry(NamedTuple):
@@ -97,7 +98,7 @@ def unpack(key: str, data: bytes, secret: bytes = b"") -> Entry:
         raise CorruptedEntryError(f"an answer that cannot be read under {key!r}: {error}") from error
     if type(cost_usd) not in MAYBE_COST or type(scope) is not str:
         raise CorruptedEntryError(f"an answer without a cost or a scope under {key!r}")
-    return Entry(cost_usd, scope, value)
+    return _new(Entry, (cost_usd, scope, value))
 
 
 def _checked(key: str, payload: bytes) -> bytes:

@@ -10,7 +10,7 @@ from costlab._internal import checks
 from costlab.cache.answers import Answer, CachedAnswer, CacheStatistics, Recorder, not_empty
 from costlab.cache.keys import Request, as_request, is_sampled, request_key
 from costlab.cache.resilient_store import UNAVAILABLE, Entry, ResilientStore, pack
-from costlab.cache.single_flight import CallOutcome, PendingCall, SingleFlight
+from costlab.cache.single_flight import CallOutcome, SingleFlight
 from costlab.errors import InvalidValueError
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from costlab.cache.stores import CacheStore
 
     Call = Callable[[Any], Awaitable[object]]
+    Finish = Callable[[CallOutcome], None]
 
 __all__ = ["ResponseCache"]
 
@@ -162,18 +163,14 @@ class ResponseCache:
                 outcome, _ = await self._ask(key, "", request, call)
             else:
                 entry = await self._store.read(key)
-                if (
-                    entry is not None
-                    and entry is not UNAVAILABLE
-                    and not (self._refused and (key, key) in self._refused)
-                ):
+                if entry is not None and entry is not UNAVAILABLE and (key, key) not in self._refused:
                     hit = self._recorder.hit(key, key, entry.value, entry.cost_usd, None, self._clock() - started)
                     return hit if self._on_answer is None else self._announced(request, hit)
                 lead = partial(self._lead, key, asked, request, call, entry is not UNAVAILABLE)
                 if self._single_flight is not None:
                     outcome, shared = await self._single_flight.run(key, lead)
                 else:
-                    outcome = await lead(PendingCall())
+                    outcome = await lead(lambda _: None)
         except Exception:
             counts["errors"] += 1
             raise
@@ -217,7 +214,7 @@ class ResponseCache:
         return self._recorder.snapshot()
 
     async def _lead(
-        self, key: str, asked: Request, request: object, call: Call, available: bool, pending: PendingCall
+        self, key: str, asked: Request, request: object, call: Call, available: bool, finish: Finish
     ) -> CallOutcome:
         """The outcome of a request that the store has no answer to: from one that means the same, or from a call."""
         outcome = token = None
@@ -235,13 +232,13 @@ class ResponseCache:
                 scope = "" if self._semantic is None else asked.scope
                 outcome, packed = await self._ask(key, scope, request, call)
                 # Those who wait need not wait for the store too.
-                pending.finish(outcome)
+                finish(outcome)
                 # A store that did not answer when asked is not made to answer now: once a request is enough.
                 if available and packed is not None and await self._store.put(key, packed, self._ttl_s):
                     self._refused.pop((key, key), None)
                     if self._semantic is not None:
                         await self._semantic.remember(key, asked)
-            pending.finish(outcome)
+            finish(outcome)
         finally:
             if token is not None:
                 await self._store.unlock(key, token)

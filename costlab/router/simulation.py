@@ -167,7 +167,7 @@ def simulate_stream(
         The cascade behind it, as for :func:`costlab.router.expected`.
     stream : iterable of numpy.ndarray of int
         What is asked, in parts, as for :func:`costlab.cache.economics.lru_replay`:
-        :func:`costlab.cache.economics.zipf_requests`, or one's own log.
+        :func:`costlab.synthetic.zipf_requests`, or one's own log.
     entries : int
         Answers that the cache holds, >= 1. It is empty at first.
     seed : int
@@ -182,7 +182,7 @@ def simulate_stream(
     A million requests for a hundred thousand things, 10,000 answers kept, 3 cents a call. What does a request cost?
 
     >>> from costlab.cache.economics import ZipfTraffic
-    >>> from costlab.cache.economics import zipf_requests
+    >>> from costlab.synthetic import zipf_requests
     >>> stream = zipf_requests(np.random.default_rng(4), ZipfTraffic(100_000, 0.9), 1_000_000)
     >>> day = simulate_stream(Stage("cache", 0.00001), [Stage("model", 0.03)], stream, entries=10_000)
     >>> round(day.usd_per_request, 3)

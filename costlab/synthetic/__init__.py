@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from costlab.synthetic.contents import (
         paraphrase_stream as paraphrase_stream,
         reworded as reworded,
+        zipf_requests as zipf_requests,
         zipf_stream as zipf_stream,
     )
     from costlab.synthetic.sample import (

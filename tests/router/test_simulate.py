@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from costlab.cache.economics import ZipfTraffic, lru_cache, zipf_requests
+from costlab.cache.economics import ZipfTraffic, lru_cache
 from costlab.errors import InvalidValueError
 from costlab.router import Outcomes, Stage, evaluate_cascade, expected, simulate, simulate_outcomes, simulate_stream
 from costlab.router.simulation import MAX_REQUESTS
+from costlab.synthetic import zipf_requests
 
 CACHE = Stage("cache", 0.00001, quality_fraction=0.8)
 BEHIND = [

@@ -1,7 +1,6 @@
 """The economics of a response cache: what it saves net of its costs, its hit rate against its size, the best size.
 
-Formulas need the standard library only; :func:`lru_replay` and :func:`zipf_requests`, which check them against streams
-of requests, need numpy.
+The formulas need the standard library only; :func:`lru_replay`, which tries them on a stream of requests, needs numpy.
 """
 
 from typing import TYPE_CHECKING
@@ -9,16 +8,8 @@ from typing import TYPE_CHECKING
 from costlab._internal.lazy import lazy_package
 
 if TYPE_CHECKING:
-    from costlab.cache.economics.lru import (
-        LruCache as LruCache,
-        ZipfTraffic as ZipfTraffic,
-        lru_cache as lru_cache,
-    )
-    from costlab.cache.economics.replay import (
-        ReplayResult as ReplayResult,
-        lru_replay as lru_replay,
-        zipf_requests as zipf_requests,
-    )
+    from costlab.cache.economics.lru import LruCache as LruCache, ZipfTraffic as ZipfTraffic, lru_cache as lru_cache
+    from costlab.cache.economics.replay import ReplayResult as ReplayResult, lru_replay as lru_replay
     from costlab.cache.economics.saving import (
         CacheCosts as CacheCosts,
         CacheSize as CacheSize,

@@ -24,7 +24,7 @@ EXACT_ENTRIES: Final = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A remembered request near the one asked: its key in the store, what it said, and its cosine similarity in -1..1."""
+    """A remembered request near the one asked: its key in the store, its text, and the cosine similarity in -1..1."""
 
     key: str
     text: str
