@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from costlab._internal import checks
 from costlab._internal.extras import extra
@@ -64,25 +64,7 @@ class GpuReading:
     reason: str = ""
 
 
-class Nvml(Protocol):
-    """What is asked of NVIDIA's management library."""
-
-    NVMLError: type[Exception]
-    nvmlInit: Callable[[], object]  # noqa: N815 - the library's names
-    nvmlShutdown: Callable[[], object]  # noqa: N815
-    nvmlDeviceGetCount: Callable[[], int]  # noqa: N815
-    nvmlDeviceGetHandleByIndex: Callable[[int], object]  # noqa: N815
-    nvmlDeviceGetMigMode: Callable[[object], Sequence[int]]  # noqa: N815
-    nvmlDeviceGetUtilizationRates: Callable[[object], NvmlRates]  # noqa: N815
-
-
-class NvmlRates(Protocol):
-    """Its answer for a GPU, in percent."""
-
-    gpu: int
-
-
-def nvml_readings(nvml: Nvml | None = None) -> tuple[GpuReading, ...]:
+def nvml_readings(nvml: Any = None) -> tuple[GpuReading, ...]:
     """The utilization of this machine's GPUs from NVIDIA's management library, by default ``pynvml``.
 
     Raises
@@ -98,7 +80,7 @@ def nvml_readings(nvml: Nvml | None = None) -> tuple[GpuReading, ...]:
     if nvml is None:
         with extra("monitoring"):
             import pynvml
-        nvml = cast("Nvml", pynvml)
+        nvml = pynvml
     nvml.nvmlInit()
     try:
         return tuple(_nvml_reading(nvml, number) for number in range(nvml.nvmlDeviceGetCount()))
@@ -106,7 +88,7 @@ def nvml_readings(nvml: Nvml | None = None) -> tuple[GpuReading, ...]:
         nvml.nvmlShutdown()
 
 
-def _nvml_reading(nvml: Nvml, number: int) -> GpuReading:
+def _nvml_reading(nvml: Any, number: int) -> GpuReading:
     handle = nvml.nvmlDeviceGetHandleByIndex(number)
     # GPUs that cannot do MIG answer that the question is not supported.
     with suppress(nvml.NVMLError):

@@ -1,4 +1,7 @@
-"""Figures of monitoring: spend against limits, who serves and who waits, and the panels of the exported dashboard."""
+"""Figures of monitoring: spend against limits, who serves and who waits, and the panels of the exported dashboard.
+
+Each draws on `ax`, or on a new figure.
+"""
 
 from __future__ import annotations
 
@@ -35,13 +38,11 @@ def plot_spend(
         For each line its requests by minute, ``aggregate(log, by=["minute"])``.
     limits : mapping of str to float
         Amounts in USD, drawn as horizontal lines.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     ax = new_axes(ax)
     for (name, minutes), (color, dash) in zip(spent.items(), line_styles(len(spent)), strict=True):
-        hours = [_hour(one.key[0]) + 1 / 60 for one in minutes]
-        totals = list(accumulate(one.cost_usd for one in minutes))
+        hours = [_hour(minute.key[0]) + 1 / 60 for minute in minutes]
+        totals = list(accumulate(minute.cost_usd for minute in minutes))
         ax.plot(hours, totals, color=color, linestyle=dash, linewidth=2, label=name)
     for place, (name, usd) in enumerate(limits.items()):
         ax.axhline(usd, color=COLORS["grey"], linestyle=("--", ":", "-.")[place % 3], linewidth=1.2)
@@ -65,18 +66,16 @@ def plot_tier_shares(
     groups : sequence of UsageTotals
         Requests by hour and tier, ``aggregate(log, by=["hour", "tier"])``, of one day.
     limit_fraction : float, optional
-        The share that the dearest tier should not pass, drawn as a horizontal line. The tier with the highest cost per
-        request is at the bottom, so that it is read against this line.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
+        The share that the most expensive tier should not pass, drawn as a horizontal line. The tier with the highest
+        cost per request is at the bottom, so that it is read against this line.
     """
     ax = new_axes(ax)
-    hours = sorted({one.key[0] for one in groups})
-    requests = {one.key: one.requests for one in groups}
-    total = {hour: sum(one.requests for one in groups if one.key[0] == hour) for hour in hours}
-    dearest = {tier: max(one.usd_per_request or 0.0 for one in groups if one.key[1] == tier) for _, tier in requests}
+    requests = {group.key: group.requests for group in groups}
+    hours = sorted({hour for hour, _ in requests})
+    total = {hour: sum(count for key, count in requests.items() if key[0] == hour) for hour in hours}
+    costs = {tier: max(g.usd_per_request or 0.0 for g in groups if g.key[1] == tier) for _, tier in requests}
     below = [0.0] * len(hours)
-    tiers = sorted(dearest, key=lambda tier: -dearest[tier])
+    tiers = sorted(costs, key=lambda tier: -costs[tier])
     colors = [COLORS[name] for name in ("orange", "sky", "green", "blue", "grey")]
     hatches = ("", "//", "..", "\\\\", "")
     for place, tier in enumerate(tiers):
@@ -103,8 +102,6 @@ def plot_utilization(timelines: Sequence[Timeline], limits: Mapping[str, float],
         Utilization as a share, a line each, named by its label.
     limits : mapping of str to float
         Shares in 0..1 at which something is to be done, drawn as horizontal lines.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     ax = new_axes(ax)
     for line, (color, dash) in zip(timelines, line_styles(len(timelines)), strict=True):
@@ -130,8 +127,6 @@ def plot_idle(gpus: Sequence[GpuUsage], *, ax: Axes | None = None) -> Axes:
     ----------
     gpus : sequence of GpuUsage
         Hours by GPU, ``gpu_usage(log, by=["gpu"])``.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     ax = new_axes(ax, height=1.5 + 0.55 * len(gpus))
     ax.grid(axis="x", alpha=0.25)
@@ -167,8 +162,6 @@ def plot_overshoot(spent: Mapping[str, Mapping[int, float]], limit_usd: float, *
         For each way the USD spent, by the number of calls at once.
     limit_usd : float
         The limit in USD, drawn as a horizontal line.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     ax = new_axes(ax)
     for (name, points), (color, dash) in zip(spent.items(), line_styles(len(spent)), strict=True):
@@ -190,8 +183,6 @@ def plot_panel(panel: Panel, timelines: Sequence[Timeline], *, ax: Axes | None =
         One of ``costlab.monitoring.panels()`` whose queries name recorded figures.
     timelines : sequence of Timeline
         Figures of one day; those that the panel asks for are drawn.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
 
     Raises
     ------
@@ -200,18 +191,18 @@ def plot_panel(panel: Panel, timelines: Sequence[Timeline], *, ax: Axes | None =
     """
     if panel.unit not in UNITS:
         raise InvalidValueError("panel", f"one with a unit of {', '.join(UNITS)}", panel.unit)
-    found = [line for query, _ in panel.queries for line in timelines if line.recording == query]
-    if len({line.recording for line in found}) < len(panel.queries):
+    drawn = [line for query, _ in panel.queries for line in timelines if line.recording == query]
+    if len({line.recording for line in drawn}) < len(panel.queries):
         raise InvalidValueError("timelines", f"given for {panel.queries[0][0]}", sorted(t.recording for t in timelines))
     ax = new_axes(ax)
-    words, factor, unit = UNITS[panel.unit]
+    number, factor, unit = UNITS[panel.unit]
     stat = panel.kind == "stat"
-    for line, (color, dash) in zip(found, line_styles(len(found)), strict=True):
+    for line, (color, dash) in zip(drawn, line_styles(len(drawn)), strict=True):
         hours, values = _points(line, factor)
         ax.plot(hours, values, color=color, linestyle=dash, label=line.label)
         if stat:
             ax.fill_between(hours, values, color=color, alpha=0.15)
-            last = words.format(values[-1]) if values else "no data"
+            last = number.format(values[-1]) if values else "no data"
             beyond = panel.threshold is not None and bool(values) and values[-1] > factor * panel.threshold
             color = COLORS["orange"] if beyond else COLORS["green"]
             ax.text(0.04, 0.93, last, transform=ax.transAxes, fontsize=17, color=color, va="top", weight="bold")

@@ -66,6 +66,11 @@ class Crew:
         policy = BudgetPolicy(**self.job["policy"])
         return BudgetGuard(policy, store(self.job["place"], timeout_s=60), clock=lambda: time.time() - shift_s)
 
+    def costs(self) -> dict[str, int]:
+        """What the calls in the ledger cost, in micro-dollars."""
+        with Ledger(self.ledger_path) as ledger:
+            return {event.request_id: event.cost_micro_usd or 0 for event in ledger.events()}
+
     def status(self) -> BudgetStatus:
         """How the budget stands, asked by one who took no part."""
         guard = self.guard()
@@ -153,12 +158,15 @@ def test_the_books_survive_a_restart_of_redis_and_the_death_of_a_worker(
     server = server_in(tmp_path / "redis", durable=True).start()
     policy = {"daily_soft_usd": 4, "daily_hard_usd": 4, "monthly_usd": 100, "reservation_ttl_s": 3.0}
     workers = crew(
-        "redis", server.url, policy=policy, threads=4, calls=40, estimate_micro_usd=[1000, 9999], call_s=0.02,
+        "redis", server.url, policy=policy, threads=4, calls=40, estimate_micro_usd=[1000, 9999], call_s=0.04,
         timeout_s=1.0,
     )  # fmt: skip
     try:
         workers.start(processes=5, first={"call_s": 0.3})  # of 300 ms it holds a reservation nearly all
-        time.sleep(0.3)
+        deadline = time.monotonic() + 60
+        while not any(name.startswith("w0-") for name in workers.costs()):  # its first calls are about to be settled
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         victim = workers.processes[0]
         assert victim.poll() is None
         victim.send_signal(signal.SIGKILL)
@@ -172,7 +180,7 @@ def test_the_books_survive_a_restart_of_redis_and_the_death_of_a_worker(
         assert said["waiting"] == 0
         with Ledger(workers.ledger_path) as ledger:
             ledger.verify()
-            costs = {event.request_id: event.cost_micro_usd or 0 for event in ledger.events()}
+        costs = workers.costs()
         by_victim = sum(cost for name, cost in costs.items() if name.startswith("w0-"))
         by_others = sum(costs.values()) - by_victim
         # Each call of those that live is in the ledger, once.
