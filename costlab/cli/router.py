@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from costlab._internal.text import dollars
 from costlab.cli.shared import JsonFlag, print_json, print_rows
 from costlab.errors import CostlabError, InvalidValueError
 
@@ -122,13 +123,13 @@ def _as_dict(file: TiersFile, simulation: TiersSimulation) -> dict[str, object]:
 def _print(file: TiersFile, simulation: TiersSimulation) -> None:
     day = simulation.simulated
     tiers = zip(day.tiers, day.tried, day.served, day.tier_usd, strict=True)
-    rows = [(name, f"{tried:,}", f"{n:,}", f"{n / day.requests:.1%}", _usd(usd)) for name, tried, n, usd in tiers]
-    numbers = ("tried", "answered", "of all", "usd")
+    rows = [(name, f"{tried:,}", f"{n:,}", f"{n / day.requests:.1%}", dollars(usd)) for name, tried, n, usd in tiers]
+    numbers = ("tried", "answered", "of all", "cost")
     title = f"{file.name}: {day.requests:,} requests, seed {day.seed}"
     print_rows(("tier", *numbers), rows, numbers=numbers, title=title)
     typer.echo(
-        f"cost: {_usd(day.usd)} USD, {day.usd_per_request:.4g} a request (standard error "
-        f"{day.usd_per_request_error:.2g}); {_usd(day.usd - day.served_only_usd)} of it for look-ups that missed, "
+        f"cost: {dollars(day.usd)}, {day.usd_per_request:.4g} USD a request (standard error "
+        f"{day.usd_per_request_error:.2g}); {dollars(day.usd - day.served_only_usd)} of it for look-ups that missed, "
         "gates, and tiers whose answer was not kept"
     )
     quality = "unknown" if math.isnan(day.quality_fraction) else f"{day.quality_fraction:.2%} of the answers are right"
@@ -163,10 +164,6 @@ def _print_comparison(file: TiersFile, comparison: BaselineComparison) -> None:
         )
     if any(tier.gate for tier in file.keys.tier[:-1]):
         typer.echo("note: gates are not asked about labelled queries; every tier reached is tried")
-
-
-def _usd(usd: float) -> str:
-    return f"{usd:,.2f}" if usd >= 1 or usd == 0 else f"{usd:.4g}"
 
 
 def _read(path: Path | None) -> TiersFile:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import reduce
 from operator import and_
 from typing import TYPE_CHECKING, Final
@@ -143,32 +143,19 @@ def gpu_usage(frame: IntoFrame, by: Sequence[str] = ()) -> tuple[GpuUsage, ...]:
         "idle_cost_micro_usd": nw.when(idle).then(cost),
         "underused_cost_micro_usd": nw.when(underused).then(cost),
     }
-    keys = {f"key_{name}": log.key(name) if name in SPANS else nw.col("gpu") for name in (by or ("day",))}
-    sums = log.lazy.select(**parts, **keys).group_by(*keys).agg(*(nw.col(name).sum() for name in parts))
-    cells = []
-    for row in sums.collect().iter_rows(named=True):
+    keys = {f"key_{name}": log.key(name) if name in SPANS else nw.col("gpu") for name in by}
+    sums = [nw.len().alias("rows"), *(nw.col(name).sum() for name in parts)]
+    rows = log.lazy.select(**parts, **keys)
+    totals = rows.group_by(*keys).agg(*sums) if by else rows.select(*sums)
+    groups = []
+    for row in totals.collect().iter_rows(named=True):
         if row["unmet"]:
             raise LogError(
                 f"the log of GPU hours has {int(row['unmet'])} or more rows without time, hours and usd_per_hour >= 0 "
                 "and utilization_fraction in 0..1 or none"
             )
-        values = {name: int(row[name] or 0) for name in parts if name != "unmet"}
-        cells.append(GpuUsage(key_of(by, (row[f"key_{name}"] for name in by)), **values))
-    return _in_hours(cells)
-
-
-def _in_hours(cells: Iterable[GpuUsage]) -> tuple[GpuUsage, ...]:
-    """Groups of one key added up, and milliseconds turned into hours."""
-    groups: dict[Key, list[GpuUsage]] = {}
-    for cell in cells:
-        groups.setdefault(cell.key, []).append(cell)
-    totals = []
-    for key in sorted(groups):
-        sums = {name: sum(getattr(cell, name) for cell in groups[key]) for name in SUMS}
-        totals.append(
-            GpuUsage(key, **{name: sums[name] / MS_PER_HOUR if name.endswith("hours") else sums[name] for name in SUMS})
-        )
-    return tuple(totals)
-
-
-SUMS: Final = tuple(field.name for field in fields(GpuUsage) if field.name != "key")
+        if row["rows"]:
+            values = {name: int(row[name] or 0) for name in parts if name != "unmet"}
+            hours_of = {name: value / MS_PER_HOUR for name, value in values.items() if name.endswith("hours")}
+            groups.append(GpuUsage(key_of(by, (row[name] for name in keys)), **(values | hours_of)))
+    return tuple(sorted(groups, key=lambda group: group.key))

@@ -94,10 +94,6 @@ def open_log(
         Whether the file's count of input tokens leaves out those that were read from the prompt cache, as Anthropic's
         API counts. They are then added, once.
 
-    Returns
-    -------
-    UsageLog
-
     Raises
     ------
     LogError

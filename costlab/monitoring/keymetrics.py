@@ -101,10 +101,6 @@ def key_metrics(frame: IntoFrame, gpu_hours: IntoFrame | None = None, *, gpu_bil
         not: a request served by one's own GPUs commonly carries its share of their bill as its cost already, and adding
         the bill would count it twice.
 
-    Returns
-    -------
-    KeyMetrics
-
     Raises
     ------
     LogError, MissingExtraError

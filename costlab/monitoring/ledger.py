@@ -69,18 +69,14 @@ class LedgerTotals:
 
     Attributes
     ----------
-    requests : int
-        All requests, however they ended.
-    unpriced_requests : int
-        Those among them for which no price was known: they are in no sum of money.
+    requests, unpriced_requests : int
+        All requests, however they ended, and those without a known price: they are in no sum of money.
     cost_micro_usd : int
         Cost of the priced requests in micro-dollars.
     input_tokens, cached_input_tokens, output_tokens : int
         Tokens; the cached ones are a part of the input tokens.
-    conversions : int
-        Requests that led to a conversion.
-    conversion_value_micro_usd : int
-        What the conversions earned, in micro-dollars.
+    conversions, conversion_value_micro_usd : int
+        Requests that led to a conversion, and what they earned, in micro-dollars.
     first_time_s, last_time_s : float or None
         Least and greatest time, in seconds since 1970-01-01 UTC; None without requests.
     """

@@ -64,10 +64,6 @@ def fill_costs(frame: IntoFrame, as_of: date | str | None = None) -> PricedLog:
     as_of : datetime.date or ISO date string, optional
         The day whose prices count; by default the day of the catalogue's snapshot.
 
-    Returns
-    -------
-    PricedLog
-
     Raises
     ------
     LogError

@@ -10,7 +10,7 @@ import numpy as np
 from costlab._internal import checks
 from costlab._internal.extras import extra
 from costlab.catalog import api_price, gpu_price
-from costlab.events import micro_usd
+from costlab.events import arrow_schema, micro_usd
 from costlab.synthetic.arrivals import PEAK_S, SAMPLE_START_S, hourly_arrivals
 from costlab.synthetic.contents import INPUT_TOKENS, OUTPUT_TOKENS, token_lengths
 from costlab.synthetic.service import SERVICE_TIERS
@@ -163,7 +163,7 @@ def event_table(first_id: int, **columns: NDArray[np.float64 | np.int64] | TextC
             rows[name] = pyarrow.array(column)
     numbers = pyarrow.array(first_id + np.arange(len(rows["time_s"]))).cast(pyarrow.string())
     names = compute.binary_join_element_wise(pyarrow.scalar("r-"), numbers, "")
-    return pyarrow.table({"request_id": names} | rows)
+    return pyarrow.table({"request_id": names} | rows, schema=arrow_schema())
 
 
 def sample_gpu_hours(

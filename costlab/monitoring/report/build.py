@@ -115,10 +115,6 @@ def build_report(
     step : callable
         Called after each of the two readings of the log.
 
-    Returns
-    -------
-    Report
-
     Raises
     ------
     LogError
