@@ -241,16 +241,8 @@ def _unique_names() -> Callable[[str], str]:
 
 def _api_quote(entry: ApiEntry, workload: Workload, as_of: date | str | None, unique: Callable[[str], str]) -> ApiQuote:
     cost = api_cost(workload, entry.model, entry.provider, entry.as_of or as_of, entry.quality)
-    option = ApiOption(
-        unique(f"{cost.price.model} at {cost.price.provider}"),
-        cost.usd_per_request,
-        entry.upfront_usd,
-        entry.fixed_usd_per_month,
-        entry.weeks_to_production,
-        entry.data_leaves,
-        entry.customizable,
-    )
-    return ApiQuote(option, cost)
+    name = unique(f"{cost.price.model} at {cost.price.provider}")
+    return ApiQuote(ApiOption(name, cost.usd_per_request, **entry.option_keys(ApiOption)), cost)
 
 
 def _self_hosted_quote(
@@ -282,17 +274,8 @@ def _self_hosted_quote(
     name = unique(f"{entry.model} {entry.weights} on {count}{board}{bought}")
     if rate is None:
         return SelfHostedQuote(name, None, usd_per_hour, price, estimate, efficiency)
-    option = SelfHostOption(
-        name,
-        usd_per_hour * entry.gpus_per_replica,
-        rate,
-        entry.upfront_usd,
-        entry.fixed_usd_per_month,
-        entry.marginal_usd_per_request,
-        entry.weeks_to_production,
-        entry.max_utilization_fraction,
-        entry.spare_replicas,
-    )
+    keys = entry.option_keys(SelfHostOption)
+    option = SelfHostOption(name, usd_per_hour * entry.gpus_per_replica, rate, **keys)
     return SelfHostedQuote(name, option, usd_per_hour, price, estimate, efficiency)
 
 

@@ -1,14 +1,15 @@
 """The workload file: its keys, their checks, and errors that say where the mistake is."""
 
+from dataclasses import fields
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from costlab._internal.toml_tables import NonNegative, Positive, parse_table, read_text
-from costlab.build_vs_buy import Constraints
+from costlab.build_vs_buy import ApiOption, Constraints, SelfHostOption
 from costlab.errors import CostlabError
 from costlab.workload import Workload
 
@@ -36,7 +37,13 @@ class WorkloadTable(_Table):
     images: NonNegative = 0.0
 
 
-class ApiEntry(_Table):
+class _Entry(_Table):
+    def option_keys(self, option: type[ApiOption | SelfHostOption]) -> dict[str, Any]:
+        """Those of its keys that an option has too."""
+        return self.model_dump(include={field.name for field in fields(option)})
+
+
+class ApiEntry(_Entry):
     """The keys of ``[[api]]``; see :func:`costlab.catalog.api_price` and :class:`costlab.build_vs_buy.ApiOption`."""
 
     model: str
@@ -50,7 +57,7 @@ class ApiEntry(_Table):
     customizable: bool = False
 
 
-class SelfHostedEntry(_Table):
+class SelfHostedEntry(_Entry):
     """The keys of ``[[self_hosted]]``; see :class:`costlab.build_vs_buy.SelfHostOption`.
 
     ``prefix_cached_fraction`` is the share of the input that the server need not read again; by default the share that

@@ -331,14 +331,14 @@ class Capacity:
     """
 
     fits: bool
-    requests_per_s: float | None
-    output_tokens_per_s: float | None
-    batch: int
-    ttft_s: float | None
-    inter_token_s: float | None
-    limited_by: str
-    bound_by: str
-    reasons: tuple[str, ...]
+    requests_per_s: float | None = None
+    output_tokens_per_s: float | None = None
+    batch: int = 0
+    ttft_s: float | None = None
+    inter_token_s: float | None = None
+    limited_by: str = ""
+    bound_by: str = ""
+    reasons: tuple[str, ...] = ()
 
 
 def capacity(
@@ -405,10 +405,13 @@ def capacity(
     fresh = prompt * (1.0 - checks.fraction("cached_input_fraction", cached_input_fraction))
     fit = memory_fit(on, prompt + answer)
     if not fit.fits:
-        return _nothing("memory", fit.reasons)
+        return Capacity(False, limited_by="memory", reasons=fit.reasons)
     prefill, context = on.prefill_s(fresh), prompt + answer / 2
-    if answer == 0.0:
-        return _reading(prefill, ttft_limit)
+    if answer == 0.0:  # a model that only reads
+        if prefill > ttft_limit:
+            reason = f"a lone request takes {1000 * prefill:.0f} ms"
+            return Capacity(False, limited_by="time to first token", reasons=(reason,))
+        return Capacity(True, 1.0 / prefill, 0.0, 1, prefill, None, "arithmetic", "arithmetic")
     most, limited_by = fit.max_batch, "memory"
     if max_sequences is not None and checks.integer("max_sequences", max_sequences, at_least=1) < most:
         most, limited_by = max_sequences, "max sequences"
@@ -421,7 +424,13 @@ def capacity(
         return "inter-token latency" if step + (batch - 1) * per_token > token_limit else ""
 
     if first := broken(1):
-        return _nothing(first, (_why(first, on.step_s(1, context), prefill),))
+        step_ms, first_ms = 1000 * on.step_s(1, context), 1000 * (on.step_s(1, context) + prefill)
+        has = (
+            f"its first token after {first_ms:.0f}"
+            if first == "time to first token"
+            else f"a token every {step_ms:.0f}"
+        )
+        return Capacity(False, limited_by=first, reasons=(f"a lone request has {has} ms",))
     batch = most
     if reason := broken(most):
         # A dense model's times are straight lines in the batch, so the answer is next to the guess; then by halves.
@@ -443,20 +452,4 @@ def capacity(
     rate = 1.0 / (prefill + answer * step / batch)
     bound = "arithmetic" if arithmetic > reading else "bandwidth"
     between = step + (batch - 1) * per_token
-    return Capacity(True, rate, rate * answer, batch, step + prefill, between, limited_by, bound, ())
-
-
-def _nothing(limited_by: str, reasons: tuple[str, ...]) -> Capacity:
-    return Capacity(False, None, None, 0, None, None, limited_by, "", reasons)
-
-
-def _reading(prefill: float, ttft_limit: float) -> Capacity:
-    if prefill > ttft_limit:
-        return _nothing("time to first token", (f"a lone request takes {1000 * prefill:.0f} ms",))
-    return Capacity(True, 1.0 / prefill, 0.0, 1, prefill, None, "arithmetic", "arithmetic", ())
-
-
-def _why(limit: str, step: float, prefill: float) -> str:
-    if limit == "time to first token":
-        return f"a lone request has its first token after {1000 * (step + prefill):.0f} ms"
-    return f"a lone request has a token every {1000 * step:.0f} ms"
+    return Capacity(True, rate, rate * answer, batch, step + prefill, between, limited_by, bound)
