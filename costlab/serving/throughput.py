@@ -424,13 +424,11 @@ def capacity(
         return "inter-token latency" if step + (batch - 1) * per_token > token_limit else ""
 
     if first := broken(1):
-        step_ms, first_ms = 1000 * on.step_s(1, context), 1000 * (on.step_s(1, context) + prefill)
-        has = (
-            f"its first token after {first_ms:.0f}"
-            if first == "time to first token"
-            else f"a token every {step_ms:.0f}"
-        )
-        return Capacity(False, limited_by=first, reasons=(f"a lone request has {has} ms",))
+        step = on.step_s(1, context)
+        reason = f"a lone request has a token every {1000 * step:.0f} ms"
+        if first == "time to first token":
+            reason = f"a lone request has its first token after {1000 * (step + prefill):.0f} ms"
+        return Capacity(False, limited_by=first, reasons=(reason,))
     batch = most
     if reason := broken(most):
         # A dense model's times are straight lines in the batch, so the answer is next to the guess; then by halves.
