@@ -128,7 +128,7 @@ def incidents_table(found: Iterable[Incident]) -> DataFrame:
     Parameters
     ----------
     found : iterable of Incident
-        As :func:`costlab.monitoring.alerts.incidents` gives them.
+        As :func:`costlab.monitoring.incidents` gives them.
 
     Returns
     -------

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     )
     from costlab.cache.resilient_store import CircuitBreaker as CircuitBreaker
     from costlab.cache.response import ResponseCache as ResponseCache
-    from costlab.cache.semantic import SemanticHit as SemanticHit, SemanticLayer as SemanticLayer
     from costlab.cache.server import EmbeddedServer as EmbeddedServer
     from costlab.cache.stores import (
         CacheStore as CacheStore,

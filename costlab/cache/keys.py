@@ -173,7 +173,7 @@ def as_request(request: Request | Mapping[str, Any]) -> Request:
     """`request` itself, or the one that a chat API's payload describes.
 
     A payload has ``model`` and ``messages``, may have ``namespace`` and ``version``; all else is a parameter. Anything
-    else is an :class:`InvalidValueError`.
+    else is an :class:`costlab.errors.InvalidValueError`.
 
     Examples
     --------

@@ -201,7 +201,7 @@ class RequestEvent:
         return self.input_tokens + self.output_tokens
 
     def as_row(self) -> tuple[Value, ...]:
-        """The values in the order of :data:`COLUMNS`."""
+        """The values in the order of `COLUMNS`."""
         return tuple(getattr(self, name) for name in COLUMNS)
 
     @staticmethod
@@ -251,7 +251,7 @@ _SLOTS: Final = tuple(getattr(RequestEvent, name).__set__ for name in COLUMNS)
 
 
 def arrow_schema() -> "pyarrow.Schema":
-    """The columns as ``pyarrow`` has them; raises :class:`MissingExtraError` where that is not installed."""
+    """The columns as ``pyarrow`` has them; raises `MissingExtraError` where that is not installed."""
     with extra("usage"):
         import pyarrow
     types = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64()}

@@ -1,6 +1,6 @@
 """What ``costlab bench`` measures and records, and what lessons use of it.
 
-How to add an experiment is told in :mod:`costlab.experiments.registry`.
+How to add an experiment is told in ``costlab/experiments/registry.py``.
 """
 
 from typing import TYPE_CHECKING

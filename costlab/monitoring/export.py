@@ -92,7 +92,7 @@ def _duration(seconds: float) -> str:
 
 
 def rule_tests(rules_file: str, rules: Sequence[AlertRule], timelines: Sequence[Timeline]) -> dict[str, Any]:
-    """A file for ``promtool test rules`` that expects of Prometheus what :func:`costlab.monitoring.alerts.states` says.
+    """A file for ``promtool test rules`` that expects of Prometheus what :func:`costlab.monitoring.states` says.
 
     Parameters
     ----------

@@ -39,7 +39,7 @@ __all__ = [
 #: :meta hide-value:
 FOLDER = Path(__file__).parent
 
-#: A measured quantity, as in JSON. Where an experiment has rows of several kinds, ``what`` tells them apart.
+# A measured quantity, as in JSON. Where an experiment has rows of several kinds, ``what`` tells them apart.
 Row: TypeAlias = Mapping[str, Any]
 
 

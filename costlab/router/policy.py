@@ -78,7 +78,7 @@ def next_step(
     confidence : float
         How sure the model was, where it answered.
     thresholds : sequence of float
-        See :func:`is_trusted`. A tier without one is always trusted: the last, and every tier where a score chooses.
+        See `is_trusted`. A tier without one is always trusted: the last, and every tier where a score chooses.
     reserve_usd : sequence of float, length tiers
         What each tier reserves of a budget; all 0 where there is none.
 

@@ -21,7 +21,7 @@ class Attempt:
     Attributes
     ----------
     tier, outcome : str
-        Which tier, and how it ended; see :data:`costlab.router.policy.AttemptOutcome`.
+        Which tier, and how it ended; see `AttemptOutcome`.
     cost_usd, latency_s : float
         What it cost, its gate included, and seconds that it took, with its gate and the wait for a slot.
     confidence : float or None

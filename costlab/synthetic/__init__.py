@@ -1,6 +1,6 @@
 """Invented traffic: streams of requests, days of made-up services, sample logs.
 
-All of it is drawn from a :class:`numpy.random.Generator` that the caller gives as `rng`, or from a seed: the same seed
+All of it is drawn from a ``numpy.random.Generator`` that the caller gives as `rng`, or from a seed: the same seed
 gives the same traffic.
 """
 

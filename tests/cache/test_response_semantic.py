@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from costlab.cache import MemoryStore, Request, ResponseCache, SemanticHit, request_key
+from costlab.cache import MemoryStore, Request, ResponseCache, request_key
+from costlab.cache.semantic import SemanticHit
 from tests.cache.support import Clock, Model, question, right_answer
 
 

@@ -5,7 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from costlab.cache import MemoryStore, Request, ResponseCache, SemanticHit
+from costlab.cache import MemoryStore, Request, ResponseCache
+from costlab.cache.semantic import SemanticHit
 from costlab.datasets import support_queries
 from costlab.errors import InvalidValueError, UnknownNameError
 from costlab.synthetic import SupportDay, cache_replay, support_day

@@ -219,7 +219,7 @@ class HnswIndex(_LocalIndex):
 
 
 def local_index(dimensions: int, max_entries: int = EXACT_ENTRIES) -> ExactIndex | HnswIndex:
-    """The index in this process for so many vectors: exact up to :data:`EXACT_ENTRIES`, faiss beyond."""
+    """The index in this process for so many vectors: exact up to `EXACT_ENTRIES`, faiss beyond."""
     return (ExactIndex if max_entries <= EXACT_ENTRIES else HnswIndex)(dimensions, max_entries)
 
 

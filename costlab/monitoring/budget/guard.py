@@ -117,9 +117,9 @@ class Reservation(_Reservation[None]):
 
     Notes
     -----
-    A block that ends without :meth:`settle` is settled at the estimate, because the money was probably spent; one that
-    ends with an exception is cancelled. A call that fails and is billed all the same is settled where the exception is
-    caught, inside the block.
+    A block that ends without a call of `settle` is settled at the estimate, because the money was probably spent; one
+    that ends with an exception is cancelled. A call that fails and is billed all the same is settled where the
+    exception is caught, inside the block.
     """
 
     __slots__ = ()
