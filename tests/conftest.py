@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from costlab.cache.semantic import PackagedMiniLm
 from costlab.compression import PackagedModel, packaged_model
@@ -18,6 +19,10 @@ from tests import needs
 from tools.exercises import Exercises, collect
 
 ROOT = Path(__file__).parents[1]
+
+# An example that takes long on a busy machine is no failure.
+settings.register_profile("busy machine", deadline=None)
+settings.load_profile("busy machine")
 
 
 @pytest.fixture

@@ -36,11 +36,7 @@ def plot_reliability(models: Mapping[str, Sequence[ReliabilityBin]], *, ax: Axes
 
 
 def plot_cost_quality(
-    cascade: Sequence[Point],
-    alone: Baselines,
-    *,
-    chosen: Mapping[str, Point] | None = None,
-    ax: Axes | None = None,
+    cascade: Sequence[Point], alone: Baselines, *, chosen: Mapping[str, Point] | None = None, ax: Axes | None = None
 ) -> Axes:
     """Quality against cost: the cascade's hull, every tier alone, the best fixed mix of them, and the oracle.
 

@@ -14,13 +14,7 @@ from costlab.errors import InvalidValueError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = [
-    "IsotonicScaling",
-    "ReliabilityBin",
-    "TemperatureScaling",
-    "expected_calibration_error",
-    "reliability",
-]
+__all__ = ["IsotonicScaling", "ReliabilityBin", "TemperatureScaling", "expected_calibration_error", "reliability"]
 
 #: Confidences are kept this far from 0 and 1, where their logarithm has no end.
 EDGE = 1e-12
@@ -67,15 +61,12 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, bins: int = 10) -> tu
     sure, right = _pairs(confidence, correct)
     edges = np.linspace(0.0, 1.0, checks.integer("bins", bins, at_least=1) + 1)
     place = np.clip(np.searchsorted(edges, sure, side="left") - 1, 0, bins - 1)
+    inside = {index: place == index for index in np.unique(place).tolist()}
     return tuple(
         ReliabilityBin(
-            float(edges[index]),
-            float(edges[index + 1]),
-            int(np.count_nonzero(place == index)),
-            float(sure[place == index].mean()),
-            float(right[place == index].mean()),
+            float(edges[i]), float(edges[i + 1]), int(m.sum()), float(sure[m].mean()), float(right[m].mean())
         )
-        for index in np.unique(place)
+        for i, m in inside.items()
     )
 
 
@@ -133,12 +124,8 @@ class TemperatureScaling:
     def fit(self, confidence: ArrayLike, correct: ArrayLike) -> TemperatureScaling:
         """Find the temperature, between 0.05 and 20, on labelled answers.
 
-        Parameters
-        ----------
-        confidence : array-like of float, shape (queries,) or (queries, classes)
-            Probability of the chosen answer, or of every class.
-        correct : array-like, shape (queries,)
-            Whether each answer is right; or the column of the right class.
+        The confidence is the probability of the chosen answer, shape (queries,), or of every class, shape (queries,
+        classes); `correct` says whether each answer is right, or names the column of the right class.
         """
         logs = _log_classes(confidence)
         target = _target(confidence, correct, logs.shape[1])

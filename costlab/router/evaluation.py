@@ -84,17 +84,8 @@ class Outcomes:
     def from_csv(cls, path: Path, tiers: Sequence[str] | None = None) -> Outcomes:
         """A table from a file with a row per query and tier, as published router benchmarks have them.
 
-        Parameters
-        ----------
-        path : pathlib.Path
-            CSV with the columns ``query``, ``tier``, ``correct``, ``confidence`` and ``usd``.
-        tiers : sequence of str, optional
-            Which tiers, cheapest first; by default all, by rising mean cost.
-
-        Raises
-        ------
-        InvalidValueError
-            If a column is missing, or a query lacks a tier or has it twice.
+        The CSV has the columns ``query``, ``tier``, ``correct``, ``confidence`` and ``usd``, and no query lacks a tier
+        or has it twice. The tiers are given cheapest first; by default all, by rising mean cost.
         """
         try:
             with path.open(newline="", encoding="utf-8-sig") as file:
@@ -126,13 +117,12 @@ class Outcomes:
             raise InvalidValueError(file, f"{kind} with the columns {', '.join(sorted(columns))}", sorted(missing))
         cells: dict[tuple[str, str], tuple[float, float, float]] = {}
         for row in rows:
-            key = (row["query"], row["tier"])
+            key, values = (row["query"], row["tier"]), (row["correct"], row["confidence"], row["usd"])
             if key in cells:
                 raise InvalidValueError(file, "a table with each query once per tier", key)
             try:
-                cells[key] = (float(row["correct"]), float(row["confidence"]), float(row["usd"]))
+                cells[key] = (float(values[0]), float(values[1]), float(values[2]))
             except (TypeError, ValueError):
-                values = (row["correct"], row["confidence"], row["usd"])
                 raise InvalidValueError(file, "a table of numbers", values) from None
         queries = list(dict.fromkeys(query for query, _ in cells))
         names = list(tiers or dict.fromkeys(tier for _, tier in cells))
@@ -199,12 +189,7 @@ def evaluate_cascade(outcomes: Outcomes, thresholds: Sequence[float]) -> PolicyR
 
     The vector form of :func:`costlab.router.next_step` where nothing fails and no budget refuses.
 
-    Parameters
-    ----------
-    outcomes : Outcomes
-        The table.
-    thresholds : sequence of float, length tiers - 1
-        An answer is kept when its confidence is *greater*. The last tier always answers.
+    There is a threshold for every tier but the last, which always answers.
     """
     count = len(outcomes.tiers)
     limits = np.asarray(thresholds, dtype=np.float64)
@@ -221,10 +206,8 @@ def evaluate_routing(outcomes: Outcomes, scores: ArrayLike, cuts: Sequence[float
 
     Parameters
     ----------
-    outcomes : Outcomes
-        The table.
-    scores : array-like of float, shape (queries,)
-        How easy the query is thought to be; higher goes to a cheaper tier, NaN to the last.
+    outcomes, scores : Outcomes, array-like of float, shape (queries,)
+        The table, and how easy each query is thought to be; higher goes to a cheaper tier, NaN to the last.
     cuts : sequence of float, length tiers - 1
         Falling: a score above the first cut goes to the first tier, above the second to the second, and so on.
     """
@@ -250,10 +233,8 @@ class Point:
     ----------
     usd_per_request, quality_fraction : float
         Mean cost of a query, and share of right answers.
-    label : str
-        Which policy.
-    thresholds : tuple of float
-        Of a cascade; empty otherwise.
+    label, thresholds : str, tuple of float
+        Which policy; the thresholds are empty where it is no cascade.
     """
 
     usd_per_request: float
@@ -328,10 +309,8 @@ class Baselines:
 
     Attributes
     ----------
-    singles : tuple of Point
-        Each tier alone.
-    all_large : Point
-        Everything at the last tier.
+    singles, all_large : tuple of Point, Point
+        Each tier alone, and everything at the last one.
     random_mix : tuple of Point
         The cheapest tier and the last one: a coin between them reaches any point on the line.
     best_fixed_mix : tuple of Point
@@ -402,17 +381,10 @@ def cpt(outcomes: Outcomes, recovered_fraction: float, scores: Sequence[float] |
 
     Parameters
     ----------
-    outcomes : Outcomes
-        The table.
-    recovered_fraction : float
-        Part of the gap, in (0, 1].
+    outcomes, recovered_fraction : Outcomes, float
+        The table, and the part of the gap, in (0, 1]. Where that is never recovered, the share is NaN.
     scores : sequence of float, optional
         How much each query is trusted to the weak tier; by default its confidence.
-
-    Returns
-    -------
-    float
-        Share of calls, in 0..1; NaN when that part is never recovered.
 
     References
     ----------
@@ -441,11 +413,6 @@ def aiq(points: Sequence[Point], low_usd: float, high_usd: float) -> float:
     .. math:: \text{AIQ} = \frac{1}{c_1 - c_0} \int_{c_0}^{c_1} \text{quality}(c)\, dc
 
     Above the last point of the hull its quality stays; below the first there is none, so `low_usd` may not lie there.
-
-    Raises
-    ------
-    InvalidValueError
-        If the range is empty or begins below the cheapest policy.
 
     References
     ----------

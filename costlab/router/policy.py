@@ -37,11 +37,9 @@ class NextStep(NamedTuple):
         Ask the tier, and give its answer if it is trusted; ask the tier, which was passed over before, and give its
         answer whatever it is, since the budget refuses a better one; give the tier's answer; give it although it was
         not trusted, since the budget refuses a better one; raise the refusal; raise that no tier answered.
-    tier : int
-        Which tier, counted from the cheapest.
-    best : int
-        The highest tier whose answer was not trusted; -1 for none. Confidences of different models do not compare, so
-        the highest tier's answer counts as the best.
+    tier, best : int
+        Which tier, counted from the cheapest; and the highest tier whose answer was not trusted, -1 for none.
+        Confidences of different models do not compare, so that answer counts as the best.
     refused_usd : float
         Tiers that reserve as much or more are not asked, since the budget has refused it; infinite at first.
     passed_over : tuple of int
@@ -73,10 +71,8 @@ def next_step(
     ----------
     step : NextStep
         What was just done: :func:`first_step`, or what this function gave before.
-    outcome : AttemptOutcome
-        What came of it. Whether ``answered`` and ``escalated`` are the one or the other is decided here.
-    confidence : float
-        How sure the model was, where it answered.
+    outcome, confidence : AttemptOutcome, float
+        What came of it, and how sure the model was. Whether an answer is ``answered`` or ``escalated`` is decided here.
     thresholds : sequence of float
         See `is_trusted`. A tier without one is always trusted: the last, and every tier where a score chooses.
     reserve_usd : sequence of float, length tiers

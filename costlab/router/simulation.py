@@ -77,12 +77,7 @@ class Simulated:
 def simulate(stages: Sequence[Stage], requests: int, seed: int = 0) -> Simulated:
     """Requests that reach the stages at random, with the stages' own probabilities.
 
-    Parameters
-    ----------
-    stages : sequence of Stage
-        As for :func:`costlab.router.expected`.
-    requests, seed : int
-        How many, from 1 to 10^15; seed of the random numbers, >= 0.
+    The stages are those of :func:`costlab.router.expected`; from 1 to 10^15 requests, and a seed >= 0.
     """
     expected(stages)  # refuses what cannot be simulated
     checks.integer("requests", requests, 1, MAX_REQUESTS)
@@ -168,10 +163,8 @@ def simulate_stream(
     stream : iterable of numpy.ndarray of int
         What is asked, in parts, as for :func:`costlab.cache.economics.lru_replay`:
         :func:`costlab.synthetic.zipf_requests`, or one's own log.
-    entries : int
-        Answers that the cache holds, >= 1. It is empty at first.
-    seed : int
-        Seed of the random numbers behind the cache, >= 0.
+    entries, seed : int
+        Answers that the cache, empty at first, holds, >= 1; seed of the random numbers behind it, >= 0.
 
     Notes
     -----
@@ -229,10 +222,8 @@ def simulate_outcomes(
 
     Parameters
     ----------
-    outcomes : Outcomes
-        The labelled rows.
-    thresholds : sequence of float
-        As for :func:`costlab.router.evaluate_cascade`.
+    outcomes, thresholds : Outcomes, sequence of float
+        The labelled rows, and thresholds as for :func:`costlab.router.evaluate_cascade`.
     requests, seed : int
         How many, from 1 to 10^15; seed of the random numbers, >= 0.
     weights : sequence of float, length queries, optional

@@ -172,11 +172,11 @@ class FileTable(_StrictTable):
 
 
 _MODELS: Final[dict[str, type[BaseModel]]] = {
-    "scripted": ScriptedTable, "sklearn": TrainedTable, "minilm": TrainedTable, "openai": OpenAiTable,
+    "scripted": ScriptedTable, "sklearn": TrainedTable, "minilm": TrainedTable, "openai": OpenAiTable
 }  # fmt: skip
 _TABLES: Final[dict[str, type[BaseModel]]] = {
     "tier": TierTable, "cascade": CascadeTable, "cache": CacheTable, "outcomes": OutcomesTable,
-    "price": PriceTable, "gate": GateTable, "simulation": SimulationTable, "answers": ScriptedAnswer, **_MODELS,
+    "price": PriceTable, "gate": GateTable, "simulation": SimulationTable, "answers": ScriptedAnswer, **_MODELS
 }  # fmt: skip
 
 

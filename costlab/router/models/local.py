@@ -25,13 +25,9 @@ class TransformersModel:
 
     Parameters
     ----------
-    model : transformers.PreTrainedModel
-        The model; it answers one query at a time.
-    tokenizer : transformers.PreTrainedTokenizerBase
-        Its tokenizer.
-    system : str
-        Instructions before every query.
-    parse : callable, optional
+    model, tokenizer : transformers.PreTrainedModel, transformers.PreTrainedTokenizerBase
+        The model, which answers one query at a time, and its tokenizer.
+    system, parse : str, callable, optional
         As for :class:`EndpointModel`.
     max_tokens : int
         Most tokens of an answer, >= 1.
@@ -65,10 +61,9 @@ class TransformersModel:
 
         Parameters
         ----------
-        folder : pathlib.Path
-            Where weights, configuration and tokenizer lie.
-        gguf_file : str, optional
-            Name of a GGUF file in it, which is then read instead; transformers needs the package gguf for that.
+        folder, gguf_file : pathlib.Path, str, optional
+            Where weights, configuration and tokenizer lie; name of a GGUF file there, which is then read instead with
+            the package gguf.
         **settings
             As for the class.
 

@@ -136,9 +136,7 @@ class ScriptedModel:
     """
 
     def __init__(
-        self,
-        script: Mapping[str, Prediction | Exception] | Callable[[str], object],
-        latency_s: float = 0.0,
+        self, script: Mapping[str, Prediction | Exception] | Callable[[str], object], latency_s: float = 0.0
     ) -> None:
         self._script: Callable[[str], object] = script if callable(script) else script.__getitem__
         self._latency_s = checks.non_negative("latency_s", latency_s)
