@@ -51,9 +51,9 @@ def budget(usd: float, **settings: Any) -> AsyncBudgetGuard:
     return AsyncBudgetGuard(policy, MemoryBudgetStore(), clock=lambda: START_S, **settings)
 
 
-def books(guard: AsyncBudgetGuard) -> tuple[int, int]:
+async def books(guard: AsyncBudgetGuard) -> tuple[int, int]:
     """What is spent and what is reserved today, in micro-dollars."""
-    status = asyncio.run(guard.status())
+    status = await guard.status()
     return status.day_spent_micro_usd, status.day_reserved_micro_usd
 
 

@@ -27,14 +27,16 @@ from costlab.router import (
 )
 from tests.router.cascades import START_S, fails, hangs, lesson_tiers, outcomes, paid, says, until
 
+pytestmark = pytest.mark.anyio
+
 PRICE = ApiPrice(
     model="gpt-4o-mini", provider="openai", input_usd_per_mtok=0.15, output_usd_per_mtok=0.60,
     cached_input_usd_per_mtok=0.075, as_of=date(2026, 1, 1), snapshot=api_snapshot(), source_url="",
 )  # fmt: skip
 
 
-def route(cascade: Cascade, query: str = "q", **settings: Any) -> Routed:
-    return asyncio.run(cascade.route(query, **settings))
+async def route(cascade: Cascade, query: str = "q", **settings: Any) -> Routed:
+    return await cascade.route(query, **settings)
 
 
 @pytest.mark.parametrize(
@@ -47,24 +49,24 @@ def route(cascade: Cascade, query: str = "q", **settings: Any) -> Routed:
         (0.99, 0.2, False, "large", 0.033, ["skipped", "escalated", "answered"]),
     ],
 )
-def test_the_lessons_cascade_with_every_attempt_paid_for(
+async def test_the_lessons_cascade_with_every_attempt_paid_for(
     small: float, medium: float, simple: bool, tier: str, usd: float, way: list[str]
 ) -> None:
     """S7: a gate before the small tier, thresholds of 0.95 and 0.85 that are to be passed, a last tier that answers."""
-    routed = route(Cascade(lesson_tiers(small, medium, simple)))
+    routed = await route(Cascade(lesson_tiers(small, medium, simple)))
     assert (routed.tier, routed.answer) == (tier, tier[0])
     assert math.isclose(routed.cost_usd, usd, rel_tol=1e-12)
     assert [outcome for _, outcome in outcomes(routed)] == way
     assert not routed.degraded
 
 
-def test_a_confidence_that_is_no_number_is_never_trusted() -> None:
+async def test_a_confidence_that_is_no_number_is_never_trusted() -> None:
     tiers = [Tier("mute", says("a", math.nan), 0.001, 0.0), Tier("last", says("b", math.nan), 0.01)]
-    assert outcomes(route(Cascade(tiers))) == [("mute", "escalated"), ("last", "answered")]
+    assert outcomes(await route(Cascade(tiers))) == [("mute", "escalated"), ("last", "answered")]
 
 
 @pytest.mark.parametrize("through", [True, False])
-def test_a_gate_is_paid_whatever_it_says_and_may_be_async(through: bool) -> None:
+async def test_a_gate_is_paid_whatever_it_says_and_may_be_async(through: bool) -> None:
     async def gate(_query: str) -> bool:
         await asyncio.sleep(0)
         return through
@@ -73,28 +75,28 @@ def test_a_gate_is_paid_whatever_it_says_and_may_be_async(through: bool) -> None
         Tier("small", says("a", 0.99), 0.5, 0.9, gate, gate_usd_per_request=0.25),
         Tier("large", says("b"), 2.0, gate=lambda _query: False, gate_usd_per_request=9.0),
     ]
-    routed = route(Cascade(tiers))
+    routed = await route(Cascade(tiers))
     assert routed.cost_usd == (0.75 if through else 2.25)
     assert routed.attempts[0].cost_usd == (0.75 if through else 0.25)
 
 
-def test_a_gate_that_fails_lets_through_and_is_written_down() -> None:
+async def test_a_gate_that_fails_lets_through_and_is_written_down() -> None:
     def gate(_query: str) -> bool:
         raise RuntimeError("no such feature")
 
-    routed = route(Cascade([Tier("small", says("a"), 0.5, 0.9, gate), Tier("large", says("b"), 2.0)]))
+    routed = await route(Cascade([Tier("small", says("a"), 0.5, 0.9, gate), Tier("large", says("b"), 2.0)]))
     assert outcomes(routed) == [("small", "escalated"), ("large", "answered")]
     errors = [attempt.error for attempt in routed.attempts]
     assert errors == ["the gate failed (RuntimeError: no such feature)", ""]
 
 
-def test_a_price_per_token_follows_the_usage_and_the_event_adds_all_tokens() -> None:
+async def test_a_price_per_token_follows_the_usage_and_the_event_adds_all_tokens() -> None:
     told: list[RequestEvent] = []
     tiers = [
         Tier("mini", says("a", 0.1, TokenUsage(1000, 400, 100)), PRICE, 0.9),
         Tier("again", says("b", 0.1, TokenUsage(2000, 0, 10)), PRICE),
     ]
-    routed = route(Cascade(tiers, hooks=[told.append], now=lambda: START_S, new_id=lambda: "r-1"), tenant="acme")
+    routed = await route(Cascade(tiers, hooks=[told.append], now=lambda: START_S, new_id=lambda: "r-1"), tenant="acme")
     first = (600 * 0.15 + 400 * 0.075 + 100 * 0.60) / 1e6
     second = (2000 * 0.15 + 10 * 0.60) / 1e6
     assert math.isclose(routed.cost_usd, first + second, rel_tol=1e-12)
@@ -105,13 +107,13 @@ def test_a_price_per_token_follows_the_usage_and_the_event_adds_all_tokens() -> 
     assert event.cost_micro_usd == routed.cost_micro_usd
 
 
-def test_latencies_come_from_the_clock_and_those_of_the_attempts_make_the_whole() -> None:
+async def test_latencies_come_from_the_clock_and_those_of_the_attempts_make_the_whole() -> None:
     seconds = iter([10.0, 11.0, 13.0, 13.0, 13.0])
     told: list[RequestEvent] = []
     cascade = Cascade(
         [Tier("a", says("a"), 0.1, 0.9), Tier("b", says("b"), 0.1)], None, None, [told.append], lambda: next(seconds)
     )
-    routed = route(cascade)
+    routed = await route(cascade)
     assert [attempt.latency_s for attempt in routed.attempts] == [1.0, 2.0]
     assert routed.latency_s == told[0].latency_s == 3.0
 
@@ -135,11 +137,11 @@ def test_latencies_come_from_the_clock_and_those_of_the_attempts_make_the_whole(
         (ScriptedModel({}), "error", 0.0),
     ],
 )
-def test_a_tier_that_fails_sends_the_query_on_and_is_paid_where_it_was_billed(
+async def test_a_tier_that_fails_sends_the_query_on_and_is_paid_where_it_was_billed(
     model: ScriptedModel, outcome: str, usd: float
 ) -> None:
     tier = Tier("first", model, 0.25, 0.9, timeout_s=0.01, abandoned_usd_per_request=0.125)
-    routed = route(Cascade([tier, Tier("last", says("b"), 1.0)]))
+    routed = await route(Cascade([tier, Tier("last", says("b"), 1.0)]))
     assert outcomes(routed) == [("first", outcome), ("last", "answered")]
     assert (routed.cost_usd, routed.attempts[0].cost_usd) == (1.0 + usd, usd)
     assert routed.attempts[0].error
@@ -147,22 +149,22 @@ def test_a_tier_that_fails_sends_the_query_on_and_is_paid_where_it_was_billed(
 
 
 @pytest.mark.parametrize(("error", "outcome"), [(ValueError("no"), "error"), (TimeoutError("late"), "timeout")])
-def test_the_last_tier_failing_raises_with_the_whole_trail(error: Exception, outcome: str) -> None:
+async def test_the_last_tier_failing_raises_with_the_whole_trail(error: Exception, outcome: str) -> None:
     told: list[RequestEvent] = []
     cascade = Cascade([Tier("a", says("a"), 0.5, 0.9), Tier("b", fails(error), 1.0)], hooks=[told.append])
     with pytest.raises(
         CascadeFailedError, match=rf"the last tier failed: a: escalated, b: {outcome} \(\w+: \w+\)"
     ) as e:
-        route(cascade)
+        await route(cascade)
     assert outcomes(e.value) == [("a", "escalated"), ("b", outcome)]
     assert e.value.cost_usd == 0.5
     assert e.value.__cause__ is error
     assert [(event.tier, event.outcome, event.cost_micro_usd) for event in told] == [("b", outcome, 500_000)]
 
 
-def test_a_failure_survives_the_way_between_processes() -> None:
+async def test_a_failure_survives_the_way_between_processes() -> None:
     with pytest.raises(CascadeFailedError) as caught:
-        route(Cascade([Tier("only", fails(ValueError("no")), 1.0)]))
+        await route(Cascade([Tier("only", fails(ValueError("no")), 1.0)]))
     copy = pickle.loads(pickle.dumps(caught.value))
     assert (str(copy), copy.attempts, copy.cost_usd) == (str(caught.value), caught.value.attempts, 0.0)
 
@@ -170,45 +172,45 @@ def test_a_failure_survives_the_way_between_processes() -> None:
 # --- time, places, cancellation ----------------------------------------------------------------------------------
 
 
-def test_a_deadline_ends_the_whole_route_and_keeps_what_was_paid() -> None:
+async def test_a_deadline_ends_the_whole_route_and_keeps_what_was_paid() -> None:
     told: list[RequestEvent] = []
     slow = hangs()
     tiers = [Tier("a", says("a"), 0.5, 0.9), Tier("b", slow, 1.0, abandoned_usd_per_request=0.25)]
     with pytest.raises(CascadeFailedError, match=r"no answer within 0\.02 s: a: escalated, b: abandoned") as caught:
-        route(Cascade(tiers, hooks=[told.append], deadline_s=0.02))
+        await route(Cascade(tiers, hooks=[told.append], deadline_s=0.02))
     assert caught.value.cost_usd == 0.75
     assert [(event.outcome, event.cost_micro_usd, event.tier) for event in told] == [("timeout", 750_000, "b")]
     assert slow.running == 0
 
 
-def test_a_deadline_that_is_kept_changes_nothing() -> None:
-    assert route(Cascade([Tier("a", says("a"), 0.5)], deadline_s=60.0)).answer == "a"
+async def test_a_deadline_that_is_kept_changes_nothing() -> None:
+    assert (await route(Cascade([Tier("a", says("a"), 0.5)], deadline_s=60.0))).answer == "a"
 
 
-def test_a_tiers_own_time_runs_from_its_call_not_from_its_place_in_the_queue() -> None:
+async def test_a_tiers_own_time_runs_from_its_call_not_from_its_place_in_the_queue() -> None:
     model = says("a", 0.9, latency_s=0.05)
     cascade = Cascade([Tier("a", model, 0.5, timeout_s=0.2, max_concurrency=1)])
 
     async def scenario() -> list[Routed]:
         return await asyncio.gather(*(cascade.route("q") for _ in range(6)))
 
-    assert {routed.answer for routed in asyncio.run(scenario())} == {"a"}  # the sixth waits 0.25 s
+    assert {routed.answer for routed in await scenario()} == {"a"}  # the sixth waits 0.25 s
 
 
 @pytest.mark.parametrize("places", [1, 3])
-def test_no_more_calls_are_under_way_than_a_tier_has_places(places: int) -> None:
+async def test_no_more_calls_are_under_way_than_a_tier_has_places(places: int) -> None:
     model = says("a", latency_s=0.001)
     cascade = Cascade([Tier("a", model, 0.5, max_concurrency=places)])
 
     async def scenario() -> None:
         await asyncio.gather(*(cascade.route("q") for _ in range(20)))
 
-    asyncio.run(scenario())
+    await scenario()
     assert (model.most_running, model.calls) == (places, 20)
 
 
 @pytest.mark.parametrize("where", ["model", "place", "gate"])
-def test_a_cancelled_request_gives_its_place_back_and_is_told(where: str) -> None:
+async def test_a_cancelled_request_gives_its_place_back_and_is_told(where: str) -> None:
     told: list[RequestEvent] = []
     slow = hangs()
 
@@ -244,7 +246,7 @@ def test_a_cancelled_request_gives_its_place_back_and_is_told(where: str) -> Non
             await until(lambda: slow.running == 1)
             next_one.cancel()
 
-    asyncio.run(scenario())
+    await scenario()
     event = next(event for event in told if event.tenant == "impatient")
     expected = 625_000 + (250_000 if where == "model" else 0)  # one that waits for a place has sent nothing
     assert (event.outcome, event.tier, event.cost_micro_usd) == ("cancelled", "slow", expected)
@@ -254,17 +256,17 @@ def test_a_cancelled_request_gives_its_place_back_and_is_told(where: str) -> Non
 # --- hooks -------------------------------------------------------------------------------------------------------
 
 
-def test_hooks_that_fail_are_counted_and_break_nothing() -> None:
+async def test_hooks_that_fail_are_counted_and_break_nothing() -> None:
     def broken(_event: RequestEvent) -> None:
         raise RuntimeError("no registry")
 
     told: list[RequestEvent] = []
     cascade = Cascade([Tier("a", says("a"), 0.5)], hooks=[broken, told.append])
-    assert route(cascade).answer == "a"
+    assert (await route(cascade)).answer == "a"
     assert (cascade.hooks.failures, len(told)) == (1, 1)
 
 
-def test_names_of_requests_differ() -> None:
+async def test_names_of_requests_differ() -> None:
     told: list[RequestEvent] = []
     cascade = Cascade([Tier("a", says("a"), 0.5)], hooks=[told.append])
 
@@ -272,11 +274,11 @@ def test_names_of_requests_differ() -> None:
         for _ in range(100):
             await cascade.route("q")
 
-    asyncio.run(scenario())
+    await scenario()
     assert len({event.request_id for event in told}) == 100
 
 
-def test_a_thousand_requests_at_once_lose_nothing_and_cost_the_same_in_any_order() -> None:
+async def test_a_thousand_requests_at_once_lose_nothing_and_cost_the_same_in_any_order() -> None:
     def answer(query: str) -> Any:
         async def think() -> Prediction:
             await asyncio.sleep(0.0001 * (int(query) % 7))
@@ -301,7 +303,7 @@ def test_a_thousand_requests_at_once_lose_nothing_and_cost_the_same_in_any_order
     totals = []
     for order in (queries, queries[::-1]):
         told.clear()
-        routed = asyncio.run(scenario(order))
+        routed = await scenario(order)
         assert [one.answer for one in routed] == order
         assert len({event.request_id for event in told}) == 1000
         assert paid(told) == sum(one.cost_micro_usd for one in routed)
@@ -340,11 +342,11 @@ def test_numbers_outside_their_domain_are_refused(make: Callable[[], object], wh
         make()
 
 
-def test_priority_and_tenant_are_checked_before_anything_is_paid() -> None:
+async def test_priority_and_tenant_are_checked_before_anything_is_paid() -> None:
     model, told = says("a"), list[RequestEvent]()
     cascade = Cascade([Tier("a", model, 0.5)], hooks=[told.append])
     with pytest.raises(UnknownNameError, match="unknown priority 'urgent'"):
-        route(cascade, priority="urgent")
+        await route(cascade, priority="urgent")
     with pytest.raises(InvalidValueError, match="tenant must be a text"):
-        route(cascade, tenant=7)
+        await route(cascade, tenant=7)
     assert (model.calls, told) == (0, [])

@@ -27,16 +27,18 @@ from costlab.router import (
 )
 from tests.router.cascades import START_S, SlowStore, books, budget, fails, hangs, outcomes, paid, says, until
 
+pytestmark = pytest.mark.anyio
 
-def route(cascade: Cascade, query: str = "q", **settings: Any) -> Routed:
-    return asyncio.run(cascade.route(query, **settings))
+
+async def route(cascade: Cascade, query: str = "q", **settings: Any) -> Routed:
+    return await cascade.route(query, **settings)
 
 
 def two(large_usd: float = 4.0, **settings: Any) -> list[Tier]:
     return [Tier("small", says("s", 0.5), 1.0, 0.9, **settings), Tier("large", says("l"), large_usd)]
 
 
-def test_each_call_is_reserved_before_and_settled_after() -> None:
+async def test_each_call_is_reserved_before_and_settled_after() -> None:
     seen: list[tuple[int, int]] = []
     guard = budget(10.0)
 
@@ -46,13 +48,13 @@ def test_each_call_is_reserved_before_and_settled_after() -> None:
         return Prediction("a", 0.5)
 
     model = ScriptedModel(look)
-    route(Cascade([Tier("a", model, 1.0, 0.9, estimate_usd=3.0), Tier("b", model, 4.0)], guard=guard))
+    await route(Cascade([Tier("a", model, 1.0, 0.9, estimate_usd=3.0), Tier("b", model, 4.0)], guard=guard))
     assert seen == [(0, 3_000_000), (1_000_000, 4_000_000)]
-    assert books(guard) == (5_000_000, 0)
+    assert await books(guard) == (5_000_000, 0)
 
 
 @pytest.mark.parametrize("kind", [AsyncBudgetGuard, BudgetGuard])
-def test_the_guard_and_its_twin_serve_alike(kind: Any) -> None:
+async def test_the_guard_and_its_twin_serve_alike(kind: Any) -> None:
     policy = BudgetPolicy(daily_soft_usd=8, daily_hard_usd=12, monthly_usd=100)
     guard = kind(policy, MemoryBudgetStore(), clock=lambda: START_S)
     cascade = Cascade(two(), guard=guard)
@@ -63,11 +65,11 @@ def test_the_guard_and_its_twin_serve_alike(kind: Any) -> None:
             await cascade.route("q", "batch")
         return [(one.tier, one.degraded) for one in found]
 
-    assert asyncio.run(scenario()) == [("large", False), ("large", False), ("small", True)]
+    assert await scenario() == [("large", False), ("large", False), ("small", True)]
     assert (guard.counts.admitted, guard.counts.refused) == (5, 2)
 
 
-def test_a_refused_tier_leaves_the_best_answer_so_far() -> None:
+async def test_a_refused_tier_leaves_the_best_answer_so_far() -> None:
     told: list[RequestEvent] = []
     guard = budget(3.0)
     tiers = [
@@ -75,77 +77,77 @@ def test_a_refused_tier_leaves_the_best_answer_so_far() -> None:
         Tier("medium", says("m", 0.3), 1.0, 0.9),
         Tier("large", says("l"), 4.0),
     ]
-    routed = route(Cascade(tiers, guard=guard, hooks=[told.append]))
+    routed = await route(Cascade(tiers, guard=guard, hooks=[told.append]))
     # Of two answers that are not trusted the higher tier's counts, however sure the lower one was.
     assert (routed.answer, routed.tier, routed.degraded, routed.cost_usd) == ("m", "medium", True, 2.0)
     assert outcomes(routed) == [("small", "escalated"), ("medium", "escalated"), ("large", "refused")]
     assert "daily hard limit" in routed.attempts[-1].error
     assert [(event.tier, event.outcome, event.cost_usd) for event in told] == [("medium", "ok", 2.0)]
-    assert books(guard) == (2_000_000, 0)
+    assert await books(guard) == (2_000_000, 0)
 
 
-def test_where_the_gate_sent_it_past_a_cheaper_tier_that_tier_answers_before_anybody_is_refused() -> None:
+async def test_where_the_gate_sent_it_past_a_cheaper_tier_that_tier_answers_before_anybody_is_refused() -> None:
     guard = budget(3.0)
     tiers = two(gate=lambda _query: False)
-    routed = route(Cascade(tiers, guard=guard))
+    routed = await route(Cascade(tiers, guard=guard))
     assert outcomes(routed) == [("small", "skipped"), ("large", "refused"), ("small", "answered")]
     assert (routed.answer, routed.degraded, routed.cost_usd) == ("s", True, 1.0)
-    assert books(guard) == (1_000_000, 0)
+    assert await books(guard) == (1_000_000, 0)
 
 
-def test_what_is_dearer_than_a_refused_tier_is_not_asked_for() -> None:
+async def test_what_is_dearer_than_a_refused_tier_is_not_asked_for() -> None:
     dear = says("d", 0.99)
     tiers = [Tier("dear", dear, 5.0, 0.9, lambda _query: False), Tier("large", says("l"), 4.0)]
     guard = budget(3.0)
     with pytest.raises(BudgetExceeded):
-        route(Cascade(tiers, guard=guard))
+        await route(Cascade(tiers, guard=guard))
     assert (dear.calls, guard.counts.refused) == (0, 1)
 
 
-def test_what_was_paid_on_the_way_is_reserved_with_the_call() -> None:
+async def test_what_was_paid_on_the_way_is_reserved_with_the_call() -> None:
     """A dollar for the call and an eighth for the look-up are more than a dollar."""
     tiers, cache = [Tier("only", says("a"), 1.0)], ResponseCache(MemoryStore())
-    assert route(Cascade(tiers, cache, budget(1.125), cache_usd_per_lookup=0.125)).cost_usd == 1.125
+    assert (await route(Cascade(tiers, cache, budget(1.125), cache_usd_per_lookup=0.125))).cost_usd == 1.125
     guard = budget(1.0)
     with pytest.raises(BudgetExceeded):
-        route(Cascade(tiers, cache, guard, cache_usd_per_lookup=0.125), "another")
-    assert books(guard) == (125_000, 0)  # the look-up was paid all the same
+        await route(Cascade(tiers, cache, guard, cache_usd_per_lookup=0.125), "another")
+    assert await books(guard) == (125_000, 0)  # the look-up was paid all the same
 
 
-def test_a_cheaper_tier_above_the_refused_one_still_answers_in_full() -> None:
+async def test_a_cheaper_tier_above_the_refused_one_still_answers_in_full() -> None:
     tiers = [
         Tier("rented", says("r", 0.1), 4.0, 0.9),
         Tier("dearer", says("d", 0.99), 5.0, 0.9),
         Tier("own", says("o"), 0.5),
     ]
-    routed = route(Cascade(tiers, guard=budget(3.0)))
+    routed = await route(Cascade(tiers, guard=budget(3.0)))
     assert outcomes(routed) == [("rented", "refused"), ("own", "answered")]
     assert not routed.degraded
 
 
-def test_without_any_answer_the_refusal_is_raised_and_told() -> None:
+async def test_without_any_answer_the_refusal_is_raised_and_told() -> None:
     told: list[RequestEvent] = []
     guard = budget(0.5)
     with pytest.raises(BudgetExceeded) as caught:
-        route(Cascade(two(), guard=guard, hooks=[told.append]))
+        await route(Cascade(two(), guard=guard, hooks=[told.append]))
     assert caught.value.requested_usd == 1.0
     assert [(event.tier, event.outcome, event.cost_micro_usd) for event in told] == [("small", "refused", 0)]
-    assert books(guard) == (0, 0)
+    assert await books(guard) == (0, 0)
 
 
-def test_who_goes_first_when_money_runs_short() -> None:
+async def test_who_goes_first_when_money_runs_short() -> None:
     """Of 10 dollars batch work may have 8, standard work 10, essential work 15."""
 
-    def tiers_that_answer(spent_usd: float, priority: Priority) -> str:
+    async def tiers_that_answer(spent_usd: float, priority: Priority) -> str:
         guard = budget(10.0)
-        asyncio.run(guard.record(spent_usd))
+        await guard.record(spent_usd)
         try:
-            return route(Cascade(two(large_usd=2.0), guard=guard), priority=priority).tier
+            return (await route(Cascade(two(large_usd=2.0), guard=guard), priority=priority)).tier
         except BudgetExceeded:
             return ""
 
     found = {
-        priority: [tiers_that_answer(usd, priority) for usd in (4.0, 6.0, 8.0, 9.5)]
+        priority: [await tiers_that_answer(usd, priority) for usd in (4.0, 6.0, 8.0, 9.5)]
         for priority in ("batch", "standard", "essential")
     }
     assert found == {
@@ -164,15 +166,15 @@ def test_who_goes_first_when_money_runs_short() -> None:
         (hangs(), 250_000),
     ],
 )
-def test_a_call_that_fails_is_settled_at_its_bill(model: ScriptedModel, spent: int) -> None:
+async def test_a_call_that_fails_is_settled_at_its_bill(model: ScriptedModel, spent: int) -> None:
     guard = budget(10.0)
     tier = Tier("first", model, 1.0, 0.9, timeout_s=0.01, abandoned_usd_per_request=0.25)
-    routed = route(Cascade([tier, Tier("last", says("l"), 4.0)], guard=guard))
+    routed = await route(Cascade([tier, Tier("last", says("l"), 4.0)], guard=guard))
     assert routed.cost_micro_usd == 4_000_000 + spent
-    assert books(guard) == (4_000_000 + spent, 0)
+    assert await books(guard) == (4_000_000 + spent, 0)
 
 
-def test_look_ups_gates_and_scores_stand_in_the_books_too() -> None:
+async def test_look_ups_gates_and_scores_stand_in_the_books_too() -> None:
     guard = budget(10.0)
     cache = ResponseCache(MemoryStore())
     tiers = two(gate=lambda query: query == "let", gate_usd_per_request=0.25)
@@ -181,14 +183,14 @@ def test_look_ups_gates_and_scores_stand_in_the_books_too() -> None:
     async def scenario() -> list[float]:
         return [(await cascade.route(query)).cost_usd for query in ("let", "let", "pass")]
 
-    costs = asyncio.run(scenario())
+    costs = await scenario()
     assert costs == [0.125 + 0.25 + 1.0 + 4.0, 0.125, 0.125 + 0.25 + 4.0]
-    assert books(guard) == (round(1e6 * sum(costs)), 0)
+    assert await books(guard) == (round(1e6 * sum(costs)), 0)
     scored = ScoreRouter(two(large_usd=1.0), lambda _query: 0.0, [1.0], None, budget(10.0), score_usd_per_request=0.5)
-    assert route(scored).cost_usd == 1.5
+    assert (await route(scored)).cost_usd == 1.5
 
 
-def test_a_call_that_cannot_be_settled_is_paid_all_the_same() -> None:
+async def test_a_call_that_cannot_be_settled_is_paid_all_the_same() -> None:
     class Lost:
         def settle(self, _actual_usd: float) -> None:
             raise BudgetStoreError("no connection")
@@ -203,11 +205,11 @@ def test_a_call_that_cannot_be_settled_is_paid_all_the_same() -> None:
 
     told: list[RequestEvent] = []
     with pytest.raises(CascadeFailedError, match="only: error"):
-        route(Cascade([Tier("only", says("a", usage=TokenUsage(5)), 1.0)], guard=Guard(), hooks=[told.append]))
+        await route(Cascade([Tier("only", says("a", usage=TokenUsage(5)), 1.0)], guard=Guard(), hooks=[told.append]))
     assert [(event.cost_micro_usd, event.input_tokens) for event in told] == [(1_000_000, 5)]
 
 
-def test_books_that_cannot_be_asked_refuse_as_their_policy_says() -> None:
+async def test_books_that_cannot_be_asked_refuse_as_their_policy_says() -> None:
     class Down(MemoryBudgetStore):
         async def transact_async(self, *_arguments: Any) -> Any:
             raise BudgetStoreError("no connection")
@@ -216,24 +218,24 @@ def test_books_that_cannot_be_asked_refuse_as_their_policy_says() -> None:
     policy = BudgetPolicy(daily_soft_usd=8, daily_hard_usd=10, monthly_usd=100)
     cascade = Cascade(two(), guard=AsyncBudgetGuard(policy, Down()), hooks=[told.append])
     with pytest.raises(BudgetStoreError, match="no connection"):
-        route(cascade)
+        await route(cascade)
     assert [event.outcome for event in told] == ["refused"]
 
 
-def test_a_models_own_budget_is_the_models_failure() -> None:
+async def test_a_models_own_budget_is_the_models_failure() -> None:
     error = BudgetExceeded("daily_hard", 1, 1, 0, 1)
-    routed = route(Cascade([Tier("a", fails(error), 1.0, 0.9), Tier("b", says("b"), 1.0)], guard=budget(10.0)))
+    routed = await route(Cascade([Tier("a", fails(error), 1.0, 0.9), Tier("b", says("b"), 1.0)], guard=budget(10.0)))
     assert outcomes(routed) == [("a", "error"), ("b", "answered")]
 
 
-def test_a_price_per_token_before_a_guard_needs_an_estimate() -> None:
+async def test_a_price_per_token_before_a_guard_needs_an_estimate() -> None:
     price = api_price("gpt-4o-mini", "openai")
     with pytest.raises(InvalidValueError, match="mini: estimate_usd must be given where a guard meets a price per"):
         Cascade([Tier("mini", says("a"), price)], guard=budget(1.0))
     guard = budget(1.0)
     tier = Tier("mini", says("a", usage=TokenUsage(1000, 0, 100)), price, estimate_usd=0.01)
-    routed = route(Cascade([tier], guard=guard))
-    assert books(guard) == (routed.cost_micro_usd, 0)
+    routed = await route(Cascade([tier], guard=guard))
+    assert await books(guard) == (routed.cost_micro_usd, 0)
     assert routed.cost_micro_usd > 0
 
 
@@ -241,7 +243,7 @@ def test_a_price_per_token_before_a_guard_needs_an_estimate() -> None:
 
 
 @pytest.mark.parametrize("when", ["reserving", "calling", "settling", "settling a failure"])
-def test_a_cancelled_request_leaves_no_reservation_and_no_unpaid_bill(when: str) -> None:
+async def test_a_cancelled_request_leaves_no_reservation_and_no_unpaid_bill(when: str) -> None:
     told: list[RequestEvent] = []
     store = SlowStore(0.02)
     policy = BudgetPolicy(daily_soft_usd=8, daily_hard_usd=10, monthly_usd=100)
@@ -266,7 +268,7 @@ def test_a_cancelled_request_leaves_no_reservation_and_no_unpaid_bill(when: str)
         return status.day_spent_micro_usd, status.day_reserved_micro_usd
 
     spent = {"reserving": 0, "calling": 250_000, "settling": 1_000_000, "settling a failure": 1_000_000}[when]
-    assert asyncio.run(scenario()) == (spent, 0)
+    assert await scenario() == (spent, 0)
     # The event says what the books say, although the one who asked never saw the answer.
     assert [(event.outcome, event.cost_micro_usd) for event in told] == [("cancelled", spent)]
     assert told[0].input_tokens == (7 if when == "settling a failure" else 0)
@@ -278,7 +280,7 @@ async def until_called(model: ScriptedModel) -> None:
             await asyncio.sleep(0.001)
 
 
-def test_a_request_cancelled_twice_still_settles() -> None:
+async def test_a_request_cancelled_twice_still_settles() -> None:
     policy = BudgetPolicy(daily_soft_usd=8, daily_hard_usd=10, monthly_usd=100)
     guard = AsyncBudgetGuard(policy, SlowStore(0.02), clock=lambda: START_S)
     model = hangs()
@@ -296,10 +298,10 @@ def test_a_request_cancelled_twice_still_settles() -> None:
         status = await guard.status()
         return status.day_spent_micro_usd, status.day_reserved_micro_usd
 
-    assert asyncio.run(scenario()) == (250_000, 0)
+    assert await scenario() == (250_000, 0)
 
 
-def test_a_bill_belongs_to_its_own_attempt() -> None:
+async def test_a_bill_belongs_to_its_own_attempt() -> None:
     """Cancelled while it waits for a place at the second tier: the first one's bill is not paid twice."""
     told: list[RequestEvent] = []
     small, large = says("s"), hangs()
@@ -317,20 +319,20 @@ def test_a_bill_belongs_to_its_own_attempt() -> None:
             task.cancel()
             await asyncio.wait([task])
 
-    asyncio.run(scenario())
+    await scenario()
     assert [event.cost_micro_usd for event in told] == [1_000_000, 1_000_000]
-    assert books(guard) == (2_000_000, 0)
+    assert await books(guard) == (2_000_000, 0)
 
 
-def test_a_deadline_leaves_no_reservation_either() -> None:
+async def test_a_deadline_leaves_no_reservation_either() -> None:
     guard = budget(10.0)
     cascade = Cascade([Tier("a", hangs(), 1.0, abandoned_usd_per_request=0.25)], guard=guard, deadline_s=0.01)
     with pytest.raises(RuntimeError, match="no answer within"):
-        route(cascade)
-    assert books(guard) == (250_000, 0)
+        await route(cascade)
+    assert await books(guard) == (250_000, 0)
 
 
-def test_money_is_not_set_aside_while_a_request_waits_for_its_place() -> None:
+async def test_money_is_not_set_aside_while_a_request_waits_for_its_place() -> None:
     guard = budget(10.0)
     model = hangs()
     cascade = Cascade([Tier("a", model, 1.0, max_concurrency=1)], guard=guard)
@@ -344,14 +346,14 @@ def test_money_is_not_set_aside_while_a_request_waits_for_its_place() -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         return reserved
 
-    assert asyncio.run(scenario()) == 1_000_000
-    assert books(guard) == (0, 0)
+    assert await scenario() == 1_000_000
+    assert await books(guard) == (0, 0)
 
 
 # --- everything together -----------------------------------------------------------------------------------------
 
 
-def test_a_day_with_cache_guard_and_ledger_ends_with_one_total(tmp_path: Path) -> None:
+async def test_a_day_with_cache_guard_and_ledger_ends_with_one_total(tmp_path: Path) -> None:
     """Events, results, ledger and the budget's books agree to the micro-dollar, whatever happened to the requests."""
 
     def small(query: str) -> Prediction | Exception:
@@ -387,7 +389,7 @@ def test_a_day_with_cache_guard_and_ledger_ends_with_one_total(tmp_path: Path) -
             await cascade.drain()
             return found
 
-        found = asyncio.run(scenario())
+        found = await scenario()
         ledger.flush()
         totals = ledger.totals()
     assert len(told) == totals.requests == 1000
@@ -397,5 +399,5 @@ def test_a_day_with_cache_guard_and_ledger_ends_with_one_total(tmp_path: Path) -
     results = [one for one in found if isinstance(one, Routed)]
     assert sum(one.cost_micro_usd for one in results) == paid(answered)
     assert totals.cost_micro_usd == paid(told)
-    assert books(guard) == (paid(told), 0)
+    assert await books(guard) == (paid(told), 0)
     assert any(one.degraded for one in results)  # three dollars were not enough for everybody

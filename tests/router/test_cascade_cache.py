@@ -13,6 +13,8 @@ from costlab.events import RequestEvent
 from costlab.router import Cascade, CascadeFailedError, Prediction, Routed, ScoreRouter, ScriptedModel, Tier
 from tests.router.cascades import budget, fails, outcomes, paid, says, until
 
+pytestmark = pytest.mark.anyio
+
 LOOKUP_USD = 0.125
 
 
@@ -24,7 +26,7 @@ def two(**settings: Any) -> list[Tier]:
     return [Tier("small", says("s", 0.5), 1.0, 0.9), Tier("large", says("l", **settings), 4.0)]
 
 
-def test_the_second_time_only_the_look_up_is_paid() -> None:
+async def test_the_second_time_only_the_look_up_is_paid() -> None:
     told: list[RequestEvent] = []
     cache = ResponseCache(MemoryStore())
     cascade = cached(two(), cache, hooks=[told.append])
@@ -32,7 +34,7 @@ def test_the_second_time_only_the_look_up_is_paid() -> None:
     async def scenario() -> list[Routed]:
         return [await cascade.route("q") for _ in range(2)]
 
-    first, second = asyncio.run(scenario())
+    first, second = await scenario()
     assert (first.tier, first.cost_usd) == ("large", LOOKUP_USD + 5.0)
     assert (second.answer, second.tier, second.cost_usd, second.attempts) == ("l", "cache", LOOKUP_USD, ())
     assert [(event.tier, event.outcome, event.cost_usd) for event in told] == [
@@ -41,7 +43,7 @@ def test_the_second_time_only_the_look_up_is_paid() -> None:
     assert cache.statistics().saved_usd == 5.0  # what the cache says that it saved is what the cascade would have paid
 
 
-def test_equal_requests_at_one_time_are_paid_for_once() -> None:
+async def test_equal_requests_at_one_time_are_paid_for_once() -> None:
     told: list[RequestEvent] = []
     tiers = two(latency_s=0.01)
     cascade = cached(tiers, ResponseCache(MemoryStore()), hooks=[told.append])
@@ -49,13 +51,13 @@ def test_equal_requests_at_one_time_are_paid_for_once() -> None:
     async def scenario() -> list[Routed]:
         return await asyncio.gather(*(cascade.route("q") for _ in range(10)))
 
-    found = asyncio.run(scenario())
+    found = await scenario()
     assert sorted(one.cost_usd for one in found) == [LOOKUP_USD] * 9 + [LOOKUP_USD + 5.0]
     assert [one.tier for one in found].count("cache") == 9
     assert paid(told) == sum(one.cost_micro_usd for one in found) == 10 * 125_000 + 5_000_000
 
 
-def test_tenants_share_nothing_and_neither_do_other_tiers_or_other_ways_to_choose() -> None:
+async def test_tenants_share_nothing_and_neither_do_other_tiers_or_other_ways_to_choose() -> None:
     cache = ResponseCache(MemoryStore())
     cascade, router = cached(two(), cache), ScoreRouter(two(), lambda _query: 0.0, [1.0], cache)
 
@@ -69,10 +71,10 @@ def test_tenants_share_nothing_and_neither_do_other_tiers_or_other_ways_to_choos
         ]
         return [(await way).tier for way in ways]
 
-    assert asyncio.run(scenario()) == ["large", "large", "large", "large", "cache"]
+    assert await scenario() == ["large", "large", "large", "large", "cache"]
 
 
-def test_a_degraded_answer_is_given_and_not_kept() -> None:
+async def test_a_degraded_answer_is_given_and_not_kept() -> None:
     guard = budget(3.0)
     cascade = cached(two(), ResponseCache(MemoryStore()), guard=guard)
 
@@ -80,7 +82,7 @@ def test_a_degraded_answer_is_given_and_not_kept() -> None:
         first = await cascade.route("q")
         return [first, await cascade.route("q", "essential")]
 
-    first, second = asyncio.run(scenario())
+    first, second = await scenario()
     assert (first.tier, first.degraded, first.cost_usd) == ("small", True, LOOKUP_USD + 1.0)
     assert (
         second.tier == "small"
@@ -88,7 +90,7 @@ def test_a_degraded_answer_is_given_and_not_kept() -> None:
     assert outcomes(second) == [("small", "escalated"), ("large", "refused")]
 
 
-def test_who_waits_for_an_equal_request_is_not_refused_with_it() -> None:
+async def test_who_waits_for_an_equal_request_is_not_refused_with_it() -> None:
     """Batch work asks first and is refused; the essential request that waits for it is admitted by itself."""
 
     class Slow(ScriptedModel):
@@ -109,14 +111,14 @@ def test_who_waits_for_an_equal_request_is_not_refused_with_it() -> None:
         again = [asyncio.create_task(cascade.route("other", priority)) for priority in ("batch", "essential")]
         return [*first, *await asyncio.gather(*again, return_exceptions=True)]
 
-    degraded, full, refused, admitted = asyncio.run(scenario())
+    degraded, full, refused, admitted = await scenario()
     assert (degraded.tier, degraded.degraded) == ("small", True)
     assert (full.tier, full.degraded, full.cost_usd) == ("large", False, LOOKUP_USD + 4.5)
     assert isinstance(refused, BudgetExceeded)
     assert admitted.answer in ("s", "l")
 
 
-def test_who_waits_for_an_equal_request_fails_with_it_and_pays_the_look_up() -> None:
+async def test_who_waits_for_an_equal_request_fails_with_it_and_pays_the_look_up() -> None:
     told: list[RequestEvent] = []
     tiers = [Tier("small", says("s"), 1.0, 0.9), Tier("large", fails(TimeoutError("late"), 0.01), 4.0)]
     cascade = cached(tiers, ResponseCache(MemoryStore()), hooks=[told.append])
@@ -124,7 +126,7 @@ def test_who_waits_for_an_equal_request_fails_with_it_and_pays_the_look_up() -> 
     async def scenario() -> list[Any]:
         return [*await asyncio.gather(cascade.route("q"), cascade.route("q"), return_exceptions=True)]
 
-    first, second = asyncio.run(scenario())
+    first, second = await scenario()
     assert isinstance(first, CascadeFailedError)
     assert isinstance(second, CascadeFailedError)
     assert (first.cost_usd, second.cost_usd) == (LOOKUP_USD + 1.0, LOOKUP_USD)
@@ -133,7 +135,7 @@ def test_who_waits_for_an_equal_request_fails_with_it_and_pays_the_look_up() -> 
     assert [(event.outcome, event.cost_micro_usd) for event in told] == [("timeout", 1_125_000), ("timeout", 125_000)]
 
 
-def test_who_waits_for_an_equal_request_that_is_cancelled_asks_instead() -> None:
+async def test_who_waits_for_an_equal_request_that_is_cancelled_asks_instead() -> None:
     model = says("l", latency_s=0.01)
     cascade = cached([Tier("large", model, 4.0)], ResponseCache(MemoryStore()))
 
@@ -143,22 +145,22 @@ def test_who_waits_for_an_equal_request_that_is_cancelled_asks_instead() -> None
         first.cancel()
         return await second
 
-    routed = asyncio.run(scenario())
+    routed = await scenario()
     assert (routed.tier, routed.cost_usd) == ("large", LOOKUP_USD + 4.0)
     assert model.calls == 2
 
 
-def test_a_store_that_is_down_breaks_no_request() -> None:
+async def test_a_store_that_is_down_breaks_no_request() -> None:
     class Down(MemoryStore):
         async def get(self, key: str) -> bytes | None:
             raise StoreError("no connection")
 
     cascade = cached(two(), ResponseCache(Down()))
-    assert asyncio.run(cascade.route("q")).cost_usd == LOOKUP_USD + 5.0
+    assert (await cascade.route("q")).cost_usd == LOOKUP_USD + 5.0
 
 
 @pytest.mark.parametrize("deadline_s", [None, 60.0])
-def test_what_another_cache_raises_is_passed_on_as_it_is(deadline_s: float | None) -> None:
+async def test_what_another_cache_raises_is_passed_on_as_it_is(deadline_s: float | None) -> None:
     class Late:
         async def get_or_call(self, _request: object, _call: object) -> Any:
             raise TimeoutError("the cache took too long")
@@ -166,11 +168,11 @@ def test_what_another_cache_raises_is_passed_on_as_it_is(deadline_s: float | Non
     told: list[RequestEvent] = []
     cascade = Cascade(two(), Late(), hooks=[told.append], deadline_s=deadline_s)
     with pytest.raises(TimeoutError, match="the cache took too long"):
-        asyncio.run(cascade.route("q"))
+        await cascade.route("q")
     assert [event.outcome for event in told] == ["error"]
 
 
-def test_a_failure_is_not_remembered() -> None:
+async def test_a_failure_is_not_remembered() -> None:
     answers = iter([RuntimeError("broken"), Prediction("l", 0.9)])
     cascade = cached([Tier("large", ScriptedModel(lambda _query: next(answers)), 4.0)], ResponseCache(MemoryStore()))
 
@@ -179,4 +181,4 @@ def test_a_failure_is_not_remembered() -> None:
             await cascade.route("q")
         return await cascade.route("q")
 
-    assert asyncio.run(scenario()).answer == "l"
+    assert (await scenario()).answer == "l"

@@ -83,7 +83,7 @@ def test_events_results_and_ledger_have_one_total(tiers: list[Tier]) -> None:
 def test_the_budgets_books_have_the_same_total(tiers: list[Tier]) -> None:
     guard = budget(100.0)
     results = route_all(Cascade(tiers, guard=guard))
-    assert books(guard) == (sum(one.cost_micro_usd for one in results), 0)
+    assert asyncio.run(books(guard)) == (sum(one.cost_micro_usd for one in results), 0)
 
 
 @settings(deadline=None)
@@ -140,7 +140,7 @@ def test_no_budget_is_passed_and_nothing_stays_reserved(tiers: list[Tier], micro
 
     found = asyncio.run(scenario())
     assert not any(isinstance(one, CascadeFailedError) for one in found)
-    spent, reserved = books(guard)
+    spent, reserved = asyncio.run(books(guard))
     assert (spent, reserved) == (paid(told), 0)
     assert spent <= round(1e6 * limit_usd)
     assert len(told) == QUERIES

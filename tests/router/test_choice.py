@@ -23,6 +23,8 @@ from costlab.router import (
 )
 from tests.router.cascades import books, budget, fails, outcomes, says
 
+pytestmark = pytest.mark.anyio
+
 PRICES = (0.25, 1.0, 4.0)
 CONFIDENCES = st.lists(st.tuples(*[st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])] * 3), min_size=1, max_size=8)
 CUTS = st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75]), min_size=2, max_size=2)
@@ -39,14 +41,14 @@ def three() -> list[Tier]:
 @pytest.mark.parametrize(
     ("score", "tier"), [(0.9, "small"), (0.8, "medium"), (0.5, "medium"), (0.3, "large"), (math.nan, "large")]
 )
-def test_a_score_chooses_one_tier_and_only_that_one_is_paid(score: float, tier: str) -> None:
-    routed = asyncio.run(ScoreRouter(three(), lambda _query: score, [0.8, 0.3], score_usd_per_request=0.125).route("q"))
+async def test_a_score_chooses_one_tier_and_only_that_one_is_paid(score: float, tier: str) -> None:
+    routed = await ScoreRouter(three(), lambda _query: score, [0.8, 0.3], score_usd_per_request=0.125).route("q")
     price = dict(zip(("small", "medium", "large"), PRICES, strict=True))[tier]
     assert (routed.tier, routed.cost_usd) == (tier, 0.125 + price)
     assert outcomes(routed) == [(tier, "answered")]
 
 
-def test_a_score_that_fails_chooses_the_last_tier_and_may_be_async() -> None:
+async def test_a_score_that_fails_chooses_the_last_tier_and_may_be_async() -> None:
     async def broken(_query: str) -> float:
         raise RuntimeError("no such feature")
 
@@ -54,22 +56,22 @@ def test_a_score_that_fails_chooses_the_last_tier_and_may_be_async() -> None:
         await asyncio.sleep(0)
         return 1.0
 
-    assert asyncio.run(ScoreRouter(three(), broken, [0.8, 0.3]).route("q")).tier == "large"
-    assert asyncio.run(ScoreRouter(three(), sure, [0.8, 0.3]).route("q")).tier == "small"
+    assert (await ScoreRouter(three(), broken, [0.8, 0.3]).route("q")).tier == "large"
+    assert (await ScoreRouter(three(), sure, [0.8, 0.3]).route("q")).tier == "small"
 
 
-def test_a_chosen_tier_that_fails_sends_the_query_on() -> None:
+async def test_a_chosen_tier_that_fails_sends_the_query_on() -> None:
     tiers = [Tier("small", fails(RuntimeError("broken")), 0.25), *three()[1:]]
-    routed = asyncio.run(ScoreRouter(tiers, lambda _query: 1.0, [0.8, 0.3]).route("q"))
+    routed = await ScoreRouter(tiers, lambda _query: 1.0, [0.8, 0.3]).route("q")
     assert outcomes(routed) == [("small", "error"), ("medium", "answered")]
 
 
-def test_a_refused_choice_is_answered_by_the_dearest_tier_below_that_the_budget_allows() -> None:
+async def test_a_refused_choice_is_answered_by_the_dearest_tier_below_that_the_budget_allows() -> None:
     guard = budget(2.0)
-    routed = asyncio.run(ScoreRouter(three(), lambda _query: 0.0, [0.8, 0.3], None, guard).route("q"))
+    routed = await ScoreRouter(three(), lambda _query: 0.0, [0.8, 0.3], None, guard).route("q")
     assert outcomes(routed) == [("large", "refused"), ("medium", "answered")]
-    assert (routed.degraded, routed.cost_usd, books(guard)) == (True, 1.0, (1_000_000, 0))
-    poor = asyncio.run(ScoreRouter(three(), lambda _query: 0.0, [0.8, 0.3], None, budget(0.5)).route("q"))
+    assert (routed.degraded, routed.cost_usd, await books(guard)) == (True, 1.0, (1_000_000, 0))
+    poor = await ScoreRouter(three(), lambda _query: 0.0, [0.8, 0.3], None, budget(0.5)).route("q")
     assert outcomes(poor) == [("large", "refused"), ("medium", "refused"), ("small", "answered")]
 
 

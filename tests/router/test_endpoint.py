@@ -30,11 +30,13 @@ from tests.router.chat_server import ChatServer, Handler, Script, completion, cu
 
 needs.extra("openai", "router")
 
+pytestmark = pytest.mark.anyio
 
-def ask(*scripts: Script, **settings: Any) -> tuple[Prediction, ChatServer]:
+
+async def ask(*scripts: Script, **settings: Any) -> tuple[Prediction, ChatServer]:
     """One query to a server with these scripts, without waiting between retries."""
     with ChatServer(*scripts) as server:
-        return asyncio.run(answer(server.url, **settings)), server
+        return await answer(server.url, **settings), server
 
 
 async def answer(url: str, key_variable: str | None = None, **settings: Any) -> Prediction:
@@ -46,16 +48,16 @@ async def no_wait(_: float) -> None:
     """No time at all."""
 
 
-def failing(*scripts: Script, **settings: Any) -> ModelError:
+async def failing(*scripts: Script, **settings: Any) -> ModelError:
     with pytest.raises(ModelError) as found:
-        ask(*scripts, **settings)
+        await ask(*scripts, **settings)
     return found.value
 
 
-def test_the_request_is_what_the_protocol_wants(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_request_is_what_the_protocol_wants(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", "sk-secret")
     settings: dict[str, Any] = {"system": "Be brief.", "max_tokens": 5, "parameters": {"temperature": 0}}
-    _, server = ask(says(completion()), key_variable="MY_KEY", **settings)
+    _, server = await ask(says(completion()), key_variable="MY_KEY", **settings)
     (asked,) = server.requests
     assert asked["path"] == "/v1/chat/completions"
     assert {key.lower(): value for key, value in asked["headers"].items()}["authorization"] == "Bearer sk-secret"
@@ -64,19 +66,19 @@ def test_the_request_is_what_the_protocol_wants(monkeypatch: pytest.MonkeyPatch)
     assert asked["body"] == wanted
 
 
-def test_a_model_that_wants_the_limit_by_another_name_gets_it() -> None:
-    _, server = ask(says(completion()), max_tokens=None, logprobs=False, parameters={"max_completion_tokens": 9})
+async def test_a_model_that_wants_the_limit_by_another_name_gets_it() -> None:
+    _, server = await ask(says(completion()), max_tokens=None, logprobs=False, parameters={"max_completion_tokens": 9})
     (asked,) = server.requests
     assert set(asked["body"]) == {"model", "messages", "max_completion_tokens"}
 
 
-def test_confidence_is_the_tokens_mean_probability() -> None:
-    found, _ = ask(says(completion("on", logprobs=[math.log(0.9), math.log(0.4)])))
+async def test_confidence_is_the_tokens_mean_probability() -> None:
+    found, _ = await ask(says(completion("on", logprobs=[math.log(0.9), math.log(0.4)])))
     assert found.answer == "on"
     assert found.confidence == pytest.approx(0.6)
 
 
-def test_a_model_behind_a_server_says_what_it_says_in_this_process(llama: tuple[Any, Any]) -> None:
+async def test_a_model_behind_a_server_says_what_it_says_in_this_process(llama: tuple[Any, Any]) -> None:
     """Two ways to generate and to score, of one language model."""
 
     async def story(url: str) -> Prediction:
@@ -84,20 +86,20 @@ def test_a_model_behind_a_server_says_what_it_says_in_this_process(llama: tuple[
             return await model.predict("hello")
 
     with ChatServer(language_model(*llama)) as server:
-        there = asyncio.run(story(server.url))
-    here = asyncio.run(TransformersModel(*llama, system="Be brief.", max_tokens=6).predict("hello"))
+        there = await story(server.url)
+    here = await TransformersModel(*llama, system="Be brief.", max_tokens=6).predict("hello")
     assert (there.answer.strip(), there.usage) == (here.answer, here.usage)
     assert there.confidence == pytest.approx(here.confidence, rel=1e-4)
 
 
 @pytest.mark.parametrize("logprobs", [None, [], [float("nan")], [float("-inf")], [3.0], [False], [-(10**400)], ["-1"]])
-def test_without_usable_log_probabilities_nobody_knows_how_sure_it_is(logprobs: list[Any] | None) -> None:
-    assert math.isnan(ask(says(completion(logprobs=logprobs)))[0].confidence)
+async def test_without_usable_log_probabilities_nobody_knows_how_sure_it_is(logprobs: list[Any] | None) -> None:
+    assert math.isnan((await ask(says(completion(logprobs=logprobs))))[0].confidence)
 
 
-def test_cached_tokens_are_a_part_of_the_input_and_paid_once() -> None:
+async def test_cached_tokens_are_a_part_of_the_input_and_paid_once() -> None:
     usage = {"prompt_tokens": 1000, "completion_tokens": 10, "prompt_tokens_details": {"cached_tokens": 800}}
-    found, _ = ask(says(completion(usage=usage)))
+    found, _ = await ask(says(completion(usage=usage)))
     assert found.usage == TokenUsage(input_tokens=1000, cached_input_tokens=800, output_tokens=10)
     price = api_price("gpt-4o-mini")
     assert price.cached_input_usd_per_mtok is not None
@@ -157,38 +159,38 @@ def test_usage_is_read_in_every_dialect_or_not_at_all(usage: Any, read: TokenUsa
     assert read_usage({"usage": usage}) == read
 
 
-def test_an_answer_that_does_not_say_what_it_cost_is_no_answer() -> None:
-    error = failing(says(completion(usage={})))
+async def test_an_answer_that_does_not_say_what_it_cost_is_no_answer() -> None:
+    error = await failing(says(completion(usage={})))
     assert "does not say what was billed" in str(error)
     assert (error.usage, error.bill_unknown) == (None, True)
-    assert ask(says(completion(usage={})), usage_required=False)[0].usage == TokenUsage()
+    assert (await ask(says(completion(usage={})), usage_required=False))[0].usage == TokenUsage()
 
 
 @pytest.mark.parametrize(
     "choice",
     [{"message": {"role": "assistant", "content": None}}, {"message": None}, {"message": {"content": ""}}],
 )
-def test_an_empty_answer_is_an_error_that_was_billed(choice: dict[str, Any]) -> None:
-    error = failing(says(completion(finish_reason="content_filter", **choice)))
+async def test_an_empty_answer_is_an_error_that_was_billed(choice: dict[str, Any]) -> None:
+    error = await failing(says(completion(finish_reason="content_filter", **choice)))
     assert "gave no answer (finish_reason 'content_filter')" in str(error)
     assert error.usage == TokenUsage(12, 0, 3)
 
 
-def test_a_refusal_is_quoted() -> None:
-    error = failing(says(completion(message={"content": None, "refusal": "I would rather not."})))
+async def test_a_refusal_is_quoted() -> None:
+    error = await failing(says(completion(message={"content": None, "refusal": "I would rather not."})))
     assert "I would rather not." in str(error)
     assert error.usage == TokenUsage(12, 0, 3)
 
 
-def test_no_choices_are_an_error_that_was_billed() -> None:
-    error = failing(says(completion() | {"choices": []}))
+async def test_no_choices_are_an_error_that_was_billed() -> None:
+    error = await failing(says(completion() | {"choices": []}))
     assert "no chat completion" in str(error)
     assert error.usage == TokenUsage(12, 0, 3)
 
 
-def test_words_that_are_no_answer_are_billed() -> None:
-    assert ask(says(completion("4")), parse=int)[0].answer == 4
-    error = failing(says(completion("four")), parse=int)
+async def test_words_that_are_no_answer_are_billed() -> None:
+    assert (await ask(says(completion("4")), parse=int))[0].answer == 4
+    error = await failing(says(completion("four")), parse=int)
     assert "not an answer: 'four'" in str(error)
     assert error.usage == TokenUsage(12, 0, 3)
 
@@ -208,8 +210,8 @@ def test_words_that_are_no_answer_are_billed() -> None:
     ],
 )
 @pytest.mark.parametrize("content_type", ["application/json", "text/html"])
-def test_what_is_no_completion_is_said_to_be_none(text: str, message: str, content_type: str) -> None:
-    error = failing(replies(text, content_type))
+async def test_what_is_no_completion_is_said_to_be_none(text: str, message: str, content_type: str) -> None:
+    error = await failing(replies(text, content_type))
     assert message in str(error)
     assert str(error).startswith("gpt-4o-mini at http://127.0.0.1:")
     assert len(str(error)) < 400
@@ -217,24 +219,24 @@ def test_what_is_no_completion_is_said_to_be_none(text: str, message: str, conte
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503])
-def test_an_answer_that_nothing_was_done_is_followed_by_another_try(status: int) -> None:
-    found, server = ask(fails(status), fails(status), says(completion("on")))
+async def test_an_answer_that_nothing_was_done_is_followed_by_another_try(status: int) -> None:
+    found, server = await ask(fails(status), fails(status), says(completion("on")))
     assert found.answer == "on"
     assert len(server.requests) == 3
 
 
-def test_tries_end() -> None:
+async def test_tries_end() -> None:
     with ChatServer(fails(500, "on fire")) as server:
         with pytest.raises(ModelError, match=r"the server answered 500: .*on fire"):
-            asyncio.run(answer(server.url, retries=1))
+            await answer(server.url, retries=1)
         assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
-def test_a_request_that_is_wrong_stays_wrong(status: int) -> None:
+async def test_a_request_that_is_wrong_stays_wrong(status: int) -> None:
     with ChatServer(fails(status, "no such model")) as server:
         with pytest.raises(ModelError, match=f"answered {status}: .*no such model") as found:
-            asyncio.run(answer(server.url))
+            await answer(server.url)
         assert (found.value.usage, found.value.bill_unknown) == (None, False)
         assert len(server.requests) == 1
 
@@ -251,52 +253,52 @@ def test_a_request_that_is_wrong_stays_wrong(status: int) -> None:
         ({"retry_after": "nan"}, 0.5),
     ],
 )
-def test_a_server_is_given_the_time_that_it_asks_for(headers: dict[str, str], waited_s: float) -> None:
+async def test_a_server_is_given_the_time_that_it_asks_for(headers: dict[str, str], waited_s: float) -> None:
     waits = []
 
     async def wait(seconds: float) -> None:
         waits.append(seconds)
 
-    ask(fails(429, "slow down", **headers), says(completion()), sleep=wait)
+    await ask(fails(429, "slow down", **headers), says(completion()), sleep=wait)
     assert waits == [pytest.approx(waited_s)]
 
 
-def test_a_wait_that_is_too_long_is_not_begun() -> None:
+async def test_a_wait_that_is_too_long_is_not_begun() -> None:
     started = time.perf_counter()
-    error = failing(fails(429, "slow down", retry_after="60"), timeout_s=5.0, sleep=asyncio.sleep)
+    error = await failing(fails(429, "slow down", retry_after="60"), timeout_s=5.0, sleep=asyncio.sleep)
     assert "answered 429: " in str(error)
     assert "a retry in 60 s would come too late" in str(error)
     assert time.perf_counter() - started < 4.0
 
 
-def test_waits_without_a_wish_double() -> None:
+async def test_waits_without_a_wish_double() -> None:
     waits = []
 
     async def wait(seconds: float) -> None:
         waits.append(seconds)
 
-    failing(fails(503), retries=3, sleep=wait)
+    await failing(fails(503), retries=3, sleep=wait)
     assert waits == [0.5, 1.0, 2.0]
 
 
-def test_a_slow_answer_is_a_timeout_and_not_asked_for_again() -> None:
+async def test_a_slow_answer_is_a_timeout_and_not_asked_for_again() -> None:
     """It may have been billed, so a second request might be paid for twice."""
     with ChatServer(says(completion(), after_s=0.8)) as server:
         with pytest.raises(ModelTimeoutError, match=r"no answer within 0\.5 s") as found:
-            asyncio.run(answer(server.url, timeout_s=0.5))
+            await answer(server.url, timeout_s=0.5)
         assert isinstance(found.value, TimeoutError)
         assert (found.value.usage, found.value.bill_unknown) == (None, True)
         assert len(server.requests) == 1
 
 
-def test_the_limit_holds_for_all_tries_together() -> None:
+async def test_the_limit_holds_for_all_tries_together() -> None:
     started = time.perf_counter()
     with pytest.raises(ModelError):
-        ask(fails(500), timeout_s=0.6, retries=50, sleep=asyncio.sleep)
+        await ask(fails(500), timeout_s=0.6, retries=50, sleep=asyncio.sleep)
     assert time.perf_counter() - started < 3.0
 
 
-def test_an_answer_that_trickles_is_ended_by_the_limit() -> None:
+async def test_an_answer_that_trickles_is_ended_by_the_limit() -> None:
     def trickle(handler: Handler, _: dict[str, Any]) -> None:
         handler.send_response(200)
         handler.send_header("content-type", "application/json")
@@ -309,19 +311,19 @@ def test_an_answer_that_trickles_is_ended_by_the_limit() -> None:
 
     started = time.perf_counter()
     with ChatServer(trickle) as server, pytest.raises(ModelTimeoutError):
-        asyncio.run(answer(server.url, timeout_s=0.4))
+        await answer(server.url, timeout_s=0.4)
     assert time.perf_counter() - started < 3.0
 
 
-def test_a_cut_connection_is_not_tried_again_as_it_may_have_been_billed() -> None:
+async def test_a_cut_connection_is_not_tried_again_as_it_may_have_been_billed() -> None:
     with ChatServer(cuts) as server:
         with pytest.raises(ModelError, match="the connection was cut, so what was billed is unknown") as found:
-            asyncio.run(answer(server.url))
+            await answer(server.url)
         assert found.value.bill_unknown
         assert len(server.requests) == 1
 
 
-def test_a_server_that_is_not_there_is_tried_again() -> None:
+async def test_a_server_that_is_not_there_is_tried_again() -> None:
     waits = []
 
     async def wait(seconds: float) -> None:
@@ -331,12 +333,12 @@ def test_a_server_that_is_not_there_is_tried_again() -> None:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else has it, and nobody answers
         port = taken.getsockname()[1]
         with pytest.raises(ModelError, match="no connection") as found:
-            asyncio.run(answer(f"http://127.0.0.1:{port}/v1", sleep=wait))
+            await answer(f"http://127.0.0.1:{port}/v1", sleep=wait)
         assert not found.value.bill_unknown
     assert len(waits) == 2
 
 
-def test_a_cancelled_call_ends_its_connection() -> None:
+async def test_a_cancelled_call_ends_its_connection() -> None:
     asked, ended = threading.Event(), threading.Event()
 
     def wait_for_the_end(handler: Handler, _: dict[str, Any]) -> None:
@@ -354,12 +356,12 @@ def test_a_cancelled_call_ends_its_connection() -> None:
             assert await asyncio.to_thread(ended.wait, 5.0)
 
     with ChatServer(wait_for_the_end) as server:
-        asyncio.run(story(server.url))
+        await story(server.url)
 
 
-def test_a_key_is_never_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_key_is_never_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", "sk-secret-1")
-    error = failing(fails(401, "incorrect key sk-secret-1"), key_variable="MY_KEY")
+    error = await failing(fails(401, "incorrect key sk-secret-1"), key_variable="MY_KEY")
     assert "incorrect key ***" in str(error)
     assert "sk-secret" not in str(error)
 

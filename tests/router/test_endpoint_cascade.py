@@ -25,6 +25,8 @@ from tests.router.chat_server import ChatServer, Script, completion, cuts, fails
 
 needs.extra("openai", "router")
 
+pytestmark = pytest.mark.anyio
+
 PRICE = api_price("gpt-4o-mini")
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 100, "prompt_tokens_details": {"cached_tokens": 600}}
 BILL_USD = PRICE.usd(1000, 100, 600)
@@ -36,7 +38,7 @@ def tier(model: EndpointModel, **settings: Any) -> Tier:
     return Tier("small", model, PRICE, 0.9, estimate_usd=0.25, abandoned_usd_per_request=LOST_USD, **settings)
 
 
-def route(
+async def route(
     *scripts: Script, parse: Any = None, patience_s: float = 30.0, **settings: Any
 ) -> tuple[Routed, list[RequestEvent], int]:
     """One query through a server and a large model: the answer, the events, and the micro-dollars in the books."""
@@ -50,8 +52,8 @@ def route(
             return await cascade.route("Is it on?")
 
     with ChatServer(*scripts) as server:
-        routed = asyncio.run(story(server.url))
-    spent, reserved = books(guard)
+        routed = await story(server.url)
+    spent, reserved = await books(guard)
     assert reserved == 0
     return routed, events, spent
 
@@ -72,10 +74,10 @@ def route(
         pytest.param(says(completion("yes", USAGE, [-1.0])), None, "escalated", BILL_USD, id="escalated"),
     ],
 )
-def test_a_server_that_fails_sends_the_query_on_and_is_paid_what_it_billed(
+async def test_a_server_that_fails_sends_the_query_on_and_is_paid_what_it_billed(
     script: Script, parse: Any, outcome: str, usd: float
 ) -> None:
-    routed, events, spent = route(script, parse=parse, patience_s=0.2 if outcome == "timeout" else 30.0)
+    routed, events, spent = await route(script, parse=parse, patience_s=0.2 if outcome == "timeout" else 30.0)
     assert (routed.answer, routed.tier) == ("yes", "large")
     assert outcomes(routed) == [("small", outcome), ("large", "answered")]
     assert [attempt.cost_usd for attempt in routed.attempts] == [pytest.approx(usd, rel=1e-12), LARGE_USD]
@@ -83,8 +85,8 @@ def test_a_server_that_fails_sends_the_query_on_and_is_paid_what_it_billed(
     assert paid(events) == spent == round(routed.cost_usd * 1e6)
 
 
-def test_an_answer_that_is_trusted_costs_its_own_tokens_alone() -> None:
-    routed, events, spent = route(says(completion("on", USAGE, [-0.01])))
+async def test_an_answer_that_is_trusted_costs_its_own_tokens_alone() -> None:
+    routed, events, spent = await route(says(completion("on", USAGE, [-0.01])))
     assert (routed.answer, routed.tier) == ("on", "small")
     assert routed.cost_usd == pytest.approx(BILL_USD, rel=1e-12)
     (event,) = events
@@ -92,37 +94,37 @@ def test_an_answer_that_is_trusted_costs_its_own_tokens_alone() -> None:
     assert event.cost_micro_usd == spent == round(BILL_USD * 1e6)
 
 
-def test_a_tier_may_be_less_patient_than_its_client() -> None:
-    routed, _, _ = route(says(completion(), 0.25), timeout_s=0.1)
+async def test_a_tier_may_be_less_patient_than_its_client() -> None:
+    routed, _, _ = await route(says(completion(), 0.25), timeout_s=0.1)
     assert outcomes(routed) == [("small", "timeout"), ("large", "answered")]
     assert routed.cost_usd == LOST_USD + LARGE_USD
 
 
-def test_tries_that_were_turned_away_cost_nothing_and_the_one_that_answers_is_paid_once() -> None:
+async def test_tries_that_were_turned_away_cost_nothing_and_the_one_that_answers_is_paid_once() -> None:
     async def story(url: str) -> Routed:
         async with EndpointModel("gpt-4o-mini", url, None, sleep=lambda _: asyncio.sleep(0)) as model:
             return await Cascade([tier(model)]).route("Is it on?")
 
     with ChatServer(fails(429), fails(503), says(completion("on", USAGE))) as server:
-        routed = asyncio.run(story(server.url))
+        routed = await story(server.url)
         assert len(server.requests) == 3
     assert routed.answer == "on"
     assert routed.cost_usd == pytest.approx(BILL_USD, rel=1e-12)
 
 
-def test_the_last_tier_failing_raises_with_what_was_paid() -> None:
+async def test_the_last_tier_failing_raises_with_what_was_paid() -> None:
     async def story(url: str) -> None:
         small = Tier("scripted", ScriptedModel({"?": Prediction("a", 0.1)}), 0.25, 0.9)
         async with EndpointModel("gpt-4o-mini", url, None, timeout_s=0.1) as model:
             await Cascade([small, tier(model)]).route("?")
 
     with ChatServer(says(completion(), 0.2)) as server, pytest.raises(CascadeFailedError) as found:
-        asyncio.run(story(server.url))
+        await story(server.url)
     assert isinstance(found.value.__cause__, ModelTimeoutError)
     assert found.value.cost_usd == 0.25 + LOST_USD
 
 
-def test_a_real_language_model_behind_a_server_pays_by_its_tokens(llama: tuple[Any, Any]) -> None:
+async def test_a_real_language_model_behind_a_server_pays_by_its_tokens(llama: tuple[Any, Any]) -> None:
     """Random weights are never sure and some say nothing, so that every query goes on; forty of them, all at once."""
     events: list[RequestEvent] = []
 
@@ -133,7 +135,7 @@ def test_a_real_language_model_behind_a_server_pays_by_its_tokens(llama: tuple[A
             return list(await asyncio.gather(*(cascade.route(f"query {i}") for i in range(40))))
 
     with ChatServer(language_model(*llama)) as server:
-        answers = asyncio.run(story(server.url))
+        answers = await story(server.url)
         assert len(server.requests) == 40
     assert [routed.answer for routed in answers] == [f"QUERY {i}" for i in range(40)]
     for routed in answers:

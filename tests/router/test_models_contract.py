@@ -26,6 +26,8 @@ from costlab.router import (
 from tests import needs
 from tests.router import chat_server, tiny
 
+pytestmark = pytest.mark.anyio
+
 KINDS = ("scripted", "classifier", "embedding", "minilm", "ensemble", "transformers", "endpoint")
 Make = Callable[[float], Model]
 SLOW_S = 0.5
@@ -73,7 +75,7 @@ def make(request: pytest.FixtureRequest) -> Iterator[Make]:
         yield locals()[request.param]
 
 
-def play(model: Model, story: Callable[[], Any]) -> Any:
+async def play(model: Model, story: Callable[[], Any]) -> Any:
     """Run a story, and close the model in its own event loop."""
 
     async def told() -> Any:
@@ -83,7 +85,7 @@ def play(model: Model, story: Callable[[], Any]) -> Any:
             if isinstance(model, EndpointModel):
                 await model.aclose()
 
-    return asyncio.run(told())
+    return await told()
 
 
 def same(a: Prediction, b: Prediction) -> bool:
@@ -91,7 +93,7 @@ def same(a: Prediction, b: Prediction) -> bool:
     return (a.answer, a.usage) == (b.answer, b.usage) and math.isclose(a.confidence, b.confidence, rel_tol=1e-4)
 
 
-def test_it_answers_with_a_confidence_and_says_the_same_again(make: Make) -> None:
+async def test_it_answers_with_a_confidence_and_says_the_same_again(make: Make) -> None:
     model = make(0.0)
 
     async def story() -> None:
@@ -101,10 +103,10 @@ def test_it_answers_with_a_confidence_and_says_the_same_again(make: Make) -> Non
         assert 0.0 <= first.confidence <= 1.0
         assert same(first, await model.predict("end my plan"))
 
-    play(model, story)
+    await play(model, story)
 
 
-def test_many_at_once_answer_as_one_by_one(make: Make) -> None:
+async def test_many_at_once_answer_as_one_by_one(make: Make) -> None:
     model = make(0.0)
     queries = [f"{text} {i}" for i, text in enumerate(tiny.TEXTS * 3)]
 
@@ -113,10 +115,10 @@ def test_many_at_once_answer_as_one_by_one(make: Make) -> None:
         for query, found in zip(queries, together, strict=True):
             assert same(found, await model.predict(query))
 
-    play(model, story)
+    await play(model, story)
 
 
-def test_the_event_loop_goes_on_meanwhile(make: Make) -> None:
+async def test_the_event_loop_goes_on_meanwhile(make: Make) -> None:
     model = make(SLOW_S)
 
     async def story() -> int:
@@ -127,10 +129,10 @@ def test_the_event_loop_goes_on_meanwhile(make: Make) -> None:
         await task
         return ticks
 
-    assert play(model, story) >= 5  # 50 on an idle machine, none where the loop is held up
+    assert await play(model, story) >= 5  # 50 on an idle machine, none where the loop is held up
 
 
-def test_a_cancelled_call_ends_at_once_and_leaves_nothing_behind(make: Make) -> None:
+async def test_a_cancelled_call_ends_at_once_and_leaves_nothing_behind(make: Make) -> None:
     model = make(SLOW_S)
 
     async def story() -> None:
@@ -145,21 +147,21 @@ def test_a_cancelled_call_ends_at_once_and_leaves_nothing_behind(make: Make) -> 
         assert asyncio.all_tasks() == before
         assert isinstance(await model.predict("reset"), Prediction)
 
-    play(model, story)
+    await play(model, story)
 
 
 @pytest.mark.parametrize("query", ["", " ", "\n", "ä ß 😀", "\x00", "word " * 500], ids=repr)
-def test_an_odd_query_is_answered_or_refused_in_words(make: Make, query: str) -> None:
+async def test_an_odd_query_is_answered_or_refused_in_words(make: Make, query: str) -> None:
     model = make(0.0)
 
     async def story() -> None:
         (found,) = await asyncio.gather(model.predict(query), return_exceptions=True)
         assert isinstance(found, Prediction) or (isinstance(found, ModelError) and str(found))
 
-    play(model, story)
+    await play(model, story)
 
 
-def test_models_share_no_threads(make: Make) -> None:
+async def test_models_share_no_threads(make: Make) -> None:
     """Forty calls wait for one slow model; another one answers meanwhile."""
     slow, quick = make(SLOW_S), make(0.0)
 
@@ -174,14 +176,14 @@ def test_models_share_no_threads(make: Make) -> None:
         if isinstance(quick, EndpointModel):
             await quick.aclose()
 
-    play(slow, story)
+    await play(slow, story)
 
 
-def test_threads_end_with_their_model() -> None:
+async def test_threads_end_with_their_model() -> None:
     needs.extra("sklearn", "router")
     others = set(threading.enumerate())  # models of earlier tests that the garbage collector has not come to yet
     model = ClassifierModel(tiny.text_classifier(), threads=2)
-    asyncio.run(model.predict("reset"))
+    await model.predict("reset")
     mine = [thread for thread in threading.enumerate() if thread not in others]
     assert [thread.name.startswith("costlab-model") for thread in mine] == [True]
     del model

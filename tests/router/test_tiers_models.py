@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import sys
 from pathlib import Path
@@ -19,17 +18,19 @@ from tests.router.cascades import outcomes
 from tests.router.chat_server import ChatServer, completion, says
 from tests.router.tiny import LABELS, TEXTS
 
+pytestmark = pytest.mark.anyio
+
 SMALL = '[[tier]]\nname = "small"\nusd_per_request = 0.001\nmin_confidence = 0.6\n'
 LARGE = '[[tier]]\nname = "large"\nusd_per_request = 0.03\n'
 SURE = 'model = { kind = "scripted", answer = "large", confidence = 1.0 }\n'
 
 
-def ask(text: str, question: str = "reset password", folder: Path = Path(), **settings: Any) -> Routed:
+async def ask(text: str, question: str = "reset password", folder: Path = Path(), **settings: Any) -> Routed:
     async def story() -> Routed:
         async with open_cascade(parse_tiers(text, "t.toml", folder), **settings) as cascade:
             return await cascade.route(question)
 
-    return asyncio.run(story())
+    return await story()
 
 
 def labelled(folder: Path, *columns: str) -> None:
@@ -37,82 +38,82 @@ def labelled(folder: Path, *columns: str) -> None:
     (folder / "rows.csv").write_text("\n".join([",".join(columns or ("text", "label")), *rows]))
 
 
-def test_the_example_answers_one_question_cheaply_and_others_dearly() -> None:
-    known = ask(example_tiers(), "How do I reset my password?")
+async def test_the_example_answers_one_question_cheaply_and_others_dearly() -> None:
+    known = await ask(example_tiers(), "How do I reset my password?")
     assert (known.tier, known.cost_usd) == ("small", 0.0005)
-    other = ask(example_tiers(), "Why is it slow?")
+    other = await ask(example_tiers(), "Why is it slow?")
     assert outcomes(other) == [("small", "escalated"), ("medium", "escalated"), ("large", "answered")]
     assert other.cost_usd == pytest.approx(0.0005 + 0.003 + 0.03)
-    long = ask(example_tiers(), "Why is it slow? " * 11)
+    long = await ask(example_tiers(), "Why is it slow? " * 11)
     assert outcomes(long)[0] == ("small", "skipped")
     assert long.cost_usd == pytest.approx(0.003 + 0.03)
 
 
-def test_a_gate_lets_as_many_words_through_as_it_says_and_is_paid_for() -> None:
+async def test_a_gate_lets_as_many_words_through_as_it_says_and_is_paid_for() -> None:
     gated = SMALL + "gate = { max_words = 3, usd_per_request = 0.25 }\n" + SURE + LARGE + SURE
-    assert outcomes(ask(gated, "one two three"))[0] == ("small", "answered")
-    skipped = ask(gated, "one two three four")
+    assert outcomes(await ask(gated, "one two three"))[0] == ("small", "answered")
+    skipped = await ask(gated, "one two three four")
     assert outcomes(skipped)[0] == ("small", "skipped")
     assert skipped.cost_usd == pytest.approx(0.25 + 0.03)
 
 
-def test_a_script_without_an_answer_sends_the_query_on() -> None:
-    found = ask(SMALL + 'model.kind = "scripted"\n' + LARGE + SURE)
+async def test_a_script_without_an_answer_sends_the_query_on() -> None:
+    found = await ask(SMALL + 'model.kind = "scripted"\n' + LARGE + SURE)
     assert outcomes(found) == [("small", "error"), ("large", "answered")]
     assert found.cost_usd == 0.03
 
 
-def test_a_scripts_tokens_are_billed() -> None:
+async def test_a_scripts_tokens_are_billed() -> None:
     text = '[[tier]]\nname = "a"\nprice = { input_usd_per_mtok = 1.0, output_usd_per_mtok = 10.0 }\n'
     script = 'model = { kind = "scripted", answer = "x", input_tokens = 1000, output_tokens = 100 }'
-    assert ask(text + script).cost_usd == pytest.approx(0.002)
+    assert (await ask(text + script)).cost_usd == pytest.approx(0.002)
 
 
-def test_a_deadline_ends_the_route() -> None:
+async def test_a_deadline_ends_the_route() -> None:
     slow = 'model = { kind = "scripted", answer = "x", latency_s = 60.0 }\n'
     with pytest.raises(CascadeFailedError, match=r"no answer within 0.05 s"):
-        ask("[cascade]\ndeadline_s = 0.05\n" + LARGE + slow)
+        await ask("[cascade]\ndeadline_s = 0.05\n" + LARGE + slow)
     with pytest.raises(CascadeFailedError, match="large: timeout"):
-        ask(LARGE + "timeout_s = 0.05\n" + slow)
+        await ask(LARGE + "timeout_s = 0.05\n" + slow)
 
 
-def test_a_call_that_is_given_up_costs_what_the_file_says() -> None:
+async def test_a_call_that_is_given_up_costs_what_the_file_says() -> None:
     slow = 'model = { kind = "scripted", answer = "x", latency_s = 60.0 }\n'
-    found = ask(SMALL + "timeout_s = 0.05\nabandoned_usd_per_request = 0.25\n" + slow + LARGE + SURE)
+    found = await ask(SMALL + "timeout_s = 0.05\nabandoned_usd_per_request = 0.25\n" + slow + LARGE + SURE)
     assert outcomes(found) == [("small", "timeout"), ("large", "answered")]
     assert found.cost_usd == pytest.approx(0.25 + 0.03)
 
 
-def test_a_classifier_is_trained_on_the_files_rows(tmp_path: Path) -> None:
+async def test_a_classifier_is_trained_on_the_files_rows(tmp_path: Path) -> None:
     needs.extra("sklearn", "router")
     labelled(tmp_path)
     model = 'model = { kind = "sklearn", training = "rows.csv", c = 100.0 }\n'
-    found = ask(SMALL + model + LARGE + SURE, folder=tmp_path)
+    found = await ask(SMALL + model + LARGE + SURE, folder=tmp_path)
     assert (found.answer, found.tier) == ("password", "small")
-    assert ask(SMALL.replace("0.6", "0.999") + model + LARGE + SURE, folder=tmp_path).tier == "large"
-    timid = ask(SMALL + model.replace("100.0", "0.1") + LARGE + SURE, folder=tmp_path)
+    assert (await ask(SMALL.replace("0.6", "0.999") + model + LARGE + SURE, folder=tmp_path)).tier == "large"
+    timid = await ask(SMALL + model.replace("100.0", "0.1") + LARGE + SURE, folder=tmp_path)
     assert (timid.attempts[0].confidence or 0) < (found.attempts[0].confidence or 0)
     labelled(tmp_path, "query", "intent")
     named = model.replace("}", ', text_column = "query", label_column = "intent" }')
-    assert ask(SMALL + named + LARGE + SURE, folder=tmp_path).answer == "password"
+    assert (await ask(SMALL + named + LARGE + SURE, folder=tmp_path)).answer == "password"
 
 
-def test_sentence_vectors_know_words_that_were_not_in_the_rows(tmp_path: Path, minilm: PackagedMiniLm) -> None:
+async def test_sentence_vectors_know_words_that_were_not_in_the_rows(tmp_path: Path, minilm: PackagedMiniLm) -> None:
     needs.extra("sklearn", "router")
     assert minilm.dimensions == 384
     labelled(tmp_path)
-    found = ask(LARGE + 'model = { kind = "minilm", training = "rows.csv" }', "lost my login code", tmp_path)
+    found = await ask(LARGE + 'model = { kind = "minilm", training = "rows.csv" }', "lost my login code", tmp_path)
     assert found.answer == "password"
 
 
 @pytest.mark.slow
-def test_the_shipped_queries_train_a_classifier_too() -> None:
+async def test_the_shipped_queries_train_a_classifier_too() -> None:
     needs.extra("sklearn", "router")
-    found = ask(LARGE + 'model = { kind = "sklearn", dataset = "support" }', "How do I reset my password?")
+    found = await ask(LARGE + 'model = { kind = "sklearn", dataset = "support" }', "How do I reset my password?")
     assert found.answer == "reset_forgotten_password"
 
 
-def test_a_server_is_asked_with_the_files_settings_and_the_key_of_the_environment(
+async def test_a_server_is_asked_with_the_files_settings_and_the_key_of_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     needs.extra("openai", "router")
@@ -124,7 +125,7 @@ def test_a_server_is_asked_with_the_files_settings_and_the_key_of_the_environmen
             'system = "Be brief.", max_tokens = 0, parameters = { temperature = 0 } }\n'
         )
         price = "price = { input_usd_per_mtok = 1.0, output_usd_per_mtok = 10.0 }\n"
-        found = ask(f'[[tier]]\nname = "api"\nmin_confidence = 0.8\n{price}{model}{LARGE}{SURE}')
+        found = await ask(f'[[tier]]\nname = "api"\nmin_confidence = 0.8\n{price}{model}{LARGE}{SURE}')
         (asked,) = server.requests
     assert (found.answer, found.tier) == ("on", "api")
     assert found.attempts[0].confidence == pytest.approx(0.9)
@@ -135,17 +136,17 @@ def test_a_server_is_asked_with_the_files_settings_and_the_key_of_the_environmen
     assert asked["body"]["messages"][0] == {"role": "system", "content": "Be brief."}
 
 
-def test_a_server_that_is_not_there_sends_the_query_on_or_ends_it() -> None:
+async def test_a_server_that_is_not_there_sends_the_query_on_or_ends_it() -> None:
     needs.extra("openai", "router")
     with ChatServer(says(completion())) as server:
         url = server.url  # nobody listens there any more
     model = f'model = {{ kind = "openai", model = "m", base_url = "{url}", key_variable = "", retries = 0 }}\n'
-    found = ask(SMALL + model + LARGE + SURE)
+    found = await ask(SMALL + model + LARGE + SURE)
     assert outcomes(found) == [("small", "error"), ("large", "answered")]
     assert "no connection" in found.attempts[0].error
     assert found.cost_usd == 0.03
     with pytest.raises(CascadeFailedError, match="no connection"):
-        ask(LARGE + model)
+        await ask(LARGE + model)
 
 
 @pytest.mark.parametrize(
@@ -178,12 +179,12 @@ def test_a_server_that_is_not_there_sends_the_query_on_or_ends_it() -> None:
         ('kind = "sklearn", training = "rows.csv"', "text,label\n\udcff,b\n", "rows.csv is not a CSV in UTF-8"),
     ],
 )
-def test_a_model_that_cannot_be_trained_is_named(tmp_path: Path, model: str, rows: str, message: str) -> None:
+async def test_a_model_that_cannot_be_trained_is_named(tmp_path: Path, model: str, rows: str, message: str) -> None:
     if model:
         needs.extra("sklearn", "router")
     (tmp_path / "rows.csv").write_bytes(rows.encode("utf-8", "surrogateescape"))
     with pytest.raises(TiersFileError) as raised:
-        ask(LARGE + (f"model = {{ {model} }}" if model else ""), folder=tmp_path)
+        await ask(LARGE + (f"model = {{ {model} }}" if model else ""), folder=tmp_path)
     assert str(raised.value).startswith("t.toml: tier.1.model")
     assert message in str(raised.value)
 
@@ -195,14 +196,16 @@ def test_a_model_that_cannot_be_trained_is_named(tmp_path: Path, model: str, row
         (', base_url = "localhost"', "t.toml: tier.1.model: base_url must be an address that begins with http://"),
     ],
 )
-def test_a_server_that_cannot_be_asked_is_named(monkeypatch: pytest.MonkeyPatch, model: str, message: str) -> None:
+async def test_a_server_that_cannot_be_asked_is_named(
+    monkeypatch: pytest.MonkeyPatch, model: str, message: str
+) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(TiersFileError) as raised:
-        ask(LARGE + f'model = {{ kind = "openai", model = "m"{model} }}')
+        await ask(LARGE + f'model = {{ kind = "openai", model = "m"{model} }}')
     assert str(raised.value).startswith(message)
 
 
-def test_a_library_that_is_missing_is_said_with_the_line_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_library_that_is_missing_is_said_with_the_line_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'costlab\[router\]'"):
-        ask(LARGE + 'model = { kind = "sklearn", dataset = "support" }')
+        await ask(LARGE + 'model = { kind = "sklearn", dataset = "support" }')
