@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["event_table", "gpu_hours_table", "sample_gpu_hours", "sample_log"]
 
 #: The tiers are those of the service, under the catalogue's names for models; the two upper ones are priced by the
-#: token. The last model is one that nobody has priced.
+#: token. The last model is one that nobody has priced. Below are the tiers' places.
 MODELS: Final = ("response-cache", "distilbert-classifier", "gpt-4o-mini", "gpt-4o", "in-house-llm")
 CACHE, MEDIUM, LARGE = 0, 2, 3
 OUTCOMES: Final = ("ok", "cached", "error", "timeout", "refused", "cancelled")
