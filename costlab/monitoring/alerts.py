@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise
+from operator import gt, lt
 from typing import TYPE_CHECKING, Final, Literal
 
 from costlab._internal import checks
 from costlab.errors import InvalidValueError
 from costlab.monitoring.gpu_hours import gpu_usage
-from costlab.monitoring.usage import UsageTotals, aggregate
+from costlab.monitoring.usage import aggregate
 from costlab.units import MICRO_USD_PER_USD, SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -290,19 +291,15 @@ def states(rule: AlertRule, timeline: Timeline) -> tuple[State, ...]:
         raise InvalidValueError("timeline", f"one of {rule.recording}", timeline.recording)
     states: list[State] = []
     since_s: float | None = None
+    beyond = gt if rule.comparison == ">" else lt  # NaN, which is what 0 requests cost on average, is beyond nothing
     for time_s, value in zip(timeline.times_s, timeline.values, strict=True):
-        if value is None or not _beyond(rule, value):
+        if value is None or not beyond(value, rule.threshold):
             since_s = None
             states.append("inactive")
             continue
         since_s = time_s if since_s is None else since_s
         states.append("firing" if time_s - since_s >= rule.for_s else "pending")
     return tuple(states)
-
-
-def _beyond(rule: AlertRule, value: float) -> bool:
-    # NaN, which is what 0 requests cost on average, is beyond nothing.
-    return value > rule.threshold if rule.comparison == ">" else value < rule.threshold
 
 
 def incidents(rules: Iterable[AlertRule], timelines: Sequence[Timeline]) -> tuple[Incident, ...]:
@@ -359,35 +356,26 @@ def request_timelines(frame: IntoFrame) -> tuple[Timeline, ...]:
     first, last = cells[0].key[0], max(cell.key[0] for cell in cells)
     ends = tuple(float(minute + STEP) for minute in range(first, last + STEP, STEP))
 
-    def sums(name: str, value: Callable[[UsageTotals], int], tier: str | None = None) -> list[float]:
+    def sums(name: str, count: str, tier: str | None = None) -> list[float]:
         """Sums over the window that ends with each minute."""
         per_minute = [0] * len(ends)
         for cell in cells:
             minute, cell_tier = cell.key
             if tier in (None, cell_tier):
-                per_minute[(minute - first) // STEP] += value(cell)
+                per_minute[(minute - first) // STEP] += getattr(cell, count)
         return _window_sums(name, per_minute)
 
     def ratio(name: str, above: list[float], below: list[float], factor: float = 1.0, label: str = "") -> Timeline:
         values = (a * factor / b if b else None for a, b in zip(above, below, strict=True))
         return Timeline(name, label, ends, tuple(values))
 
-    def requests(cell: UsageTotals) -> int:
-        return cell.requests
-
-    def cost(cell: UsageTotals) -> int:
-        return cell.cost_micro_usd
-
-    all_requests = sums(TIER_SHARE, requests)
-    priced = sums(COST_PER_REQUEST, lambda cell: cell.priced_requests)
+    requests, cost = "requests", "cost_micro_usd"
+    all_requests, priced = sums(TIER_SHARE, requests), sums(COST_PER_REQUEST, "priced_requests")
+    revenue = sums(COST_OF_REVENUE, "conversion_value_micro_usd")
     timelines = [
         ratio(COST_PER_REQUEST, sums(COST_PER_REQUEST, cost), priced, 1 / MICRO_USD_PER_USD),
-        ratio(UNPRICED, sums(UNPRICED, lambda cell: cell.unpriced_requests), all_requests),
-        ratio(
-            COST_OF_REVENUE,
-            sums(COST_OF_REVENUE, cost),
-            sums(COST_OF_REVENUE, lambda cell: cell.conversion_value_micro_usd),
-        ),
+        ratio(UNPRICED, sums(UNPRICED, "unpriced_requests"), all_requests),
+        ratio(COST_OF_REVENUE, sums(COST_OF_REVENUE, cost), revenue),
     ]
     for tier in sorted({cell.key[1] for cell in cells}):
         timelines.append(ratio(TIER_SHARE, sums(TIER_SHARE, requests, tier), all_requests, label=tier))

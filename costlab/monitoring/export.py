@@ -294,13 +294,26 @@ def export_files(target: str = "exporter:9464", most_expensive_tier: str = "larg
     host, _, port = target.rpartition(":")
     if not (host and port.isdecimal() and 0 < int(port) < 65_536) or set(target) & set("/ \t\n\"'"):
         raise InvalidValueError("target", "a host and a port such as exporter:9464", target)
+    prometheus = {
+        "global": {"scrape_interval": "15s", "evaluation_interval": "1m"},
+        "rule_files": ["costlab.rules.yml"],
+        "scrape_configs": [{"job_name": "costlab", "static_configs": [{"targets": [target]}]}],
+    }
+    source = {"name": "Prometheus", "type": "prometheus", "uid": DATASOURCE_UID, "url": "http://prometheus:9090"}
+    provider = {"name": "costlab", "type": "file", "options": {"path": "/var/lib/grafana/dashboards"}}
+    # Datadog's OpenMetrics check wants counters by their name without _total.
+    names = [name for name, *_ in COUNTERS] + [LATENCY[0]] + [name for _, name, *_ in GPU_METRICS]
+    metrics = [{name: name.removeprefix("costlab_")} for name in names]
+    endpoint = {"openmetrics_endpoint": f"http://{target}/metrics", "namespace": "costlab", "metrics": metrics}
     return {
         "prometheus/costlab.rules.yml": _yaml(prometheus_rules(alerts.alert_rules(most_expensive_tier))),
-        "prometheus/prometheus.yml": _yaml(_prometheus(target)),
+        "prometheus/prometheus.yml": _yaml(prometheus),
         "grafana/dashboards/costlab.json": dashboard_json(),
-        "grafana/provisioning/datasources/costlab.yml": _yaml(_datasource()),
-        "grafana/provisioning/dashboards/costlab.yml": _yaml(_provider()),
-        "datadog/openmetrics.d/conf.yaml": _yaml(_datadog(target)),
+        "grafana/provisioning/datasources/costlab.yml": _yaml(
+            {"apiVersion": 1, "datasources": [source | {"access": "proxy", "isDefault": True}]}
+        ),
+        "grafana/provisioning/dashboards/costlab.yml": _yaml({"apiVersion": 1, "providers": [provider]}),
+        "datadog/openmetrics.d/conf.yaml": _yaml({"init_config": {}, "instances": [endpoint]}),
         "compose.yaml": _yaml(_compose(own_exporter=target == "exporter:9464")),
     }
 
@@ -309,34 +322,6 @@ def _yaml(value: Mapping[str, object]) -> str:
     with extra("dashboards"):
         import yaml
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110)
-
-
-def _prometheus(target: str) -> dict[str, object]:
-    return {
-        "global": {"scrape_interval": "15s", "evaluation_interval": "1m"},
-        "rule_files": ["costlab.rules.yml"],
-        "scrape_configs": [{"job_name": "costlab", "static_configs": [{"targets": [target]}]}],
-    }
-
-
-def _datasource() -> dict[str, object]:
-    source = {"name": "Prometheus", "type": "prometheus", "uid": DATASOURCE_UID, "url": "http://prometheus:9090"}
-    return {"apiVersion": 1, "datasources": [source | {"access": "proxy", "isDefault": True}]}
-
-
-def _provider() -> dict[str, object]:
-    options = {"path": "/var/lib/grafana/dashboards"}
-    return {"apiVersion": 1, "providers": [{"name": "costlab", "type": "file", "options": options}]}
-
-
-def _datadog(target: str) -> dict[str, object]:
-    """The agent's OpenMetrics check; it wants counters by their name without ``_total``."""
-    names = [name for name, *_ in COUNTERS] + [LATENCY[0]] + [name for _, name, *_ in GPU_METRICS]
-    metrics = [{name: name.removeprefix("costlab_")} for name in names]
-    return {
-        "init_config": {},
-        "instances": [{"openmetrics_endpoint": f"http://{target}/metrics", "namespace": "costlab", "metrics": metrics}],
-    }
 
 
 def _compose(*, own_exporter: bool) -> dict[str, object]:

@@ -248,8 +248,8 @@ class _Guard:
             day.lapsed_micro_usd, month.lapsed_micro_usd, stopped_by,
         )  # fmt: skip
 
-    def _heard(self, reply: engine.StoreReply) -> None:
-        """The store replied: tell what changed."""
+    def _heard(self, reply: engine.StoreReply) -> bool:
+        """The store replied: tell what changed, and return True."""
         if self._out:
             self._out = False
             _log.warning("the budget's store answers again")
@@ -264,6 +264,7 @@ class _Guard:
                     self._on_alert(entry)
                 except Exception:
                     self._count("alert_failures")
+        return True
 
     def _unreachable(self, error: BudgetStoreError) -> None:
         """Do what the policy says, and say so: raise, or return where the request may run all the same."""
@@ -272,9 +273,11 @@ class _Guard:
             raise error
         self._count("unguarded")
 
-    def _wait(self, request: SettleRequest, error: BudgetStoreError) -> None:
+    def _wait(self, request: SettleRequest, error: BudgetStoreError) -> bool:
+        """The store could not be asked: keep the settlement, and return False."""
         self._missed(error)
         self._waiting.append(request._replace(again=True))
+        return False
 
     def _missed(self, error: BudgetStoreError) -> None:
         self._count("store_failures")
@@ -334,7 +337,7 @@ class BudgetGuard(_Guard):
     """
 
     def reserve(self, estimate_usd: float, priority: Priority = "standard") -> Reservation:
-        """Set `estimate_usd` aside for a call that is about to be made.
+        """Set an amount aside for a call about to be made, to be settled or cancelled: best in a ``with`` block.
 
         Parameters
         ----------
@@ -342,11 +345,6 @@ class BudgetGuard(_Guard):
             The most that the call can cost, in USD, >= 0.
         priority : {'batch', 'standard', 'essential'}
             Batch work is refused at the soft limit, standard work at the hard one, essential at the emergency stop.
-
-        Returns
-        -------
-        Reservation
-            To be settled or cancelled; best in a ``with`` block.
 
         Raises
         ------
@@ -405,35 +403,27 @@ class BudgetGuard(_Guard):
 
     def flush(self) -> None:
         """Say what waits since the store could not be reached; what still cannot be said goes on waiting."""
-        with suppress(BudgetStoreError, IndexError):
-            while self._waiting:
-                request = self._waiting.popleft()
-                try:
-                    self._heard(self._store.transact(self._limits, request))
-                except BudgetStoreError as error:
-                    self._wait(request, error)
-                    raise
+        with suppress(IndexError):  # another thread may be faster
+            while self._waiting and self._deliver(self._waiting.popleft()):
+                pass
 
     def _settle(self, request: SettleRequest) -> None:
+        if self._deliver(request) and self._waiting:
+            self.flush()
+
+    def _deliver(self, request: SettleRequest) -> bool:
         try:
             reply = self._store.transact(self._limits, request)
         except BudgetStoreError as error:
-            self._wait(request, error)
-            return
-        self._heard(reply)
-        if self._waiting:
-            self.flush()
+            return self._wait(request, error)
+        return self._heard(reply)
 
 
 class AsyncBudgetGuard(_Guard):
     """As :class:`BudgetGuard`, for an event loop: ``async with guard.reserve(0.02) as r: ...; await r.settle(0.017)``.
 
-    Its parameters are those of :class:`BudgetGuard`; `on_alert` is a plain function. Guards of both kinds may share a
-    store.
-
-    Notes
-    -----
-    A task that is cancelled while its reservation is on the way may leave it behind; it expires.
+    Its parameters are the same; `on_alert` is a plain function, and guards of both kinds may share a store. A task that
+    is cancelled while its reservation is on the way may leave it behind; it expires.
     """
 
     def reserve(self, estimate_usd: float, priority: Priority = "standard") -> PendingReservation:
@@ -473,21 +463,17 @@ class AsyncBudgetGuard(_Guard):
 
     async def flush(self) -> None:
         """As :meth:`BudgetGuard.flush`."""
-        with suppress(BudgetStoreError, IndexError):
-            while self._waiting:
-                request = self._waiting.popleft()
-                try:
-                    self._heard(await self._store.transact_async(self._limits, request))
-                except BudgetStoreError as error:
-                    self._wait(request, error)
-                    raise
+        with suppress(IndexError):
+            while self._waiting and await self._deliver(self._waiting.popleft()):
+                pass
 
     async def _settle(self, request: SettleRequest) -> None:
+        if await self._deliver(request) and self._waiting:
+            await self.flush()
+
+    async def _deliver(self, request: SettleRequest) -> bool:
         try:
             reply = await self._store.transact_async(self._limits, request)
         except BudgetStoreError as error:
-            self._wait(request, error)
-            return
-        self._heard(reply)
-        if self._waiting:
-            await self.flush()
+            return self._wait(request, error)
+        return self._heard(reply)

@@ -29,14 +29,12 @@ class BudgetPolicy:
 
     Parameters
     ----------
-    daily_soft_usd : float
-        Daily amount up to which batch work runs, in USD, >= 0.
-    daily_hard_usd : float
-        Daily amount up to which standard work runs, in USD, > 0 and >= `daily_soft_usd`.
+    daily_soft_usd, daily_hard_usd : float
+        Daily amounts in USD up to which batch work (>= 0) and standard work (> 0, >= the soft one) run.
     monthly_usd : float
-        The same for the calendar month, >= `daily_hard_usd`.
+        Up to which standard work runs in a calendar month, >= `daily_hard_usd`.
     monthly_soft_usd : float, optional
-        Monthly amount up to which batch work runs, in USD; without it, up to `monthly_usd`.
+        Up to which batch work does; by default `monthly_usd`.
     emergency_fraction : float
         The stop, as a multiple of `daily_hard_usd` and of `monthly_usd`, >= 1.
     timezone : str
@@ -92,15 +90,7 @@ class BudgetPolicy:
 
     @classmethod
     def from_toml(cls, path: str | Path) -> "BudgetPolicy":
-        """The policy in the table ``[budget]`` of a TOML file, whose keys are the parameters.
-
-        Raises
-        ------
-        BudgetFileError
-            If the file is not TOML in UTF-8, or a key is missing, unknown or has a value that it may not have.
-        OSError
-            If the file cannot be read.
-        """
+        """The policy in a TOML file, as of :func:`parse_policy`; an ``OSError`` where it cannot be read."""
         from costlab._internal.toml_tables import read_text
 
         path = Path(path)
@@ -114,25 +104,18 @@ class BudgetPolicy:
         def limit(name: str, usd: float, stops: bool = False) -> Limit:
             return Limit(name, name.startswith("monthly"), micro_usd(name, usd), stops)
 
-        soft = limit("daily_soft", self.daily_soft_usd)
-        hard = limit("daily_hard", self.daily_hard_usd)
+        soft, hard = limit("daily_soft", self.daily_soft_usd), limit("daily_hard", self.daily_hard_usd)
         emergency = limit("daily_emergency", self.daily_hard_usd * self.emergency_fraction, True)
         month_hard = limit("monthly", self.monthly_usd)
         month_emergency = limit("monthly_emergency", self.monthly_usd * self.emergency_fraction, True)
-        month_soft = None if self.monthly_soft_usd is None else limit("monthly_soft", self.monthly_soft_usd)
+        monthly: tuple[Limit, ...] = (month_hard, month_emergency)
+        if self.monthly_soft_usd is not None:
+            monthly = (limit("monthly_soft", self.monthly_soft_usd), *monthly)
         by_priority: dict[Priority, tuple[Limit, Limit]] = {
-            "batch": (soft, month_soft or month_hard),
-            "standard": (hard, month_hard),
-            "essential": (emergency, month_emergency),
-        }
-        monthly = (month_hard, month_emergency) if month_soft is None else (month_soft, month_hard, month_emergency)
-        return Limits(
-            daily=(soft, hard, emergency),
-            monthly=monthly,
-            by_priority=by_priority,
-            hard=(hard, month_hard),
-            stops_when_lost=self.on_store_failure == "refuse",
-        )
+            "batch": (soft, monthly[0]), "standard": (hard, month_hard), "essential": (emergency, month_emergency),
+        }  # fmt: skip
+        stops_when_lost = self.on_store_failure == "refuse"
+        return Limits((soft, hard, emergency), monthly, by_priority, (hard, month_hard), stops_when_lost)
 
 
 def parse_policy(text: str, name: str = "the policy") -> BudgetPolicy:
@@ -143,7 +126,7 @@ def parse_policy(text: str, name: str = "the policy") -> BudgetPolicy:
     Raises
     ------
     BudgetFileError
-        If the text is no TOML, or a key is missing, unknown or has a value that it may not have.
+        If the text is no TOML in UTF-8, or a key is missing, unknown or has a value that it may not have.
 
     Examples
     --------
@@ -159,9 +142,7 @@ def parse_policy(text: str, name: str = "the policy") -> BudgetPolicy:
     from costlab._internal.toml_tables import parse_table
 
     keys: dict[str, Any] = {
-        field.name: (field.type, ... if field.default is MISSING else field.default)
-        for field in fields(BudgetPolicy)
-        if field.init
+        f.name: (f.type, ... if f.default is MISSING else f.default) for f in fields(BudgetPolicy) if f.init
     }
     # Strict: "4000" is a text and true is no number, also where Python would take them for one.
     table = create_model("PolicyTable", __config__=ConfigDict(extra="forbid", strict=True), **keys)
