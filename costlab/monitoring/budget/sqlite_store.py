@@ -3,11 +3,10 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from costlab._internal import checks
 from costlab._internal.fork_safety import after_fork
@@ -64,12 +63,9 @@ class SqliteBudgetStore:
 
     def __init__(self, path: str | Path, *, timeout_s: float = 5.0, power_cut_safe: bool = False) -> None:
         self.path = Path(path)
-        self._file = connect(
-            self.path,
-            BUDGET,
-            timeout_s=checks.positive("timeout_s", timeout_s),
-            synchronous="FULL" if power_cut_safe else "NORMAL",
-        )
+        checks.positive("timeout_s", timeout_s)
+        synchronous = "FULL" if power_cut_safe else "NORMAL"
+        self._file = connect(self.path, BUDGET, timeout_s=timeout_s, synchronous=synchronous)
         self._lock = Lock()
         self._usable = True
         after_fork(self._leave)
@@ -142,9 +138,8 @@ class SqliteBooks:
         self._accounts[period] = self._changed[period] = account
 
     def reservation(self, token: str) -> StoredReservation | None:
-        query = "SELECT amount, day, month, expires_s, is_lapsed FROM held WHERE token = ?"
-        row = self._run(query, (token,)).fetchone()
-        return None if row is None else _reservation(row)
+        row = self._run("SELECT * FROM held WHERE token = ?", (token,)).fetchone()
+        return None if row is None else StoredReservation._make(row[1:])
 
     def keep(self, token: str, reservation: StoredReservation) -> None:
         self._run("INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?, ?, ?)", (token, *reservation))
@@ -153,11 +148,9 @@ class SqliteBooks:
         self._run("DELETE FROM held WHERE token = ?", (token,))
 
     def due(self, now_s: float) -> list[tuple[str, StoredReservation]]:
-        query = (
-            "SELECT token, amount, day, month, expires_s, is_lapsed FROM held WHERE is_lapsed = 0 AND expires_s <= ? "
-        )
-        rows = self._run(query + "ORDER BY expires_s", (now_s,)).fetchall()
-        return [(token, _reservation(rest)) for token, *rest in rows]
+        query = "SELECT * FROM held WHERE is_lapsed = 0 AND expires_s <= ? ORDER BY expires_s"
+        rows = self._run(query, (now_s,)).fetchall()
+        return [(token, StoredReservation._make(rest)) for token, *rest in rows]
 
     def forget_lapsed(self, before_s: float) -> None:
         self._run("DELETE FROM held WHERE is_lapsed = 1 AND expires_s < ?", (before_s,))
@@ -171,8 +164,3 @@ class SqliteBooks:
     def entries(self) -> tuple[AuditEntry, ...]:
         rows = self._run("SELECT entry FROM audit ORDER BY number").fetchall()
         return tuple(AuditEntry(**json.loads(text)) for (text,) in rows)
-
-
-def _reservation(row: Sequence[Any]) -> StoredReservation:
-    amount, day, month, expires_s, lapsed = row
-    return StoredReservation(amount, day, month, expires_s, bool(lapsed))
