@@ -71,29 +71,16 @@ def zipf_stream(rng: np.random.Generator, *, unique: int, zipf: float, requests:
 def zipf_requests(
     rng: np.random.Generator, traffic: ZipfTraffic, requests: int, chunk: int = 1 << 16
 ) -> Iterator[NDArray[np.int64]]:
-    """Independent requests for things whose popularity falls as a power of their rank, in parts.
+    """Ranks of independent requests for things whose popularity falls as a power of their rank, in parts.
 
-    :func:`zipf_stream` gives as many at once. For a million things it takes several times
-    as long, and its memory grows.
+    :func:`zipf_stream` gives as many at once; for a million things it takes several times as long, and more memory.
 
     Parameters
     ----------
-    rng : numpy.random.Generator
-        Source of randomness.
     traffic : ZipfTraffic
         How many things there are, and the exponent of their popularity.
     requests, chunk : int
         Length of the stream, >= 0, and of a part, >= 1; the last may be shorter.
-
-    Yields
-    ------
-    numpy.ndarray
-        Ranks from 0, the most popular.
-
-    Raises
-    ------
-    InvalidValueError
-        If an argument is outside its domain.
 
     References
     ----------
