@@ -44,7 +44,7 @@ COMMANDS: Final[dict[str, tuple[str, Any]]] = {
     "route": ("Ask a cascade of models: the answer, who gave it, and what every attempt cost.", "router:route"),
     "sample-log": (
         "A made-up log of four tiers, busy afternoons and unequal tenants, to try `costlab report` on.",
-        "sample_log:sample_log",
+        "demo:sample_log",
     ),
     "simulate": (
         "What requests through a cascade cost, every tier tried paid for, beside four baselines.",

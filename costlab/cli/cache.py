@@ -52,26 +52,17 @@ def size(
     prices = catalog.current_store_prices(as_of) if store is None else (catalog.store_price(store, as_of),)
     if not prices:
         raise PriceNotFoundError(f"no price of a store on or before {as_of}; `costlab prices` lists all")
+    asked = {"requests": requests, "hours": HOURS_PER_DAY, "lifetime_requests": requests * days}
     best = []
     for price in prices:
         # Every look-up is charged as if it brought a whole answer: a miss moves less.
         moved_usd = price.usd_per_transfer(entry_bytes)
         priced = replace(costs, lookup_usd=moved_usd, write_usd=moved_usd)
-        best.append(
-            best_cache_size(
-                traffic,
-                priced,
-                price,
-                requests=requests,
-                hours=HOURS_PER_DAY,
-                entry_bytes=entry_bytes,
-                lifetime_requests=requests * days,
-            )
-        )
+        best.append(best_cache_size(traffic, priced, price, entry_bytes=entry_bytes, **asked))
     if as_json:
         rows = [{"store": asdict(p), **asdict(b)} for p, b in zip(prices, best, strict=True)]
-        asked = {"requests_per_day": requests, "unique": unique, "zipf": zipf, "entry_kb": entry_kb, "days": days}
-        print_json({**asked, "sizes": rows})
+        question = {"requests_per_day": requests, "unique": unique, "zipf": zipf, "entry_kb": entry_kb, "days": days}
+        print_json({**question, "sizes": rows})
         return
     numbers = ("answers", "GB", "hits", "needed", "store usd/day", "net usd/day", "saved")
     print_rows(

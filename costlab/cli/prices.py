@@ -54,18 +54,11 @@ def gpu(
         print_json({"gpu": asdict(spec), "bills": [asdict(bill) for bill in bills]})
         return
     month = f"{bills[0].gpu_hours:,.10g} GPU-hours ({hours:g} h a day, {days:g} days a month)"
-    rows = [
-        (
-            bill.price.snapshot,
-            bill.price.pricing,
-            bill.price.place,
-            f"{bill.price.usd_per_hour:,.4f}",
-            f"{bill.usd:,.2f}",
-            _saved(bill, bills),
-            f"{bill.price.kind}, {bill.price.checked}",
-        )
-        for bill in bills
-    ]
+    rows = []
+    for bill in bills:
+        p = bill.price
+        hour, total, when = f"{p.usd_per_hour:,.4f}", f"{bill.usd:,.2f}", f"{p.kind}, {p.checked}"
+        rows.append((p.snapshot, p.pricing, p.place, hour, total, _saved(bill, bills), when))
     numbers = ("usd per GPU-hour", "usd per month", "saved")
     headings = ("table", "pricing", "from", *numbers, "kind, checked")
     print_rows(headings, rows, numbers=numbers, title=f"{count} x {spec.name}: {month}")
@@ -118,35 +111,19 @@ def prices(
 
 
 def _print_gpu_prices(prices: tuple[catalog.GpuPrice, ...]) -> None:
-    rows = [
-        (
-            p.gpu,
-            p.pricing,
-            p.place,
-            p.instance,
-            f"{p.usd_per_hour:,.4f}",
-            p.kind,
-            str(p.checked),
-            p.source_url or p.note,
-        )
-        for p in prices
-    ]
+    rows = []
+    for p in prices:
+        hour, source = f"{p.usd_per_hour:,.4f}", p.source_url or p.note
+        rows.append((p.gpu, p.pricing, p.place, p.instance, hour, p.kind, str(p.checked), source))
     headings = ("gpu", "pricing", "from", "instance", "usd per GPU-hour", "kind", "checked", "source")
     print_rows(headings, rows, numbers=("usd per GPU-hour",), width=160)
 
 
 def _print_store_prices(prices: tuple[catalog.StorePrice, ...]) -> None:
-    rows = [
-        (
-            p.name,
-            f"{p.provider}/{p.region}",
-            f"{p.usd:,.4g} per {p.per.replace('_', '-').replace('gb', 'GB')}",
-            f"{p.usd_per_million_kb:,.4f}",
-            p.kind,
-            str(p.checked),
-            p.source_url or p.note,
-        )
-        for p in prices
-    ]
+    rows = []
+    for p in prices:
+        usd, moved = f"{p.usd:,.4g} per {p.per.replace('_', '-').replace('gb', 'GB')}", f"{p.usd_per_million_kb:,.4f}"
+        place, source = f"{p.provider}/{p.region}", p.source_url or p.note
+        rows.append((p.name, place, usd, moved, p.kind, str(p.checked), source))
     headings = ("store", "from", "usd", "usd per million kB", "kind", "checked", "source")
     print_rows(headings, rows, numbers=("usd", "usd per million kB"), width=160)

@@ -53,17 +53,11 @@ def route(
         print_json({"file": file.name, "question": question, **asdict(routed)})
         return
     typer.echo(routed.answer)
-    rows = [
-        (
-            attempt.tier,
-            attempt.outcome,
-            "" if attempt.confidence is None else f"{attempt.confidence:.3f}",
-            f"{attempt.cost_usd:.6g}",
-            f"{attempt.latency_s:.3g}",
-            " ".join(attempt.error.split()),
-        )
-        for attempt in routed.attempts
-    ]
+    rows = []
+    for tried in routed.attempts:
+        sure = "" if tried.confidence is None else f"{tried.confidence:.3f}"
+        why = " ".join(tried.error.split())
+        rows.append((tried.tier, tried.outcome, sure, f"{tried.cost_usd:.6g}", f"{tried.latency_s:.3g}", why))
     numbers = ("confidence", "usd", "seconds")
     print_rows(("tier", "outcome", *numbers, "why"), rows, numbers=numbers)
     typer.echo(f"answered by {routed.tier}, {routed.cost_usd:.6g} USD in all, {routed.latency_s:.3g} s")

@@ -29,7 +29,7 @@ from costlab.compression.quantization import computing_dtype, one_line, scheme_n
 from costlab.compression.results import measured_here
 from costlab.errors import InvalidValueError
 from costlab.experiments.device import measure_device
-from costlab.experiments.quantization import Batches, DeviceKind, Schemes
+from costlab.experiments.quantization import Batches, DeviceKind
 from costlab.experiments.registry import Experiment, Option
 from costlab.recordings import Recording, bench_command, find_device
 from costlab.serving import usd_per_mtok
@@ -172,7 +172,10 @@ class DecodeResult(StudyResult[DecodeRow]):
 def decode_study(
     model: Annotated[str | None, Option("A shape: llama-3-8b, the default on a GPU, or small, on a CPU.")] = None,
     *,
-    schemes: Schemes = None,
+    schemes: Annotated[
+        list[str] | None,
+        Option("A scheme, the baseline first; may be repeated. By default several.", flag="--scheme"),
+    ] = None,
     device: DeviceKind = None,
     batch_sizes: Batches = None,
     context: Annotated[int, Option("Tokens before a step.", metavar="TOKENS")] = 1024,

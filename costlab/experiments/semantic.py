@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Final
 
 import numpy as np
 
@@ -168,18 +169,17 @@ def measure_semantic(
     checks.integer("seed", seed)
     model: Embedder = CachingEmbedder(PackagedMiniLm() if embedder is None else embedder)
     rows: list[Row] = []
+    both = ("calibration", "test")
     for name, guards in GUARD_SETS.items():
         sets: dict[str, tuple[Lookup, ...]] = {}
         for share in (0.0, 0.5, 0.8):
+            lookups_of = partial(support_lookups, repeat_fraction=share, guards=guards)
             key = f"support, {share:.0%} repeated"
-            both = ("calibration", "test")
-            sets[key] = support_lookups(_rng(seed), model, both, repeat_fraction=share, guards=guards)
-            fitted, held_out = (
-                support_lookups(_rng(seed), model, (split,), repeat_fraction=share, guards=guards) for split in both
-            )
-            rows += [
+            sets[key] = lookups_of(_rng(seed), model, both)
+            fitted, held_out = (lookups_of(_rng(seed), model, (split,)) for split in both)
+            rows += (
                 {"what": "held_out", "data": key, "guards": name, **_held_out(fitted, held_out, e)} for e in LIMITS
-            ]
+            )
         if published:
             for data in (banking77(), clinc150()):
                 sets[data.name] = intent_lookups(_rng(seed), model, data, guards=guards)
@@ -197,10 +197,10 @@ def measure_semantic(
     )
 
 
-def _held_out(fitted: Sequence[Lookup], held_out: Sequence[Lookup], limit: float) -> dict[str, Any]:
+def _held_out(fitted: Sequence[Lookup], held_out: Sequence[Lookup], limit: float) -> Row:
     fit = fit_threshold(fitted, max_error_fraction=limit)
-    row: dict[str, Any] = {"max_error_fraction": limit, "fitted_on": len(fitted), "threshold": fit.threshold}
-    return row | ({} if fit.threshold is None else asdict(evaluate_threshold(held_out, fit.threshold)))
+    found = {} if fit.threshold is None else asdict(evaluate_threshold(held_out, fit.threshold))
+    return {"max_error_fraction": limit, "fitted_on": len(fitted), "threshold": fit.threshold, **found}
 
 
 def _rng(seed: int) -> np.random.Generator:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import numpy as np
 
@@ -98,10 +98,10 @@ def fit_tiers(learned: LabelledQueries, embedder: Embedder) -> dict[str, Classif
     from sklearn.pipeline import make_pipeline, make_union
     from sklearn.preprocessing import FunctionTransformer
 
-    def regression(strength: float) -> Any:
+    def regression(strength: float) -> LogisticRegression:
         return LogisticRegression(C=strength, max_iter=2000)
 
-    def counted(**settings: Any) -> Any:
+    def counted(**settings: object) -> TfidfVectorizer:
         return TfidfVectorizer(sublinear_tf=True, **settings)
 
     texts, labels = learned.texts, learned.labels
@@ -147,15 +147,15 @@ def seconds_per_query(models: Mapping[str, ClassifierModel], texts: Sequence[str
         What is asked, at least one. Each tier gets them in words of its own, so that an embedder that remembers has
         seen none of them.
     """
-    found = {}
+    medians = {}
     for name, model in models.items():
-        taken = []
+        seconds = []
         for text in texts:
             begin = time.perf_counter()
             model.predict_all([f"{name}: {text}"])
-            taken.append(time.perf_counter() - begin)
-        found[name] = float(np.median(taken))
-    return found
+            seconds.append(time.perf_counter() - begin)
+        medians[name] = float(np.median(seconds))
+    return medians
 
 
 def guarantees(
@@ -246,17 +246,15 @@ def measure_tiers(
     checks.integer("seed", seed)
     model: Embedder = CachingEmbedder(PackagedMiniLm() if embedder is None else embedder)
     support = support_queries()
-    sets = {"support": [LabelledQueries.from_queries(support.split(part)) for part in ("train", "calibration", "test")]}
+    sets: dict[str, Sequence[Sequence[SupportQuery | IntentQuery]]] = {}
+    sets["support"] = [support.split(part) for part in ("train", "calibration", "test")]
     if published:
-        rng = np.random.default_rng(seed)
-        sets["BANKING77"] = _divided(rng, banking77(), ("train",), ("test",), 3000)
+        sets["BANKING77"] = _divided(np.random.default_rng(seed), banking77(), 3000)
         clinc = clinc150()
-        parts = (("train", "oos_train"), ("val", "oos_val"), ("test", "oos_test"))
-        sets["CLINC150"] = [
-            LabelledQueries.from_queries([q for name in part for q in clinc.split(name)]) for part in parts
-        ]
+        sets["CLINC150"] = [clinc.split(part) + clinc.split(f"oos_{part}") for part in ("train", "val", "test")]
     rows: list[Row] = []
-    for name, (learned, calibration, test) in sets.items():
+    for name, parts in sets.items():
+        learned, calibration, test = map(LabelledQueries.from_queries, parts)
         rows += ({"data": name, **row} for row in _measure(model, learned, calibration, test, splits))
     return Recording.from_run(
         "tiers",
@@ -267,15 +265,11 @@ def measure_tiers(
     )
 
 
-def _divided(
-    rng: np.random.Generator, data: IntentQueries, learned: Sequence[str], test: Sequence[str], held: int
-) -> list[LabelledQueries]:
+def _divided(rng: np.random.Generator, data: IntentQueries, held: int) -> list[tuple[IntentQuery, ...]]:
     """A set whose training part also serves to calibrate: `held` of its queries at random."""
-    known = [query for part in learned for query in data.split(part)]
+    known = data.split("train")
     order = rng.permutation(len(known)).tolist()
-    parts = [[known[k] for k in order[held:]], [known[k] for k in order[:held]]]
-    parts.append([query for part in test for query in data.split(part)])
-    return [LabelledQueries.from_queries(part) for part in parts]
+    return [tuple(known[k] for k in order[held:]), tuple(known[k] for k in order[:held]), data.split("test")]
 
 
 def _measure(
