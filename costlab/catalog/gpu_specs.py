@@ -6,8 +6,8 @@ from functools import cache
 from typing import Final
 
 from costlab._internal import checks
-from costlab._internal.rows import shipped_rows
-from costlab.errors import InvalidValueError, UnknownNameError
+from costlab._internal.rows import by_spelling, named, shipped_rows
+from costlab.errors import InvalidValueError
 
 #: Number formats for which a data sheet states a peak rate, widest first.
 PRECISIONS: Final = ("fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4", "int4")
@@ -117,7 +117,7 @@ def gpus() -> tuple[GpuSpec, ...]:
 
 @cache
 def _by_spelling() -> dict[str, GpuSpec]:
-    return {spelling.casefold(): spec for spec in gpus() for spelling in (spec.name, *spec.aliases)}
+    return by_spelling(gpus())
 
 
 def gpu(name: str) -> GpuSpec:
@@ -136,8 +136,4 @@ def gpu(name: str) -> GpuSpec:
     >>> 1000 * spec.memory_gb / spec.bandwidth_gb_per_s
     40.0
     """
-    spec = _by_spelling().get(name.casefold()) if isinstance(name, str) else None
-    if spec is None:
-        spellings = {spelling: spec.name for spec in gpus() for spelling in (spec.name, *spec.aliases)}
-        raise UnknownNameError("GPU", name, spellings)
-    return spec
+    return named("GPU", name, _by_spelling())

@@ -55,12 +55,10 @@ class Range:
         low, likely, high = self.low, self.likely, self.high
         if self.log:
             low, likely, high = (math.log(value) for value in (low, likely, high))
-        if low == high:
+        if low == high:  # also where only their logarithms are
             return np.full(samples, float(self.likely))
-        if self.log:
-            drawn: FloatArray = np.exp(rng.triangular(low, likely, high, size=samples))
-            return drawn
-        return rng.triangular(low, likely, high, size=samples)
+        drawn: FloatArray = rng.triangular(low, likely, high, size=samples)
+        return np.exp(drawn) if self.log else drawn
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import Final
 
 from costlab._internal import checks
-from costlab._internal.rows import shipped_rows
-from costlab.errors import InvalidValueError, UnknownNameError
+from costlab._internal.rows import by_spelling, named, shipped_rows
+from costlab.errors import InvalidValueError
 
 #: Bytes that a weight takes: int4 with a 16-bit scale and zero point for every 64 weights.
 BYTES_PER_WEIGHT: Final[Mapping[str, float]] = MappingProxyType({"bf16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.5625})
@@ -120,7 +120,7 @@ def model_specs() -> tuple[ModelSpec, ...]:
 
 @cache
 def _by_spelling() -> dict[str, ModelSpec]:
-    return {spelling.casefold(): spec for spec in model_specs() for spelling in (spec.name, *spec.aliases)}
+    return by_spelling(model_specs())
 
 
 def model_spec(name: str) -> ModelSpec:
@@ -131,10 +131,7 @@ def model_spec(name: str) -> ModelSpec:
     UnknownNameError
         If the catalogue has no such model. Any other can be described with :class:`ModelSpec`.
     """
-    spec = _by_spelling().get(name.casefold()) if isinstance(name, str) else None
-    if spec is None:
-        raise UnknownNameError("model", name, {s: spec.name for s, spec in _by_spelling().items()})
-    return spec
+    return named("model", name, _by_spelling())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
