@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from costlab._internal.extras import require
+from costlab._internal.extras import extra
 from costlab.plotting.style import COLORS, SMALL, line_styles, new_axes, plain_numbers
 from costlab.router import Baselines, Point, ReliabilityBin, Simulated, hull, quality_at
 
@@ -67,7 +67,9 @@ def plot_cost_quality(
     for name, point in (chosen or {}).items():
         _mark(ax, point, name, "orange", "D", (0, 9))
     ax.set(xlabel="cost of a request (US cents)", ylabel="right answers (%)", xscale="log")
-    ax.xaxis.set_major_locator(require("matplotlib.ticker", "plots").LogLocator(subs=(1.0, 3.0)))
+    with extra("plots"):
+        from matplotlib.ticker import LogLocator
+    ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
     plain_numbers(ax.xaxis)
     ax.margins(x=0.08, y=0.12)
     ax.legend(frameon=False, fontsize=SMALL, loc="upper right")
@@ -97,10 +99,10 @@ def plot_guarantees(
     ax = new_axes(ax, 5.4, 1.2 + 0.75 * len(tried))
     for place, rows in enumerate(tried.values()):
         # Dots are moved apart up and down so that equal ones can be counted.
-        made = [row for row in rows if row["found"]]
-        height = [place + 0.5 * (i / max(1, len(made) - 1) - 0.5) for i in range(len(made))]
-        colors = [COLORS["blue"] if row["kept"] else COLORS["orange"] for row in made]
-        ax.scatter([100 * row["quality_fraction"] for row in made], height, c=colors, s=36)
+        given = [row for row in rows if row["found"]]
+        height = [place + 0.5 * (i / max(1, len(given) - 1) - 0.5) for i in range(len(given))]
+        colors = [COLORS["blue"] if row["kept"] else COLORS["orange"] for row in given]
+        ax.scatter([100 * row["quality_fraction"] for row in given], height, c=colors, s=36)
     ax.axvline(100 * floor_fraction, color=COLORS["grey"], linestyle="--", linewidth=1.6)
     ax.annotate(
         "promised", (100 * floor_fraction, len(tried) - 0.55), (4, 0), textcoords="offset points", fontsize=SMALL
@@ -112,7 +114,7 @@ def plot_guarantees(
 
 
 def plot_drift(
-    hard_fractions: Sequence[float], found: Sequence[Simulated], floor_fraction: float, *, ax: Axes | None = None
+    hard_fractions: Sequence[float], simulated: Sequence[Simulated], floor_fraction: float, *, ax: Axes | None = None
 ) -> Axes:
     """A cascade with fixed thresholds while the traffic gets harder: quality, with the cost written beside it.
 
@@ -120,7 +122,7 @@ def plot_drift(
     ----------
     hard_fractions : sequence of float
         Share of hard queries in the traffic.
-    found : sequence of Simulated
+    simulated : sequence of Simulated
         What the cascade then does.
     floor_fraction : float
         What was guaranteed.
@@ -128,10 +130,10 @@ def plot_drift(
         Where to draw; by default on a new figure.
     """
     ax = new_axes(ax)
-    hard, right = [100 * x for x in hard_fractions], [100 * one.quality_fraction for one in found]
+    hard, right = [100 * x for x in hard_fractions], [100 * day.quality_fraction for day in simulated]
     ax.plot(hard, right, color=COLORS["blue"], marker="o", linewidth=2)
-    for x, y, one in zip(hard, right, found, strict=True):
-        cents = f"{100 * one.usd_per_request:.2f} ¢"
+    for x, y, day in zip(hard, right, simulated, strict=True):
+        cents = f"{100 * day.usd_per_request:.2f} ¢"
         ax.annotate(cents, (x, y), (5, 6), textcoords="offset points", fontsize=SMALL)
     ax.axhline(100 * floor_fraction, color=COLORS["grey"], linestyle="--", linewidth=1.6)
     ax.annotate(

@@ -266,8 +266,8 @@ class BaselineSaving:
 
     Attributes
     ----------
-    name : {'all_large', 'random_mix', 'best_fixed_mix', 'oracle'}
-        Which; see :class:`costlab.router.Baselines`.
+    name : str
+        ``all_large``, ``random_mix``, ``best_fixed_mix`` or ``oracle``; see :class:`costlab.router.Baselines`.
     usd_per_request, quality_fraction : float
         Of a mix, at the cascade's quality, or the nearest above that it has; NaN where it reaches no such quality.
     saving_fraction : float
@@ -310,11 +310,9 @@ class TiersSimulation:
 
     Attributes
     ----------
-    simulated : Simulated
-        What they did and cost; its first tier is the cache, where the file has one. Its quality is NaN where the file
-        does not say how good a tier is.
-    latency_s : float
-        Mean time to the answer; NaN where the file does not say how long a tier takes.
+    simulated, latency_s : Simulated, float
+        What they did and cost, where the first tier is the file's cache, if it has one; and the mean time to the
+        answer. Quality and time are NaN where the file does not say how good a tier is, or how long it takes.
     comparison : BaselineComparison or None
         Only from labelled queries: without them nobody knows the quality of each tier alone.
     """
@@ -441,9 +439,7 @@ def _compared(outcomes: Outcomes, limits: Sequence[float]) -> BaselineComparison
 
 def _saved(usd: float, point: Point) -> tuple[float, float, float]:
     cost = point.usd_per_request
-    if math.isnan(cost):
-        return math.nan, math.nan, math.nan
-    return cost, point.quality_fraction, 1.0 - usd / cost if cost else math.nan
+    return cost, math.nan if math.isnan(cost) else point.quality_fraction, 1.0 - usd / cost if cost else math.nan
 
 
 def _nothing(file: TiersFile, seed: int) -> Simulated:

@@ -1,5 +1,4 @@
 import math
-from functools import reduce
 
 import numpy as np
 import pytest
@@ -115,7 +114,10 @@ Tried = tuple[AttemptOutcome, float]
 
 def decide(tried: list[Tried], tier: int = 0, thresholds: tuple[float, ...] = THRESHOLDS) -> NextStep:
     """What comes after some attempts."""
-    return reduce(lambda step, one: next_step(step, *one, thresholds, RESERVE_USD), tried, first_step(tier))
+    step = first_step(tier)
+    for outcome, confidence in tried:
+        step = next_step(step, outcome, confidence, thresholds, RESERVE_USD)
+    return step
 
 
 UNSURE: Tried = ("answered", 0.9)
