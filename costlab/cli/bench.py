@@ -35,13 +35,14 @@ def bench(help: str) -> Group:  # noqa: A002 - typer's word
 def _command(name: str, help: str) -> Command:  # noqa: A002
     """The command of one experiment: its options, and those that all share."""
     experiment = find_experiment(name)
-    options = [_option(p) for p in inspect.signature(experiment.measure, eval_str=True).parameters.values()]
+    measured = inspect.signature(experiment.measure, eval_str=True).parameters.values()
+    options = sorted((p for p in map(_option, measured) if p), key=lambda p: p.name != "device")
     common = [p for p in inspect.signature(_run, eval_str=True).parameters.values() if p.kind is p.KEYWORD_ONLY]
 
     def run(**values: Any) -> None:
         _run(experiment, **values)
 
-    run.__signature__ = inspect.Signature([p for p in options if p] + common)  # type: ignore[attr-defined]
+    run.__signature__ = inspect.Signature([*options, *common])  # type: ignore[attr-defined]
     return command(run, help)
 
 

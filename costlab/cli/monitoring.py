@@ -23,7 +23,7 @@ from costlab.errors import InvalidValueError
 if TYPE_CHECKING:
     import duckdb
 
-    from costlab.monitoring import GpuReading, Report
+    from costlab.monitoring import GpuReading
 
 __all__ = ["export", "report", "serve"]
 
@@ -54,17 +54,37 @@ def report(
     as_json: JsonFlag = False,
 ) -> None:
     """What a log of requests cost: totals, unit costs, trend, waste, and the three largest savings."""
-    from costlab.monitoring import report_html, report_lines
+    from costlab.errors import LogError
+    from costlab.monitoring import build_report, fill_costs, open_gpu_hours, open_log, report_html, report_lines
+    from costlab.monitoring.importers import one_line
+    from costlab.monitoring.report.build import STEPS
 
     columns = _mapping(column)
     with nullcontext() if html is None else atomic_write(html) as page:
-        built, found_format = _read(log, gpu_hours, log_format, columns, cached_apart, gpu_bill_apart, as_of)
+        opened = open_log(log, format=log_format, columns=columns, cached_apart=cached_apart)
+        hours = None if gpu_hours is None else open_gpu_hours(gpu_hours)
+        import duckdb
+
+        try:
+            with _progress(log, opened.connection, STEPS + 1) as step:
+                filled = fill_costs(opened.frame, as_of)
+                step()
+                built = build_report(
+                    filled.frame,
+                    hours,
+                    gpu_bill_apart=gpu_bill_apart,
+                    notes=(*opened.notes, *filled.notes),
+                    unpriced_models=filled.unknown,
+                    step=step,
+                )
+        except duckdb.Error as error:
+            raise LogError(f"{log.name}: {one_line(error)}") from error
         if page is not None:
             page.write_text(report_html(built, log.name), encoding="utf-8")
     if html is not None:
         typer.echo(f"wrote {html}", err=True)
     if as_json:
-        print_json({"log": log.name, "format": found_format, **built.as_dict()})
+        print_json({"log": log.name, "format": opened.format, **built.as_dict()})
         return
     width = max(40, shutil.get_terminal_size((120, 24)).columns)
     for part in report_lines(built, log.name, width):
@@ -72,42 +92,6 @@ def report(
             typer.echo(part)
         else:
             print_table(part)
-
-
-def _read(
-    log: Path,
-    gpu_hours: Path | None,
-    log_format: str | None,
-    columns: dict[str, str] | None,
-    cached_apart: bool,
-    gpu_bill_apart: bool,
-    as_of: str | None,
-) -> tuple[Report, str]:
-    """The report of a log, and the log's format."""
-    from costlab.errors import LogError
-    from costlab.monitoring import build_report, fill_costs, open_gpu_hours, open_log
-    from costlab.monitoring.importers import one_line
-    from costlab.monitoring.report.build import STEPS
-
-    opened = open_log(log, format=log_format, columns=columns, cached_apart=cached_apart)
-    hours = None if gpu_hours is None else open_gpu_hours(gpu_hours)
-    import duckdb
-
-    try:
-        with _progress(log, opened.connection, STEPS + 1) as step:
-            filled = fill_costs(opened.frame, as_of)
-            step()
-            built = build_report(
-                filled.frame,
-                hours,
-                gpu_bill_apart=gpu_bill_apart,
-                notes=(*opened.notes, *filled.notes),
-                unpriced_models=filled.unknown,
-                step=step,
-            )
-    except duckdb.Error as error:
-        raise LogError(f"{log.name}: {one_line(error)}") from error
-    return built, opened.format
 
 
 def _mapping(pairs: list[str] | None) -> dict[str, str] | None:
@@ -131,20 +115,21 @@ def _progress(log: Path, connection: duckdb.DuckDBPyConnection, steps: int) -> I
     from rich.console import Console
     from rich.progress import Progress
 
-    done, ended = [0], threading.Event()
+    done, ended = 0, threading.Event()
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(f"reading {log.name}", total=steps)
 
         def follow() -> None:
             while not ended.wait(0.1):
                 part = max(0.0, connection.query_progress()) / 100
-                bar.update(task, completed=done[0] + min(part, 1.0))
+                bar.update(task, completed=done + min(part, 1.0))
 
         watcher = threading.Thread(target=follow, daemon=True)
         watcher.start()
 
         def step() -> None:
-            done[0] += 1
+            nonlocal done
+            done += 1
 
         try:
             yield step

@@ -146,10 +146,8 @@ def measure_semantic(
     ----------
     embedder : Embedder, optional
         By default the packaged MiniLM.
-    splits : int
-        Random divisions of each set of look-ups, >= 1.
-    seed : int
-        Of everything random.
+    splits, seed : int
+        Random divisions of each set of look-ups, >= 1; and the seed of everything random.
     published : bool
         Whether to look at CLINC150 and BANKING77 too.
 

@@ -225,10 +225,9 @@ def measure_tiers(
     ----------
     embedder : Embedder, optional
         By default the packaged MiniLM.
-    splits : int
-        Random halves on which guarantees are tried, >= 1.
-    seed : int
-        Of the division of sets that come without a part to calibrate on.
+    splits, seed : int
+        Random halves on which guarantees are tried, >= 1; and the seed of the division of sets that come without a
+        part to calibrate on.
     published : bool
         Whether to look at CLINC150 and BANKING77 too.
 
