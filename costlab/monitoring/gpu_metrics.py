@@ -105,10 +105,8 @@ def dcgm_readings(text: str) -> tuple[GpuReading, ...]:
 
     Raises
     ------
-    GpuReadingError
-        If the text has no metric of GPU utilization.
-    MissingExtraError
-        If ``prometheus_client`` is not installed.
+    GpuReadingError, MissingExtraError
+        If the text has no metric of GPU utilization, or ``prometheus_client`` is not installed.
 
     Notes
     -----
@@ -160,10 +158,8 @@ class GpuMetrics:
 
     Raises
     ------
-    InvalidValueError
-        If a number is outside its domain.
-    MissingExtraError
-        If ``prometheus_client`` is not installed.
+    InvalidValueError, MissingExtraError
+        If a number is outside its domain, or ``prometheus_client`` is not installed.
 
     Notes
     -----

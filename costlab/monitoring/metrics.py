@@ -69,10 +69,8 @@ class RequestMetrics:
 
     Raises
     ------
-    InvalidValueError
-        If a number is outside its domain.
-    MissingExtraError
-        If ``prometheus_client`` is not installed.
+    InvalidValueError, MissingExtraError
+        If a number is outside its domain, or ``prometheus_client`` is not installed.
 
     Notes
     -----

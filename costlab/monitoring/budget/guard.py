@@ -84,10 +84,8 @@ class _Reservation(Generic[R]):
 
         Raises
         ------
-        InvalidValueError
-            If the amount is negative or not finite.
-        BudgetReservationError
-            If it was settled or cancelled before.
+        InvalidValueError, BudgetReservationError
+            If the amount is negative or not finite, or it was settled or cancelled before.
         """
         return self._tell(self._end(micro_usd("actual_usd", actual_usd)))
 
