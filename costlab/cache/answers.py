@@ -51,20 +51,17 @@ class CachedAnswer:
         The answer.
     source : {'exact', 'semantic', 'model'}
         The same request's earlier answer, that of a request which means the same, or a call made for this request.
-    key : str
-        The request's key.
-    entry_key : str
-        The key of the request that was answered first: `key`, unless the source is ``semantic``.
+    key, entry_key : str
+        The keys of the request and of the one that was answered first: equal, unless the source is ``semantic``.
     similarity : float or None
         Of both requests: 1 for an exact hit; None where the model was called.
     cost_usd : float or None
         What this request is billed, in USD: 0 for a hit, and what the call said for a call; None where it said nothing.
     saved_usd : float or None
         What the model's call cost that was not made again, in USD: 0 for a call; None where nobody stated it.
-    shared : bool
-        Whether it waited for the same request under way, instead of finding the answer in the store.
-    latency_s : float
-        Seconds from the request to this answer.
+    shared, latency_s : bool, float
+        Whether it waited for the same request under way, instead of finding the answer in the store; and seconds from
+        the request to this answer.
     """
 
     value: Any

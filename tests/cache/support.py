@@ -20,7 +20,7 @@ from costlab.cache import Answer, EmbeddedServer, Request
 from tests import needs
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from costlab.cache import CacheStore
 
@@ -62,17 +62,14 @@ class Backend:
         else:
             self.clock.now_s += seconds
 
-    def run(self, scenario: Callable[[Any], Awaitable[None]], **options: Any) -> None:
-        """Run `scenario` with a new store."""
-
-        async def with_store() -> None:
-            store = self.make(**options)
-            try:
-                await scenario(store)
-            finally:
-                await store.aclose()
-
-        asyncio.run(with_store())
+    @contextlib.asynccontextmanager
+    async def store(self, **options: Any) -> AsyncIterator[CacheStore]:
+        """A new store, closed at the end."""
+        store = self.make(**options)
+        try:
+            yield store
+        finally:
+            await store.aclose()
 
 
 @dataclass

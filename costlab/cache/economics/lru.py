@@ -77,14 +77,12 @@ class LruCache:
 
     Attributes
     ----------
-    entries : float
-        Answers that it holds.
-    characteristic_requests : float
-        Requests after which an answer that nobody asks again is dropped; ``inf`` when everything fits.
-    hit_rate_fraction : float
-        Share of requests that find their answer once the cache is full.
-    first_hit_rate_fraction : float or None
-        The same over the first `requests` from an empty cache; None when their number was not given.
+    entries, characteristic_requests : float
+        Answers that it holds, and requests after which an answer that nobody asks again is dropped; ``inf`` when
+        everything fits.
+    hit_rate_fraction, first_hit_rate_fraction : float, float or None
+        Share of requests that find their answer once the cache is full; and over the first `requests` from an empty
+        cache, None when their number was not given.
     """
 
     entries: float

@@ -11,7 +11,7 @@ from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence, Set
 
 __all__ = [
     "DEFAULT_CHECKS",
@@ -62,45 +62,30 @@ UNITS: Final = {
 }  # fmt: skip
 
 #: Words that decide, in opposite ways, what is asked for.
-OPPOSITES: Final = tuple(
-    (_set(one), _set(other))
-    for one, other in (
-        ("enable enabled enabling activate activated", "disable disabled disabling deactivate deactivated"),
-        ("start started starting begin began", "stop stopped stopping end ended quit"),
-        ("add added adding", "remove removed removing delete deleted drop dropped"),
-        ("open opened opening reopen", "close closed closing"),
-        ("lock locked", "unlock unlocked"),
-        ("before until prior ahead", "after since following past"),
-        ("upgrade upgraded upgrading", "downgrade downgraded downgrading"),
-        ("more increase increased raise raised bigger larger", "less fewer decrease decreased lower smaller reduce"),
-        ("send sent sending give gave", "receive received receiving take took"),
-        ("allow allowed", "block blocked forbid forbidden deny denied"),
-        ("show showing shown", "hide hiding hidden"),
-        ("join joined joining", "leave left leaving"),
-        ("pause paused pausing suspend suspended", "resume resumed resuming unpause continue"),
-        ("restore restored recover recovered keep keeping undelete", "delete deleted erase erased discard"),
-        ("upload uploaded uploading", "download downloaded downloading"),
-        ("import imported", "export exported"),
-        ("monthly month", "yearly annual annually year"),
-        ("online", "offline"),
-        ("public shared", "private"),
-        ("edit edits editing change changing", "view viewing read reading look looking"),
-        ("buy bought purchase", "sell sold refund"),
-        ("deposit deposited", "withdraw withdrew withdrawal"),
-        ("accepted approved", "declined rejected refused"),
-        ("credit", "debit"),
-        ("domestic", "international"),
-        ("incoming", "outgoing"),
-        ("old older oldest previous former", "new newer newest latest"),
-        ("first", "last second"),
-        ("early earlier", "late later"),
-        ("all every everyone everywhere everything", "one only single"),
-        ("yesterday", "tomorrow"),
-        ("lost forgot forgotten", "found know remember"),
-        ("minimum", "maximum"),
-        ("success successful worked", "failure failed error"),
-    )
-)
+_OPPOSITE_WORDS: Final = """
+    enable enabled enabling activate activated | disable disabled disabling deactivate deactivated;
+    start started starting begin began | stop stopped stopping end ended quit;
+    add added adding | remove removed removing delete deleted drop dropped;
+    open opened opening reopen | close closed closing; lock locked | unlock unlocked;
+    before until prior ahead | after since following past;
+    upgrade upgraded upgrading | downgrade downgraded downgrading;
+    more increase increased raise raised bigger larger | less fewer decrease decreased lower smaller reduce;
+    send sent sending give gave | receive received receiving take took;
+    allow allowed | block blocked forbid forbidden deny denied; show showing shown | hide hiding hidden;
+    join joined joining | leave left leaving;
+    pause paused pausing suspend suspended | resume resumed resuming unpause continue;
+    restore restored recover recovered keep keeping undelete | delete deleted erase erased discard;
+    upload uploaded uploading | download downloaded downloading; import imported | export exported;
+    monthly month | yearly annual annually year; online | offline; public shared | private;
+    edit edits editing change changing | view viewing read reading look looking;
+    buy bought purchase | sell sold refund; deposit deposited | withdraw withdrew withdrawal;
+    accepted approved | declined rejected refused; credit | debit; domestic | international; incoming | outgoing;
+    old older oldest previous former | new newer newest latest; first | last second; early earlier | late later;
+    all every everyone everywhere everything | one only single; yesterday | tomorrow;
+    lost forgot forgotten | found know remember; minimum | maximum;
+    success successful worked | failure failed error
+"""
+OPPOSITES: Final = [[_set(words) for words in pair.split("|")] for pair in _OPPOSITE_WORDS.split(";")]
 
 #: Opposites whose words are too common alone: "on my phone" turns nothing on.
 PHRASES: Final = (
@@ -136,6 +121,10 @@ def _against(what: str, a: Iterable[str], b: Iterable[str]) -> str:
     return f"{what}: {' '.join(sorted(a)) or 'none'} against {' '.join(sorted(b)) or 'none'}"
 
 
+def _unlike(what: str, a: Set[str], b: Set[str]) -> str | None:
+    return None if a == b else _against(what, a, b)
+
+
 def different_negation(a: str, b: str) -> str | None:
     """Whether one text says no more often than the other.
 
@@ -162,14 +151,8 @@ def different_numbers(a: str, b: str) -> str | None:
     >>> different_numbers("a trial of 14 days", "a trial of fourteen days") is None
     True
     """
-    found = [set(_numbers(text)) for text in (a, b)]
-    if found[0] == found[1]:
-        return None
-    return _against("numbers differ", *({f"{number:g}" for number in numbers} for numbers in found))
-
-
-def _numbers(text: str) -> Iterable[float]:
-    return (number for word in _words(text) if (number := _number(word)) is not None)
+    numbers = [{f"{n:g}" for word in _words(text) if (n := _number(word)) is not None} for text in (a, b)]
+    return _unlike("numbers differ", *numbers)
 
 
 def _number(word: str) -> float | None:
@@ -188,8 +171,7 @@ def different_units(a: str, b: str) -> str | None:
     >>> different_units("can I pay monthly", "can I pay yearly")
     'units differ: month against year'
     """
-    found = [{UNITS[word] for word in _words(text) if word in UNITS} for text in (a, b)]
-    return None if found[0] == found[1] else _against("units differ", *found)
+    return _unlike("units differ", *({UNITS[word] for word in _words(text) if word in UNITS} for text in (a, b)))
 
 
 def opposite_words(a: str, b: str) -> str | None:
@@ -203,8 +185,8 @@ def opposite_words(a: str, b: str) -> str | None:
     'opposites: before against after'
     """
     words_a, words_b = set(_words(a)), set(_words(b))
-    for one, other in OPPOSITES:
-        for first, second in ((one, other), (other, one)):
+    for words, opposites in OPPOSITES:
+        for first, second in ((words, opposites), (opposites, words)):
             if words_a & first and words_b & second and not words_a & second and not words_b & first:
                 return _against("opposites", words_a & first, words_b & second)
     low_a, low_b = a.lower(), b.lower()
@@ -224,10 +206,12 @@ def different_direction(a: str, b: str) -> str | None:
     >>> different_direction("move from Plus to Family", "move from Family to Plus")
     'directions differ: from plus against to plus'
     """
-    found = [{(("from" if p == "from" else "to"), word) for p, word in _DIRECTION.findall(t.lower())} for t in (a, b)]
-    for way, word in sorted(found[0]):
+    in_a, in_b = (
+        {("from" if way == "from" else "to", word) for way, word in _DIRECTION.findall(text.lower())} for text in (a, b)
+    )
+    for way, word in sorted(in_a):
         other = "to" if way == "from" else "from"
-        if (other, word) in found[1] and (way, word) not in found[1] and (other, word) not in found[0]:
+        if (other, word) in in_b and (way, word) not in in_b and (other, word) not in in_a:
             return f"directions differ: {way} {word} against {other} {word}"
     return None
 
@@ -250,8 +234,8 @@ def different_names(a: str, b: str) -> str | None:
 
 
 def _names(text: str) -> set[str]:
-    found = re.findall(r"(?<![.!?:\n\"'(] )(?<!^)\b(?!I\b)(?=[^\W_]*[A-Z])[^\W_]+", text)
-    return set() if text.isupper() else {name.lower() for name in found}.difference(FILLERS, UNITS)
+    names = re.findall(r"(?<![.!?:\n\"'(] )(?<!^)\b(?!I\b)(?=[^\W_]*[A-Z])[^\W_]+", text)
+    return set() if text.isupper() else {name.lower() for name in names}.difference(FILLERS, UNITS)
 
 
 def named_terms(terms: Iterable[str]) -> ParaphraseCheck:
@@ -271,8 +255,7 @@ def named_terms(terms: Iterable[str]) -> ParaphraseCheck:
     known = frozenset(term.lower() for term in terms)
 
     def different_terms(a: str, b: str) -> str | None:
-        found = [known.intersection(_words(text)) for text in (a, b)]
-        return None if found[0] == found[1] else _against("terms differ", *found)
+        return _unlike("terms differ", *(known.intersection(_words(text)) for text in (a, b)))
 
     return different_terms
 

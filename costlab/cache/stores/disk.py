@@ -8,7 +8,7 @@ import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from costlab._internal import checks
 from costlab._internal.sqlite import FileKind, connect
@@ -39,7 +39,7 @@ FILE_KIND: Final = FileKind(
 LOCK: Final = """
     INSERT INTO locks (key, token, expires_at) VALUES (?, ?, ?)
     ON CONFLICT (key) DO UPDATE SET token = excluded.token, expires_at = excluded.expires_at
-    WHERE locks.expires_at <= ?
+    WHERE locks.expires_at <= ? RETURNING token
 """
 
 
@@ -52,10 +52,8 @@ class DiskStore:
         The file; it is made where it is missing, its folder too.
     max_bytes : int
         Size of the file in bytes above which entries go: what expired first, then what was stored longest ago.
-    timeout_s : float
-        Seconds after which a call gives up, the wait for other processes included.
-    max_value_bytes : int
-        Longest value accepted, in bytes.
+    timeout_s, max_value_bytes : float, int
+        Seconds after which a call gives up, the wait for other processes included; longest value accepted, in bytes.
     clock : callable
         Seconds that all processes agree on and that a restart does not reset: the time of day.
 
@@ -88,9 +86,8 @@ class DiskStore:
 
     async def get(self, key: str) -> bytes | None:
         """The bytes under `key`, or None where there are none or they expired."""
-        now = self._clock()
         query = "SELECT value FROM entries WHERE key = ? AND (expires_at IS NULL OR expires_at > ?)"
-        row = await self._run(lambda database: database.execute(query, (key, now)).fetchone())
+        row = await self._first(query, key, self._clock())
         return bytes(row[0]) if row else None
 
     async def set(self, key: str, value: bytes, ttl_s: float | None = None) -> None:
@@ -110,25 +107,23 @@ class DiskStore:
 
     async def delete(self, key: str) -> bool:
         """Remove `key`; whether it was there."""
-        return await self._run(lambda d: d.execute("DELETE FROM entries WHERE key = ?", (key,)).rowcount > 0)
+        return await self._first("DELETE FROM entries WHERE key = ? RETURNING key", key) is not None
 
     async def len(self) -> int:
         """Number of entries that have not expired."""
         query = "SELECT count(*) FROM entries WHERE expires_at IS NULL OR expires_at > ?"
-        now = self._clock()
-        return int(await self._run(lambda database: database.execute(query, (now,)).fetchone()[0]))
+        (count,) = await self._first(query, self._clock()) or (0,)
+        return int(count)
 
     async def acquire(self, key: str, ttl_s: float) -> str | None:
         """A token for the lock `key`, or None while somebody holds it; it expires after `ttl_s` seconds."""
         now, token = self._clock(), secrets.token_hex(16)
-        got = await self._run(lambda d: d.execute(LOCK, (key, token, now + ttl_s, now)).rowcount > 0)
-        return token if got else None
+        return token if await self._first(LOCK, key, token, now + ttl_s, now) else None
 
     async def release(self, key: str, token: str) -> bool:
         """Give the lock back; False where it expired or is another's by now."""
-        query = "DELETE FROM locks WHERE key = ? AND token = ? RETURNING expires_at"
         now = self._clock()
-        row = await self._run(lambda database: database.execute(query, (key, token)).fetchone())
+        row = await self._first("DELETE FROM locks WHERE key = ? AND token = ? RETURNING expires_at", key, token)
         return row is not None and now < row[0]
 
     async def aclose(self) -> None:
@@ -137,6 +132,11 @@ class DiskStore:
         if thread is not None:
             await asyncio.get_running_loop().run_in_executor(thread, self._close)
             thread.shutdown(wait=False)
+
+    async def _first(self, statement: str, *values: object) -> tuple[Any, ...] | None:
+        """The first row that a statement gives, or None."""
+        row: tuple[Any, ...] | None = await self._run(lambda database: database.execute(statement, values).fetchone())
+        return row
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """The result of `work` on the database, done on the store's own thread."""

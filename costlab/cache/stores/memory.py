@@ -71,10 +71,9 @@ class MemoryStore:
 
     Parameters
     ----------
-    max_entries : int
-        Most entries kept, >= 1.
-    max_bytes : int
-        Most bytes kept, keys and values together, >= 1. Python's own objects add about 400 bytes an entry.
+    max_entries, max_bytes : int
+        Most entries kept, and most bytes, keys and values together, both >= 1. Python's own objects add about 400 bytes
+        an entry.
     max_value_bytes : int
         Longest value accepted, in bytes.
     clock : callable

@@ -4,7 +4,6 @@ import sys
 import types
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -48,13 +47,11 @@ def test_a_vector_does_not_depend_on_its_company(model: PackagedMiniLm) -> None:
     assert (one_by_one * model.embed(texts)).sum(axis=1) == pytest.approx(np.ones(4), abs=1e-5)
 
 
-def test_it_works_in_threads(model: PackagedMiniLm) -> None:
+@pytest.mark.anyio
+async def test_it_works_in_threads(model: PackagedMiniLm) -> None:
     texts = [f"question number {k}" for k in range(20)]
-
-    async def together() -> list[Any]:
-        return list(await asyncio.gather(*(asyncio.to_thread(model.embed, [text]) for text in texts)))
-
-    assert np.concatenate(asyncio.run(together())) == pytest.approx(model.embed(texts), abs=1e-5)
+    vectors = await asyncio.gather(*(asyncio.to_thread(model.embed, [text]) for text in texts))
+    assert np.concatenate(vectors) == pytest.approx(model.embed(texts), abs=1e-5)
 
 
 def test_a_missing_model_names_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:

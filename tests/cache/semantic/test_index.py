@@ -17,6 +17,8 @@ from costlab.cache.semantic import EXACT_ENTRIES, ExactIndex, HnswIndex, RedisVe
 from costlab.errors import InvalidValueError
 from tests import needs
 
+pytestmark = pytest.mark.anyio
+
 DIMENSIONS = 24
 _prefixes = itertools.count()
 Scenario = Callable[[Any], Awaitable[None]]
@@ -129,37 +131,27 @@ def test_a_second_time_changes_nothing(run: Callable[[Scenario], None]) -> None:
     run(scenario)
 
 
-def test_local_indexes_stop_growing_and_forget_the_oldest() -> None:
-    rows = vectors(30)
-
-    async def scenario() -> None:
-        for index in (ExactIndex(DIMENSIONS, 10), HnswIndex(DIMENSIONS, 10)):
-            for k, row in enumerate(rows):
-                await index.add(f"scope{k % 2}", f"key{k}", "", row)
-            assert await index.len() == 10
-            assert {near.key for near in await index.search("scope0", rows[0], 30)} == {
-                f"key{k}" for k in range(20, 30, 2)
-            }
-
+async def test_local_indexes_stop_growing_and_forget_the_oldest() -> None:
     needs.extra("faiss", "semantic")
-    asyncio.run(scenario())
+    rows = vectors(30)
+    for index in (ExactIndex(DIMENSIONS, 10), HnswIndex(DIMENSIONS, 10)):
+        for k, row in enumerate(rows):
+            await index.add(f"scope{k % 2}", f"key{k}", "", row)
+        assert await index.len() == 10
+        assert {near.key for near in await index.search("scope0", rows[0], 30)} == {f"key{k}" for k in range(20, 30, 2)}
 
 
-def test_the_graph_finds_nearly_all_that_comparing_finds() -> None:
+async def test_the_graph_finds_nearly_all_that_comparing_finds() -> None:
     needs.extra("faiss", "semantic")
     rows, asked = vectors(3000), vectors(200, seed=6)
-
-    async def scenario() -> float:
-        exact, graph = ExactIndex(DIMENSIONS), HnswIndex(DIMENSIONS)
-        for k, row in enumerate(rows):
-            await exact.add("scope", f"key{k}", "", row)
-            await graph.add("scope", f"key{k}", "", row)
-        same = 0
-        for row in asked:
-            same += (await exact.search("scope", row, 1))[0].key == (await graph.search("scope", row, 1))[0].key
-        return same / len(asked)
-
-    assert asyncio.run(scenario()) >= 0.95
+    exact, graph = ExactIndex(DIMENSIONS), HnswIndex(DIMENSIONS)
+    for k, row in enumerate(rows):
+        await exact.add("scope", f"key{k}", "", row)
+        await graph.add("scope", f"key{k}", "", row)
+    same = 0
+    for row in asked:
+        same += (await exact.search("scope", row, 1))[0].key == (await graph.search("scope", row, 1))[0].key
+    assert same / len(asked) >= 0.95
 
 
 def test_the_index_fits_the_number_of_entries() -> None:
@@ -173,19 +165,15 @@ def test_the_index_fits_the_number_of_entries() -> None:
 
 
 @pytest.mark.redis
-def test_two_processes_share_an_index_on_a_server_and_scopes_expire(redis8: EmbeddedServer) -> None:
+async def test_two_processes_share_an_index_on_a_server_and_scopes_expire(redis8: EmbeddedServer) -> None:
     row = vectors(1)[0]
-
-    async def scenario() -> None:
-        ours, theirs = (RedisVectorIndex(redis8.url, prefix="shared:", ttl_s=0.2, timeout_s=5) for _ in range(2))
-        await ours.add("scope", "key", "grüße 'quoted' \"text\"", row)
-        (near,) = await theirs.search("scope", row, 1)
-        assert (near.key, near.text) == ("key", "grüße 'quoted' \"text\"")
-        assert near.similarity == pytest.approx(1, abs=1e-5)
-        await asyncio.sleep(0.3)
-        assert await theirs.search("scope", row, 1) == []
-        assert await theirs.len() == 0
-        await ours.aclose()
-        await theirs.aclose()
-
-    asyncio.run(scenario())
+    ours, theirs = (RedisVectorIndex(redis8.url, prefix="shared:", ttl_s=0.2, timeout_s=5) for _ in range(2))
+    await ours.add("scope", "key", "grüße 'quoted' \"text\"", row)
+    (near,) = await theirs.search("scope", row, 1)
+    assert (near.key, near.text) == ("key", "grüße 'quoted' \"text\"")
+    assert near.similarity == pytest.approx(1, abs=1e-5)
+    await asyncio.sleep(0.3)
+    assert await theirs.search("scope", row, 1) == []
+    assert await theirs.len() == 0
+    await ours.aclose()
+    await theirs.aclose()

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+pytestmark = pytest.mark.anyio
+
 ON, OFF = "How do I turn on two-step sign-in?", "How do I turn off two-step sign-in?"
 AGAIN = "hi, how do i turn on two-step sign in pls"
 
@@ -43,17 +45,14 @@ class LetterCounts:
         return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
 
 
-def test_what_means_the_same_is_a_hit_and_what_does_not_is_none() -> None:
-    async def scenario() -> None:
-        layer = EmbeddingLayer(LetterCounts(), 0.98)
-        await layer.remember(question("share a folder"), "key")
-        hit = await layer.lookup(question("Share a folder!"))
-        assert hit is not None
-        assert (hit.key, round(hit.similarity, 4)) == ("key", 1.0)
-        assert await layer.lookup(question("where is my money")) is None
-        assert await layer.lookup(Request(model="small", messages=[{"role": "assistant", "content": "hi"}])) is None
-
-    asyncio.run(scenario())
+async def test_what_means_the_same_is_a_hit_and_what_does_not_is_none() -> None:
+    layer = EmbeddingLayer(LetterCounts(), 0.98)
+    await layer.remember(question("share a folder"), "key")
+    hit = await layer.lookup(question("Share a folder!"))
+    assert hit is not None
+    assert (hit.key, round(hit.similarity, 4)) == ("key", 1.0)
+    assert await layer.lookup(question("where is my money")) is None
+    assert await layer.lookup(Request(model="small", messages=[{"role": "assistant", "content": "hi"}])) is None
 
 
 @pytest.mark.parametrize(
@@ -65,81 +64,66 @@ def test_what_means_the_same_is_a_hit_and_what_does_not_is_none() -> None:
         Request(model="small", messages="share a folder", namespace="acme", version="2"),
     ],
 )
-def test_tenants_models_parameters_and_versions_never_mix(other: Request) -> None:
-    async def scenario() -> None:
-        layer = EmbeddingLayer(LetterCounts(), -1.0, checks=())
-        await layer.remember(question("share a folder"), "key")
-        assert await layer.lookup(question("share a folder")) is not None
-        assert await layer.lookup(other) is None
-
-    asyncio.run(scenario())
+async def test_tenants_models_parameters_and_versions_never_mix(other: Request) -> None:
+    layer = EmbeddingLayer(LetterCounts(), -1.0, checks=())
+    await layer.remember(question("share a folder"), "key")
+    assert await layer.lookup(question("share a folder")) is not None
+    assert await layer.lookup(other) is None
 
 
-def test_opposite_questions_have_nearly_one_vector_and_no_common_answer(minilm: PackagedMiniLm) -> None:
+async def test_opposite_questions_have_nearly_one_vector_and_no_common_answer(minilm: PackagedMiniLm) -> None:
     # What users of other semantic caches report first.
-    async def scenario() -> None:
-        on, off, again_on = minilm.embed([ON, OFF, AGAIN])
-        assert on @ off > on @ again_on > 0.85
-        for checks, source in (((), "semantic"), (DEFAULT_CHECKS, "model")):
-            layer, model = EmbeddingLayer(minilm, 0.85, checks=checks), Model()
-            cache = ResponseCache(MemoryStore(), semantic=layer)
-            await cache.get_or_call(question(ON), model)
-            answer = await cache.get_or_call(question(OFF), model)
-            assert answer.source == source
-            assert (answer.value == right_answer(question(OFF))) == (source == "model")
-            assert layer.refusals == ({"opposites": 1} if checks else {})
-            again = await cache.get_or_call(question(AGAIN), model)
-            assert (again.source, again.value) == ("semantic", right_answer(question(ON)))
-
-    asyncio.run(scenario())
+    on, off, again_on = minilm.embed([ON, OFF, AGAIN])
+    assert on @ off > on @ again_on > 0.85
+    for checks, source in (((), "semantic"), (DEFAULT_CHECKS, "model")):
+        layer, model = EmbeddingLayer(minilm, 0.85, checks=checks), Model()
+        cache = ResponseCache(MemoryStore(), semantic=layer)
+        await cache.get_or_call(question(ON), model)
+        answer = await cache.get_or_call(question(OFF), model)
+        assert answer.source == source
+        assert (answer.value == right_answer(question(OFF))) == (source == "model")
+        assert layer.refusals == ({"opposites": 1} if checks else {})
+        again = await cache.get_or_call(question(AGAIN), model)
+        assert (again.source, again.value) == ("semantic", right_answer(question(ON)))
 
 
-def test_a_refused_neighbour_gives_way_to_the_next() -> None:
-    async def scenario() -> None:
-        layer = EmbeddingLayer(LetterCounts(), 0.9)
-        await layer.remember(question("add 20 seats"), "twenty")
-        await layer.remember(question("add 30 seats please"), "thirty")
-        hit = await layer.lookup(question("add 30 seats"))
-        assert hit is not None
-        assert hit.key == "thirty"
-        first, second = await layer.consider(question("add 30 seats"))
-        assert first.neighbour.key == "twenty"
-        assert first.near_enough
-        assert first.refusals == ("numbers differ: 30 against 20",)
-        assert second.refusals == ()
-        only_one = EmbeddingLayer(LetterCounts(), 0.9, candidates=1, index=layer._index)
-        assert await only_one.lookup(question("add 30 seats")) is None
-
-    asyncio.run(scenario())
+async def test_a_refused_neighbour_gives_way_to_the_next() -> None:
+    layer = EmbeddingLayer(LetterCounts(), 0.9)
+    await layer.remember(question("add 20 seats"), "twenty")
+    await layer.remember(question("add 30 seats please"), "thirty")
+    hit = await layer.lookup(question("add 30 seats"))
+    assert hit is not None
+    assert hit.key == "thirty"
+    first, second = await layer.consider(question("add 30 seats"))
+    assert first.neighbour.key == "twenty"
+    assert first.near_enough
+    assert first.refusals == ("numbers differ: 30 against 20",)
+    assert second.refusals == ()
+    only_one = EmbeddingLayer(LetterCounts(), 0.9, candidates=1, index=layer._index)
+    assert await only_one.lookup(question("add 30 seats")) is None
 
 
-def test_what_is_forgotten_is_not_found_and_an_answer_that_expired_is_forgotten() -> None:
-    async def scenario() -> None:
-        index, now = ExactIndex(27), [0.0]
-        layer = EmbeddingLayer(LetterCounts(), 0.99, index=index)
-        cache = ResponseCache(MemoryStore(clock=lambda: now[0]), semantic=layer, ttl_s=10)
-        await cache.get_or_call(question("share a folder"), Model())
-        assert (await cache.get_or_call(question("share a folder?"), Model())).source == "semantic"
-        now[0] = 11.0
-        assert (await cache.get_or_call(question("share a folder?"), Model())).source == "model"
-        # The old one went when its answer was found gone; the new one is there.
-        assert await index.len() == 1
-        assert (await cache.get_or_call(question("share a folder"), Model())).source == "semantic"
-
-    asyncio.run(scenario())
+async def test_what_is_forgotten_is_not_found_and_an_answer_that_expired_is_forgotten() -> None:
+    index, now = ExactIndex(27), [0.0]
+    layer = EmbeddingLayer(LetterCounts(), 0.99, index=index)
+    cache = ResponseCache(MemoryStore(clock=lambda: now[0]), semantic=layer, ttl_s=10)
+    await cache.get_or_call(question("share a folder"), Model())
+    assert (await cache.get_or_call(question("share a folder?"), Model())).source == "semantic"
+    now[0] = 11.0
+    assert (await cache.get_or_call(question("share a folder?"), Model())).source == "model"
+    # The old one went when its answer was found gone; the new one is there.
+    assert await index.len() == 1
+    assert (await cache.get_or_call(question("share a folder"), Model())).source == "semantic"
 
 
-def test_a_text_is_embedded_once_for_its_look_up_and_for_being_remembered() -> None:
-    async def scenario() -> None:
-        embedder = LetterCounts()
-        cache = ResponseCache(MemoryStore(), semantic=EmbeddingLayer(embedder, 0.9))
-        await cache.get_or_call(question("share a folder"), Model())
-        assert embedder.embedded == ["share a folder"]
-
-    asyncio.run(scenario())
+async def test_a_text_is_embedded_once_for_its_look_up_and_for_being_remembered() -> None:
+    embedder = LetterCounts()
+    cache = ResponseCache(MemoryStore(), semantic=EmbeddingLayer(embedder, 0.9))
+    await cache.get_or_call(question("share a folder"), Model())
+    assert embedder.embedded == ["share a folder"]
 
 
-def test_the_event_loop_goes_on_while_a_text_is_embedded() -> None:
+async def test_the_event_loop_goes_on_while_a_text_is_embedded() -> None:
     class Slow(LetterCounts):
         def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
             import time
@@ -147,16 +131,13 @@ def test_the_event_loop_goes_on_while_a_text_is_embedded() -> None:
             time.sleep(0.2)
             return super().embed(texts)
 
-    async def scenario() -> None:
-        layer = EmbeddingLayer(Slow(), 0.9)
-        looking = asyncio.create_task(layer.lookup(question("share a folder")))
-        ticks = 0
-        while not looking.done():
-            await asyncio.sleep(0.01)
-            ticks += 1
-        assert ticks > 3
-
-    asyncio.run(scenario())
+    layer = EmbeddingLayer(Slow(), 0.9)
+    looking = asyncio.create_task(layer.lookup(question("share a folder")))
+    ticks = 0
+    while not looking.done():
+        await asyncio.sleep(0.01)
+        ticks += 1
+    assert ticks > 3
 
 
 def test_without_a_promise_there_is_no_layer() -> None:
@@ -172,7 +153,7 @@ def test_without_a_promise_there_is_no_layer() -> None:
         EmbeddingLayer(LetterCounts(), 0.9, candidates=0)
 
 
-def test_labelled_lookups_are_what_the_layer_would_do() -> None:
+async def test_labelled_lookups_are_what_the_layer_would_do() -> None:
     cached = [("add 20 seats", "add"), ("add 30 seats please", "add"), ("close my account", "close")]
     asked = [("add 30 seats", "add"), ("close my account!", "reopen"), ("add 7 seats", "add")]
     lookups = labelled_lookups(LetterCounts(), cached, [*asked, ("close my account", "close")])
@@ -186,7 +167,7 @@ def test_labelled_lookups_are_what_the_layer_would_do() -> None:
         return await layer.lookup(question(text))
 
     for (text, label), lookup in zip(asked, lookups, strict=True):
-        hit = asyncio.run(layer_says(text))
+        hit = await layer_says(text)
         if hit is None:
             assert lookup == Lookup(-1.0, False)
         else:

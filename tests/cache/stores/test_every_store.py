@@ -10,44 +10,40 @@ from costlab.cache import CacheStore
 from costlab.errors import EntryTooLargeError, InvalidValueError
 from tests.cache.support import SHARED_KINDS, Backend
 
+pytestmark = pytest.mark.anyio
+
 STRANGE_KEYS = ["", " ", "a b", "*", "[a-z]", "ключ", "\n", "k" * 2000, "costlab:entry:x"]
 
 
-def test_what_is_stored_comes_back(backend: Backend) -> None:
-    async def scenario(store: CacheStore) -> None:
+async def test_what_is_stored_comes_back(backend: Backend) -> None:
+    async with backend.store() as store:
         values = [b"", b"\x00\xff\r\n", bytes(range(256)) * 400]
         for number, value in enumerate(values):
             await store.set(str(number), value)
         assert [await store.get(str(number)) for number in range(len(values))] == values
         assert await store.get("absent") is None
 
-    backend.run(scenario)
-
 
 @pytest.mark.parametrize("key", STRANGE_KEYS, ids=lambda key: repr(key[:12]))
-def test_any_text_is_a_key(backend: Backend, key: str) -> None:
-    async def scenario(store: CacheStore) -> None:
+async def test_any_text_is_a_key(backend: Backend, key: str) -> None:
+    async with backend.store() as store:
         await store.set(key, b"one")
         assert await store.get(key + "x") is None
         assert await store.get(key) == b"one"
         assert await store.delete(key)
 
-    backend.run(scenario)
 
-
-def test_set_replaces_value_and_lifetime(backend: Backend) -> None:
-    async def scenario(store: CacheStore) -> None:
+async def test_set_replaces_value_and_lifetime(backend: Backend) -> None:
+    async with backend.store() as store:
         await store.set("k", b"old", ttl_s=0.2)
         await store.set("k", b"new")
         await backend.pass_s(0.3)
         assert await store.get("k") == b"new"
         assert await store.len() == 1
 
-    backend.run(scenario)
 
-
-def test_entries_expire_and_are_no_longer_counted(backend: Backend) -> None:
-    async def scenario(store: CacheStore) -> None:
+async def test_entries_expire_and_are_no_longer_counted(backend: Backend) -> None:
+    async with backend.store() as store:
         await store.set("short", b"x", ttl_s=0.2)
         await store.set("long", b"x", ttl_s=60)
         await store.set("ever", b"x")
@@ -57,41 +53,33 @@ def test_entries_expire_and_are_no_longer_counted(backend: Backend) -> None:
         assert await store.get("long") == b"x"
         assert await store.len() == 2
 
-    backend.run(scenario)
 
-
-def test_delete_says_whether_there_was_anything(backend: Backend) -> None:
-    async def scenario(store: CacheStore) -> None:
+async def test_delete_says_whether_there_was_anything(backend: Backend) -> None:
+    async with backend.store() as store:
         await store.set("k", b"x")
         assert [await store.delete("k"), await store.delete("k")] == [True, False]
         assert await store.get("k") is None
         assert await store.len() == 0
 
-    backend.run(scenario)
 
-
-def test_too_large_values_are_refused_and_the_old_one_stays(backend: Backend) -> None:
-    async def scenario(store: CacheStore) -> None:
+async def test_too_large_values_are_refused_and_the_old_one_stays(backend: Backend) -> None:
+    async with backend.store(max_value_bytes=100) as store:
         await store.set("k", b"x" * 100)
         with pytest.raises(EntryTooLargeError, match="an entry must be at most 100 bytes, got 101"):
             await store.set("k", b"y" * 101)
         assert await store.get("k") == b"x" * 100
 
-    backend.run(scenario, max_value_bytes=100)
-
 
 @pytest.mark.parametrize("ttl_s", [0, -1, float("nan"), float("inf"), True])
-def test_a_lifetime_is_a_time(backend: Backend, ttl_s: float) -> None:
-    async def scenario(store: CacheStore) -> None:
+async def test_a_lifetime_is_a_time(backend: Backend, ttl_s: float) -> None:
+    async with backend.store() as store:
         with pytest.raises(InvalidValueError, match="ttl_s must be a number > 0"):
             await store.set("k", b"x", ttl_s)
         assert await store.len() == 0
 
-    backend.run(scenario)
 
-
-def test_a_lock_has_one_holder(backend: Backend) -> None:
-    async def scenario(store: CacheStore) -> None:
+async def test_a_lock_has_one_holder(backend: Backend) -> None:
+    async with backend.store() as store:
         tokens = await asyncio.gather(*(store.acquire("k", 30) for _ in range(50)))
         (token,) = [token for token in tokens if token is not None]
         assert await store.acquire("other", 30) is not None
@@ -101,11 +89,9 @@ def test_a_lock_has_one_holder(backend: Backend) -> None:
         assert not await store.release("k", token)
         assert await store.acquire("k", 30) is not None
 
-    backend.run(scenario)
 
-
-def test_a_lock_expires_and_its_old_token_opens_nothing(backend: Backend) -> None:
-    async def scenario(store: CacheStore) -> None:
+async def test_a_lock_expires_and_its_old_token_opens_nothing(backend: Backend) -> None:
+    async with backend.store() as store:
         old = await store.acquire("k", 0.2)
         assert old is not None
         await backend.pass_s(0.3)
@@ -113,11 +99,9 @@ def test_a_lock_expires_and_its_old_token_opens_nothing(backend: Backend) -> Non
         assert not await store.release("k", old)
         assert await store.acquire("k", 30) is None
 
-    backend.run(scenario)
 
-
-def test_locks_are_not_entries(backend: Backend) -> None:
-    async def scenario(store: CacheStore) -> None:
+async def test_locks_are_not_entries(backend: Backend) -> None:
+    async with backend.store() as store:
         token = await store.acquire("k", 30)
         assert await store.get("k") is None
         assert await store.len() == 0
@@ -126,21 +110,17 @@ def test_locks_are_not_entries(backend: Backend) -> None:
         assert await store.release("k", token)
         assert await store.get("k") == b"x"
 
-    backend.run(scenario)
 
-
-def test_many_at_once_get_their_own(backend: Backend) -> None:
+async def test_many_at_once_get_their_own(backend: Backend) -> None:
     async def one(store: CacheStore, number: int) -> None:
         key, value = f"k{number}", f"value {number}".encode()
         await store.set(key, value, ttl_s=60)
         for _ in range(3):
             assert await store.get(key) == value
 
-    async def scenario(store: CacheStore) -> None:
+    async with backend.store() as store:
         await asyncio.gather(*(one(store, number) for number in range(200)))
         assert await store.len() == 200
-
-    backend.run(scenario)
 
 
 def test_a_store_outlives_event_loops_and_its_own_end(backend: Backend) -> None:
@@ -166,8 +146,8 @@ def test_a_store_outlives_event_loops_and_its_own_end(backend: Backend) -> None:
 
 
 @pytest.mark.parametrize("backend", SHARED_KINDS, indirect=True)
-def test_two_stores_of_one_place_share_entries_and_locks(backend: Backend) -> None:
-    async def scenario(one: CacheStore) -> None:
+async def test_two_stores_of_one_place_share_entries_and_locks(backend: Backend) -> None:
+    async with backend.store() as one:
         two = backend.make()
         await one.set("k", b"x")
         assert await two.get("k") == b"x"
@@ -176,5 +156,3 @@ def test_two_stores_of_one_place_share_entries_and_locks(backend: Backend) -> No
         assert await two.acquire("k", 30) is None
         assert await two.release("k", token)
         await two.aclose()
-
-    backend.run(scenario)
