@@ -112,17 +112,8 @@ def request_key(request: Request, namespace: str = "") -> str:
 def canonical(request: Request, namespace: str = "") -> bytes:
     """One sequence of bytes for all ways to write the same request: MessagePack, with everything in a fixed order.
 
-    Parameters
-    ----------
-    request : Request
-        What is asked.
-    namespace : str
-        The application's part of a shared store; the request's own namespace is a part of that part.
-
-    Returns
-    -------
-    bytes
-        ``[KEY_VERSION, namespace, request.namespace, model, version, messages, parameters]``, names of mappings sorted.
+    Its parts are ``[KEY_VERSION, namespace, request.namespace, model, version, messages, parameters]``. `namespace` is
+    the application's part of a shared store; the request's own namespace is a part of that part.
 
     Raises
     ------

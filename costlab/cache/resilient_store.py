@@ -50,12 +50,9 @@ class Entry(NamedTuple):
 
     Attributes
     ----------
-    cost_usd : float or None
-        What the model's call cost; None where the caller did not say.
-    scope : str
-        :attr:`costlab.cache.Request.scope` of its request; empty where no other request may be given the answer.
-    value : object
-        The answer.
+    cost_usd, scope : float or None, str
+        What the model's call cost; None where the caller did not say. :attr:`costlab.cache.Request.scope` of its
+        request; empty where no other request may be given the answer.
     """
 
     cost_usd: float | None
@@ -114,10 +111,8 @@ class CircuitBreaker:
 
     Parameters
     ----------
-    first_s : float
-        Seconds after the first failure until the next attempt, > 0. Doubled by each further failure.
-    longest_s : float
-        The most it grows to.
+    first_s, longest_s : float
+        Seconds after the first failure until the next attempt, > 0; doubled by each further failure, up to the longest.
     clock : callable
         Seconds, never going back.
 

@@ -199,6 +199,8 @@ async def test_tampered_entries_are_counted_misses(backend: Backend) -> None:
         for request in (mine, theirs):
             await cache.get_or_call(request, model)
         packed, other = [await store.get(request_key(request)) for request in (mine, theirs)]
+        assert packed is not None
+        assert other is not None
         requests = 2
         for number, rubbish in enumerate(tampered(packed, other), start=1):
             await store.set(request_key(mine), rubbish)

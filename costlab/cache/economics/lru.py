@@ -109,10 +109,9 @@ def lru_cache(traffic: ZipfTraffic, entries: float, requests: float | None = Non
     ----------
     traffic : ZipfTraffic
         What is asked, and how often.
-    entries : float
-        Size of the cache in answers, C, > 0. A size above the number of different things holds them all.
-    requests : float, optional
-        Number of requests served from an empty cache, R, > 0.
+    entries, requests : float
+        Size of the cache in answers, C, > 0; one above the number of different things holds them all. Number of
+        requests served from an empty cache, R, > 0; by default none.
 
     Raises
     ------

@@ -232,11 +232,10 @@ class RedisVectorIndex:
         ``redis://user:password@host:6379/0`` or ``rediss://`` for TLS.
     prefix : str
         What every key on the server begins with. A scope is a set of its own.
-    timeout_s : float
-        Seconds after which a call gives up.
-    ttl_s : float, optional
-        Seconds after which a scope to which nothing was added is dropped: the cache's ``ttl_s``, after which none of
-        its answers is left. Single vectors do not expire; the cache forgets one when it finds its answer gone.
+    timeout_s, ttl_s : float, optional
+        Seconds after which a call gives up; and after which a scope to which nothing was added is dropped: the cache's
+        ``ttl_s``, after which none of its answers is left. Single vectors do not expire; the cache forgets one when it
+        finds its answer gone.
 
     Raises
     ------
@@ -246,8 +245,7 @@ class RedisVectorIndex:
     Notes
     -----
     Vectors are kept as they are (``NOQUANT``), so that a threshold fitted in this process holds on the server too. The
-    search is approximate, as in :class:`HnswIndex`. The text stands beside its vector, for the
-    paraphrase checks.
+    search is approximate, as in :class:`HnswIndex`. The text stands beside its vector, for the paraphrase checks.
 
     References
     ----------

@@ -35,10 +35,9 @@ class SemanticHit:
 
     Attributes
     ----------
-    key : str
-        Its key: the answer is in the store under it, unless it expired meanwhile.
-    similarity : float
-        Cosine similarity of both texts, in -1..1.
+    key, similarity : str, float
+        Its key: the answer is in the store under it, unless it expired meanwhile. Cosine similarity of both texts, in
+        -1..1.
     """
 
     key: str
@@ -188,10 +187,9 @@ def labelled_lookups(
     ----------
     embedder : Embedder
         Makes vectors.
-    cached : sequence of (str, str)
-        What the cache holds: a text, and a label that two texts share when one answer is right for both.
-    asked : sequence of (str, str)
-        What is looked up, likewise. A text that is also cached would be an exact hit and is left out.
+    cached, asked : sequence of (str, str)
+        What the cache holds, and what is looked up: a text, and a label that two texts share when one answer is right
+        for both. A text that is also cached would be an exact hit and is left out.
     checks, candidates
         As the layer will have them.
 

@@ -82,12 +82,10 @@ class ThresholdReport:
 
 @dataclass(frozen=True, slots=True)
 class TriedThreshold:
-    """One threshold that was tried.
+    """One threshold that was tried, and what it does to the look-ups of the fit.
 
     Attributes
     ----------
-    threshold, hits, false_hits : float, int
-        The threshold, and what it does to the look-ups of the fit.
     p_value, level : float
         Chance of so few false hits if their true share were the greatest one allowed, or above; and what it had to stay
         under.
@@ -116,10 +114,8 @@ class ThresholdFit:
         The guarantee: with this confidence, at most this share of the hits is wrong.
     report : ThresholdReport or None
         The threshold on the look-ups that it was fitted on; judge it by :func:`evaluate_threshold` on others.
-    candidates : tuple of TriedThreshold
-        Every threshold that was tried.
-    embedder : str
-        Name of the embedder; the threshold means nothing for another one.
+    candidates, embedder : tuple of TriedThreshold, str
+        Every threshold that was tried, and the name of the embedder; the threshold means nothing for another one.
     """
 
     threshold: float | None
@@ -187,10 +183,8 @@ def fit_threshold(
     lookups : sequence of Lookup
         Look-ups with hindsight, drawn like those to come: independent of each other, same cache contents, same mix of
         old and new questions. The checks' refusals are in their similarities.
-    max_error_fraction : float
-        Greatest share of wrong answers among the hits, in (0, 1).
-    confidence : float
-        Chance that the guarantee holds, in (0, 1).
+    max_error_fraction, confidence : float
+        Greatest share of wrong answers among the hits, and the chance that the guarantee holds, both in (0, 1).
     thresholds : sequence of float
         What to try, falling. Fixed before the look-ups are seen.
     embedder : str

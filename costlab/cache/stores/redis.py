@@ -49,10 +49,8 @@ class RedisStore:
 
     Raises
     ------
-    MissingExtraError
-        If redis-py is not installed.
-    InvalidValueError
-        If the URL has another scheme, or a number is outside its domain.
+    MissingExtraError, InvalidValueError
+        If redis-py is not installed; if the URL has another scheme, or a number is outside its domain.
 
     Notes
     -----
