@@ -184,7 +184,7 @@ def test_lazy_packages_give_every_name_and_hide_none_behind_a_module(name: str) 
 
 #: What the names of the front door load beside costlab and the standard library.
 NEEDS = {
-    "Cascade": {"msgpack", "numpy"},
+    "Cascade": {"msgpack"},
     "ResponseCache": {"msgpack"},
     "calibrate": {"numpy"},
     "load_workload": {"pydantic", "pydantic_core"},

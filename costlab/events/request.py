@@ -167,21 +167,19 @@ class RequestEvent:
 
     def _check(self) -> None:
         """Raise what is wrong; numbers of other types that are as good are taken in the field's own type."""
-        for name in ("request_id", "tier", "model", "tenant"):
-            text = getattr(self, name)
-            if not isinstance(text, str) or (text == "" and name != "tenant"):
-                raise InvalidValueError(name, "a text" if name == "tenant" else "a text that is not empty", text)
-        for name in ("time_s", "latency_s"):
-            object.__setattr__(self, name, checks.non_negative(name, getattr(self, name)))
-        for name in ("input_tokens", "cached_input_tokens", "output_tokens"):
-            object.__setattr__(self, name, checks.integer(name, getattr(self, name)))
+        for name, column in COLUMNS.items():
+            value = getattr(self, name)
+            if column.type is str:
+                if not isinstance(value, str) or (value == "" and name != "tenant"):
+                    raise InvalidValueError(name, "a text" if name == "tenant" else "a text that is not empty", value)
+            elif column.type is float:
+                object.__setattr__(self, name, checks.non_negative(name, value))
+            elif value is not None or not column.nullable:
+                most = MAX_MICRO_USD if name.endswith("_micro_usd") else None
+                object.__setattr__(self, name, checks.integer(name, value, at_most=most))
         if self.cached_input_tokens > self.input_tokens:
             requirement = f"at most input_tokens ({self.input_tokens}), of which they are a part"
             raise InvalidValueError("cached_input_tokens", requirement, self.cached_input_tokens)
-        for name in ("cost_micro_usd", "conversion_value_micro_usd"):
-            amount = getattr(self, name)
-            if amount is not None:
-                object.__setattr__(self, name, checks.integer(name, amount, at_most=MAX_MICRO_USD))
         checks.one_of("outcome", self.outcome, OUTCOMES)
         checks.one_of("priority", self.priority, PRIORITIES)
 
@@ -203,11 +201,6 @@ class RequestEvent:
     def as_row(self) -> tuple[Value, ...]:
         """The values in the order of `COLUMNS`."""
         return tuple(getattr(self, name) for name in COLUMNS)
-
-    @staticmethod
-    def field_names() -> tuple[str, ...]:
-        """The names of the fields: columns of ledger, Parquet file and data frame."""
-        return tuple(COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from costlab._internal import checks
 from costlab.errors import LogError
@@ -155,7 +155,7 @@ def gpu_usage(frame: IntoFrame, by: Sequence[str] = ()) -> tuple[GpuUsage, ...]:
                 "and utilization_fraction in 0..1 or none"
             )
         if row["rows"]:
-            values = {name: int(row[name] or 0) for name in parts if name != "unmet"}
-            hours_of = {name: value / MS_PER_HOUR for name, value in values.items() if name.endswith("hours")}
-            groups.append(GpuUsage(key_of(by, (row[name] for name in keys)), **(values | hours_of)))
+            values: dict[str, Any] = {name: int(row[name] or 0) for name in parts if name != "unmet"}
+            values |= {name: value / MS_PER_HOUR for name, value in values.items() if name.endswith("hours")}
+            groups.append(GpuUsage(key_of(by, (row[name] for name in keys)), **values))
     return tuple(sorted(groups, key=lambda group: group.key))
