@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from costlab.cache.semantic import PackagedMiniLm
 from costlab.compression import PackagedModel, packaged_model
@@ -21,7 +21,7 @@ from tools.exercises import Exercises, collect
 ROOT = Path(__file__).parents[1]
 
 # An example that takes long on a busy machine is no failure.
-settings.register_profile("busy machine", deadline=None)
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy machine")
 
 
@@ -74,16 +74,21 @@ def _compressible(name: str, package: str) -> PackagedModel:
 
 @pytest.fixture(scope="session")
 def one_torch_thread() -> None:
-    """Torch works on one thread from here on: beside other processes, threads that wait for each other waste hours.
+    """Torch and BLAS work on one thread from here on: beside other processes, threads wait for each other.
 
-    What it imported is kept from the garbage collector, which runs at every measured step.
+    What was imported is kept from the garbage collector, which runs at every measured step.
     """
     if find_spec("torch") is not None:
         import torch
 
         torch.set_num_threads(1)
-        gc.collect()
-        gc.freeze()
+    if find_spec("scipy") is not None and find_spec("threadpoolctl") is not None:
+        import scipy.linalg  # noqa: F401 - it brings a BLAS of its own
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(1)
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

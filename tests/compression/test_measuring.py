@@ -18,10 +18,11 @@ from costlab.compression import (
     benchmark,
     instruments,
     quantize,
+    spread,
 )
 from costlab.compression.measuring import hourly_price
 from costlab.compression.results import together
-from costlab.errors import InvalidValueError, ModelTooLargeError
+from costlab.errors import InvalidValueError, ModelTooLargeError, RecordingError
 from costlab.recordings import Device
 from tests import needs
 
@@ -135,6 +136,24 @@ def test_a_result_is_recorded_and_read_again(clock: list[float], tmp_path: Path)
     assert BenchmarkResult.recorded("quantization", "cpu", tmp_path) == result
     assert BenchmarkResult.recorded("quantization", "h100", tmp_path) is None
     assert json.loads(path.read_text())["rows"][2]["reason"] == "no kernel for this processor"
+
+
+def test_foreign_rows_are_no_result(clock: list[float], tmp_path: Path) -> None:
+    path = run(clock).record(tmp_path, command="costlab bench quantization --record")
+    path.write_text(path.read_text().replace('"weights_bytes": 250', '"weights_bytes": "many"'))
+    with pytest.raises(RecordingError, match=r"quantization on cpu: (.|\n)*weights_bytes"):
+        BenchmarkResult.recorded("quantization", "cpu", tmp_path)
+
+
+def test_the_interval_is_students() -> None:
+    needs.extra("scipy", "compression")
+    # Student (1908): t at 97.5 % with four degrees of freedom is 2.776; s is the root of 2.5.
+    found = spread([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert found.high - found.mean == pytest.approx(2.776 * (2.5 / 5) ** 0.5, rel=1e-3)
+    with pytest.raises(InvalidValueError, match="values must be at least two, got 1"):
+        spread([1.0])
+    with pytest.raises(InvalidValueError, match="values must be a finite number, got nan"):
+        spread([1.0, float("nan")])
 
 
 def test_table_and_figure(clock: list[float]) -> None:
