@@ -152,7 +152,7 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Write over files that are there.")] = False,
 ) -> None:
     """Write rules, alerts, a Grafana dashboard, a Datadog configuration and a compose file."""
-    from costlab.monitoring.export import export_files
+    from costlab.monitoring import export_files
 
     files = export_files(target, most_expensive_tier)
     there = [name for name in files if (folder / name).exists()]

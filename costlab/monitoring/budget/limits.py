@@ -9,10 +9,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from costlab.errors import UnknownNameError
 from costlab.events.request import Priority
 
-__all__ = ["LOST_RECORDS", "Account", "Calendar", "Decision", "Limit", "Limits", "Periods", "decide", "level"]
-
-#: The name under which a budget is stopped because its store lost what it knew.
-LOST_RECORDS = "lost_records"
+__all__ = ["Account", "Calendar", "Decision", "Limit", "Limits", "Periods", "decide", "level"]
 
 Level = Literal["normal", "soft", "hard", "stopped"]
 

@@ -2,7 +2,7 @@
 
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from costlab._internal import checks
 from costlab.errors import BudgetFileError, CostlabError, InvalidValueError
@@ -10,8 +10,6 @@ from costlab.events import Priority, micro_usd
 from costlab.monitoring.budget.limits import Limit, Limits, time_zone
 
 __all__ = ["BudgetPolicy", "parse_policy"]
-
-ON_FAILURE: Final = ("refuse", "allow")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +82,7 @@ class BudgetPolicy:
         if self.monthly_soft_usd is not None:
             checks.non_negative("monthly_soft_usd", self.monthly_soft_usd)
             self._in_order("monthly_soft_usd", "monthly_usd")
-        checks.one_of("on_store_failure", self.on_store_failure, ON_FAILURE)
+        checks.one_of("on_store_failure", self.on_store_failure, ("refuse", "allow"))
         time_zone(self.timezone)
         object.__setattr__(self, "limits", self._limits())
 
