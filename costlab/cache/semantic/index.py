@@ -129,9 +129,8 @@ class _GraphScope:
 class _LocalIndex:
     """What the indexes in this process share: vectors by scope, and an end to growing."""
 
-    _scope_type: type[_ExactScope] | type[_GraphScope]
-
-    def __init__(self, dimensions: int, max_entries: int) -> None:
+    def __init__(self, scope_type: type[_ExactScope | _GraphScope], dimensions: int, max_entries: int) -> None:
+        self._scope_type = scope_type
         self._dimensions = checks.integer("dimensions", dimensions, at_least=1)
         self._max_entries = checks.integer("max_entries", max_entries, at_least=1)
         self._scopes: dict[str, _ExactScope | _GraphScope] = {}
@@ -156,11 +155,10 @@ class _LocalIndex:
     async def remove(self, key: str) -> None:
         """Forget a key, known or not."""
         scope = self._scope_of.pop(key, None)
-        if scope is None:
-            return
-        self._scopes[scope].remove(key)
-        if not self._scopes[scope].keys:
-            del self._scopes[scope]
+        if scope is not None:
+            self._scopes[scope].remove(key)
+            if not self._scopes[scope].keys:
+                del self._scopes[scope]
 
     async def len(self) -> int:
         """Number of vectors, of all scopes."""
@@ -187,10 +185,8 @@ class ExactIndex(_LocalIndex):
     [('a', 0.6)]
     """
 
-    _scope_type = _ExactScope
-
     def __init__(self, dimensions: int, max_entries: int = EXACT_ENTRIES) -> None:
-        super().__init__(dimensions, max_entries)
+        super().__init__(_ExactScope, dimensions, max_entries)
 
 
 class HnswIndex(_LocalIndex):
@@ -212,10 +208,8 @@ class HnswIndex(_LocalIndex):
     small world graphs, https://arxiv.org/abs/1603.09320
     """
 
-    _scope_type = _GraphScope
-
     def __init__(self, dimensions: int, max_entries: int = 1_000_000) -> None:
-        super().__init__(dimensions, max_entries)
+        super().__init__(_GraphScope, dimensions, max_entries)
 
 
 def local_index(dimensions: int, max_entries: int = EXACT_ENTRIES) -> ExactIndex | HnswIndex:

@@ -88,10 +88,8 @@ class EmbeddingLayer:
         guaranteed.
     index : VectorIndex, optional
         Keeps the vectors; by default in this process, exactly.
-    checks : sequence of ParaphraseCheck
-        What may refuse a hit; a fit holds for the checks it was made with.
-    candidates : int
-        Neighbours that are looked at, >= 1.
+    checks, candidates : sequence of ParaphraseCheck, int
+        What may refuse a hit; a fit holds for the checks it was made with. Neighbours that are looked at, >= 1.
 
     Raises
     ------

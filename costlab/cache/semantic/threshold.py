@@ -39,9 +39,8 @@ class Lookup:
 
     Attributes
     ----------
-    similarity : float
+    similarity, right : float, bool
         Similarity of what the layer would answer with, in -1..1; -1 where it has nothing, or checks refuse all of it.
-    right : bool
         Whether that answer would be right.
     """
 
@@ -59,10 +58,8 @@ class ThresholdReport:
         Similarity from which on a look-up is a hit.
     lookups, hits, false_hits : int
         Look-ups, those answered from the cache, and those of them answered wrongly.
-    hit_rate_fraction : float
-        ``hits / lookups``.
-    false_hit_fraction : float or None
-        ``false_hits / hits``: the share of wrong answers among the answers given; None without a hit.
+    hit_rate_fraction, false_hit_fraction : float, float or None
+        ``hits / lookups``, and ``false_hits / hits``: the share of wrong answers among those given; None without a hit.
     interval, confidence : tuple of float, float
         Clopper-Pearson interval of that share.
     coverage_fraction : float or None
@@ -299,10 +296,8 @@ def check_guarantee(
         Source of the divisions.
     lookups, max_error_fraction, confidence
         As for :func:`fit_threshold`.
-    splits : int
-        Number of divisions, >= 1.
-    fitted_fraction : float
-        Share of the look-ups to fit on, in (0, 1).
+    splits, fitted_fraction : int, float
+        Number of divisions, >= 1, and share of the look-ups to fit on, in (0, 1).
 
     Examples
     --------

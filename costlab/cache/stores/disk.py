@@ -152,19 +152,11 @@ class DiskStore:
 
     def _with_database(self, work: Callable[[sqlite3.Connection], T]) -> T:
         if self._database is None:
-            self._database = self._open()
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            # SQLite gives up a little before the caller does, so that nothing is written after an error was reported.
+            self._database = connect(self._path, FILE_KIND, timeout_s=0.8 * self._timeout_s)
+            self._database.execute("DELETE FROM entries WHERE expires_at <= ?", (self._clock(),))
         return work(self._database)
-
-    def _open(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        # SQLite gives up a little before the caller does, so that nothing is written after an error was reported.
-        database = connect(self._path, FILE_KIND, timeout_s=0.8 * self._timeout_s)
-        try:
-            database.execute("DELETE FROM entries WHERE expires_at <= ?", (self._clock(),))
-        except BaseException:
-            database.close()
-            raise
-        return database
 
     def _close(self) -> None:
         if self._database is not None:
