@@ -72,7 +72,7 @@ class Examples:
 def distillation_loss(
     logits: torch.Tensor, examples: Examples, *, temperature: float = 2.0, alpha: float = 1.0, targets: str = "soft"
 ) -> torch.Tensor:
-    r"""What a student is trained to make small: its distance from the teacher, and from the labels.
+    r"""What a student is trained to make small: its mean distance from the teacher, and from the labels there are.
 
     .. math:: \alpha\,T^2\,\mathrm{KL}\!\left(\mathrm{softmax}(t/T)\,\|\,\mathrm{softmax}(s/T)\right)
               + (1 - \alpha)\,\mathrm{CE}(s, y)
@@ -91,11 +91,6 @@ def distillation_loss(
     targets : {'soft', 'argmax'}
         Learn the teacher's probabilities; or only its first choice as if it were a label, the control that tells soft
         targets from more data. The temperature plays no part then.
-
-    Returns
-    -------
-    torch.Tensor
-        A scalar, the mean over the examples; the labels' term over those that are labelled.
 
     References
     ----------
@@ -358,7 +353,9 @@ def hashed_words(texts: Sequence[str], buckets: int = BUCKETS) -> NDArray[np.int
 
 
 def words_network(classes: int, *, width: int = 64, buckets: int = BUCKETS, seed: int = 0) -> torch.nn.Module:
-    """A student of texts: the sum of a learnt vector for each word, and one layer on top.
+    """A student of texts: the sum of a learnt vector for each word, its ``hidden``, and one layer on top.
+
+    From numbers of :func:`hashed_words`, as a tensor, to logits.
 
     Parameters
     ----------
@@ -366,11 +363,6 @@ def words_network(classes: int, *, width: int = 64, buckets: int = BUCKETS, seed
         Answers it tells apart, and numbers of a word's vector, >= 1.
     buckets, seed : int
         As for :func:`hashed_words`; and of its first weights.
-
-    Returns
-    -------
-    torch.nn.Module
-        From numbers of :func:`hashed_words` as a tensor to logits. Its ``hidden`` gives the inner state.
     """
     with extra("models"):
         import torch
@@ -401,7 +393,7 @@ def words_network(classes: int, *, width: int = 64, buckets: int = BUCKETS, seed
 
 
 def small_network(inputs: int, classes: int, *, width: int = 8, layers: int = 1, seed: int = 0) -> torch.nn.Module:
-    """A student (or, wide and deep, a teacher) of rows of numbers: layers of the same width.
+    """A student (or, wide and deep, a teacher) of rows of numbers: layers of one width, the last is its ``hidden``.
 
     Parameters
     ----------
@@ -409,11 +401,6 @@ def small_network(inputs: int, classes: int, *, width: int = 8, layers: int = 1,
         Numbers of a row, and answers, >= 1.
     width, layers, seed : int
         Of the inner layers, >= 1; and of its first weights.
-
-    Returns
-    -------
-    torch.nn.Module
-        From rows to logits. Its ``hidden`` gives the last inner state.
     """
     with extra("models"):
         import torch

@@ -334,11 +334,6 @@ def benchmark(
     experiment : str
         What the result is called in a recording.
 
-    Returns
-    -------
-    BenchmarkResult
-        A row for each variant. One that cannot run (no kernel, no library, too little memory) is a row with its reason.
-
     Raises
     ------
     ModelTooLargeError
@@ -346,9 +341,10 @@ def benchmark(
 
     Notes
     -----
-    On a CPU a time is processor time on one thread, on a GPU the time between two events: both leave out what other
-    programs do. The baseline and a variant take turns, so that a machine that slows down slows both, and the ratio is
-    the median over those pairs. Standard errors are of the sample of text; they say nothing of another text.
+    A variant that cannot run (no kernel, no library, too little memory) is a row with its reason. On a CPU a time is
+    processor time on one thread, on a GPU the time between two events: both leave out what other programs do. The
+    baseline and a variant take turns, so that a machine that slows down slows both, and the ratio is the median over
+    those pairs. Standard errors are of the sample of text; they say nothing of another text.
     """
     kind = usable_device(device)
     batches = [checks.integer("batch_sizes", batch, at_least=1) for batch in batch_sizes]

@@ -61,6 +61,9 @@ class PrunedSizes:
 def prune(model: Model, fraction: float = 0.5, *, pattern: str = "unstructured", in_place: bool = False) -> Model:
     """A model with masks on its linear layers: a share of their weights counts as zero.
 
+    The masks are those of ``torch.nn.utils.prune``: it can be trained further, and what is pruned stays so;
+    :func:`make_permanent` takes them off.
+
     Parameters
     ----------
     model : torch.nn.Module
@@ -71,12 +74,6 @@ def prune(model: Model, fraction: float = 0.5, *, pattern: str = "unstructured",
         A name of ``costlab.compression.PATTERNS``. The weights of least size go; of rows, those of least length.
     in_place : bool
         Change the model instead of a copy.
-
-    Returns
-    -------
-    torch.nn.Module
-        With masks attached by ``torch.nn.utils.prune``, so that it can be trained further and what is pruned stays so;
-        :func:`make_permanent` takes them off.
 
     Raises
     ------
@@ -222,7 +219,7 @@ FIRST_CAPABILITY: Final = (8, 0)
 
 
 def with_sparse_kernel(model: torch.nn.Module, kernel: str, *, device: str | None = None) -> torch.nn.Module:
-    """A copy of a pruned model whose linear layers skip their zeros.
+    """A copy of a pruned model whose linear layers skip their zeros, without gradients; ``semi-structured`` is in bf16.
 
     Parameters
     ----------
@@ -232,11 +229,6 @@ def with_sparse_kernel(model: torch.nn.Module, kernel: str, *, device: str | Non
         A name of ``costlab.compression.KERNELS``.
     device : {'cpu', 'cuda'}, optional
         Where it will run; by default the GPU if there is one.
-
-    Returns
-    -------
-    torch.nn.Module
-        In evaluation mode, without gradients; with ``semi-structured`` in bf16.
 
     Raises
     ------
@@ -341,7 +333,8 @@ def recover(
     r"""Train a pruned model, its masks attached, to answer as the model it was; it is changed itself.
 
     The loss is the distance from that teacher: of an encoder :math:`1 - \cos`, of its sentence vectors; of a language
-    model :math:`\mathrm{KL}` of its next tokens. No label is needed.
+    model :math:`\mathrm{KL}` of its next tokens. No label is needed. Returned is the loss of each step, before its
+    update.
 
     Parameters
     ----------
@@ -355,11 +348,6 @@ def recover(
         Of AdamW, > 0; it falls to zero in a straight line.
     seed, progress : int, bool
         Of the order of the texts; and whether to show a bar on stderr.
-
-    Returns
-    -------
-    tuple of float
-        The loss of each step, before its update.
 
     Raises
     ------

@@ -131,7 +131,7 @@ def usable_device(kind: str | None = None) -> str:
 def quantize(
     model: torch.nn.Module, scheme: str, *, device: str | None = None, in_place: bool = False
 ) -> torch.nn.Module:
-    """A model with its linear layers quantized, ready to run.
+    """A model with its linear layers quantized, ready to run: in evaluation mode, without gradients.
 
     Parameters
     ----------
@@ -143,11 +143,6 @@ def quantize(
         Where it will run; by default the GPU if there is one.
     in_place : bool
         Change the model instead of a copy: saves the memory of the copy.
-
-    Returns
-    -------
-    torch.nn.Module
-        In evaluation mode, without gradients.
 
     Raises
     ------

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from costlab._internal import checks
@@ -106,10 +105,6 @@ class ModelShape:
         """Share of the weights that no scheme for linear layers makes smaller."""
         return self.kept / self.parameters
 
-    def plus(self, matrices: Sequence[tuple[int, int]]) -> ModelShape:
-        """The same with further matrices."""
-        return replace(self, matrices=(*self.matrices, *matrices))
-
 
 def weights_bytes(shape: ModelShape, stored: WeightFormat, kept_bits: float = 16.0) -> float:
     r"""Bytes of a model's weights in memory.
@@ -121,17 +116,10 @@ def weights_bytes(shape: ModelShape, stored: WeightFormat, kept_bits: float = 16
 
     Parameters
     ----------
-    shape : ModelShape
-        The model.
-    stored : WeightFormat
-        How its matrices are stored.
+    shape, stored : ModelShape, WeightFormat
+        The model, and how its matrices are stored.
     kept_bits : float
         Bits of the weights that are kept as they are, in (0, 64].
-
-    Returns
-    -------
-    float
-        Bytes.
 
     Examples
     --------
@@ -161,11 +149,6 @@ def kv_cache_bytes(
         Tokens of a sequence, and sequences at once; >= 0.
     stored : WeightFormat, optional
         How its numbers are stored; by default in 16 bits. A group runs along a head.
-
-    Returns
-    -------
-    float
-        Bytes.
 
     Examples
     --------

@@ -88,15 +88,12 @@ class DistillationTask:
 def digits_task(labels_each: int | None = None, *, width: int = 8) -> DistillationTask:
     """Scikit-learn's 1,797 images of digits: a network of two layers of 256 teaches one of a few neurons.
 
+    A seed draws 597 images to test on, which are labelled, the teacher, and first weights.
+
     Parameters
     ----------
     labels_each, width : int
         Labelled images of each digit, >= 2, by default all of them; and neurons of the student's inner layer, >= 1.
-
-    Returns
-    -------
-    DistillationTask
-        A seed draws 597 images to test on, which are labelled, the teacher, and first weights.
     """
     with extra("models"):
         import torch
@@ -150,17 +147,13 @@ def support_task(
     Parameters
     ----------
     labels_each : int
-        Labelled queries of each of the 72 intents, >= 2, drawn from the parts ``train`` and ``calibration``.
+        Labelled queries of each of the 72 intents, >= 2; a seed draws them from the parts ``train`` and
+        ``calibration``.
     embedder : Embedder, optional
         Makes the teacher's vectors; by default the packaged MiniLM, which takes half a minute for all queries.
     unlabelled, n_test : int, optional
         At most so many further queries, without a label; and roughly so many queries of the part ``test``, evenly
         taken, to measure accuracy on; by default all.
-
-    Returns
-    -------
-    DistillationTask
-        A seed draws the labels, and first weights.
 
     Raises
     ------

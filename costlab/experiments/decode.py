@@ -58,18 +58,14 @@ class DecodeRow:
 
     Attributes
     ----------
-    scheme, phase : str
-        How the weights are stored; ``decode`` or ``prefill``.
+    scheme, phase, reason : str
+        How the weights are stored; ``decode`` or ``prefill``; why it did not run, empty where it did.
     batch, tokens : int
         Sequences at once; tokens before the step, or tokens of each prompt.
-    reason : str
-        Why it did not run; empty where it did.
     weights_bytes, peak_bytes : int or None
         All weights; and at its peak with cache and the numbers in between.
-    median, least, greatest : float or None
-        Milliseconds of a step, over the repeats.
-    tokens_per_s : float or None
-        Of all sequences together: tokens made, or read.
+    median, least, greatest, tokens_per_s : float or None
+        Milliseconds of a step, over the repeats; and tokens made, or read, of all sequences together.
     moved_bytes, operations : float
         What a step has to read, and to compute.
     memory_floor_ms, arithmetic_floor_ms : float
@@ -196,8 +192,6 @@ def decode_study(
         A name of ``costlab.compression.LLAMA_SHAPES``; by default ``llama-3-8b`` on a GPU and ``small`` on a CPU.
     schemes : sequence of str, optional
         Names of ``costlab.compression.SCHEMES``, the baseline first; by default the device's ``DECODE_SCHEMES``.
-    device : {'cpu', 'cuda'}, optional
-        By default the GPU if there is one.
     batch_sizes : list of int, optional
         Sequences at once, each >= 1; by default 1, 4, 16 and 64. Prompts are read one at a time.
     context : int
@@ -206,15 +200,8 @@ def decode_study(
         Timed steps, >= 5, after three that are not counted; and of weights and tokens.
     compiled : bool, optional
         Run ``torch.compile`` with CUDA graphs; by default on a GPU.
-    progress : bool
-        Show a bar on stderr.
-    free : int, optional
-        Bytes of memory that the model may take; by default what the system says is free.
-
-    Returns
-    -------
-    DecodeResult
-        A row for each scheme, phase and batch size; one that cannot run is a row with its reason.
+    device, progress, free
+        As for :func:`costlab.compression.benchmark`.
 
     Raises
     ------

@@ -186,6 +186,8 @@ def pruning_study(
 ) -> BenchmarkResult:
     """What pruning does to size, speed, quality and price of real models.
 
+    The facts of its rows are ``sparsity_fraction``, ``packed_bytes``, ``csr_bytes`` and ``fine_tuning_s``.
+
     Parameters
     ----------
     models : list of str, optional
@@ -194,11 +196,6 @@ def pruning_study(
         As for :func:`pruning_variants`.
     device, batch_sizes, repeats, seed, progress, free
         As for :func:`costlab.compression.benchmark`.
-
-    Returns
-    -------
-    BenchmarkResult
-        With ``sparsity_fraction``, ``packed_bytes``, ``csr_bytes`` and ``fine_tuning_s`` among the facts of its rows.
 
     Raises a ModelTooLargeError where a model does not fit into the memory, beside the errors of those.
     """
