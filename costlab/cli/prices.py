@@ -1,6 +1,5 @@
 """``costlab gpu`` and ``costlab prices``: the catalogue, and bills from it."""
 
-from dataclasses import asdict
 from datetime import date
 from typing import Annotated
 
@@ -51,7 +50,7 @@ def gpu(
         for p in prices
     ]
     if as_json:
-        print_json({"gpu": asdict(spec), "bills": [asdict(bill) for bill in bills]})
+        print_json({"gpu": spec, "bills": bills})
         return
     month = f"{bills[0].gpu_hours:,.10g} GPU-hours ({hours:g} h a day, {days:g} days a month)"
     rows = []
@@ -97,8 +96,7 @@ def prices(
     rows = tuple(price for price in rows if wanted in (None, price.gpu) and snapshot in (None, price.snapshot))
     stores = tuple(price for price in stores if wanted is None and snapshot in (None, price.snapshot))
     if as_json:
-        lists = {"prices": [asdict(price) for price in rows], "store_prices": [asdict(price) for price in stores]}
-        print_json({"stale_days": stale, **lists})
+        print_json({"stale_days": stale, "prices": rows, "store_prices": stores})
     else:
         if rows or not stores:
             _print_gpu_prices(rows)

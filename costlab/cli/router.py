@@ -110,7 +110,7 @@ def _as_dict(file: TiersFile, simulation: TiersSimulation) -> dict[str, object]:
         "quality_fraction": day.quality_fraction,
         "latency_s": simulation.latency_s,
         "tiers": [{"name": name, "tried": tried, "served": served, "usd": usd} for name, tried, served, usd in columns],
-        "comparison": None if simulation.comparison is None else asdict(simulation.comparison),
+        "comparison": simulation.comparison,
     }
 
 
