@@ -10,7 +10,7 @@ EXTRAS: Final[Mapping[str, str]] = {
         from costlab.calculator import monthly_cost
         from costlab.catalog import api_price
         from costlab.monitoring.budget import BudgetPolicy
-        from costlab.router.tiers_file import example_tiers
+        from costlab.router import example_tiers
         assert monthly_cost("A10G", gpus=8).usd == 5817.6
         assert api_price("gpt-4o").usd(1000, 100) > 0
         open("tiers.toml", "w").write(example_tiers())

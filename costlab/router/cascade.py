@@ -248,7 +248,8 @@ class Cascade:
     cache : AnswerCache, optional
         Asked before any tier. An answer that the budget degraded is not kept in it.
     guard : BudgetGuardLike, optional
-        Asked before every call. Where it refuses, a cheaper answer is given, if there is one: see the notes.
+        Asked before every call; each tier must then say what a call can cost. Where it refuses, a cheaper answer is
+        given, if there is one: see the notes.
     hooks : iterable of callable
         Each is told of every request, as a :class:`costlab.events.RequestEvent`. One that fails is counted in `hooks`.
     clock, now : callable
@@ -267,12 +268,6 @@ class Cascade:
     ----------
     tiers, hooks : tuple of Tier, Hooks
         As they were given; `hooks.failures` counts what failed.
-
-    Raises
-    ------
-    InvalidValueError
-        If there are no tiers, a name is used twice, a number is outside its domain, or a guard meets a tier of which
-        nobody says what a call can cost.
 
     Notes
     -----

@@ -223,11 +223,6 @@ def expected(stages: Sequence[Stage]) -> Expectation:
     stages : sequence of Stage
         In the order in which they are tried; the last passes nothing on and skips nothing.
 
-    Raises
-    ------
-    InvalidValueError
-        If there are no stages, or the last one lets requests go unanswered.
-
     Notes
     -----
     The shares are inputs, measured on one's own traffic. A stage that answers easy requests leaves the hard ones to

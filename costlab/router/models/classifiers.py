@@ -39,15 +39,9 @@ class ClassifierModel:
 
     Attributes
     ----------
-    classes : tuple of str
-        The labels that it chooses from.
-    scaling : TemperatureScaling
-        Applied to the probabilities of all classes before one is chosen; changes nothing until it is fitted.
-
-    Raises
-    ------
-    InvalidValueError
-        If the classifier was not fitted, or gives no probabilities.
+    classes, scaling : tuple of str, TemperatureScaling
+        The labels that it chooses from, and what is applied to the probabilities of all of them before one is chosen;
+        it changes nothing until it is fitted.
 
     Examples
     --------
@@ -93,13 +87,7 @@ class ClassifierModel:
         return [Prediction(self.classes[i], float(c)) for i, c in zip(best, sure, strict=True)]
 
     def fit_temperature(self, queries: Sequence[str], labels: Sequence[str]) -> Self:
-        """Make the model as sure as it should be, on labelled queries that it has not learned from; no answer changes.
-
-        Raises
-        ------
-        InvalidValueError
-            If there is not one label for each query, or one is not among the classes.
-        """
+        """Make the model as sure as it should be, on labelled queries that it has not learned; no answer changes."""
         if len(labels) != len(queries):
             raise InvalidValueError("labels", f"as many as there are queries ({len(queries)})", len(labels))
         columns = {label: column for column, label in enumerate(self.classes)}
@@ -124,11 +112,6 @@ class EmbeddingModel(ClassifierModel):
         Makes the vectors: :class:`costlab.cache.semantic.PackagedMiniLm`, say.
     classifier, calibrate, threads
         As for :class:`ClassifierModel`; the classifier was fitted on the embedder's vectors.
-
-    Raises
-    ------
-    InvalidValueError
-        As for :class:`ClassifierModel`, and where the classifier was fitted on vectors of another length.
 
     References
     ----------
@@ -199,8 +182,7 @@ class EnsembleModel(ClassifierModel):
     >>> from sklearn.feature_extraction.text import TfidfVectorizer
     >>> from sklearn.linear_model import LogisticRegression
     >>> from sklearn.pipeline import make_pipeline
-    >>> texts = ["reset my password", "password forgotten", "cancel my plan", "end the plan"]
-    >>> labels = ["password", "password", "cancel", "cancel"]
+    >>> texts, labels = ["reset my password", "end the plan"], ["password", "cancel"]
     >>> counts = TfidfVectorizer(), TfidfVectorizer(analyzer="char", ngram_range=(2, 2))
     >>> members = [ClassifierModel(make_pipeline(c, LogisticRegression()).fit(texts, labels)) for c in counts]
     >>> asyncio.run(EnsembleModel(members).predict("pasword")).answer

@@ -7,7 +7,7 @@ import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from costlab._internal import checks
 from costlab.errors import CostlabError, InvalidValueError
@@ -150,12 +150,12 @@ class ScriptedModel:
         try:
             if self._latency_s:
                 await asyncio.sleep(self._latency_s)
-            prediction: Any = self._script(query)
+            prediction = self._script(query)
             if isinstance(prediction, Awaitable):
                 prediction = await prediction
             if isinstance(prediction, Exception):
                 raise prediction
-            return prediction  # type: ignore[no-any-return]
+            return cast(Prediction, prediction)
         finally:
             self.running -= 1
 
