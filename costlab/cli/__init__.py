@@ -4,13 +4,16 @@ With ``--json`` each command prints one JSON object and nothing else. Errors tak
 Every command stands in :data:`COMMANDS`, and only the one that runs is imported, with what it needs.
 """
 
+from __future__ import annotations
+
 import io
 import os
 import sys
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
 import typer
 
@@ -20,9 +23,12 @@ from costlab.errors import CostlabError
 
 __all__ = ["COMMANDS", "main"]
 
+#: Commands by name: for each a line of help, and the place of its function or the table of its own commands.
+Table: TypeAlias = "dict[str, tuple[str, str | Table]]"
+
 #: Each command with the line of help for its group's list, and where its function is: module and name. The
 #: function's parameters are its arguments and options. A group has the table of its own commands in that place.
-COMMANDS: Final[dict[str, tuple[str, Any]]] = {
+COMMANDS: Final[Table] = {
     "compare": (
         "What a workload costs at an API and on your own GPUs, where the bills cross, how sure that is, and what to "
         "do.",
@@ -80,12 +86,12 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
         raise typer.Exit
 
 
-def _group(text: str, table: dict[str, tuple[str, Any]], callback: Any = None) -> Group:
+def _group(text: str, table: Table, callback: Callable[..., None] | None = None) -> Group:
     lazy = (LazyCommand(name, help_, partial(_load, help_, place)) for name, (help_, place) in table.items())
     return group(text, lazy, callback)
 
 
-def _load(text: str, place: Any) -> Command | Group:
+def _load(text: str, place: str | Table) -> Command | Group:
     if isinstance(place, dict):
         return _group(text, place)
     module, _, name = place.partition(":")
