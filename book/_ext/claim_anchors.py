@@ -7,7 +7,7 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from costlab.lessons.claims import claims
+from costlab.lessons.claims_ledger import claims
 
 
 def anchor_cells(app: Sphinx, doctree: nodes.document) -> None:

@@ -16,7 +16,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from costlab.calculator import MonthlyCost, monthly_cost, saving_fraction
 from costlab.catalog import PRICINGS, current_gpu_prices
-from costlab.lessons.claims import claims
+from costlab.lessons.claims_ledger import claims
 from costlab.lessons.lint import IGNORED
 
 VERDICT_CLASS = {"holds": "good", "too narrow": "mixed", "depends": "mixed", "wrong": "bad"}

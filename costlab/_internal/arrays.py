@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     IntArray: TypeAlias = NDArray[np.int64]
     NumberOrArray: TypeAlias = float | Array
 
-__all__ = ["Amount", "Operations", "numpy_of", "operations"]
-
 #: For a parameter of type ``Amount | float`` and a result of type ``Amount``: an array as soon as one is given.
 Amount = TypeVar("Amount", float, "FloatArray")
 

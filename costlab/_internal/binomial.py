@@ -6,8 +6,6 @@ from costlab._internal import checks
 from costlab._internal.root import bisect
 from costlab.errors import InvalidValueError
 
-__all__ = ["at_most", "clopper_pearson"]
-
 
 def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
     """The exact interval of a share that was counted: it misses the true share with a chance of 1 - confidence at most.

@@ -7,8 +7,6 @@ from typing import TypeVar
 
 from costlab.errors import InvalidValueError, UnknownNameError
 
-__all__ = ["finite", "fraction", "instance", "integer", "non_negative", "one_of", "positive"]
-
 Value = TypeVar("Value")
 
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
-__all__ = ["extra", "model_folder", "require"]
-
 
 class extra:  # noqa: N801 - reads as a statement
     """Guards the imports of what an optional dependency group brings.

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-__all__ = ["UniqueNames", "after_fork"]
-
 
 def after_fork(method: Callable[[], Any]) -> None:
     """Call a bound method in every child process that is forked from this one, while its object lives.

@@ -4,8 +4,6 @@ from functools import cache
 
 import jinja2
 
-__all__ = ["render"]
-
 
 @cache
 def _environment() -> jinja2.Environment:

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 
 from costlab._internal import checks
 
-__all__ = ["pareto_front"]
-
 
 def pareto_front(dots: Mapping[str, tuple[float, float]], *, less_is_better: bool = False) -> tuple[str, ...]:
     """Names of the alternatives that no other beats, the cheapest first.

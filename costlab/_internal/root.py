@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["bisect"]
-
 
 def bisect(
     reached: Callable[[float], bool], low: float, high: float, *, steps: int = 60, geometric: bool = False

@@ -7,8 +7,6 @@ from typing import Any, Protocol, TypeVar
 
 from costlab.errors import UnknownNameError
 
-__all__ = ["by_spelling", "named", "shipped_rows"]
-
 
 class Named(Protocol):
     """A row with a name, and other spellings of it."""

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-__all__ = ["FileKind", "connect"]
-
 MAGIC: Final = b"SQLite format 3\0"
 HEADER_BYTES: Final = 100
 

@@ -2,8 +2,6 @@
 
 from datetime import UTC, datetime
 
-__all__ = ["dollars", "moment"]
-
 
 def dollars(usd: float | None, *, cents: bool = False) -> str:
     """Dollars as text: cents, or below a dollar three digits that tell something; "-" for none.

@@ -9,8 +9,6 @@ from pydantic import BaseModel, Field, ValidationError
 
 from costlab.errors import near_names
 
-__all__ = ["NonNegative", "Positive", "parse_table", "read_text"]
-
 # Above 1e15 sums of products lose their meaning, and at last become infinite.
 Positive = Annotated[float, Field(gt=0, le=1e15, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]

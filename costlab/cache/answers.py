@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from costlab.cache.single_flight import CallOutcome
 
-__all__ = ["Answer", "CacheStatistics", "CachedAnswer", "LatencySummary", "Recorder", "not_empty", "summarise"]
-
 #: Where an answer came from.
 Source = Literal["exact", "semantic", "model"]
 

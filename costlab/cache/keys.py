@@ -14,8 +14,6 @@ import msgpack
 
 from costlab.errors import InvalidValueError
 
-__all__ = ["IGNORED_PARAMETERS", "KEY_VERSION", "Request", "as_request", "canonical", "is_sampled", "request_key"]
-
 #: Enters every key. It changes with the canonical form, so that what an older costlab stored is missed, never mixed up.
 KEY_VERSION: Final = 1
 

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from costlab.cache.answers import Recorder
     from costlab.cache.stores import CacheStore
 
-__all__ = ["UNAVAILABLE", "CircuitBreaker", "Entry", "ResilientStore", "pack", "unpack"]
-
 T = TypeVar("T")
 
 CHECKED: Final = b"clc\x01"

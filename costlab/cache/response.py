@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     Call = Callable[[Any], Awaitable[object]]
     Finish = Callable[[CallOutcome], None]
 
-__all__ = ["ResponseCache"]
-
 T = TypeVar("T")
 
 SAMPLED: Final = ("cache", "bypass")

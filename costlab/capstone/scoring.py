@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from costlab.capstone.plan import EndpointPlan, SpendLimits
 
-__all__ = ["EndpointScore", "Score", "admitted", "memo", "score"]
-
 
 @dataclass(frozen=True, slots=True)
 class EndpointScore:

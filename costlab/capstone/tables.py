@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from costlab.synthetic import RequestLog
 
-__all__ = ["gpu_table", "request_table"]
-
 #: Length of a row of the GPUs' log.
 INTERVAL_S: Final = 300.0
 

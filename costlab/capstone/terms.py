@@ -17,8 +17,6 @@ from costlab.experiments import recorded_tiers
 if TYPE_CHECKING:
     from costlab.router import Outcomes
 
-__all__ = ["BUDGET_USD_PER_MONTH", "gpu_rates_usd_per_hour", "model_qualities", "model_quality", "support_outcomes"]
-
 #: Days of a month; in one of them a client runs away.
 DAYS_PER_MONTH: Final = 30
 

@@ -16,8 +16,6 @@ from costlab.experiments.registry import EXPERIMENTS, Experiment, Option, find_e
 if TYPE_CHECKING:
     from costlab.recordings import Recording
 
-__all__ = ["bench"]
-
 Result = TypeVar("Result")
 
 Record = Annotated[bool, typer.Option("--record", help="Keep the result as a recording.")]

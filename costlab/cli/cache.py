@@ -16,8 +16,6 @@ from costlab.units import HOURS_PER_DAY, LESSON_DAYS_PER_MONTH
 if TYPE_CHECKING:
     from costlab.cache.economics import CacheSize
 
-__all__ = ["size"]
-
 
 def size(
     requests: Annotated[float, typer.Option(metavar="N", help="Requests a day.")],

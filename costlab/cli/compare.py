@@ -8,8 +8,6 @@ import typer
 
 from costlab.cli.shared import AsOf, JsonFlag, print_json, print_rows
 
-__all__ = ["compare"]
-
 
 def compare(
     workload: Annotated[Path | None, typer.Argument(help="The workload file; --example prints one.")] = None,

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from costlab.demo import DemoProgress, DemoResult
 
-__all__ = ["demo", "panel", "sample_log"]
-
 #: Where nobody sees a live display, a line stands for so many hours of the day.
 HOURS_A_LINE = 3
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from costlab.monitoring import GpuReading
 
-__all__ = ["export", "report", "serve"]
-
 #: Files from this size on take long enough for a progress bar.
 LARGE_BYTES = 50 * 10**6
 

@@ -12,8 +12,6 @@ from costlab.cli.shared import AsOf, JsonFlag, Snapshot, print_json, print_rows
 from costlab.errors import PriceNotFoundError
 from costlab.units import HOURS_PER_DAY, LESSON_DAYS_PER_MONTH
 
-__all__ = ["gpu", "prices"]
-
 
 def gpu(
     name: Annotated[str, typer.Argument(help="GPU name or alias: A10G, 'A100 80GB', H100 ...")],

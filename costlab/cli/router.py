@@ -17,8 +17,6 @@ from costlab.errors import CostlabError, InvalidValueError
 if TYPE_CHECKING:
     from costlab.router import BaselineComparison, Routed, TiersFile, TiersSimulation
 
-__all__ = ["route", "simulate"]
-
 TiersPath = Annotated[Path | None, typer.Argument(help="The file of tiers; --example prints one.")]
 Example = Annotated[bool, typer.Option("--example", help="Print a file of tiers to begin with.")]
 

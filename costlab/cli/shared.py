@@ -16,20 +16,6 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-__all__ = [
-    "AsOf",
-    "Command",
-    "Group",
-    "JsonFlag",
-    "LazyCommand",
-    "Snapshot",
-    "command",
-    "group",
-    "print_json",
-    "print_rows",
-    "print_table",
-]
-
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 AsOf = Annotated[str | None, typer.Option(metavar="DATE", help="The catalogue as it stood on this ISO date.")]
 Snapshot = Annotated[str | None, typer.Option(help="Only the rows of this table: lesson or list.")]

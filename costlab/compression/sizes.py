@@ -10,8 +10,6 @@ from costlab._internal import checks
 from costlab.errors import InvalidValueError
 from costlab.units import BITS_PER_BYTE
 
-__all__ = ["ModelShape", "WeightFormat", "kv_cache_bytes", "weights_bytes"]
-
 #: Ways in which the numbers of a matrix share a scale, beside groups along a row.
 SHARED: Final = ("row", "matrix")
 

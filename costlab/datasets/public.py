@@ -16,8 +16,6 @@ from costlab._internal import checks
 from costlab._internal.extras import extra
 from costlab.errors import DatasetError
 
-__all__ = ["IntentQueries", "IntentQuery", "LlmTrace", "UpstreamFile", "azure_llm_trace", "banking77", "clinc150"]
-
 #: Name of the environment variable with a folder that holds the files already.
 FOLDER_VARIABLE = "COSTLAB_DATA_DIR"
 

@@ -11,16 +11,6 @@ from typing import Final
 
 from costlab._internal import checks
 
-__all__ = [
-    "OUT_OF_SCOPE",
-    "SPLITS",
-    "QueryPair",
-    "SupportIntent",
-    "SupportQueries",
-    "SupportQuery",
-    "support_queries",
-]
-
 #: The intent of queries that the desk cannot answer: other companies, the weather, half sentences, features it lacks.
 OUT_OF_SCOPE: Final = "out_of_scope"
 

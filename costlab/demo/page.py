@@ -11,8 +11,6 @@ from costlab.monitoring import report_html
 from costlab.synthetic import RUNAWAY_TENANT, SERVICE_TIERS
 from costlab.units import SECONDS_PER_HOUR
 
-__all__ = ["BASELINE", "BILL_HEADINGS", "HERE", "bill_rows", "demo_html", "progress_line", "story"]
-
 BASELINE: Final = "all to large, no guard"
 HERE: Final = "this service"
 

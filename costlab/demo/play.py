@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from costlab.monitoring import Report
     from costlab.router import Routed
 
-__all__ = ["NOTES", "play_demo", "time_of_day"]
-
 #: A client may spend this share of what its ordinary requests would cost at the large model; batch work three quarters
 #: of that. On a day of few requests chance is large, hence the least amount.
 BUDGET_FRACTION: Final = 0.6

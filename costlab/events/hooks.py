@@ -9,8 +9,6 @@ from threading import Lock
 from costlab.errors import InvalidValueError
 from costlab.events.request import RequestEvent
 
-__all__ = ["Hook", "HookFailure", "Hooks"]
-
 #: What is called with each event; what it returns is ignored.
 Hook = Callable[[RequestEvent], object]
 

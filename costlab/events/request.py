@@ -14,17 +14,6 @@ from costlab.units import MICRO_USD_PER_USD
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = [
-    "COLUMNS",
-    "OUTCOMES",
-    "PRIORITIES",
-    "Column",
-    "Outcome",
-    "Priority",
-    "RequestEvent",
-    "arrow_schema",
-]
-
 #: How a request ended. The set is closed because metrics have a time series for each: answered by a model, answered
 #: from a cache, failed, gave up waiting, not admitted (budget, rate, overload), given up by the one who asked.
 Outcome = Literal["ok", "cached", "error", "timeout", "refused", "cancelled"]

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from costlab._internal.arrays import FloatArray, IntArray
 
-__all__ = ["MAX_MICRO_USD", "micro_usd", "micro_usd_column"]
-
 #: The largest amount that SQLite, Parquet and a Redis script hold exactly, in micro-dollars: 9 billion dollars.
 MAX_MICRO_USD: Final = 2**53 - 1
 

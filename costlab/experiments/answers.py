@@ -16,8 +16,6 @@ from costlab.experiments.tiers import LabelledQueries, cheapest_matching_last, f
 from costlab.recordings import Recording, Row, find_device, find_recording, library_versions
 from costlab.router import Outcomes, Prediction
 
-__all__ = ["EXPERIMENT", "RecordedTiers", "measure_answers", "recorded_tiers"]
-
 PARTS: Final = ("calibration", "test")
 
 

@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sklearn.linear_model import LogisticRegression
 
-__all__ = ["COMBINED", "EXPERIMENT", "combined_study", "combined_variants"]
-
 #: What the study compares, and how each is made from MiniLM.
 #:
 #: :meta hide-value:

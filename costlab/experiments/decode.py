@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     import torch
     from pandas import DataFrame
 
-__all__ = ["DECODE_SCHEMES", "EXPERIMENT", "DecodeResult", "DecodeRow", "decode_study"]
-
 #: The schemes that the study tries, the baseline first.
 DECODE_SCHEMES: Final = {
     "cuda": ("bf16", "int8-weight-only", "int4-weight-only", "fp8"),

@@ -16,8 +16,6 @@ from costlab.errors import InvalidValueError
 from costlab.experiments.registry import Experiment, Option
 from costlab.recordings import Recording, Row, find_device, library_versions
 
-__all__ = ["EXPERIMENT", "measure_device"]
-
 #: A terabyte, and matrices of 64 GB: beyond them no device has the memory, and nobody the patience.
 MAX_REPEATS: Final = 10_000
 MAX_COPY_MIB: Final = 2**20

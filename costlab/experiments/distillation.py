@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     import torch
     from pandas import DataFrame
 
-__all__ = ["ARMS", "EXPERIMENT", "DistillationCost", "DistillationResult", "DistillationRow", "distillation_study"]
-
 #: The ways to train a student that a study compares, and what each learns from.
 #:
 #: :meta hide-value:

@@ -44,8 +44,6 @@ from costlab.experiments.registry import Experiment, Option
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["EXPERIMENT", "FRACTIONS", "bytes_by_zeros", "pruning_study", "pruning_variants", "quality_by_zeros"]
-
 #: Shares of zeros that the study tries.
 FRACTIONS: Final = (0.3, 0.5, 0.7, 0.9)
 

@@ -27,8 +27,6 @@ from costlab.compression.results import together
 from costlab.experiments.registry import Experiment, Option
 from costlab.recordings import Recording, bench_command
 
-__all__ = ["EXPERIMENT", "each_model", "quantization_study", "quantization_variants", "recorder"]
-
 Batches = Annotated[list[int] | None, Option("A batch size; may be repeated.", metavar="N", flag="--batch")]
 DeviceKind = Annotated[str | None, Option("cuda or cpu; by default the GPU if there is one.")]
 Models = Annotated[

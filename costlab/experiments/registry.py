@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from costlab.recordings import Recording
 
-__all__ = ["EXPERIMENTS", "Experiment", "Option", "find_experiment"]
-
 Result = TypeVar("Result")
 
 #: The line of help of each experiment, in the order in which ``costlab bench --help`` lists them.

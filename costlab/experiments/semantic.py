@@ -32,8 +32,6 @@ from costlab.synthetic import reworded
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["EXPERIMENT", "GUARD_SETS", "guard_rows", "intent_lookups", "measure_semantic", "support_lookups"]
-
 #: Guards to compare, from none over those that cost few right hits to all.
 GUARD_SETS: Final[dict[str, tuple[ParaphraseCheck, ...]]] = {
     "none": (),

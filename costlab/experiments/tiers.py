@@ -33,18 +33,6 @@ from costlab.router import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = [
-    "EXPERIMENT",
-    "LESSON_USD_PER_REQUEST",
-    "LabelledQueries",
-    "cheapest_matching_last",
-    "fit_tiers",
-    "guarantees",
-    "measure_tiers",
-    "seconds_per_query",
-    "tier_outcomes",
-]
-
 #: The source lesson's prices of a small, a medium and a large tier, in USD per request.
 LESSON_USD_PER_REQUEST: Final = {"words": 0.0005, "vectors": 0.003, "ensemble": 0.03}
 

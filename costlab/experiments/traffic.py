@@ -17,8 +17,6 @@ from costlab.recordings import Device, Recording, find_recording, library_versio
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["EXPERIMENT", "KINDS", "TrafficFit", "fit_trace", "measure_traffic", "recorded_traffic"]
-
 #: The services of which a trace is recorded.
 KINDS: Final = ("conversation", "code")
 

@@ -1,18 +1,18 @@
 """What the notebooks need beside the library: device banner, guesses, self-checks, claims, recordings."""
 
-from costlab.lessons.claims import Claim, ClaimContradictedError, claim, claims, claims_table
-from costlab.lessons.exercises import Checked, check
-from costlab.lessons.printed import banner, recorded, reveal
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Checked",
-    "Claim",
-    "ClaimContradictedError",
-    "banner",
-    "check",
-    "claim",
-    "claims",
-    "claims_table",
-    "recorded",
-    "reveal",
-]
+from costlab._internal.lazy import lazy_package
+
+if TYPE_CHECKING:
+    from costlab.lessons.claims_ledger import (
+        Claim as Claim,
+        ClaimContradictedError as ClaimContradictedError,
+        claim as claim,
+        claims as claims,
+        claims_table as claims_table,
+    )
+    from costlab.lessons.exercises import Checked as Checked, check as check
+    from costlab.lessons.printed import banner as banner, recorded as recorded, reveal as reveal
+else:
+    __getattr__, __dir__ = lazy_package(__name__)

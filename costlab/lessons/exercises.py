@@ -17,8 +17,6 @@ from importlib.resources import files
 from numbers import Real
 from typing import Any, Final
 
-__all__ = ["Checked", "check", "digests_of", "seal"]
-
 #: Numbers that differ by less than about this share count as equal, so that rounding an answer does no harm.
 TOLERANCE: Final = 0.005
 

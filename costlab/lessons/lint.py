@@ -16,18 +16,7 @@ from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any
 
-from costlab.lessons.claims import claims
-
-__all__ = [
-    "alt_text",
-    "is_plain_count",
-    "lint_notebook",
-    "main",
-    "plain_prose",
-    "prose_numbers",
-    "setup_source",
-    "shown_numbers",
-]
+from costlab.lessons.claims_ledger import claims
 
 Cell = dict[str, Any]
 

@@ -4,8 +4,6 @@ from costlab import __version__
 from costlab._internal import checks
 from costlab.recordings import find_device, find_recording, recorded_devices
 
-__all__ = ["banner", "recorded", "reveal"]
-
 
 def banner(live: str = "everything", recorded: str = "nothing") -> None:
     """Print what this notebook runs on, what it measures here and what it shows from a recording.

@@ -17,20 +17,6 @@ from costlab.units import MICRO_USD_PER_USD, SECONDS_PER_DAY, SECONDS_PER_HOUR
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
 
-__all__ = [
-    "AlertRule",
-    "Incident",
-    "RecordingRule",
-    "State",
-    "Timeline",
-    "alert_rules",
-    "gpu_timelines",
-    "incidents",
-    "recording_rules",
-    "request_timelines",
-    "states",
-]
-
 State = Literal["inactive", "pending", "firing"]
 
 MINUTE: Final = 60.0

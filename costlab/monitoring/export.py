@@ -16,8 +16,6 @@ from costlab.monitoring.metrics import COUNTERS, LATENCY
 if TYPE_CHECKING:
     from grafana_foundation_sdk.builders import stat, timeseries
 
-__all__ = ["Panel", "dashboard_json", "export_files", "panels", "prometheus_rules", "rule_tests"]
-
 #: By this name the dashboard finds the Prometheus that the exported provisioning declares.
 DATASOURCE_UID: Final = "costlab-prometheus"
 

@@ -16,8 +16,6 @@ from costlab.units import MICRO_USD_PER_USD, SECONDS_PER_HOUR
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
 
-__all__ = ["GPU_COLUMNS", "IDLE_BELOW_FRACTION", "UNDERUSED_BELOW_FRACTION", "GpuUsage", "gpu_usage"]
-
 #: A row is one GPU over one stretch of time: when it began (seconds since 1970 UTC), the GPU's name, its length in
 #: hours, the price of an hour, and the mean share of the time in which the GPU computed, in 0..1, null where unknown.
 GPU_COLUMNS: Final = ("time_s", "gpu", "hours", "usd_per_hour", "utilization_fraction")

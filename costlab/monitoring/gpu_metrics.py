@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
     from prometheus_client.registry import Collector
 
-__all__ = ["GpuMetrics", "GpuReading", "GpuReadingError", "dcgm_readings", "nvml_readings"]
-
 #: Kind, name, help and labels, in the order in which they are shown.
 GPU_METRICS: Final = (
     ("gauge", "costlab_gpu_utilization_ratio", "Share of time a GPU computes.", ("gpu",)),

@@ -23,8 +23,6 @@ from costlab.monitoring.usage import require_columns
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["FORMATS", "UsageLog", "one_line", "open_gpu_hours", "open_log"]
-
 #: `columns` are the package's own names, or others with a mapping; `litellm` is the table LiteLLM_SpendLogs;
 #: `otel` are spans as JSON.
 FORMATS: Final = ("columns", "litellm", "otel")

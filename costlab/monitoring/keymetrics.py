@@ -12,8 +12,6 @@ from costlab.monitoring.usage import UsageTotals, aggregate, roll_up
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
 
-__all__ = ["KeyMetrics", "key_metrics"]
-
 
 @dataclass(frozen=True, slots=True)
 class KeyMetrics:

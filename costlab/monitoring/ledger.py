@@ -20,8 +20,6 @@ from costlab.errors import LedgerError
 from costlab.events import COLUMNS, RequestEvent, arrow_schema
 from costlab.units import MICRO_USD_PER_USD
 
-__all__ = ["Ledger", "LedgerTotals"]
-
 #: Values as SQLite has them: of an event, in the order of its fields.
 Row = tuple[Any, ...]
 

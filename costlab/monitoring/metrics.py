@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Metric
     from prometheus_client.registry import Collector
 
-__all__ = ["LedgerFollower", "OtelMetrics", "RequestMetrics"]
-
 #: Upper ends in seconds: from a cache's millisecond to an answer that a person gives up waiting for.
 LATENCY_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 

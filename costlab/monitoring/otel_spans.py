@@ -18,8 +18,6 @@ from costlab.events.request import Value
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["looks_like_spans", "read_spans", "span_rows"]
-
 #: A span, or a part of one, as JSON has it.
 Span = Mapping[str, Any]
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     import narwhals as nw
     from narwhals.typing import IntoFrame
 
-__all__ = ["PricedLog", "fill_costs"]
-
 #: Answers from one's own cache and requests that were not admitted are no business of the model's price list.
 NOT_BILLED = ("cached", "refused")
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     import pyarrow
     from narwhals.typing import IntoFrame, IntoLazyFrame
 
-__all__ = ["DEFAULTS", "GROUPS", "REQUIRED", "SPANS", "UsageTotals", "aggregate", "event_frame", "roll_up"]
-
 #: The columns of a log that no figure can do without.
 REQUIRED: Final = tuple(name for name, column in COLUMNS.items() if column.required)
 

@@ -15,8 +15,6 @@ from costlab.plotting.style import COLORS, SMALL, line_styles, new_axes, short, 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_break_even_map", "plot_cost_curve", "plot_migration", "plot_payback", "plot_tornado"]
-
 
 def plot_cost_curve(curve: CostCurve, *, ax: Axes | None = None) -> Axes:
     """Both monthly bills over the volume; the volumes at which self-hosting wins are shaded.

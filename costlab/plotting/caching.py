@@ -13,8 +13,6 @@ from costlab.plotting.style import COLORS, SMALL, line_styles, new_axes, plain_n
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_cache_size", "plot_net_saving", "plot_similarities", "plot_threshold"]
-
 
 def plot_cache_size(
     traffic: ZipfTraffic, measured: Mapping[int, float], *, requests: int, ax: Axes | None = None

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from costlab.capstone import Score
 
-__all__ = ["plot_plans"]
-
 #: A part below this share of the most expensive plan is too thin to be told apart, and is drawn with the others.
 THIN: Final = 0.02
 

@@ -17,21 +17,6 @@ if TYPE_CHECKING:
     from costlab.compression import BenchmarkResult
     from costlab.experiments import DecodeResult, DistillationResult
 
-__all__ = [
-    "plot_arms",
-    "plot_benchmark",
-    "plot_bill",
-    "plot_decode",
-    "plot_distillation",
-    "plot_floors",
-    "plot_label_curve",
-    "plot_pruned_bytes",
-    "plot_pruning",
-    "plot_quality_cost",
-    "plot_soft_targets",
-    "plot_speed_bits",
-]
-
 
 def plot_quality_cost(
     dots: Mapping[str, tuple[float, float]],

@@ -13,16 +13,6 @@ from costlab.plotting.style import COLORS, SMALL, new_axes, plain_numbers
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = [
-    "plot_commitment",
-    "plot_demand",
-    "plot_interval",
-    "plot_price_comparison",
-    "plot_price_spread",
-    "plot_spot",
-    "plot_useful_hour",
-]
-
 
 def plot_price_comparison(prices: Mapping[str, Mapping[str, float]], *, ax: Axes | None = None) -> Axes:
     """Bars of several price lists side by side.

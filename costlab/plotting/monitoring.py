@@ -17,8 +17,6 @@ from costlab.units import HOURS_PER_DAY, SECONDS_PER_DAY, SECONDS_PER_HOUR
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_idle", "plot_overshoot", "plot_panel", "plot_spend", "plot_tier_shares", "plot_utilization"]
-
 #: How a value of Grafana's unit is written, and what an axis says of it.
 UNITS: Final = {
     "currencyUSD": ("${:,.3g}", 1.0, "USD"),

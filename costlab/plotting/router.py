@@ -12,8 +12,6 @@ from costlab.router import Baselines, Point, ReliabilityBin, Simulated, hull, qu
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_cost_quality", "plot_drift", "plot_guarantees", "plot_reliability"]
-
 
 def plot_reliability(models: Mapping[str, Sequence[ReliabilityBin]], *, ax: Axes | None = None) -> Axes:
     """How often answers are right against how sure the model was; a model that knows itself lies on the diagonal.

@@ -12,8 +12,6 @@ from costlab.serving import Roofline, capacity
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_capacity", "plot_predictions", "plot_ranges"]
-
 MARKERS = ("o", "s", "^", "D", "v")
 
 

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
-__all__ = ["COLORS", "SMALL", "line_styles", "new_axes", "plain_numbers", "short", "short_numbers"]
-
 #: Okabe and Ito's palette, told apart with any common form of colour blindness.
 COLORS: Final = {"blue": "#0072B2", "orange": "#D55E00", "green": "#009E73", "sky": "#56B4E9", "grey": "#6B6B6B"}
 

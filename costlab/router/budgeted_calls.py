@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 if TYPE_CHECKING:
     from costlab.events import Priority
 
-__all__ = ["BudgetGuardLike", "BudgetReservationLike", "BudgetedCalls"]
-
 T = TypeVar("T")
 
 

@@ -14,8 +14,6 @@ from costlab._internal.root import bisect
 from costlab.errors import InvalidValueError
 from costlab.router.evaluation import Outcomes, cost_quality_curve, evaluate_cascade
 
-__all__ = ["Calibrated", "CalibrationReport", "calibrate", "calibration_report"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibrated:

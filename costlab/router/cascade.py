@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from costlab.router.budgeted_calls import BudgetGuardLike
     from costlab.router.tiers import Gate, Tier
 
-__all__ = ["AnswerCache", "Cascade", "ScoreRouter"]
-
 #: What a budget guard raises instead of a reservation.
 Refusal = BudgetExceeded | BudgetStoreError
 

@@ -14,8 +14,6 @@ from costlab.errors import InvalidValueError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["IsotonicScaling", "ReliabilityBin", "TemperatureScaling", "expected_calibration_error", "reliability"]
-
 #: Confidences are kept this far from 0 and 1, where their logarithm has no end.
 EDGE = 1e-12
 

@@ -19,24 +19,6 @@ from costlab.router.policy import chosen_tier, is_trusted
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = [
-    "Baselines",
-    "Outcomes",
-    "Point",
-    "PolicyResult",
-    "aiq",
-    "apgr",
-    "baselines",
-    "cost_at",
-    "cost_quality_curve",
-    "cpt",
-    "evaluate_cascade",
-    "evaluate_routing",
-    "hull",
-    "quality_at",
-    "saving_at_equal_quality",
-]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcomes:

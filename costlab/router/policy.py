@@ -8,21 +8,6 @@ from typing import Any, Literal, NamedTuple, overload
 from costlab._internal import checks
 from costlab.errors import InvalidValueError
 
-__all__ = [
-    "AttemptOutcome",
-    "Expectation",
-    "NextStep",
-    "Stage",
-    "StageShare",
-    "WorkedExample",
-    "chosen_tier",
-    "expected",
-    "first_step",
-    "is_trusted",
-    "next_step",
-    "worked_example",
-]
-
 #: How an attempt ended: its answer was kept; not trusted; its gate sent the query on; the model failed; it took too
 #: long; the budget refused it; the whole request was cancelled or out of time meanwhile.
 AttemptOutcome = Literal["answered", "escalated", "skipped", "error", "timeout", "refused", "abandoned"]

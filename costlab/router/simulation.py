@@ -26,17 +26,6 @@ if TYPE_CHECKING:
 
     from costlab.router.tiers_file import TiersFile
 
-__all__ = [
-    "BaselineComparison",
-    "BaselineSaving",
-    "Simulated",
-    "TiersSimulation",
-    "simulate",
-    "simulate_outcomes",
-    "simulate_stream",
-    "simulate_tiers",
-]
-
 #: More are refused: beyond them counts and dollars are no longer exact as floats.
 MAX_REQUESTS: Final = 10**15
 #: Coverage of a quality's interval.

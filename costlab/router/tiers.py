@@ -14,8 +14,6 @@ from costlab.router.policy import is_trusted
 if TYPE_CHECKING:
     from costlab.router.models.protocol import Model, TokenUsage
 
-__all__ = ["Gate", "Price", "Tier"]
-
 #: What a call costs: USD per request, or an API's price per token.
 Price = float | ApiPrice
 #: Whether a tier should be tried on a query at all; async or not.

@@ -23,8 +23,6 @@ from costlab.router.models.endpoint import EndpointModel
 from costlab.router.models.protocol import Model, ModelError, Prediction, ScriptedModel, TokenUsage
 from costlab.router.tiers import Tier
 
-__all__ = ["TiersFile", "TiersFileError", "example_tiers", "load_tiers", "open_cascade", "parse_tiers"]
-
 #: More tiers than anybody runs; with gates, the ways through a cascade double with each.
 MAX_TIERS: Final = 12
 

@@ -16,16 +16,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = [
-    "DAY_SWING_FRACTION",
-    "SAMPLE_START_S",
-    "ManualClock",
-    "arrival_times",
-    "day_arrivals",
-    "hourly_arrivals",
-    "simulate_spot_job",
-]
-
 #: Midnight UTC before Monday the 5th of January 2026.
 SAMPLE_START_S: Final = 1_767_571_200.0
 

@@ -19,8 +19,6 @@ from costlab.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ENDPOINTS", "QUESTIONS", "REQUESTS", "RUNAWAY_CLIENT", "Endpoint", "RequestLog", "endpoint", "request_log"]
-
 #: Requests of an ordinary day.
 REQUESTS: Final = 1_000_000
 

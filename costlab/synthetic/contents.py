@@ -17,16 +17,6 @@ if TYPE_CHECKING:
 
     from costlab.cache.economics import ZipfTraffic
 
-__all__ = [
-    "INPUT_TOKENS",
-    "OUTPUT_TOKENS",
-    "paraphrase_stream",
-    "reworded",
-    "token_lengths",
-    "zipf_requests",
-    "zipf_stream",
-]
-
 #: Median and log-spread of tokens in and out, from the Azure LLM trace of conversations: p50 and p99 are 1,020 and
 #: 4,142 in, 129 and 601 out.
 INPUT_TOKENS: Final = (1020.0, 0.602)

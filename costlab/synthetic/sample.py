@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     import pyarrow
     from numpy.typing import NDArray
 
-__all__ = ["event_table", "gpu_hours_table", "sample_gpu_hours", "sample_log"]
-
 #: The tiers are those of the service, under the catalogue's names for models; the two upper ones are priced by the
 #: token. The last model is one that nobody has priced. Below are the tiers' places.
 MODELS: Final = ("response-cache", "distilbert-classifier", "gpt-4o-mini", "gpt-4o", "in-house-llm")

@@ -19,21 +19,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = [
-    "MAX_DEMO_REQUESTS",
-    "RUNAWAY_FRACTION",
-    "RUNAWAY_S",
-    "RUNAWAY_TENANT",
-    "SERVICE_TENANTS",
-    "SERVICE_TIERS",
-    "DemoRequest",
-    "PlannedRequest",
-    "ServiceTier",
-    "demo_day",
-    "replay_requests",
-    "service_day",
-]
-
 #: A conversion earns 5 dollars in the middle, seldom more than 20: median and log-spread.
 VALUE_USD: Final = (5.0, 0.6)
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from costlab.cache import ResponseCache
 
-__all__ = ["CacheDay", "SupportDay", "cache_replay", "support_day"]
-
 
 @dataclass(frozen=True, slots=True)
 class SupportDay:

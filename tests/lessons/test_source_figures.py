@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from costlab.lessons import claims
-from costlab.lessons.claims import Claim
+from costlab.lessons.claims_ledger import Claim
 
 FIGURES: list[dict[str, Any]] = tomllib.loads((Path(__file__).parent / "source_figures.toml").read_text())["figure"]
 ROWS = {entry.id: entry for entry in claims()}

@@ -10,8 +10,6 @@ from typing import Final
 
 from costlab._internal import checks
 
-__all__ = ["LruCache", "ZipfTraffic", "lru_cache"]
-
 #: Ranks up to this one are summed one by one; those beyond it in classes of ranks so near that their sum is as good.
 EXACT_RANKS: Final = 200
 

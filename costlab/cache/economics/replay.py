@@ -16,8 +16,6 @@ from costlab.errors import InvalidValueError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ReplayResult", "lru_replay"]
-
 #: Requests looked at together: enough to hide the price of numpy's calls, few enough to stay in the processor's cache.
 BATCH_REQUESTS: Final = 1 << 16
 

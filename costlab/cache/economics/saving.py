@@ -12,8 +12,6 @@ from costlab.cache.economics.lru import LruCache, ZipfTraffic, lru_cache
 from costlab.catalog import StorePrice
 from costlab.units import BYTES_PER_GB
 
-__all__ = ["CacheCosts", "CacheSize", "NetSaving", "best_cache_size", "break_even_hit_rate", "net_saving"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheCosts:

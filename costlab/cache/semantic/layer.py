@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from costlab.cache.keys import Request
     from costlab.cache.semantic.embedding import Embedder
 
-__all__ = ["ConsideredNeighbour", "EmbeddingLayer", "SemanticHit", "SemanticLayer", "labelled_lookups"]
-
 MAX_VECTORS = 1024
 
 

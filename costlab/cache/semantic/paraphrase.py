@@ -13,22 +13,6 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence, Set
 
-__all__ = [
-    "DEFAULT_CHECKS",
-    "STRICT_CHECKS",
-    "ParaphraseCheck",
-    "different_direction",
-    "different_names",
-    "different_negation",
-    "different_numbers",
-    "different_units",
-    "named_terms",
-    "near_copy",
-    "opposite_words",
-    "refusal_reasons",
-    "swapped_words",
-]
-
 #: Compares two texts and gives the reason why they must not share an answer, or None.
 ParaphraseCheck: TypeAlias = "Callable[[str, str], str | None]"
 

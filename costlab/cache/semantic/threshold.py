@@ -16,18 +16,6 @@ from costlab.errors import InvalidValueError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = [
-    "THRESHOLD_GRID",
-    "GuaranteeCheck",
-    "Lookup",
-    "ThresholdFit",
-    "ThresholdReport",
-    "TriedThreshold",
-    "check_guarantee",
-    "evaluate_threshold",
-    "fit_threshold",
-]
-
 #: Thresholds that a fit tries, the strictest first. They are fixed beforehand, since the guarantee depends on that. A
 #: finer grid would cost more than it brings, as the chance of a mistake is shared among its thresholds.
 THRESHOLD_GRID: Final = tuple(k / 50 for k in range(49, 24, -1))

@@ -1,7 +1,12 @@
 """Where cached answers are kept: in memory, on disk, on a Redis or Valkey server."""
 
-from costlab.cache.stores.disk import DiskStore
-from costlab.cache.stores.memory import CacheStore, MemoryStore
-from costlab.cache.stores.redis import RedisStore
+from typing import TYPE_CHECKING
 
-__all__ = ["CacheStore", "DiskStore", "MemoryStore", "RedisStore"]
+from costlab._internal.lazy import lazy_package
+
+if TYPE_CHECKING:
+    from costlab.cache.stores.disk import DiskStore as DiskStore
+    from costlab.cache.stores.memory import CacheStore as CacheStore, MemoryStore as MemoryStore
+    from costlab.cache.stores.redis import RedisStore as RedisStore
+else:
+    __getattr__, __dir__ = lazy_package(__name__)

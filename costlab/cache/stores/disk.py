@@ -18,8 +18,6 @@ from costlab.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["DiskStore"]
-
 T = TypeVar("T")
 
 FILE_KIND: Final = FileKind(

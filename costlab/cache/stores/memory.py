@@ -15,8 +15,6 @@ from costlab.errors import EntryTooLargeError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MAX_VALUE_BYTES", "CacheStore", "MemoryStore", "check_entry"]
-
 #: The longest answer of today's models, 128k tokens of about 4 bytes, fits twice.
 MAX_VALUE_BYTES: Final = 1_000_000
 

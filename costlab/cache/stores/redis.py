@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     Argument: TypeAlias = bytes | str | int
     Reply: TypeAlias = Any
 
-__all__ = ["RedisStore"]
-
 SCHEMES: Final = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 
 #: Delete the lock if it is still ours. Only a script does both in one step on every server since Redis 2.6.

@@ -12,8 +12,6 @@ from costlab.events.request import Priority
 from costlab.monitoring.budget.limits import Account, Level, Limit, Limits, decide
 from costlab.units import MICRO_USD_PER_USD, SECONDS_PER_DAY
 
-__all__ = ["AuditEntry", "BudgetStatus", "BudgetStore"]
-
 #: How long an expired reservation can still be settled as itself: a week, in seconds.
 LAPSED_KEPT_S: Final = 7.0 * SECONDS_PER_DAY
 

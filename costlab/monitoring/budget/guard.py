@@ -18,8 +18,6 @@ from costlab.monitoring.budget.engine import AuditEntry, BudgetStatus, BudgetSto
 from costlab.monitoring.budget.limits import Calendar, level
 from costlab.monitoring.budget.policy import BudgetPolicy
 
-__all__ = ["AsyncBudgetGuard", "AsyncReservation", "BudgetGuard", "GuardCounts", "Reservation"]
-
 R = TypeVar("R")
 
 _log = logging.getLogger("costlab.budget")

@@ -9,8 +9,6 @@ from zoneinfo import ZoneInfo, available_timezones
 from costlab.errors import UnknownNameError
 from costlab.events.request import Priority
 
-__all__ = ["Account", "Calendar", "Decision", "Limit", "Limits", "Periods", "decide", "level"]
-
 Level = Literal["normal", "soft", "hard", "stopped"]
 
 

@@ -8,8 +8,6 @@ from typing import TypeVar
 from costlab.monitoring.budget.engine import AuditEntry, BudgetRequest, StoredReservation
 from costlab.monitoring.budget.limits import Account, Limits
 
-__all__ = ["MemoryBudgetStore"]
-
 T = TypeVar("T")
 
 
@@ -23,7 +21,7 @@ class MemoryBudgetStore:
     """
 
     def __init__(self) -> None:
-        self._books, self._lock = MemoryBooks(), Lock()
+        self._books, self._lock = _MemoryBooks(), Lock()
 
     def transact(self, limits: Limits, request: BudgetRequest[T]) -> T:
         """Decide under the lock."""
@@ -35,7 +33,7 @@ class MemoryBudgetStore:
         return self.transact(limits, request)
 
 
-class MemoryBooks:
+class _MemoryBooks:
     """See :class:`~costlab.monitoring.budget.engine.Books`."""
 
     def __init__(self) -> None:

@@ -9,8 +9,6 @@ from costlab.errors import BudgetFileError, CostlabError, InvalidValueError
 from costlab.events import Priority, micro_usd
 from costlab.monitoring.budget.limits import Limit, Limits, time_zone
 
-__all__ = ["BudgetPolicy", "parse_policy"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetPolicy:

@@ -16,8 +16,6 @@ from costlab.monitoring.budget.limits import Account, Limits
 if TYPE_CHECKING:
     from redis.asyncio import Redis as AsyncRedis
 
-__all__ = ["RedisBudgetStore"]
-
 T = TypeVar("T")
 Arguments = tuple[str | int, ...]
 

@@ -15,8 +15,6 @@ from costlab.errors import BudgetStoreError
 from costlab.monitoring.budget.engine import AuditEntry, BudgetRequest, StoredReservation
 from costlab.monitoring.budget.limits import Account, Limits
 
-__all__ = ["SqliteBudgetStore"]
-
 T = TypeVar("T")
 
 BUDGET: Final = FileKind(
@@ -78,7 +76,7 @@ class SqliteBudgetStore:
             try:
                 self._file.execute("BEGIN IMMEDIATE")
                 try:
-                    books = SqliteBooks(self._file)
+                    books = _SqliteBooks(self._file)
                     reply = request.decide(books, limits)
                     books.finish()
                     self._file.execute("COMMIT")
@@ -105,7 +103,7 @@ class SqliteBudgetStore:
         self._usable = False
 
 
-class SqliteBooks:
+class _SqliteBooks:
     """The books within a transaction; see :class:`~costlab.monitoring.budget.engine.Books`."""
 
     def __init__(self, file: sqlite3.Connection) -> None:

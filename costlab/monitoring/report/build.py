@@ -16,8 +16,6 @@ from costlab.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
 
-__all__ = ["STEPS", "Report", "build_report"]
-
 #: How often the log is read, for a progress bar.
 STEPS: Final = 2
 

@@ -15,8 +15,6 @@ from costlab.monitoring.usage import SPANS, UsageTotals
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["ReportTable", "facts", "gpu_tables", "group_tables", "report_html", "report_lines"]
-
 #: Lines of a table on the terminal and on the page, and of the trend on the terminal.
 MAX_ROWS: Final = 10
 MAX_PAGE_ROWS: Final = 12

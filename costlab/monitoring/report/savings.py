@@ -14,8 +14,6 @@ from costlab.monitoring.gpu_hours import GpuUsage
 from costlab.monitoring.usage import UsageTotals, roll_up
 from costlab.units import HOURS_PER_MONTH, MICRO_USD_PER_USD
 
-__all__ = ["Saving", "savings"]
-
 #: The source lesson's alert (S8): no more than this share of the requests on the most expensive tier.
 EXPENSIVE_TIER_FRACTION: Final = 0.15
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from costlab.cache.semantic import Embedder
 
-__all__ = ["ClassifierModel", "EmbeddingModel", "EnsembleModel"]
-
 #: Probabilities are kept this far from 0, whose logarithm has no end: one member's 0 must not outvote all others.
 MIN_PROBABILITY = 1e-12
 

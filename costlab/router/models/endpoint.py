@@ -27,8 +27,6 @@ from costlab.router.models.protocol import (
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletionMessageParam
 
-__all__ = ["EndpointModel", "read_completion", "read_usage"]
-
 #: Answers after which the same request may be sent again: too many requests, a conflict, the server's own trouble.
 RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
 #: Seconds before the first retry where the server names none; twice as long before each further one.

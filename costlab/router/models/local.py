@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["TransformersModel"]
-
 
 class TransformersModel:
     """A causal language model of transformers, in this process; sure as its tokens are probable.

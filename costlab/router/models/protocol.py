@@ -12,18 +12,6 @@ from typing import Any, Protocol, TypeVar, cast
 from costlab._internal import checks
 from costlab.errors import CostlabError, InvalidValueError
 
-__all__ = [
-    "Model",
-    "ModelError",
-    "ModelTimeoutError",
-    "Prediction",
-    "ScriptedModel",
-    "TokenUsage",
-    "Workers",
-    "mean_probability",
-    "quoted",
-]
-
 T = TypeVar("T")
 #: Of a model's own words, so many characters go into an error.
 MAX_QUOTED = 200

@@ -20,8 +20,6 @@ from costlab.errors import CostlabError, InvalidValueError, UnknownNameError
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["OBTAINED", "VERDICTS", "Claim", "ClaimContradictedError", "claim", "claims", "claims_table"]
-
 VERDICTS: Final = ("holds", "too narrow", "wrong", "depends")
 OBTAINED: Final = ("computed", "simulated", "measured", "read")
 

@@ -4,7 +4,7 @@ import pytest
 
 from costlab.errors import InvalidValueError, UnknownNameError
 from costlab.lessons import claim, claims
-from costlab.lessons.claims import Claim, ClaimContradictedError
+from costlab.lessons.claims_ledger import Claim, ClaimContradictedError
 
 
 def row(**change: object) -> Claim:
