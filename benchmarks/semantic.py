@@ -16,14 +16,7 @@ from itertools import cycle
 import numpy as np
 
 from costlab.cache import Request
-from costlab.cache.semantic import (
-    EmbeddingLayer,
-    ExactIndex,
-    HnswIndex,
-    PackagedMiniLm,
-    VectorIndex,
-    refusal_reasons,
-)
+from costlab.cache.semantic import EmbeddingLayer, ExactIndex, HnswIndex, PackagedMiniLm, VectorIndex, refusal_reasons
 from costlab.datasets import support_queries
 from costlab.synthetic import reworded
 

@@ -84,10 +84,7 @@ def test_missing_and_empty_pages_are_found(small_site: tuple[Path, Path], text: 
         ('<a href="#none">x</a>', "two.html links to #none, and there is no such anchor"),
         ('<a href="../outside.html">x</a>', "two.html links to ../outside.html, which is not there"),
         ('<p id="a"></p><p id="a"></p>', "two.html has the anchor #a twice"),
-        (
-            '<p id="a b"></p><a href="#a%20b">x</a><a href="sub/one.html?q=1">x</a><a href="https://x.org/#y"></a>',
-            None,
-        ),
+        ('<p id="a b"></p><a href="#a%20b">x</a><a href="sub/one.html?q=1">x</a><a href="https://x.org/#y"></a>', None),
     ],
 )
 def test_broken_links_are_found(small_site: tuple[Path, Path], body: str, problem: str | None) -> None:

@@ -30,10 +30,7 @@ if TYPE_CHECKING:
         option_cost as option_cost,
         recommend as recommend,
     )
-    from costlab.build_vs_buy.lesson_scenarios import (
-        Scenario as Scenario,
-        scenarios as scenarios,
-    )
+    from costlab.build_vs_buy.lesson_scenarios import Scenario as Scenario, scenarios as scenarios
     from costlab.build_vs_buy.migration import (
         MigrationEndpoint as MigrationEndpoint,
         MigrationPlan as MigrationPlan,

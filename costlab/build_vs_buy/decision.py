@@ -291,9 +291,7 @@ class Recommendation:
 
 
 def recommend(
-    workload: Workload,
-    options: Sequence[ApiOption | SelfHostOption],
-    constraints: Constraints | None = None,
+    workload: Workload, options: Sequence[ApiOption | SelfHostOption], constraints: Constraints | None = None
 ) -> Recommendation:
     """What to do with a workload: the cheapest option that meets the constraints, and how clear the case is.
 

@@ -216,10 +216,7 @@ class Commitment:
 
 
 def best_commitment(
-    demand_gpus: Sequence[float],
-    on_demand_usd_per_hour: float,
-    committed_usd_per_hour: float,
-    gpus: int | None = None,
+    demand_gpus: Sequence[float], on_demand_usd_per_hour: float, committed_usd_per_hour: float, gpus: int | None = None
 ) -> Commitment:
     r"""The number of committed GPUs that minimises the bill of an hourly demand profile.
 

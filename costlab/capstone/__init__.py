@@ -17,12 +17,7 @@ if TYPE_CHECKING:
         SpendLimits as SpendLimits,
     )
     from costlab.capstone.replay import FleetBill as FleetBill
-    from costlab.capstone.scoring import (
-        EndpointScore as EndpointScore,
-        Score as Score,
-        memo as memo,
-        score as score,
-    )
+    from costlab.capstone.scoring import EndpointScore as EndpointScore, Score as Score, memo as memo, score as score
     from costlab.capstone.tables import gpu_table as gpu_table, request_table as request_table
     from costlab.capstone.terms import (
         BUDGET_USD_PER_MONTH as BUDGET_USD_PER_MONTH,

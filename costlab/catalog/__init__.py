@@ -23,12 +23,7 @@ if TYPE_CHECKING:
         api_price as api_price,
         api_snapshot as api_snapshot,
     )
-    from costlab.catalog.gpu_specs import (
-        PRECISIONS as PRECISIONS,
-        GpuSpec as GpuSpec,
-        gpu as gpu,
-        gpus as gpus,
-    )
+    from costlab.catalog.gpu_specs import PRECISIONS as PRECISIONS, GpuSpec as GpuSpec, gpu as gpu, gpus as gpus
     from costlab.catalog.prices import (
         KINDS as KINDS,
         PRICINGS as PRICINGS,

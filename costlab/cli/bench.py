@@ -24,10 +24,7 @@ Folder = Annotated[Path | None, typer.Option(help="Where to; by default the pack
 
 def bench(help: str) -> Group:  # noqa: A002 - typer's word
     """The group of commands. Only the one that runs is loaded."""
-    return group(
-        help,
-        (LazyCommand(name, text, partial(_command, name, text)) for name, text in EXPERIMENTS.items()),
-    )
+    return group(help, (LazyCommand(name, text, partial(_command, name, text)) for name, text in EXPERIMENTS.items()))
 
 
 def _command(name: str, help: str) -> Command:  # noqa: A002

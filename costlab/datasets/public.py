@@ -48,14 +48,10 @@ _CLINC: Final = UpstreamFile(
 _POLYAI: Final = f"{_RAW}/PolyAI-LDN/task-specific-datasets/57ec275d8078af65b7731c2a98be812d844a6d6b/banking_data"
 _BANKING: Final = {
     "train": UpstreamFile(
-        "banking_train.csv",
-        f"{_POLYAI}/train.csv",
-        "b06e26ac675513959a63135f11b94ea7786ed02da65db93a5650d8838cbc664b",
+        "banking_train.csv", f"{_POLYAI}/train.csv", "b06e26ac675513959a63135f11b94ea7786ed02da65db93a5650d8838cbc664b"
     ),
     "test": UpstreamFile(
-        "banking_test.csv",
-        f"{_POLYAI}/test.csv",
-        "d12d6e3bc4c3103966ae786dc435913c0c563dfa328f5a3646d0e62cfeeb474d",
+        "banking_test.csv", f"{_POLYAI}/test.csv", "d12d6e3bc4c3103966ae786dc435913c0c563dfa328f5a3646d0e62cfeeb474d"
     ),
 }
 _AZURE: Final = {

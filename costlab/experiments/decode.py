@@ -167,8 +167,7 @@ def decode_study(
     model: Annotated[str | None, Option("A shape: llama-3-8b, the default on a GPU, or small, on a CPU.")] = None,
     *,
     schemes: Annotated[
-        list[str] | None,
-        Option("A scheme, the baseline first; may be repeated. By default several.", flag="--scheme"),
+        list[str] | None, Option("A scheme, the baseline first; may be repeated. By default several.", flag="--scheme")
     ] = None,
     device: DeviceKind = None,
     batch_sizes: Batches = None,

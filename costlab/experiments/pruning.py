@@ -171,8 +171,7 @@ def pruning_study(
         Option("Share of zeros, between 0 and 1; may be repeated.", metavar="SHARE", flag="--fraction"),
     ] = None,
     patterns: Annotated[
-        list[str] | None,
-        Option("unstructured, structured or 2:4; may be repeated. By default all.", flag="--pattern"),
+        list[str] | None, Option("unstructured, structured or 2:4; may be repeated. By default all.", flag="--pattern")
     ] = None,
     steps: Annotated[int, Option("Of fine-tuning; 0 for none.", metavar="N")] = 60,
     batch_sizes: Batches = None,

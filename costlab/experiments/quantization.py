@@ -30,8 +30,7 @@ from costlab.recordings import Recording, bench_command
 Batches = Annotated[list[int] | None, Option("A batch size; may be repeated.", metavar="N", flag="--batch")]
 DeviceKind = Annotated[str | None, Option("cuda or cpu; by default the GPU if there is one.")]
 Models = Annotated[
-    list[str] | None,
-    Option("smollm2, minilm, or owner/name on the Hugging Face hub; may be repeated.", flag="--model"),
+    list[str] | None, Option("smollm2, minilm, or owner/name on the Hugging Face hub; may be repeated.", flag="--model")
 ]
 Repeats = Annotated[int, Option("Timed steps, at least 3.", metavar="N")]
 Schemes = Annotated[

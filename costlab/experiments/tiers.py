@@ -260,11 +260,7 @@ def _divided(rng: np.random.Generator, data: IntentQueries, held: int) -> list[t
 
 
 def _measure(
-    embedder: Embedder,
-    learned: LabelledQueries,
-    calibration: LabelledQueries,
-    test: LabelledQueries,
-    splits: int,
+    embedder: Embedder, learned: LabelledQueries, calibration: LabelledQueries, test: LabelledQueries, splits: int
 ) -> list[Row]:
     models = fit_tiers(learned, embedder)
     raw = tier_outcomes(models, test)

@@ -31,11 +31,7 @@ if TYPE_CHECKING:
         prometheus_rules as prometheus_rules,
         rule_tests as rule_tests,
     )
-    from costlab.monitoring.gpu_hours import (
-        GPU_COLUMNS as GPU_COLUMNS,
-        GpuUsage as GpuUsage,
-        gpu_usage as gpu_usage,
-    )
+    from costlab.monitoring.gpu_hours import GPU_COLUMNS as GPU_COLUMNS, GpuUsage as GpuUsage, gpu_usage as gpu_usage
     from costlab.monitoring.gpu_metrics import (
         GpuMetrics as GpuMetrics,
         GpuReading as GpuReading,

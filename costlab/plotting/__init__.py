@@ -1,6 +1,7 @@
 """The lessons' figures: ``plot_x(result, *, ax=None) -> Axes``, with units on the axes, safe for colour-blind readers.
 
-Nothing here calls ``show()`` or changes global settings; the caller owns the figure.
+`ax` are matplotlib Axes to draw on, by default those of a new figure, and are returned. Nothing here calls ``show()``
+or changes global settings; the caller owns the figure.
 """
 
 from typing import TYPE_CHECKING

@@ -23,8 +23,6 @@ def plot_cost_curve(curve: CostCurve, *, ax: Axes | None = None) -> Axes:
     ----------
     curve : CostCurve
         The bills, at volumes close enough together to draw the steps.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     ax = new_axes(ax)
     volumes = [point.requests_per_day for point in curve.points]
@@ -63,8 +61,6 @@ def plot_break_even_map(
         What stands beside each row and under each column.
     row_label, column_label : str
         What the rows and the columns are, with unit.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     ax = new_axes(ax, height=0.9 + 0.5 * len(rows))
     ax.grid(visible=False)
@@ -105,8 +101,6 @@ def plot_tornado(
         How to call the inputs.
     unit : str
         Unit of the result.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     with extra("plots"):
         from matplotlib.patches import Patch
@@ -158,8 +152,6 @@ def plot_payback(
         How far to draw.
     delay_months, discount_per_year_fraction
         As for :func:`costlab.build_vs_buy.payback`.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     ax = new_axes(ax)
     styles = zip(savings_usd_per_month.items(), line_styles(len(savings_usd_per_month)), strict=True)
@@ -183,8 +175,6 @@ def plot_migration(plan: MigrationPlan, *, ax: Axes | None = None) -> Axes:
     ----------
     plan : MigrationPlan
         The steps.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     ax = new_axes(ax, height=0.9 + 0.5 * (len(plan.steps) + 1))
     ax.grid(axis="x", alpha=0.25)

@@ -27,8 +27,6 @@ def plot_cache_size(
         Share of hits for sizes in answers.
     requests : int
         Requests served from an empty cache, in the formula and in the measurement.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     if not measured:
         raise InvalidValueError("measured", "not empty", measured)
@@ -58,8 +56,6 @@ def plot_similarities(
         Cosine similarities of the pairs of each kind.
     marks : sequence of float
         Thresholds, drawn as vertical lines.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     ax = new_axes(ax)
     edges = [k / 20 for k in range(21)]
@@ -95,8 +91,6 @@ def plot_threshold(
         Thresholds whose points carry their number.
     max_error_fraction : float, optional
         The share of wrong hits that is allowed, drawn as a vertical line.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     ax = new_axes(ax)
     # The numbers of the first line stand below it and those of a second one above, where neither hides the other.
@@ -130,8 +124,6 @@ def plot_net_saving(savings: Mapping[str, NetSaving], *, ax: Axes | None = None)
     ----------
     savings : mapping of str to NetSaving
         Savings over one period, by name.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     ax = new_axes(ax, height=1.7 + 0.62 * len(savings))
     ax.grid(axis="x", alpha=0.25)

@@ -27,8 +27,6 @@ def plot_plans(scores: Mapping[str, Score], *, ax: Axes | None = None) -> Axes:
     ----------
     scores : mapping of str to Score
         By the name that each bar gets; the first stands on top.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     ax = new_axes(ax, 5.0, 1.3 + 0.5 * len(scores))
     most = max(score.usd_per_month for score in scores.values())

@@ -36,8 +36,6 @@ def plot_quality_cost(
         What quality and cost are.
     less_is_better : bool
         Whether a lower value of the metric is the better one; the axis is then logarithmic.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     if not dots:
         raise InvalidValueError("dots", "not empty", dots)
@@ -92,8 +90,6 @@ def plot_benchmark(result: BenchmarkResult, *, model: str | None = None, ax: Axe
         Of a benchmark or a study.
     model : str, optional
         By default its first.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     dots = result.dots(model)
     first = result.row(next(iter(dots)), model)
@@ -111,8 +107,6 @@ def plot_speed_bits(promised: Mapping[str, float], measured: Mapping[str, float]
     ----------
     promised, measured : mapping of str to float
         Times as fast as the baseline, > 0: by bytes, and as measured. The same names in both.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     if set(promised) != set(measured) or not promised:
         raise InvalidValueError("measured", f"for {', '.join(promised) or 'some variant'}", sorted(measured))
@@ -147,8 +141,6 @@ def plot_arms(
         Accuracies under at least two seeds, in [0, 1], of each way, drawn from the top down.
     live : mapping of str to sequence of float, optional
         Accuracies measured just now, of some of the ways, drawn as rings around the dots they should meet.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     if not accuracies or min(map(len, accuracies.values())) < 2:
         raise InvalidValueError("accuracies", "those of at least two seeds for each arm", dict(accuracies))
@@ -186,8 +178,6 @@ def plot_floors(lines: Mapping[str, Sequence[tuple[int, float, float]]], *, ax: 
     ----------
     lines : mapping of str to sequence of (int, float, float)
         For each scheme its batch sizes with the time and its floor, in milliseconds, > 0.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     if not lines:
         raise InvalidValueError("lines", "not empty", dict(lines))
@@ -228,8 +218,6 @@ def plot_soft_targets(probabilities: Mapping[str, Mapping[str, float]], *, ax: A
     probabilities : mapping of str to (mapping of str to float)
         For each temperature, as the legend names it, the probability of some classes; the same classes in each, drawn
         from the top down.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     classes = list(next(iter(probabilities.values()), {}))
     if not classes or any(list(shares) != classes for shares in probabilities.values()):
@@ -259,8 +247,6 @@ def plot_label_curve(
         For each model its accuracy in [0, 1] at some numbers of labels, > 0.
     marks : mapping of str to float
         Accuracies to compare with, and what they are.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     if not accuracies or not all(accuracies.values()):
         raise InvalidValueError("accuracies", "at some number of labels for each model", dict(accuracies))
@@ -292,8 +278,6 @@ def plot_bill(
         USD before the first request, >= 0, and USD for each request, > 0.
     most_requests, least_requests : float
         How far to draw, and from where, > 0.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     if not 0 < least_requests < most_requests:
         raise InvalidValueError("least_requests", f"between 0 and {most_requests:g}", least_requests)
@@ -327,8 +311,6 @@ def plot_pruning(curves: Curves, *, metric: str, ax: Axes | None = None) -> Axes
         For each pattern pairs of share of zeros, in [0, 1], and quality; names that end in ``, tuned`` are solid.
     metric : str
         What quality is.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     if not curves:
         raise InvalidValueError("curves", "not empty", dict(curves))
@@ -353,8 +335,6 @@ def plot_pruned_bytes(curves: Curves, *, ax: Axes | None = None) -> Axes:
     ----------
     curves : mapping of str to sequence of (float, float)
         For each way pairs of share of zeros, in [0, 1], and bytes.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     if not curves:
         raise InvalidValueError("curves", "not empty", dict(curves))

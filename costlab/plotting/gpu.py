@@ -21,8 +21,6 @@ def plot_price_comparison(prices: Mapping[str, Mapping[str, float]], *, ax: Axes
     ----------
     prices : mapping of str to mapping of str to float
         For each list (the legend) the USD per GPU-hour of each GPU (the groups); a GPU may be missing from a list.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     with extra("plots"):
         from matplotlib.patches import Patch
@@ -50,8 +48,6 @@ def plot_price_spread(prices: Sequence[GpuPrice], *, ax: Axes | None = None) -> 
     ----------
     prices : sequence of GpuPrice
         Prices of one GPU.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     ax = new_axes(ax, height=0.9 + 0.27 * len(prices))
     ordered = sorted(prices, key=lambda price: (price.usd_per_hour, price.place))
@@ -79,8 +75,6 @@ def plot_useful_hour(usd_per_hour: float, *, marks: Mapping[str, float] | None =
         Price of a paid hour in USD.
     marks : mapping of str to float, optional
         Utilization fractions to mark, with their names.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     ax = new_axes(ax)
     shares = [share / 200 for share in range(20, 201)]
@@ -107,8 +101,6 @@ def plot_demand(demand_gpus: Sequence[float], commitment: Commitment | None = No
         GPUs wanted in each hour.
     commitment : Commitment, optional
         Drawn as a line with what lies below it.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     ax = new_axes(ax)
     edges = range(len(demand_gpus) + 1)
@@ -151,8 +143,6 @@ def plot_commitment(
         GPUs wanted in each hour.
     on_demand_usd_per_hour, committed_usd_per_hour : float
         Prices of a GPU-hour in USD.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     ax = new_axes(ax)
     levels = range(int(max(demand_gpus)) + 2)
@@ -198,8 +188,6 @@ def plot_interval(
         The work alone, in hours.
     marks : mapping of str to float
         Named intervals in seconds, drawn as vertical lines.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     ax = new_axes(ax)
     overhead = [100 * (hours / work_hours - 1) for hours in expected_hours.values()]
@@ -226,8 +214,6 @@ def plot_spot(
         Keyword arguments of :func:`costlab.calculator.spot_job`, without ``mtbf_hours``.
     simulated : mapping of float to float, optional
         Simulated mean bills in USD, for each mean time between interruptions in hours.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     ax = new_axes(ax)
     mtbfs = [10 ** (exponent / 40 - 1.5) for exponent in range(141)]

@@ -20,8 +20,6 @@ def plot_reliability(models: Mapping[str, Sequence[ReliabilityBin]], *, ax: Axes
     ----------
     models : mapping of str to sequence of ReliabilityBin
         For each line the bins of :func:`costlab.router.reliability`.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     ax = new_axes(ax, 4.6, 4.0)
     ax.plot([0, 100], [0, 100], color=COLORS["grey"], linestyle=":", label="as sure as right")
@@ -46,8 +44,6 @@ def plot_cost_quality(
         From :func:`costlab.router.baselines`.
     chosen : mapping of str to Point, optional
         Further policies to mark, by name.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     ax = new_axes(ax, 5.6, 3.9)
     lines = {"cascade": (cascade, "blue", "-"), "best fixed mix": (alone.best_fixed_mix, "grey", "--")}
@@ -91,8 +87,6 @@ def plot_guarantees(
         For each kind of guarantee the rows of :func:`costlab.experiments.guarantees`.
     floor_fraction : float
         What was guaranteed.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     ax = new_axes(ax, 5.4, 1.2 + 0.75 * len(tried))
     for place, rows in enumerate(tried.values()):
@@ -124,8 +118,6 @@ def plot_drift(
         What the cascade then does.
     floor_fraction : float
         What was guaranteed.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     ax = new_axes(ax)
     hard, right = [100 * x for x in hard_fractions], [100 * day.quality_fraction for day in simulated]

@@ -16,10 +16,7 @@ MARKERS = ("o", "s", "^", "D", "v")
 
 
 def plot_predictions(
-    groups: Mapping[str, Sequence[tuple[float, float]]],
-    *,
-    unit: str = "tokens per second",
-    ax: Axes | None = None,
+    groups: Mapping[str, Sequence[tuple[float, float]]], *, unit: str = "tokens per second", ax: Axes | None = None
 ) -> Axes:
     """Predicted against measured values on logarithmic axes, with the diagonal and a band of 20 % around it.
 
@@ -29,8 +26,6 @@ def plot_predictions(
         For each group (the legend) pairs of a measured and a predicted value, all > 0.
     unit : str
         Unit of both.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     ax = new_axes(ax, height=4.2)
     ax.grid(axis="both", alpha=0.25)
@@ -72,8 +67,6 @@ def plot_capacity(
     limits_ms : sequence of float
         Limits on the mean inter-token latency in milliseconds, > 0, in rising order. A line begins where the model is
         fast enough at all.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     ax = new_axes(ax)
     for (name, on), (color, line) in zip(rooflines.items(), line_styles(len(rooflines)), strict=True):
@@ -107,8 +100,6 @@ def plot_ranges(
         A claimed value for some of the rows.
     unit : str
         Unit of all values.
-    ax : matplotlib Axes, optional
-        Where to draw; by default on a new figure.
     """
     with extra("plots"):
         from matplotlib.ticker import FixedLocator

@@ -164,13 +164,7 @@ def test_what_the_api_costs_anyway_counts_for_self_hosting() -> None:
     assert break_even(0.003, 1.01, 2, fixed_usd_per_month=1e300).requests_per_day == math.inf
 
 
-@given(
-    st.floats(1e-6, 0.1),
-    st.floats(0.1, 100),
-    st.floats(0.01, 1000),
-    st.floats(0, 1e5),
-    st.floats(0, 0.05),
-)
+@given(st.floats(1e-6, 0.1), st.floats(0.1, 100), st.floats(0.01, 1000), st.floats(0, 1e5), st.floats(0, 0.05))
 def test_break_even_on_arrays_agrees(api: float, hour: float, rate: float, fixed: float, marginal: float) -> None:
     scalar = break_even(api, hour, rate, fixed, marginal).requests_per_day
     (found,) = break_even_requests_per_day(np.array([api]), hour, rate, fixed, marginal)

@@ -89,8 +89,7 @@ def test_each_step_states_the_whole_bill(shapes: list[tuple[float, float, float,
 
 
 @pytest.mark.parametrize(
-    ("endpoints", "message"),
-    [([], "endpoints must be at least one"), ([SEARCH, SEARCH], "each name used once")],
+    ("endpoints", "message"), [([], "endpoints must be at least one"), ([SEARCH, SEARCH], "each name used once")]
 )
 def test_endpoints_are_checked(endpoints: list[MigrationEndpoint], message: str) -> None:
     with pytest.raises(InvalidValueError, match=message):

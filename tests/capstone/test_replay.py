@@ -8,16 +8,7 @@ from hypothesis import given, settings, strategies as st
 
 from costlab.cache.economics import lru_replay
 from costlab.calculator import best_commitment
-from costlab.capstone import (
-    TODAY,
-    Fleet,
-    FleetBill,
-    SpendLimits,
-    endpoint,
-    gpu_rates_usd_per_hour,
-    request_log,
-    terms,
-)
+from costlab.capstone import TODAY, Fleet, FleetBill, SpendLimits, endpoint, gpu_rates_usd_per_hour, request_log, terms
 from costlab.capstone.replay import FleetDemand, cache_hits, fleet_bill, replay_day
 from costlab.capstone.scoring import admitted
 from costlab.errors import PriceNotFoundError

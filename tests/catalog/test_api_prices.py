@@ -11,15 +11,7 @@ from genai_prices import Usage, calc_price
 from genai_prices.data import providers
 from hypothesis import given, strategies as st
 
-from costlab.catalog import (
-    ApiPrice,
-    ApiTier,
-    api_cost,
-    api_models,
-    api_price,
-    api_snapshot,
-    image_price,
-)
+from costlab.catalog import ApiPrice, ApiTier, api_cost, api_models, api_price, api_snapshot, image_price
 from costlab.errors import AmbiguousPriceError, InvalidValueError, PriceNotFoundError, UnknownNameError
 from costlab.workload import Workload
 from tests import needs
@@ -144,12 +136,7 @@ def test_names_with_a_release_date_are_the_model() -> None:
         ("gpt-4p", "openai", UnknownNameError, "unknown model at openai 'gpt-4p'; did you mean"),
         ("", None, UnknownNameError, "unknown model ''"),
         ("qqqqqqqqq", None, UnknownNameError, "unknown model 'qqqqqqqqq'; known: "),
-        (
-            "text-embedding-3-small",
-            None,
-            AmbiguousPriceError,
-            "2 providers serve 'text-embedding-3-small': azure",
-        ),
+        ("text-embedding-3-small", None, AmbiguousPriceError, "2 providers serve 'text-embedding-3-small': azure"),
         ("whisper-1", "openai", PriceNotFoundError, "no price per input token for 'whisper-1' at openai; there is"),
     ],
 )

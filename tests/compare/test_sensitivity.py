@@ -74,10 +74,7 @@ def test_a_certain_input_stays_what_it_is() -> None:
         (lambda: monte_carlo(lambda x: x, {"x": Range(0, 1, 2)}, samples=0), "samples must be a whole number >= 1"),
         (lambda: monte_carlo(lambda x: x, {"x": Range(0, 1, 2)}, seed=-1), "seed must be a whole number >= 0, got -1"),
         (lambda: monte_carlo(lambda x: 1, {"x": Range(0, 1, 2)}, 5), "function must be one that returns shape (5,)"),
-        (
-            lambda: monte_carlo(lambda x: x * np.nan, {"x": Range(0, 1, 2)}, 5),
-            "function must be one that returns",
-        ),
+        (lambda: monte_carlo(lambda x: x * np.nan, {"x": Range(0, 1, 2)}, 5), "function must be one that returns"),
     ],
 )
 def test_bad_input_is_named(call: Any, message: str) -> None:

@@ -8,13 +8,7 @@ from typing import Any
 import pytest
 
 from costlab.cli import main
-from costlab.compression import (
-    UNLABELLED,
-    DistillationTask,
-    Examples,
-    SeededTask,
-    small_network,
-)
+from costlab.compression import UNLABELLED, DistillationTask, Examples, SeededTask, small_network
 from costlab.errors import InvalidValueError, UnknownNameError
 from costlab.experiments import DistillationCost, DistillationResult, distillation_study
 from costlab.experiments.distillation import EXPERIMENT
@@ -56,11 +50,7 @@ def plane_task() -> DistillationTask:
         )
 
     return DistillationTask(
-        name="plane",
-        draw=draw,
-        teacher_step=lambda: sum(range(20_000)),
-        student_step=lambda: 0,
-        options={"epochs": 30},
+        name="plane", draw=draw, teacher_step=lambda: sum(range(20_000)), student_step=lambda: 0, options={"epochs": 30}
     )
 
 

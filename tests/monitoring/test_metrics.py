@@ -172,11 +172,7 @@ class Seen:
         return {metric.name: (str(metric.unit), list(metric.data.data_points)) for metric in metrics}
 
 
-BASE = {
-    "gen_ai.operation.name": "chat",
-    "gen_ai.provider.name": "openai",
-    "gen_ai.request.model": "gpt-4o-mini",
-}
+BASE = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o-mini"}
 OURS = BASE | {"costlab.tier": "small", "costlab.outcome": "ok"}
 
 
@@ -206,10 +202,7 @@ def test_cost_is_ours_and_unpriced_is_not_zero() -> None:
     points = seen.points()
     unit, ((cost,), (lost,)) = (
         points["costlab.request.cost"][0],
-        (
-            points["costlab.request.cost"][1],
-            points["costlab.request.unpriced"][1],
-        ),
+        (points["costlab.request.cost"][1], points["costlab.request.unpriced"][1]),
     )
     assert (unit, cost.value, dict(cost.attributes)) == ("{USD}", 0.000153, OURS)
     assert (lost.value, dict(lost.attributes)) == (1, OURS)

@@ -5,12 +5,7 @@ import pytest
 
 from costlab.errors import InvalidValueError
 from costlab.router.calibration import calibrate, calibration_report
-from costlab.router.confidence import (
-    IsotonicScaling,
-    TemperatureScaling,
-    expected_calibration_error,
-    reliability,
-)
+from costlab.router.confidence import IsotonicScaling, TemperatureScaling, expected_calibration_error, reliability
 from costlab.router.evaluation import Outcomes, evaluate_cascade
 from tests import needs
 from tests.router.test_evaluate import table

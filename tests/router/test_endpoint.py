@@ -15,14 +15,7 @@ import pytest
 
 from costlab.catalog import api_price
 from costlab.errors import CostlabError, InvalidValueError
-from costlab.router import (
-    EndpointModel,
-    ModelError,
-    ModelTimeoutError,
-    Prediction,
-    TokenUsage,
-    TransformersModel,
-)
+from costlab.router import EndpointModel, ModelError, ModelTimeoutError, Prediction, TokenUsage, TransformersModel
 from costlab.router.models.endpoint import read_completion, read_usage
 from costlab.router.tiers import Tier
 from tests import needs
@@ -167,8 +160,7 @@ async def test_an_answer_that_does_not_say_what_it_cost_is_no_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    "choice",
-    [{"message": {"role": "assistant", "content": None}}, {"message": None}, {"message": {"content": ""}}],
+    "choice", [{"message": {"role": "assistant", "content": None}}, {"message": None}, {"message": {"content": ""}}]
 )
 async def test_an_empty_answer_is_an_error_that_was_billed(choice: dict[str, Any]) -> None:
     error = await failing(says(completion(finish_reason="content_filter", **choice)))

@@ -166,11 +166,7 @@ async def test_a_server_that_is_not_there_sends_the_query_on_or_ends_it() -> Non
             "text,label\na,b\n",
             "must have at least two different labels, got 1",
         ),
-        (
-            'kind = "sklearn", training = "rows.csv"',
-            "text,label\n.,b\n.,c\n",
-            "nothing to learn from: empty",
-        ),
+        ('kind = "sklearn", training = "rows.csv"', "text,label\n.,b\n.,c\n", "nothing to learn from: empty"),
         (
             'kind = "sklearn", training = "rows.csv"',
             "text,label\na,b\nb\n",

@@ -188,10 +188,7 @@ HEAD = "query,tier,correct,confidence,usd\n"
         (b"\xff\xfe", "outcomes.path: o.csv must be a CSV in UTF-8, got"),
         ((HEAD + "q,small,yes,1,1\n").encode(), "o.csv must be a table of numbers, got ('yes', '1', '1')"),
         ((HEAD + "q,small,1\n").encode(), "o.csv must be a table of numbers, got ('1', None, None)"),
-        (
-            (HEAD + "q,small,1,1,1\n").encode(),
-            "must be a table with every query at every tier, got ('q', 'large')",
-        ),
+        ((HEAD + "q,small,1,1,1\n").encode(), "must be a table with every query at every tier, got ('q', 'large')"),
         ((HEAD + "q,small,1,2,1\nq,large,1,1,1\n").encode(), "confidence must be numbers from 0 to 1"),
     ],
 )

@@ -282,33 +282,17 @@ def test_above_the_critical_batch_arithmetic_decides() -> None:
     [
         (lambda: roofline("Llama-4", "H100"), UnknownNameError, "unknown model 'Llama-4'; did you mean"),
         (lambda: roofline("Llama-2-7B", "H1000"), UnknownNameError, "unknown GPU 'H1000'; did you mean 'H100'?"),
-        (
-            lambda: roofline("Llama-2-7B", "T4", precision="bf16"),
-            InvalidValueError,
-            "precision must be one that",
-        ),
+        (lambda: roofline("Llama-2-7B", "T4", precision="bf16"), InvalidValueError, "precision must be one that"),
         (lambda: roofline("Llama-2-7B", "T4", 0), InvalidValueError, "gpus must be a whole number >= 1, got 0"),
-        (
-            lambda: Efficiency(mbu_fraction=70),
-            InvalidValueError,
-            "mbu_fraction must be a fraction > 0 and <= 1",
-        ),
+        (lambda: Efficiency(mbu_fraction=70), InvalidValueError, "mbu_fraction must be a fraction > 0 and <= 1"),
         (lambda: Efficiency(step_overhead_s=-1), InvalidValueError, "step_overhead_s must be a number >= 0, got -1"),
         (lambda: replace(MIXTURE, kv_heads=5), InvalidValueError, "kv_heads must be a divisor of the 32 heads, got 5"),
         (lambda: replace(MIXTURE, active_parameters=10**12), InvalidValueError, "active_parameters must be at most"),
         (lambda: replace(MIXTURE, lookup_parameters=10**12), InvalidValueError, "lookup_parameters must be fewer than"),
         (lambda: memory_fit(roofline("Llama-2-7B", "T4"), 0), InvalidValueError, "context_tokens must be a number > 0"),
-        (
-            lambda: capacity(roofline("Llama-2-7B", "T4"), 1, 0.5),
-            InvalidValueError,
-            "output_tokens must be a number",
-        ),
+        (lambda: capacity(roofline("Llama-2-7B", "T4"), 1, 0.5), InvalidValueError, "output_tokens must be a number"),
         (lambda: capacity(roofline("Llama-2-7B", "T4"), 1, 1, 0), InvalidValueError, "max_ttft_s must be a number > 0"),
-        (
-            lambda: batch_run(roofline("Llama-2-7B", "T4"), 0, 1, 1),
-            InvalidValueError,
-            "sequences must be a whole",
-        ),
+        (lambda: batch_run(roofline("Llama-2-7B", "T4"), 0, 1, 1), InvalidValueError, "sequences must be a whole"),
         (lambda: published_measurements("vllm"), UnknownNameError, "unknown source 'vllm'"),
     ],
 )

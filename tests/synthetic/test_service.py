@@ -115,8 +115,7 @@ def test_a_hook_that_fails_does_not_end_the_day() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [("requests", 0), ("day", -1), ("runaway_requests_per_s", -0.5), ("conversion_fraction", 1.5)],
+    ("name", "value"), [("requests", 0), ("day", -1), ("runaway_requests_per_s", -0.5), ("conversion_fraction", 1.5)]
 )
 def test_a_day_that_cannot_be_is_refused(name: str, value: float) -> None:
     arguments = {"requests": 100, name: value}

@@ -126,10 +126,7 @@ def facts(report: Report) -> tuple[tuple[str, str], ...]:
         bill, served = sum(gpu.cost_usd for gpu in report.gpus), dollars(metrics.gpu_cost_per_request_usd)
         busy = metrics.gpu_utilization_fraction
         lines += [
-            (
-                "GPU bill",
-                f"{dollars(bill)} for {hours:,.1f} GPU-hours, {served} per request served",
-            ),
+            ("GPU bill", f"{dollars(bill)} for {hours:,.1f} GPU-hours, {served} per request served"),
             ("GPU utilization", "unknown" if busy is None else f"{busy:.0%} (target 65 to 80 %)"),
             ("idle GPUs", f"{dollars(report.idle_usd)} for {metrics.idle_gpu_hours or 0:,.1f} GPU-hours below 10 %"),
         ]
