@@ -70,15 +70,7 @@ class Group(_Light, TyperGroup):
 
 
 class LazyCommand(Command):
-    """A command that is loaded when it runs: a list of commands needs its name and its help only.
-
-    Parameters
-    ----------
-    name, help : str
-        As the list has them.
-    load : callable
-        Gives the command, or the group of commands.
-    """
+    """A command, or a group, that is loaded when it runs: a list of commands needs its name and its help only."""
 
     def __init__(self, name: str, help: str, load: Callable[[], Command | Group]) -> None:  # noqa: A002
         super().__init__(name, help=help)
@@ -126,18 +118,9 @@ def print_rows(
     title: str | None = None,
     width: int = 120,
 ) -> None:
-    """A table of words as they are.
+    """A table of words as they are, `width` columns wide where there is no terminal.
 
-    Parameters
-    ----------
-    headings, rows : iterable
-        The heading of each column, and a text for each in every row.
-    numbers, unbroken : collection of str
-        Headings of the columns that stand at the right, and of those whose words are kept in one line.
-    title : str, optional
-        What stands above.
-    width : int
-        Columns of text where there is no terminal.
+    The columns whose headings are `numbers` stand at the right, and words of those in `unbroken` are kept in one line.
     """
     from rich.markup import escape
     from rich.table import Table

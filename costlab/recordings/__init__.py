@@ -227,18 +227,14 @@ class Recording:
 
         Parameters
         ----------
-        experiment : str
-            Its name.
-        rows : iterable of mapping
-            What was measured.
+        experiment, rows, repeats
+            As in the recording.
         device : Device
-            What it was measured on.
+            What was measured.
         versions : mapping of str to str
-            Versions of what did the measuring; see :func:`library_versions`.
+            Of what did the measuring; see :func:`library_versions`.
         options : mapping of str to object, optional
             What :func:`bench_command` needs to say how to measure it again.
-        repeats : int
-            Measurements behind each row.
         """
         return cls(
             experiment=experiment,
