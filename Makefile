@@ -67,7 +67,7 @@ lint: $(VENV)/test.stamp  ## Style, types, architecture, workflows, notebook rul
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
-	$(BIN)/python -m costlab.lessons.lint $(LESSONS)
+	$(BIN)/python -m tools.notebook_lint $(LESSONS)
 
 test: lint book $(VENV)/bare.stamp  ## Everything that CI checks
 	$(BIN)/python -m tools.instructor

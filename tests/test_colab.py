@@ -14,8 +14,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from costlab.lessons.lint import setup_source
 from tests import needs
+from tools.notebook_lint import setup_source
 
 needs.extra("nbclient", "test")
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from costlab.lessons.lint import IGNORED, _prose
 from tests import needs
+from tools.notebook_lint import IGNORED, _prose
 
 needs.extra("yaml", "test")
 

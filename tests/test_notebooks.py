@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from costlab.lessons.lint import lint_notebook
 from tests import needs
+from tools.notebook_lint import lint_notebook
 
 ROOT = Path(__file__).parents[1]
 LESSONS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))

@@ -26,7 +26,7 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from costlab.lessons.lint import IGNORED, setup_source
+from tools.notebook_lint import IGNORED, setup_source
 from tools.notebooks import without_outputs
 
 ROOT = Path(__file__).parents[1]

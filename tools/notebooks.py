@@ -12,7 +12,7 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 
-from costlab.lessons.lint import setup_source
+from tools.notebook_lint import setup_source
 
 ROOT = Path(__file__).parents[1]
 SKELETON = Path(__file__).parent / "skeleton.ipynb"

@@ -202,10 +202,6 @@ def azure_llm_trace(kind: str = "conversation") -> LlmTrace:
     kind : {'conversation', 'code'}
         Which service.
 
-    Returns
-    -------
-    LlmTrace
-
     Raises
     ------
     UnknownNameError

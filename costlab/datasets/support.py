@@ -139,10 +139,6 @@ class SupportQueries:
 def support_queries() -> SupportQueries:
     """The support desk's queries, with their intents, contrast pairs and answers.
 
-    Returns
-    -------
-    SupportQueries
-
     Notes
     -----
     The data card beside the files, ``costlab/datasets/support/CARD.md``, says how the set was made, what it is not

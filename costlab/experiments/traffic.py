@@ -82,10 +82,6 @@ def fit_trace(trace: LlmTrace) -> TrafficFit:
     trace : LlmTrace
         Of at least three requests.
 
-    Returns
-    -------
-    TrafficFit
-
     Notes
     -----
     An hour says nothing of day and night. Gaps are taken as independent; in the trace they are not, so a stream made

@@ -59,10 +59,6 @@ def check(exercise: str, answer: object = ...) -> Checked:
     answer : object
         A number, a text or a function, as the exercise asks. ``...`` and None, also as what a function returns, mean
         that there is no answer yet.
-
-    Returns
-    -------
-    Checked
     """
     known = _exercises()
     if exercise not in known:

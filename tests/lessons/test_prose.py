@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from costlab.lessons import claims
-from costlab.lessons.lint import alt_text, is_plain_count, plain_prose, prose_numbers, shown_numbers
+from tools.notebook_lint import alt_text, is_plain_count, plain_prose, prose_numbers, shown_numbers
 
 ROOT, HERE = Path(__file__).parents[2], Path(__file__).parent
 PAGES = [*sorted((ROOT / "book").glob("*.md")), ROOT / "README.md"]

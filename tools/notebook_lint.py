@@ -1,4 +1,4 @@
-"""The rules that every lesson keeps, checked on its file: ``python -m costlab.lessons.lint notebooks/*.ipynb``.
+"""The rules that every lesson keeps, checked on its file: ``python -m tools.notebook_lint notebooks/*.ipynb``.
 
 The rules themselves stand in CONTRIBUTING.md, with their reasons.
 """
@@ -69,7 +69,7 @@ def _named(cell: Cell) -> str:
 
 def _structure(cells: Sequence[Cell], code: Sequence[Cell], lesson: str) -> Iterator[str]:
     if not code or _source(code[0]) != setup_source():
-        yield "the first code cell is not the setup cell of `python -m costlab.lessons.lint --setup`"
+        yield "the first code cell is not the setup cell of `python -m tools.notebook_lint --setup`"
     least, most = CODE_CELLS
     if not least <= len(code) <= most:
         yield f"{len(code)} code cells; a lesson has {least} to {most}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from costlab.lessons.lint import lint_notebook, main, setup_source
+from tools.notebook_lint import lint_notebook, main, setup_source
 
 ROOT = Path(__file__).parents[2]
 LESSON = ROOT / "notebooks" / "01_gpu_cost_modeling.ipynb"
