@@ -49,8 +49,8 @@ if TYPE_CHECKING:
         find_experiment as find_experiment,
     )
     from costlab.experiments.semantic import (
-        GUARD_SETS as GUARD_SETS,
-        guard_rows as guard_rows,
+        CHECK_SETS as CHECK_SETS,
+        check_rows as check_rows,
         intent_lookups as intent_lookups,
         measure_semantic as measure_semantic,
         support_lookups as support_lookups,

@@ -1,4 +1,4 @@
-"""What a semantic cache does with real wordings: false hits, what guards refuse, and whether promises are kept."""
+"""What a semantic cache does with real wordings: false hits, what checks refuse, and whether guarantees hold."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import numpy as np
 
-from costlab._internal import checks
+from costlab._internal.checks import fraction, integer
 from costlab.cache.semantic import (
     DEFAULT_CHECKS,
     STRICT_CHECKS,
@@ -32,8 +32,8 @@ from costlab.synthetic import reworded
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: Guards to compare, from none over those that cost few right hits to all.
-GUARD_SETS: Final[dict[str, tuple[ParaphraseCheck, ...]]] = {
+#: Paraphrase checks to compare, from none over those that cost few right hits to all.
+CHECK_SETS: Final[dict[str, tuple[ParaphraseCheck, ...]]] = {
     "none": (),
     "default": DEFAULT_CHECKS,
     "strict": STRICT_CHECKS,
@@ -49,7 +49,7 @@ def support_lookups(
     splits: Sequence[str],
     *,
     repeat_fraction: float,
-    guards: Sequence[ParaphraseCheck] = DEFAULT_CHECKS,
+    checks: Sequence[ParaphraseCheck] = DEFAULT_CHECKS,
     new: int | None = None,
 ) -> tuple[Lookup, ...]:
     """Look-ups of the support desk: half of the queries are cached, the other half is asked, among repetitions.
@@ -65,7 +65,7 @@ def support_lookups(
     repeat_fraction : float
         Share of the look-ups that are cached queries typed again in nearly the same words, in [0, 1); see
         :func:`costlab.synthetic.reworded`. The others are new: paraphrases, other questions, contrast twins.
-    guards : sequence of ParaphraseCheck
+    checks : sequence of ParaphraseCheck
         What may refuse a hit.
     new : int, optional
         Most queries asked that are no repetitions, >= 1: fewer make a smaller study. By default the whole other half.
@@ -75,17 +75,17 @@ def support_lookups(
     tuple of Lookup
         Right means: of the same intent. An out-of-scope query has no right answer but its own.
     """
-    repeated = checks.fraction("repeat_fraction", repeat_fraction, one=False)
+    repeated = fraction("repeat_fraction", repeat_fraction, one=False)
     queries = [query for split in splits for query in support_queries().split(split)]
     order = rng.permutation(len(queries)).tolist()
     half = len(queries) // 2
     cached = [(queries[k].text, queries[k].meaning) for k in order[:half]]
-    last = None if new is None else half + checks.integer("new", new, at_least=1)
+    last = None if new is None else half + integer("new", new, at_least=1)
     asked = [(queries[k].text, queries[k].meaning) for k in order[half:last]]
     for k in rng.integers(len(cached), size=round(len(asked) * repeated / (1 - repeated))).tolist():
         text, label = cached[k]
         asked.append((reworded(rng, text), label))
-    return labelled_lookups(embedder, cached, asked, checks=guards)
+    return labelled_lookups(embedder, cached, asked, checks=checks)
 
 
 def intent_lookups(
@@ -95,7 +95,7 @@ def intent_lookups(
     *,
     cached: int = CACHED,
     asked: int = CACHED,
-    guards: Sequence[ParaphraseCheck] = DEFAULT_CHECKS,
+    checks: Sequence[ParaphraseCheck] = DEFAULT_CHECKS,
 ) -> tuple[Lookup, ...]:
     """Look-ups of a published set: `asked` of its test queries against `cached` of its training queries.
 
@@ -104,18 +104,18 @@ def intent_lookups(
     parts = []
     for split, size in (("train", cached), ("test", asked)):
         queries = data.split(split)
-        chosen = rng.permutation(len(queries))[: checks.integer(f"queries of {split}", size, at_least=1)].tolist()
+        chosen = rng.permutation(len(queries))[: integer(f"queries of {split}", size, at_least=1)].tolist()
         parts.append([(queries[k].text, queries[k].intent) for k in chosen])
-    return labelled_lookups(embedder, parts[0], parts[1], checks=guards)
+    return labelled_lookups(embedder, parts[0], parts[1], checks=checks)
 
 
-def guard_rows(split: str, seed: int = 4) -> list[Row]:
-    """What guards refuse, in one split of the support set: contrast pairs, as they should, and repetitions, as not.
+def check_rows(split: str, seed: int = 4) -> list[Row]:
+    """What paraphrase checks refuse in one split of the support set: contrast pairs, as they should, and repetitions.
 
     Returns
     -------
     list of dict
-        For each set of guards and each kind of pair: pairs, and those refused. The kind ``reworded`` has queries
+        For each set of checks and each kind of pair: pairs, and those refused. The kind ``reworded`` has queries
         against themselves, typed again.
     """
     queries = support_queries()
@@ -125,7 +125,7 @@ def guard_rows(split: str, seed: int = 4) -> list[Row]:
     rows: list[Row] = []
     for name in ("default", "strict"):
         for kind in dict.fromkeys(kind for kind, _, _ in pairs):
-            refused = [bool(refusal_reasons(a, b, GUARD_SETS[name])) for k, a, b in pairs if k == kind]
+            refused = [bool(refusal_reasons(a, b, CHECK_SETS[name])) for k, a, b in pairs if k == kind]
             counts = {"pairs": len(refused), "refused": sum(refused)}
             rows.append({"what": "guards", "split": split, "guards": name, "kind": kind, **counts})
     return rows
@@ -138,7 +138,7 @@ def measure_semantic(
     seed: Annotated[int, Option("Of everything random.", metavar="SEED")] = 4,
     published: Annotated[bool, Option("CLINC150 and BANKING77 too.")] = True,
 ) -> Recording:
-    """False hits with and without guards, and how often fitted thresholds keep their promise.
+    """False hits with and without paraphrase checks, and how often fitted thresholds keep their promise.
 
     Parameters
     ----------
@@ -154,22 +154,22 @@ def measure_semantic(
     Recording
         Rows of three kinds, told apart by ``what``: ``promise``, the outcome of
         :func:`costlab.cache.semantic.check_guarantee`; ``held_out``, a threshold fitted on the calibration split of the
-        support set and looked at on the test split; ``guards``, see :func:`guard_rows`.
+        support set and looked at on the test split; ``guards``, see :func:`check_rows`.
 
     Raises
     ------
     DatasetError
         If a published set can neither be found nor fetched.
     """
-    checks.integer("splits", splits, at_least=1)
-    checks.integer("seed", seed)
+    integer("splits", splits, at_least=1)
+    integer("seed", seed)
     model: Embedder = CachingEmbedder(PackagedMiniLm() if embedder is None else embedder)
     rows: list[Row] = []
     both = ("calibration", "test")
-    for name, guards in GUARD_SETS.items():
+    for name, checks in CHECK_SETS.items():
         sets: dict[str, tuple[Lookup, ...]] = {}
         for share in (0.0, 0.5, 0.8):
-            lookups_of = partial(support_lookups, repeat_fraction=share, guards=guards)
+            lookups_of = partial(support_lookups, repeat_fraction=share, checks=checks)
             key = f"support, {share:.0%} repeated"
             sets[key] = lookups_of(_rng(seed), model, both)
             fitted, held_out = (lookups_of(_rng(seed), model, (split,)) for split in both)
@@ -178,12 +178,12 @@ def measure_semantic(
             )
         if published:
             for data in (banking77(), clinc150()):
-                sets[data.name] = intent_lookups(_rng(seed), model, data, guards=guards)
+                sets[data.name] = intent_lookups(_rng(seed), model, data, checks=checks)
         for key, lookups in sets.items():
             for limit in LIMITS:
                 check = check_guarantee(_rng(seed), lookups, max_error_fraction=limit, splits=splits)
                 rows.append({"what": "promise", "data": key, "guards": name, "lookups": len(lookups), **asdict(check)})
-    rows += guard_rows("test", seed)
+    rows += check_rows("test", seed)
     return Recording.from_run(
         "semantic",
         rows,

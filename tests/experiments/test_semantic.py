@@ -9,7 +9,7 @@ from costlab import recordings
 from costlab.cache.semantic import DEFAULT_CHECKS, PackagedMiniLm, check_guarantee
 from costlab.cli import main
 from costlab.errors import InvalidValueError
-from costlab.experiments import GUARD_SETS, guard_rows, intent_lookups, semantic as semantic_study, support_lookups
+from costlab.experiments import CHECK_SETS, check_rows, intent_lookups, semantic as semantic_study, support_lookups
 from tests import needs
 from tests.letters import Letters
 
@@ -20,12 +20,12 @@ def rows(what: str) -> list[Any]:
     return [row for row in recording.rows if row["what"] == what]
 
 
-def test_recorded_promises_were_kept_on_every_set_with_every_set_of_guards() -> None:
+def test_recorded_promises_were_kept_on_every_set_with_every_set_of_checks() -> None:
     found = rows("promise")
     assert {row["data"] for row in found} == {
         "support, 0% repeated", "support, 50% repeated", "support, 80% repeated", "BANKING77", "CLINC150",
     }  # fmt: skip
-    assert {row["guards"] for row in found} == GUARD_SETS.keys()
+    assert {row["guards"] for row in found} == CHECK_SETS.keys()
     for row in found:
         assert row["splits"] >= 200
         assert row["broken"] <= (1 - row["confidence"]) * row["splits"]
@@ -54,8 +54,8 @@ def test_no_promise_is_made_where_all_questions_are_new() -> None:
             assert row["found"] == 0
 
 
-def test_recorded_guard_rows_are_what_the_guards_do_now() -> None:
-    assert rows("guards") == guard_rows("test")
+def test_recorded_check_rows_are_what_the_checks_do_now() -> None:
+    assert rows("guards") == check_rows("test")
 
 
 @pytest.mark.slow
@@ -99,7 +99,7 @@ def test_bench_gives_a_row_for_every_promise(
     needs.extra("onnxruntime", "semantic")
     needs.extra("tokenizers", "semantic")
     monkeypatch.setattr(semantic_study, "PackagedMiniLm", Letters)
-    monkeypatch.setattr(semantic_study, "GUARD_SETS", {"none": (), "default": DEFAULT_CHECKS[:2], "strict": ()})
+    monkeypatch.setattr(semantic_study, "CHECK_SETS", {"none": (), "default": DEFAULT_CHECKS[:2], "strict": ()})
     arguments = ["bench", "semantic", "--no-published", "--splits", "2", "--record", "--folder", str(tmp_path)]
     with pytest.raises(SystemExit) as ended:
         main(arguments)
