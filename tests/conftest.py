@@ -25,6 +25,19 @@ settings.register_profile("busy machine", deadline=None, suppress_health_check=[
 settings.load_profile("busy machine")
 
 
+#: Their tests are long and share nothing but a wheel or a browser: any worker may take any of them.
+APART = ("test_notebooks.py", "test_site.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers, a file stays with one, and so does what needs the solutions: fixtures are made once."""
+    for item in items:
+        if "solutions" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("solutions"))
+        elif item.path.name not in APART:
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     """Coroutine tests marked ``anyio`` run on asyncio."""
