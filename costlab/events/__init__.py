@@ -1,7 +1,7 @@
 """What a request did and cost, and how those who want to know are told.
 
 The router, or whatever else serves requests, makes one :class:`RequestEvent` a request and hands it to
-:meth:`Hooks.emit`. Ledger, metrics and alerts are hooks.
+:meth:`Hooks.emit`. A ledger's `append` and the metrics are hooks.
 """
 
 from typing import TYPE_CHECKING

@@ -7,6 +7,7 @@ from hypothesis import given, strategies as st
 
 from costlab._internal.binomial import at_most, clopper_pearson
 from costlab.errors import InvalidValueError
+from tests import needs
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,16 @@ def test_interval_holds_the_share_and_mirrors(successes: int, failures: int, con
 def test_binomial_tail_is_a_sum_of_chances(successes: int, trials: int, share: float) -> None:
     terms = (math.comb(trials, k) * share**k * (1 - share) ** (trials - k) for k in range(min(successes, trials) + 1))
     assert at_most(successes, trials, share) == pytest.approx(math.fsum(terms), abs=1e-9)
+
+
+@given(st.integers(0, 200), st.integers(0, 200), st.floats(0.5, 0.999))
+def test_interval_is_that_of_scipy(successes: int, failures: int, confidence: float) -> None:
+    needs.extra("scipy", "compression")
+    from scipy.stats import binomtest
+
+    if trials := successes + failures:
+        theirs = binomtest(successes, trials).proportion_ci(confidence, method="exact")
+        assert clopper_pearson(successes, trials, confidence) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
 
 
 def test_bad_counts_are_named() -> None:
