@@ -29,6 +29,7 @@ settings.load_profile("busy machine")
 APART = ("test_notebooks.py", "test_site.py")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several workers, a file stays with one, and so does what needs the solutions: fixtures are made once."""
     for item in items:
