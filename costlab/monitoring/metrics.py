@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 #: Upper ends in seconds: from a cache's millisecond to an answer that a person gives up waiting for.
 LATENCY_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
-#: Name, help, and the factor from what is counted to what is shown.
+#: Name, help, and the factor from what is counted to what is shown. A further row needs its line in
+#: :meth:`RequestMetrics.__call__`.
 COUNTERS: Final = (
     ("costlab_requests", "Requests that ended.", 1.0),
     ("costlab_unpriced_requests", "Requests of which nobody knows the cost. They are in no figure in USD.", 1.0),
@@ -38,6 +39,18 @@ COUNTERS: Final = (
     ("costlab_conversions", "Requests that led to a conversion.", 1.0),
     ("costlab_conversion_value_usd", "What the conversions earned, in USD.", 1 / MICRO_USD_PER_USD),
 )
+
+# Where a counter stands in a series' cell, by its row's name.
+_PLACES: Final = {name: place for place, (name, *_) in enumerate(COUNTERS)}
+_REQUESTS: Final = _PLACES["costlab_requests"]
+_UNPRICED: Final = _PLACES["costlab_unpriced_requests"]
+_COST: Final = _PLACES["costlab_cost_usd"]
+_INPUT: Final = _PLACES["costlab_input_tokens"]
+_CACHED: Final = _PLACES["costlab_cached_input_tokens"]
+_OUTPUT: Final = _PLACES["costlab_output_tokens"]
+_CONVERSIONS: Final = _PLACES["costlab_conversions"]
+_VALUE: Final = _PLACES["costlab_conversion_value_usd"]
+
 LATENCY: Final = ("costlab_request_duration_seconds", "Seconds from request to answer.")
 LABELS: Final = ("tier", "model", "outcome")
 
@@ -111,6 +124,7 @@ class RequestMetrics:
         self._max = checks.integer("max_series", max_series, at_least=1)
         self._lock = Lock()
         # For each series: the counters, the sum of latencies, and a count for each bucket and one beyond.
+        self._latency_sum, self._first_bucket = len(COUNTERS), len(COUNTERS) + 1
         self._cells: dict[tuple[str, str, str], list[float]] = {
             (tier, model, outcome): self._new_cell() for tier, model in series for outcome in OUTCOMES
         }
@@ -122,22 +136,22 @@ class RequestMetrics:
         cost, value, latency = event.cost_micro_usd, event.conversion_value_micro_usd, event.latency_s
         with self._lock:
             cell = self._cells.get(key) or self._cell(key)
-            cell[0] += 1
+            cell[_REQUESTS] += 1
             if cost is None:
-                cell[1] += 1
+                cell[_UNPRICED] += 1
             else:
-                cell[2] += cost
-            cell[3] += event.input_tokens
-            cell[4] += event.cached_input_tokens
-            cell[5] += event.output_tokens
+                cell[_COST] += cost
+            cell[_INPUT] += event.input_tokens
+            cell[_CACHED] += event.cached_input_tokens
+            cell[_OUTPUT] += event.output_tokens
             if value is not None:
-                cell[6] += 1
-                cell[7] += value
-            cell[8] += latency
-            cell[9 + bisect_left(self._buckets, latency)] += 1
+                cell[_CONVERSIONS] += 1
+                cell[_VALUE] += value
+            cell[self._latency_sum] += latency
+            cell[self._first_bucket + bisect_left(self._buckets, latency)] += 1
 
     def _new_cell(self) -> list[float]:
-        return [0] * 8 + [0.0] + [0] * (len(self._buckets) + 1)
+        return [0] * len(COUNTERS) + [0.0] + [0] * (len(self._buckets) + 1)
 
     def _cell(self, key: tuple[str, str, str]) -> list[float]:
         if len(self._cells) >= self._max:
@@ -165,7 +179,8 @@ class RequestMetrics:
         histogram = HistogramMetricFamily(*LATENCY, labels=LABELS)
         ends = [*map(str, self._buckets), "+Inf"]
         for key, cell in cells.items():
-            histogram.add_metric(key, list(zip(ends, accumulate(cell[9:]), strict=True)), cell[8])
+            counts = accumulate(cell[self._first_bucket :])
+            histogram.add_metric(key, list(zip(ends, counts, strict=True)), cell[self._latency_sum])
         yield histogram
 
 

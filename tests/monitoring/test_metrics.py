@@ -10,7 +10,7 @@ import pytest
 
 from costlab.errors import InvalidValueError
 from costlab.events import RequestEvent
-from costlab.monitoring import Ledger, LedgerFollower, OtelMetrics, RequestMetrics
+from costlab.monitoring import Ledger, LedgerFollower, OtelMetrics, RequestMetrics, metrics as metrics_module
 from tests import needs
 from tests.events.test_request import GOOD
 
@@ -52,6 +52,20 @@ def test_an_event_is_in_every_counter_it_belongs_to(registry: CollectorRegistry)
     }
     for name, value in wanted.items():
         assert registry.get_sample_value(name, LABELS) == pytest.approx(value, rel=1e-15), name
+
+
+def test_every_row_of_the_counters_has_its_own_cell(
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = (*metrics_module.COUNTERS, ("costlab_added", "A row that nothing counts yet.", 1.0))
+    monkeypatch.setattr(metrics_module, "COUNTERS", rows)
+    metrics = RequestMetrics(registry, series=[("small", "gpt-4o-mini")])
+    names = [f"{name}_total" for name, *_ in rows]
+    assert [registry.get_sample_value(name, LABELS) for name in names] == [0] * len(rows)
+    metrics(event(conversion_value_micro_usd=2_500_000, latency_s=0.4))
+    assert registry.get_sample_value("costlab_added_total", LABELS) == 0
+    assert registry.get_sample_value("costlab_request_duration_seconds_sum", LABELS) == 0.4
+    assert registry.get_sample_value("costlab_request_duration_seconds_count", LABELS) == 1
 
 
 def test_latencies_fall_into_buckets_whose_ends_belong_to_them(registry: CollectorRegistry) -> None:
