@@ -10,7 +10,7 @@ import numpy as np
 from costlab._internal import checks
 from costlab._internal.extras import extra
 from costlab.catalog import api_price, gpu_price
-from costlab.events import arrow_schema, micro_usd
+from costlab.events import OUTCOMES, arrow_schema, micro_usd
 from costlab.synthetic.arrivals import PEAK_S, SAMPLE_START_S, hourly_arrivals
 from costlab.synthetic.contents import INPUT_TOKENS, OUTPUT_TOKENS, token_lengths
 from costlab.synthetic.service import SERVICE_TIERS
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 #: token. The last model is one that nobody has priced. Below are the tiers' places.
 MODELS: Final = ("response-cache", "distilbert-classifier", "gpt-4o-mini", "gpt-4o", "in-house-llm")
 CACHE, MEDIUM, LARGE = 0, 2, 3
-OUTCOMES: Final = ("ok", "cached", "error", "timeout", "refused", "cancelled")
 
 #: Seconds for a token of the upper tiers' answers.
 SECONDS_PER_TOKEN: Final = 0.008
