@@ -29,6 +29,8 @@ class FileKind:
         SQL that makes the tables.
     error : type of exception
         What is raised where a file cannot be used.
+    fill_empty : bool
+        Whether an empty file is a new one; otherwise it counts as torn.
     """
 
     name: str
@@ -36,6 +38,7 @@ class FileKind:
     version: int
     schema: str
     error: type[Exception]
+    fill_empty: bool = False
 
 
 def connect(
@@ -70,6 +73,8 @@ def connect(
     """
     if create and not path.exists():
         _make(path, kind)
+    elif create and kind.fill_empty and path.is_file() and not path.stat().st_size:
+        _fill(path, kind, timeout_s)
     _check_header(path, kind)
     connection = sqlite3.connect(path, timeout=timeout_s, isolation_level=None, check_same_thread=False)
     try:
@@ -87,14 +92,27 @@ def _make(path: Path, kind: FileKind) -> None:
     try:
         with contextlib.closing(sqlite3.connect(name, isolation_level=None)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(
-                f"BEGIN; {kind.schema}; PRAGMA application_id = {kind.application_id};"
-                f"PRAGMA user_version = {kind.version}; COMMIT;"
-            )
+            connection.executescript(_script(kind))
         with contextlib.suppress(FileExistsError):  # another process was faster, and its file is as good
             os.link(name, path)
     finally:
         Path(name).unlink()
+
+
+def _fill(path: Path, kind: FileKind, timeout_s: float) -> None:
+    """Make an empty file whole, in place: another process may have it open."""
+    with contextlib.closing(sqlite3.connect(path, timeout=timeout_s, isolation_level=None)) as connection:
+        try:
+            connection.executescript(_script(kind))
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.Error as error:
+            if not path.stat().st_size:  # otherwise another process was faster
+                raise kind.error(f"{path.name} cannot be made {_a(kind)}: {error}") from error
+
+
+def _script(kind: FileKind) -> str:
+    header = f"PRAGMA application_id = {kind.application_id}; PRAGMA user_version = {kind.version}"
+    return f"BEGIN EXCLUSIVE; {kind.schema}; {header}; COMMIT;"
 
 
 def _check_header(path: Path, kind: FileKind) -> None:

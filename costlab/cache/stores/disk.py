@@ -33,6 +33,7 @@ FILE_KIND: Final = FileKind(
         CREATE TABLE locks (key TEXT PRIMARY KEY, token TEXT NOT NULL, expires_at REAL NOT NULL)
     """,
     error=StoreError,
+    fill_empty=True,
 )
 LOCK: Final = """
     INSERT INTO locks (key, token, expires_at) VALUES (?, ?, ?)
@@ -47,7 +48,7 @@ class DiskStore:
     Parameters
     ----------
     path : str or Path
-        The file; it is made where it is missing, its folder too.
+        The file; it is made where it is missing, its folder too, and filled where it is empty.
     max_bytes : int
         Size of the file in bytes above which entries go: what expired first, then what was stored longest ago.
     timeout_s, max_value_bytes : float, int

@@ -123,6 +123,21 @@ async def test_folders_are_made(tmp_path: Path) -> None:
     assert (tmp_path / "new" / "folder" / "cache.sqlite").exists()
 
 
+async def test_an_empty_file_is_a_new_cache(tmp_path: Path) -> None:
+    path = tmp_path / "cache.sqlite"
+    path.touch()
+    inode = path.stat().st_ino
+    one, two = DiskStore(path), DiskStore(path)
+    await asyncio.gather(one.set("a", b"x"), two.set("b", b"y"))
+    assert [await one.get("b"), await two.get("a")] == [b"y", b"x"]
+    await one.aclose()
+    await two.aclose()
+    assert path.stat().st_ino == inode  # filled in place
+    with sqlite3.connect(path) as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    database.close()
+
+
 async def test_another_programs_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "accounts.sqlite"
     with sqlite3.connect(path) as database:
