@@ -99,6 +99,7 @@ class GpuPrice:
         Where it stands, empty only for kinds ``estimate`` and ``lesson``, which then have a note; what else to know.
     instance, instance_gpus, instance_usd_per_hour
         The machine type that is really billed, its number of GPUs, and its price where the row was derived from one.
+        The first is given for every row of the snapshot ``list``.
     """
 
     snapshot: str
@@ -125,6 +126,8 @@ class GpuPrice:
             raise InvalidValueError("gpu", f"the canonical name {gpu_spec(self.gpu).name!r}", self.gpu)
         if not self.provider or not self.region:
             raise InvalidValueError("provider and region", "given", (self.provider, self.region))
+        if self.snapshot == "list" and not self.instance:
+            raise InvalidValueError("instance", "given for a row of snapshot 'list'", self.instance)
 
     @property
     def series(self) -> tuple[str, ...]:
@@ -204,7 +207,7 @@ def gpu_price(
     UnknownNameError
         If the GPU, the pricing or the snapshot is unknown; the message suggests the nearest.
     PriceNotFoundError
-        If no row fits; the message says what there is for this GPU.
+        If no row fits; the message says what there is for this GPU, and which other snapshot has the row.
     AmbiguousPriceError
         If several fit: which provider's price you pay is not ours to choose.
 
@@ -225,12 +228,15 @@ def gpu_price(
     checks.one_of("pricing", pricing, PRICINGS)
     checks.one_of("snapshot", snapshot, SNAPSHOTS)
     day = parse_day("as_of", as_of)
-    rows = newest_rows(_index().get((snapshot, canonical, pricing), ()), day)
-    found = [
-        price
-        for price in rows
-        if provider in (None, price.provider) and region in (None, price.region) and zone in (None, price.zone)
-    ]
+
+    def fitting(snapshot: str) -> list[GpuPrice]:
+        return [
+            price
+            for price in newest_rows(_index().get((snapshot, canonical, pricing), ()), day)
+            if provider in (None, price.provider) and region in (None, price.region) and zone in (None, price.zone)
+        ]
+
+    found = fitting(snapshot)
     if len(found) == 1:
         return found[0]
     asked = {"snapshot": snapshot, "provider": provider, "region": region, "zone": zone, "as_of": day and str(day)}
@@ -241,7 +247,8 @@ def gpu_price(
         raise AmbiguousPriceError(f"{len(found)} prices fit ({query}): {places}; name the {missing}")
     same_gpu = [p for p in newest_rows(_gpu_rows(), day) if p.gpu == canonical and p.snapshot == snapshot]
     there_is = _some(f"{p.pricing} from {p.place}" for p in same_gpu) or f"nothing for {canonical} in this snapshot"
-    raise PriceNotFoundError(f"no price for ({query}); there is {there_is}")
+    elsewhere = "".join(f"; snapshot {other!r} has it" for other in SNAPSHOTS if other != snapshot and fitting(other))
+    raise PriceNotFoundError(f"no price for ({query}); there is {there_is}{elsewhere}")
 
 
 def stale_gpu_prices(days: int, today: date) -> tuple[GpuPrice, ...]:

@@ -23,6 +23,7 @@ from costlab.errors import AmbiguousPriceError, InvalidValueError, PriceNotFound
 ROW = GpuPrice(
     snapshot="list", gpu="A10G", pricing="on_demand", usd_per_hour=1.0, provider="aws", region="us-east-1",
     checked=date(2025, 1, 1), kind="list_price", source_url="https://example.org/prices",
+    instance="g5.xlarge",
 )  # fmt: skip
 
 # Table S1 of the source lesson, in the order of PRICINGS.
@@ -105,6 +106,12 @@ def test_missing_prices_say_what_there_is() -> None:
         gpu_price("H100", snapshot="list", provider="azur")
     with pytest.raises(PriceNotFoundError, match="there is on_demand from lesson/unstated"):
         gpu_price("T4", region="us-east-1")
+    with pytest.raises(PriceNotFoundError, match=r"; snapshot 'list' has it$"):
+        gpu_price("H100", provider="aws")
+    with pytest.raises(PriceNotFoundError, match=r"in this snapshot; snapshot 'list' has it$"):
+        gpu_price("H200", snapshot="lesson")
+    with pytest.raises(PriceNotFoundError, match=r"and 2 more$"):
+        gpu_price("H100", snapshot="list", provider="azur")
 
 
 @pytest.mark.parametrize(
@@ -119,6 +126,7 @@ def test_missing_prices_say_what_there_is() -> None:
         ({"source_url": ""}, "source_url must be an https address for kind 'list_price'"),
         ({"kind": "estimate"}, "note must be given for kind 'estimate'"),
         ({"region": ""}, "provider and region must be given"),
+        ({"instance": ""}, "instance must be given for a row of snapshot 'list'"),
         ({"instance_gpus": 0}, "instance_gpus must be a whole number >= 1"),
     ],
 )
