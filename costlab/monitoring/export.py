@@ -150,8 +150,19 @@ class Panel:
     threshold: float | None = None
 
 
-def panels() -> tuple[Panel, ...]:
-    """The panels: the six metrics of the source lesson (S8), and what is needed to understand them."""
+def panels(rules: Sequence[AlertRule] | None = None) -> tuple[Panel, ...]:
+    """The panels: the six metrics of the source lesson (S8), and what is needed to understand them.
+
+    Parameters
+    ----------
+    rules : sequence of AlertRule, optional
+        The alarms whose thresholds are drawn and told, by their names. Those of the source lesson stand in for what is
+        not among them.
+    """
+    named = {rule.name: rule for rule in (*alerts.alert_rules(), *(rules or ()))}
+    expensive, spend, revenue = named["RequestsDear"], named["GpuSpendOverBudget"], named["ConversionsDear"]
+    under, over, idle = named["GpusUnderused"], named["GpusOverloaded"], named["GpuIdle"]
+    unpriced, busy_tier = named["RequestsUnpriced"], named["DearestTierBusy"]
 
     def number(title: str, threshold: float, unit: str, query: str, legend: str, description: str) -> Panel:
         return Panel(title, description, "stat", unit, ((query, legend),), threshold)
@@ -161,33 +172,42 @@ def panels() -> tuple[Panel, ...]:
 
     per_conversion = "sum(increase({0}[1d])) / sum(increase(costlab_conversions_total[1d]))"
     quantile = "histogram_quantile({0}, sum by (le) (rate(costlab_request_duration_seconds_bucket[5m])))"
-    busy = "Mean of all GPUs. Target 65 to 80 %; below 40 % for 30 minutes scale down, above 90 % for 10 scale up."
-    unpriced = "Share of requests of which nobody knows the cost. No figure in dollars contains them."
-    idle = f"count({alerts.UTILIZATION_EACH} < 0.1) or vector(0)"
+    scale = (
+        f"below {_percent(under)} for {under.for_s / alerts.MINUTE:g} minutes scale down, "
+        f"above {_percent(over)} for {over.for_s / alerts.MINUTE:g} scale up."
+    )
+    unknown = "Share of requests of which nobody knows the cost. No figure in dollars contains them."
+    idle_now = f"count({alerts.UTILIZATION_EACH} < {idle.threshold!r}) or vector(0)"
     return (
         number(
-            "Cost per request", 0.05, "currencyUSD", alerts.COST_PER_REQUEST, "USD a request",
-            "Mean of five minutes, of requests with a price. Alert above $0.05 for an hour.",
-        ),
-        number("GPU utilization", 0.9, "percentunit", alerts.UTILIZATION, "mean", busy),
-        number(
-            "GPU spending of 24 hours, of budget", 1.2, "percentunit", alerts.GPU_SPEND, "of the daily budget",
-            "Alert above 120 %.",
+            "Cost per request", expensive.threshold, "currencyUSD", alerts.COST_PER_REQUEST, "USD a request",
+            "Mean of five minutes, of requests with a price. "
+            f"Alert above ${expensive.threshold:g} for {_in_words(expensive.for_s)}.",
         ),
         number(
-            "Cost of revenue", 0.05, "percentunit", alerts.COST_OF_REVENUE, "of revenue",
-            "Cost over what conversions earned, last 24 hours. Target below 5 %.",
+            "GPU utilization", over.threshold, "percentunit", alerts.UTILIZATION, "mean",
+            f"Mean of all GPUs. Target 65 to 80 %; {scale}",
         ),
-        number("Unpriced requests", 0.01, "percentunit", alerts.UNPRICED, "of requests", unpriced),
         number(
-            "Idle GPUs", 1, "none", idle, "GPUs",
-            "GPUs below 10 % utilization now. Alert where one is idle for two hours.",
+            "GPU spending of 24 hours, of budget", spend.threshold, "percentunit", alerts.GPU_SPEND,
+            "of the daily budget", f"Alert above {_percent(spend)}.",
+        ),
+        number(
+            "Cost of revenue", revenue.threshold, "percentunit", alerts.COST_OF_REVENUE, "of revenue",
+            f"Cost over what conversions earned, last 24 hours. Target below {_percent(revenue)}.",
+        ),
+        number(
+            "Unpriced requests", unpriced.threshold, "percentunit", alerts.UNPRICED, "of requests", unknown
+        ),
+        number(
+            "Idle GPUs", 1, "none", idle_now, "GPUs",
+            f"GPUs below {_percent(idle)} utilization now. Alert where one is idle for {_in_words(idle.for_s)}.",
         ),
         lines("Cost by tier", "currencyUSD", "Of the last hour.", (alerts.TIER_COST, "{{tier}}")),
         lines(
             "Requests by tier", "percentunit",
-            "Of the last hour. Alert where the most expensive tier serves more than 15 %.",
-            (alerts.TIER_SHARE, "{{tier}}"), above=0.15,
+            f"Of the last hour. Alert where the most expensive tier serves more than {_percent(busy_tier)}.",
+            (alerts.TIER_SHARE, "{{tier}}"), above=busy_tier.threshold,
         ),
         lines(
             "Cost per conversion", "currencyUSD", "Of the last 24 hours.",
@@ -224,8 +244,18 @@ def panels() -> tuple[Panel, ...]:
     )  # fmt: skip
 
 
-def dashboard_json() -> str:
-    """The dashboard as JSON that Grafana imports or is provisioned with.
+def _percent(rule: AlertRule) -> str:
+    return f"{100 * rule.threshold:g} %"
+
+
+def _in_words(seconds: float) -> str:
+    """How long an alarm waits: "an hour", "two hours", "30 minutes"."""
+    hours = seconds / alerts.HOUR
+    return {1.0: "an hour", 2.0: "two hours"}.get(hours, f"{seconds / alerts.MINUTE:g} minutes")
+
+
+def dashboard_json(rules: Sequence[AlertRule] | None = None) -> str:
+    """The dashboard as JSON that Grafana imports or is provisioned with; its `rules` are those of :func:`panels`.
 
     Raises
     ------
@@ -237,7 +267,7 @@ def dashboard_json() -> str:
         from grafana_foundation_sdk.cog.encoder import JSONEncoder
     board = Dashboard("What the AI service costs").uid("costlab").tags(["costlab"])
     board = board.time("now-24h", "now").refresh("1m").timezone("utc").readonly()
-    for place, panel in enumerate(panels()):
+    for place, panel in enumerate(panels(rules)):
         board = board.with_panel(_panel(panel).height(4 if panel.kind == "stat" else 8).span(4 if place < 6 else 8))
     return JSONEncoder(sort_keys=True, indent=2).encode(board.build()) + "\n"
 
@@ -303,10 +333,11 @@ def export_files(target: str = "exporter:9464", most_expensive_tier: str = "larg
     names = [name for name, *_ in COUNTERS] + [LATENCY[0]] + [name for _, name, *_ in GPU_METRICS]
     metrics = [{name: name.removeprefix("costlab_")} for name in names]
     endpoint = {"openmetrics_endpoint": f"http://{target}/metrics", "namespace": "costlab", "metrics": metrics}
+    rules = alerts.alert_rules(most_expensive_tier)
     return {
-        "prometheus/costlab.rules.yml": _yaml(prometheus_rules(alerts.alert_rules(most_expensive_tier))),
+        "prometheus/costlab.rules.yml": _yaml(prometheus_rules(rules)),
         "prometheus/prometheus.yml": _yaml(prometheus),
-        "grafana/dashboards/costlab.json": dashboard_json(),
+        "grafana/dashboards/costlab.json": dashboard_json(rules),
         "grafana/provisioning/datasources/costlab.yml": _yaml(
             {"apiVersion": 1, "datasources": [source | {"access": "proxy", "isDefault": True}]}
         ),

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,10 +19,12 @@ from costlab.cache.server import free_port
 from costlab.errors import InvalidValueError
 from costlab.events import RequestEvent
 from costlab.monitoring import (
+    AlertRule,
     GpuMetrics,
     GpuReading,
     Ledger,
     RequestMetrics,
+    alert_rules,
     dashboard_json,
     export_files,
     panels,
@@ -85,6 +88,39 @@ def test_the_dashboard_shows_every_panel_and_every_query() -> None:
     placed = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in board["panels"]]
     assert len(set(placed)) == len(placed)
     assert all(panel["description"] for panel in board["panels"])
+
+
+@pytest.mark.parametrize(
+    ("rule", "title", "told"),
+    [
+        ("RequestsDear", "Cost per request", "$0.07"),
+        ("GpusOverloaded", "GPU utilization", "above 7 %"),
+        ("GpuSpendOverBudget", "GPU spending of 24 hours, of budget", "7 %"),
+        ("ConversionsDear", "Cost of revenue", "7 %"),
+        ("RequestsUnpriced", "Unpriced requests", ""),
+        ("DearestTierBusy", "Requests by tier", "more than 7 %"),
+    ],
+)
+def test_a_panel_has_the_threshold_of_its_rule(rule: str, title: str, told: str) -> None:
+    def thresholds(rules: Sequence[AlertRule]) -> dict[str, float | None]:
+        return {panel.title: panel.threshold for panel in panels(rules)}
+
+    (default,) = [own for own in alert_rules() if own.name == rule]
+    assert thresholds(()) == thresholds(alert_rules())
+    assert thresholds(())[title] == default.threshold
+    assert thresholds([replace(default, threshold=0.07)]) == thresholds(()) | {title: 0.07}
+    (panel,) = [panel for panel in panels([replace(default, threshold=0.07)]) if panel.title == title]
+    assert told in panel.description
+    board = json.loads(dashboard_json([replace(default, threshold=0.07)]))
+    (drawn,) = [drawn for drawn in board["panels"] if drawn["title"] == title]
+    assert drawn["fieldConfig"]["defaults"]["thresholds"]["steps"][-1]["value"] == 0.07
+
+
+def test_what_counts_as_idle_is_what_the_alarm_takes_for_idle() -> None:
+    (idle,) = [rule for rule in alert_rules() if rule.name == "GpuIdle"]
+    (panel,) = [panel for panel in panels([replace(idle, threshold=0.07)]) if panel.title == "Idle GPUs"]
+    assert "< 0.07)" in panel.queries[0][0]
+    assert "below 7 % utilization" in panel.description
 
 
 def test_datadog_is_told_of_every_metric_by_the_name_it_expects() -> None:
