@@ -69,7 +69,7 @@ lint: $(VENV)/test.stamp  ## Style, types, architecture, workflows, notebook rul
 
 test: $(VENV)/test.stamp $(VENV)/bare.stamp  ## Everything that CI checks
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint book instructor
-	COSTLAB_SITE=$(SITE) $(BIN)/pytest -n 2 --dist loadgroup
+	COSTLAB_SITE=$(SITE) $(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
 	$(BIN)/pytest -n 2 --dist loadfile --nbval -p no:warnings notebooks/solutions/*.ipynb
 	COSTLAB_BARE=1 $(VENV)/bare/bin/pytest -n 2 -q -p no:cacheprovider -m 'not browser' tests
 

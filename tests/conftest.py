@@ -26,17 +26,22 @@ settings.load_profile("busy machine")
 
 
 #: Their tests are long and share nothing but a wheel or a browser: any worker may take any of them.
-APART = ("test_notebooks.py", "test_site.py")
+APART = ("tests/test_notebooks.py", "tests/browser/test_site.py")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several workers, a file stays with one, and so does what needs the solutions: fixtures are made once."""
-    for item in items:
-        if "solutions" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("solutions"))
-        elif item.path.name not in APART:
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """With several workers, a file stays with one, so that its fixtures are made once, and so do the solutions."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Files(LoadScopeScheduling):  # type: ignore[misc] # xdist leaves its classes without types
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            if nodeid == "tests/test_editions.py::test_exercise_cells_hold_no_answer":
+                return "tests/lessons/test_exercises.py"  # both run every solution
+            return nodeid if file in APART else file
+
+    return Files(config, log)
 
 
 @pytest.fixture
