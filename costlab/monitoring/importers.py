@@ -1,14 +1,15 @@
 """Usage logs that people already have, read into the columns of :class:`costlab.events.RequestEvent`.
 
 CSV, Parquet and JSON with a mapping of columns, spend logs of LiteLLM, and OpenTelemetry spans of generative AI. DuckDB
-reads the files, so that a log need not fit into memory. A further format is a further function like
-:func:`litellm_sql`, named in :data:`FORMATS` and called by :func:`open_log`.
+reads the files, so that a log need not fit into memory. A further format is one more entry of :data:`READERS`, and the
+function that it names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,10 +23,6 @@ from costlab.monitoring.usage import require_columns
 
 if TYPE_CHECKING:
     import duckdb
-
-#: `columns` are the package's own names, or others with a mapping; `litellm` is the table LiteLLM_SpendLogs;
-#: `otel` are spans as JSON.
-FORMATS: Final = ("columns", "litellm", "otel")
 
 #: Amounts in USD that a file may have for ours in micro-dollars.
 IN_USD: Final = {name.replace("_micro_usd", "_usd"): name for name in COLUMNS if name.endswith("_micro_usd")}
@@ -68,6 +65,40 @@ class UsageLog:
     connection: duckdb.DuckDBPyConnection
 
 
+@dataclass(frozen=True)  # without slots, which would leave no place for what is cached
+class LogFile:
+    """A file that a reader of :data:`READERS` reads.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    connection : duckdb.DuckDBPyConnection
+        What its rows are to belong to.
+    columns, cached_apart
+        As in :func:`open_log`; the mapping is empty where there is none.
+    """
+
+    path: Path
+    connection: duckdb.DuckDBPyConnection
+    columns: Mapping[str, str]
+    cached_apart: bool
+
+    @cached_property
+    def table(self) -> duckdb.DuckDBPyRelation:
+        """The file as DuckDB reads it."""
+        return _read(self.connection, self.path)
+
+    @cached_property
+    def types(self) -> dict[str, str]:
+        """DuckDB's types of its columns, by name."""
+        return dict(zip(self.table.columns, map(str, self.table.types), strict=True))
+
+    def select(self, sql: Mapping[str, str]) -> duckdb.DuckDBPyRelation:
+        """The table with other columns: name and expression of each."""
+        return self.table.project(", ".join(f"{expression} AS {name}" for name, expression in sql.items()))
+
+
 def open_log(
     path: Path | str,
     *,
@@ -104,25 +135,20 @@ def open_log(
         If ``duckdb`` is not installed.
     """
     if format is not None:
-        checks.one_of("format", format, FORMATS)
+        checks.one_of("format", format, READERS)
     for field in columns or ():
         checks.one_of("field", field, FIELDS)
-    path = Path(path)
-    connection = _connect()
-    if format == "otel" or (format is None and columns is None and looks_like_spans(path)):
-        table, notes = read_spans(path, cached_apart=cached_apart)
-        return UsageLog(connection.from_arrow(table), "otel", notes, connection)
-    raw = _read(connection, path)
-    if format is None:
-        format = "litellm" if columns is None and {"spend", "startTime"} <= set(raw.columns) else "columns"  # noqa: A001
-    types = dict(zip(raw.columns, (str(kind) for kind in raw.types), strict=True))
-    if format == "litellm":
-        require_columns(path.name, raw.columns, LITELLM_COLUMNS)
-        sql, notes = litellm_sql(types, cached_apart=cached_apart)
-    else:
-        sql, notes = standard_sql(path.name, types, columns or {}, cached_apart=cached_apart)
-    selection = ", ".join(f"{expression} AS {name}" for name, expression in sql.items())
-    return UsageLog(_in_micro_usd(raw.project(selection)), format, notes, connection)
+    file = LogFile(Path(path), _connect(), columns or {}, cached_apart)
+    name = format or (_looks_like(file) if columns is None else "columns")
+    relation, notes = READERS[name](file)
+    return UsageLog(_in_micro_usd(relation), name, notes, file.connection)
+
+
+def _looks_like(file: LogFile) -> str:
+    """The format of a file for which neither a format nor columns were named."""
+    if looks_like_spans(file.path):
+        return "otel"
+    return "litellm" if {"spend", "startTime"} <= file.types.keys() else "columns"
 
 
 def open_gpu_hours(path: Path | str) -> duckdb.DuckDBPyRelation:
@@ -313,3 +339,32 @@ def litellm_sql(types: Mapping[str, str], *, cached_apart: bool) -> tuple[dict[s
         "tenant": f"coalesce({text('team_id')}, {text('end_user')}, {text('user')}, '')",
     }
     return columns, ("a spend of 0 for an answer that was not in LiteLLM's cache counts as unknown, not as free",)
+
+
+def _read_columns(file: LogFile) -> tuple[duckdb.DuckDBPyRelation, tuple[str, ...]]:
+    sql, notes = standard_sql(file.path.name, file.types, file.columns, cached_apart=file.cached_apart)
+    return file.select(sql), notes
+
+
+def _read_litellm(file: LogFile) -> tuple[duckdb.DuckDBPyRelation, tuple[str, ...]]:
+    require_columns(file.path.name, list(file.types), LITELLM_COLUMNS)
+    sql, notes = litellm_sql(file.types, cached_apart=file.cached_apart)
+    return file.select(sql), notes
+
+
+def _read_otel(file: LogFile) -> tuple[duckdb.DuckDBPyRelation, tuple[str, ...]]:
+    table, notes = read_spans(file.path, cached_apart=file.cached_apart)
+    return file.connection.from_arrow(table), notes
+
+
+#: Each format, and what reads it: `columns` are the package's own names, or others with a mapping; `litellm` is the
+#: table LiteLLM_SpendLogs; `otel` are spans as JSON. A reader gives the rows, and notes on what was understood or left
+#: out. Of the columns of :class:`costlab.events.RequestEvent` it must give `time_s`, `tier`, `model`, `input_tokens`,
+#: `output_tokens`, and `cost_micro_usd` or `cost_usd` (null where unknown); what else it knows of, under those names.
+#: A format that is to be found without ``--format`` has its mark in :func:`_looks_like`.
+READERS: Final[Mapping[str, Callable[[LogFile], tuple[duckdb.DuckDBPyRelation, tuple[str, ...]]]]] = {
+    "columns": _read_columns,
+    "litellm": _read_litellm,
+    "otel": _read_otel,
+}
+FORMATS: Final = tuple(READERS)
