@@ -54,7 +54,7 @@ def report(
     """What a log of requests cost: totals, unit costs, trend, waste, and the three largest savings."""
     from costlab.errors import LogError
     from costlab.monitoring import build_report, fill_costs, open_gpu_hours, open_log, report_html, report_lines
-    from costlab.monitoring.importers import one_line
+    from costlab.monitoring.importers import duckdb_reason
     from costlab.monitoring.report.build import STEPS
 
     columns = _mapping(column)
@@ -76,7 +76,7 @@ def report(
                     step=step,
                 )
         except duckdb.Error as error:
-            raise LogError(f"{log.name}: {one_line(error)}") from error
+            raise LogError(f"{log.name}: {duckdb_reason(error)}") from error
         if page is not None:
             page.write_text(report_html(built, log.name), encoding="utf-8")
     if html is not None:

@@ -171,7 +171,7 @@ def open_gpu_hours(path: Path | str) -> duckdb.DuckDBPyRelation:
     path = Path(path)
     raw = _read(_connect(), path)
     require_columns(path.name, raw.columns, GPU_COLUMNS)
-    time = seconds('"time_s"', str(raw.types[raw.columns.index("time_s")]))
+    time = seconds_sql('"time_s"', str(raw.types[raw.columns.index("time_s")]))
     numbers = ", ".join(f'CAST("{name}" AS DOUBLE) AS {name}' for name in GPU_COLUMNS[2:])
     return raw.project(f"{time} AS time_s, CAST(gpu AS VARCHAR) AS gpu, {numbers}")
 
@@ -208,10 +208,10 @@ def _read(connection: duckdb.DuckDBPyConnection, path: Path) -> duckdb.DuckDBPyR
     try:
         return reader(str(path))
     except duckdb.Error as error:
-        raise LogError(f"{path.name} cannot be read: {one_line(error)}") from error
+        raise LogError(f"{path.name} cannot be read: {duckdb_reason(error)}") from error
 
 
-def one_line(error: Exception) -> str:
+def duckdb_reason(error: Exception) -> str:
     """What DuckDB complains of, in one line: it quotes the query and gives advice in further ones."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reasons = [line for line in lines[1:] if "onvert" in line or "unicode" in line]
@@ -229,12 +229,12 @@ def _in_micro_usd(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
     return nw.from_native(relation).with_columns(**exact).drop(*amounts.values()).to_native()
 
 
-def quoted(name: str) -> str:
+def sql_identifier(name: str) -> str:
     """A column's name as SQL takes it, whatever is in it."""
     return '"' + name.replace('"', '""') + '"'
 
 
-def seconds(column: str, kind: str) -> str:
+def seconds_sql(column: str, kind: str) -> str:
     """SQL for a time in seconds since 1970 UTC, from a number, a time stamp or a text."""
     numbers = ("DOUBLE", "FLOAT", "BIGINT", "INTEGER", "UINTEGER", "UBIGINT", "HUGEINT")
     if kind in numbers or kind.startswith("DECIMAL"):
@@ -253,9 +253,9 @@ def standard_sql(
     require_columns(file, [*types, *columns], ("time_s", "model", "input_tokens", "output_tokens"), hint)
     sql: dict[str, str] = {}
     for field, name in names.items():
-        column, kind = quoted(name), types[name]
+        column, kind = sql_identifier(name), types[name]
         if field == "time_s":
-            sql[field] = seconds(column, kind)
+            sql[field] = seconds_sql(column, kind)
         elif field == "latency_ms":
             sql["latency_s"] = f"CAST({column} AS DOUBLE) / 1000"
         elif field in IN_USD:
@@ -312,10 +312,10 @@ def litellm_sql(types: Mapping[str, str], *, cached_apart: bool) -> tuple[dict[s
     )
     hit = f"lower(coalesce({text('cache_hit')}, '')) = 'true'"
     failed = f"coalesce({text('status')}, 'success') = 'failure'"
-    start = seconds('"startTime"', types["startTime"])
+    start = seconds_sql('"startTime"', types["startTime"])
     end = start
     if has("endTime"):
-        end = "coalesce({}, {})".format(seconds('"endTime"', types["endTime"]), start)
+        end = "coalesce({}, {})".format(seconds_sql('"endTime"', types["endTime"]), start)
     model = "coalesce(nullif(CAST(model AS VARCHAR), ''), 'unknown')"
     if has("custom_llm_provider"):
         # "azure/gpt-4o" at azure is gpt-4o.
