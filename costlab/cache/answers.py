@@ -212,7 +212,7 @@ class CacheStatistics:
         return self.false_hits / self.judged_hits if self.judged_hits else math.nan
 
 
-class Recorder:
+class CacheCounter:
     """Counts what happens, in memory that does not grow."""
 
     def __init__(self) -> None:

@@ -28,7 +28,7 @@ from costlab.errors import CorruptedEntryError, EntryTooLargeError, StoreError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from costlab.cache.answers import Recorder
+    from costlab.cache.answers import CacheCounter
     from costlab.cache.stores import CacheStore
 
 T = TypeVar("T")
@@ -186,7 +186,7 @@ class ResilientStore:
     def __init__(
         self,
         store: CacheStore,
-        recorder: Recorder,
+        counter: CacheCounter,
         secret: bytes,
         first_s: float,
         longest_s: float,
@@ -194,7 +194,7 @@ class ResilientStore:
     ) -> None:
         self._store = store
         self._get = store.get
-        self._counts = recorder.counts
+        self._counts = counter.counts
         self._secret = secret
         self._reads = CircuitBreaker(first_s, longest_s, clock=clock)
         self._writes = CircuitBreaker(first_s, longest_s, clock=clock)

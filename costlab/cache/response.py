@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from costlab._internal import checks
-from costlab.cache.answers import Answer, CachedAnswer, CacheStatistics, Recorder, not_empty
+from costlab.cache.answers import Answer, CacheCounter, CachedAnswer, CacheStatistics, not_empty
 from costlab.cache.keys import Request, as_request, is_sampled, request_key
 from costlab.cache.resilient_store import UNAVAILABLE, Entry, ResilientStore, pack
 from costlab.cache.single_flight import CallOutcome, SingleFlight
@@ -122,9 +122,9 @@ class ResponseCache:
         self._secret = secret
         self._on_answer = on_answer
         self._refused: dict[tuple[str, str], None] = {}
-        self._recorder = Recorder()
-        self._store = ResilientStore(store, self._recorder, secret, retry_first_s, retry_longest_s, clock)
-        self._semantic = None if semantic is None else _ResilientLayer(semantic, self._store, self._recorder, namespace)
+        self._counter = CacheCounter()
+        self._store = ResilientStore(store, self._counter, secret, retry_first_s, retry_longest_s, clock)
+        self._semantic = None if semantic is None else _ResilientLayer(semantic, self._store, self._counter, namespace)
 
     async def get_or_call(self, request: Request | Mapping[str, Any], call: Call) -> CachedAnswer:
         """The answer to `request`: from the store, or else from ``await call(request)``.
@@ -147,7 +147,7 @@ class ResponseCache:
         started = self._clock()
         asked = request if isinstance(request, Request) else as_request(request)
         key = request_key(asked, self._namespace)
-        counts = self._recorder.counts
+        counts = self._counter.counts
         counts["requests"] += 1
         shared = False
         try:
@@ -157,7 +157,7 @@ class ResponseCache:
             else:
                 entry = await self._store.read(key)
                 if entry is not None and entry is not UNAVAILABLE and (key, key) not in self._refused:
-                    hit = self._recorder.hit(key, key, entry.value, entry.cost_usd, None, self._clock() - started)
+                    hit = self._counter.hit(key, key, entry.value, entry.cost_usd, None, self._clock() - started)
                     return hit if self._on_answer is None else self._announced(request, hit)
                 lead = partial(self._lead, key, asked, request, call, entry is not UNAVAILABLE)
                 if self._single_flight is not None:
@@ -170,7 +170,7 @@ class ResponseCache:
         except BaseException:
             counts["cancelled"] += 1
             raise
-        return self._announced(request, self._recorder.outcome(key, outcome, shared, self._clock() - started))
+        return self._announced(request, self._counter.outcome(key, outcome, shared, self._clock() - started))
 
     async def feedback(self, answer: CachedAnswer, *, correct: bool) -> None:
         """Tell the cache whether an answer that :meth:`get_or_call` returned was right: a wrong one is not given again.
@@ -179,8 +179,8 @@ class ResponseCache:
         the request it was first given to, so it stays, but this cache does not give it to this request again.
         """
         if answer.source != "model":
-            self._recorder.counts["judged_hits"] += 1
-            self._recorder.counts["false_hits"] += not correct
+            self._counter.counts["judged_hits"] += 1
+            self._counter.counts["false_hits"] += not correct
         if correct:
             return
         # This holds at once, and where the store cannot be reached now.
@@ -195,7 +195,7 @@ class ResponseCache:
 
     def statistics(self) -> CacheStatistics:
         """What the cache did since it was made."""
-        return self._recorder.snapshot()
+        return self._counter.snapshot()
 
     async def _lead(
         self, key: str, asked: Request, request: object, call: Call, available: bool, finish: Finish
@@ -233,12 +233,12 @@ class ResponseCache:
             try:
                 self._on_answer(request, answer)
             except Exception:
-                self._recorder.counts["hook_failures"] += 1
+                self._counter.counts["hook_failures"] += 1
         return answer
 
     async def _ask(self, key: str, scope: str, request: object, call: Call) -> tuple[CallOutcome, bytes | None]:
         """The answer of a call, and its bytes where it is to be kept and can be."""
-        counts = self._recorder.counts
+        counts = self._counter.counts
         counts["calls"] += 1
         result = await call(request)
         value, usd = (result.value, float(result.cost_usd)) if isinstance(result, Answer) else (result, None)
@@ -261,10 +261,10 @@ class ResponseCache:
 class _ResilientLayer:
     """A semantic layer within one namespace. It never raises, and what it names is looked at before it is believed."""
 
-    def __init__(self, layer: SemanticLayer, store: ResilientStore, recorder: Recorder, namespace: str) -> None:
+    def __init__(self, layer: SemanticLayer, store: ResilientStore, counter: CacheCounter, namespace: str) -> None:
         self._layer = layer
         self._store = store
-        self._counts = recorder.counts
+        self._counts = counter.counts
         self._namespace = namespace
 
     async def find(self, key: str, asked: Request) -> tuple[SemanticHit, Entry] | None:

@@ -100,7 +100,7 @@ class EmbeddedServer:
             self._process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)  # noqa: S603
         atexit.register(self.kill)
         ends = time.monotonic() + self._start_timeout_s
-        while not answers(self.port):
+        while not responds_to_ping(self.port):
             if self._process.poll() is not None or time.monotonic() > ends:
                 log_end = log.read_text(errors="replace")[-500:]
                 self.stop()
@@ -141,7 +141,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def answers(port: int) -> bool:
+def responds_to_ping(port: int) -> bool:
     """Whether a Redis server on the loopback's `port` answers PING, be it with an error such as NOAUTH."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1.0) as connection:

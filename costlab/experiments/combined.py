@@ -38,7 +38,7 @@ from costlab.compression import (
 from costlab.compression.measuring import Sentences
 from costlab.compression.tasks import FIT
 from costlab.datasets import support_queries
-from costlab.experiments.quantization import BATCH_SIZES, Batches, DeviceKind, Repeats, Seed, recorder
+from costlab.experiments.quantization import BATCH_SIZES, Batches, DeviceKind, Repeats, Seed, recording_maker
 from costlab.experiments.registry import Experiment, Option
 
 if TYPE_CHECKING:
@@ -246,6 +246,6 @@ def _lines(result: BenchmarkResult) -> list[str]:
     return [*result.lines(), f"not beaten in quality and dollars: {', '.join(result.front())}"]
 
 
-_recording = recorder("combined", names=tuple(COMBINED), batch_sizes=BATCH_SIZES)
+_recording = recording_maker("combined", names=tuple(COMBINED), batch_sizes=BATCH_SIZES)
 
 EXPERIMENT: Final = Experiment(measure=combined_study, lines=_lines, recording=_recording)

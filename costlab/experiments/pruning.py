@@ -37,7 +37,7 @@ from costlab.experiments.quantization import (
     Repeats,
     Seed,
     each_model,
-    recorder,
+    recording_maker,
 )
 from costlab.experiments.registry import Experiment, Option
 
@@ -262,6 +262,8 @@ def _rows(result: BenchmarkResult, model: str | None) -> tuple[BenchmarkRow, lis
     return first, [row for row in rows if row is not first]
 
 
-_recording = recorder("pruning", models=MODELS, fractions=FRACTIONS, patterns=tuple(PATTERNS), batch_sizes=BATCH_SIZES)
+_recording = recording_maker(
+    "pruning", models=MODELS, fractions=FRACTIONS, patterns=tuple(PATTERNS), batch_sizes=BATCH_SIZES
+)
 
 EXPERIMENT: Final = Experiment(measure=pruning_study, lines=BenchmarkResult.lines, recording=_recording)

@@ -149,7 +149,9 @@ _OPTIONS: Final = {
 }
 
 
-def recorder(experiment: str, **defaults: object) -> Callable[[BenchmarkResult, Mapping[str, object]], Recording]:
+def recording_maker(
+    experiment: str, **defaults: object
+) -> Callable[[BenchmarkResult, Mapping[str, object]], Recording]:
     """Makes recordings of results: their command names what was chosen, or what is the default."""
 
     def recording(result: BenchmarkResult, options: Mapping[str, object]) -> Recording:
@@ -162,6 +164,6 @@ def recorder(experiment: str, **defaults: object) -> Callable[[BenchmarkResult, 
     return recording
 
 
-_recording = recorder("quantization", models=MODEL_NAMES, batch_sizes=BATCH_SIZES)
+_recording = recording_maker("quantization", models=MODEL_NAMES, batch_sizes=BATCH_SIZES)
 
 EXPERIMENT: Final = Experiment(measure=quantization_study, lines=BenchmarkResult.lines, recording=_recording)

