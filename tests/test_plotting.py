@@ -281,14 +281,14 @@ def test_a_panel_shows_its_last_value_and_whether_that_is_beyond_its_threshold()
     ax: Any = plotting.plot_panel(PANELS["Cost of revenue"], [REVENUE])
     (number,) = ax.texts
     assert (number.get_text(), number.get_color()) == ("12.0 %", plotting.COLORS["orange"])
-    calm = Timeline(REVENUE.recording, "", REVENUE.times_s, (0.12, 0.03))
+    calm = Timeline(REVENUE.figure, "", REVENUE.times_s, (0.12, 0.03))
     ax = plotting.plot_panel(PANELS["Cost of revenue"], [calm])
     assert (ax.texts[0].get_text(), ax.texts[0].get_color()) == ("3.0 %", plotting.COLORS["green"])
     assert ax.get_title(loc="left") == "Cost of revenue"
 
 
 def test_a_panel_draws_the_last_day_only() -> None:
-    two_days = Timeline(REVENUE.recording, "", (3600.0, 86_400.0, 90_000.0), (0.5, 0.4, 0.03))
+    two_days = Timeline(REVENUE.figure, "", (3600.0, 86_400.0, 90_000.0), (0.5, 0.4, 0.03))
     ax: Any = plotting.plot_panel(PANELS["Cost of revenue"], [two_days])
     assert list(ax.lines[0].get_xdata()) == [1.0]
 

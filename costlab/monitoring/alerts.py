@@ -70,7 +70,7 @@ class AlertRule:
     ----------
     name : str
         In words without spaces, as Prometheus wants it.
-    recording : str
+    figure : str
         Name of the figure.
     comparison, threshold : {'>', '<'} and float
         Which side of which value, in the figure's unit, is wrong; the threshold itself is right.
@@ -88,7 +88,7 @@ class AlertRule:
     """
 
     name: str
-    recording: str
+    figure: str
     comparison: Literal[">", "<"]
     threshold: float
     for_s: float
@@ -106,7 +106,7 @@ class AlertRule:
 
     def watches(self, timeline: Timeline) -> bool:
         """Whether the timeline is one of those that this alarm is about."""
-        return timeline.recording == self.recording and self.only in ("", timeline.label)
+        return timeline.figure == self.figure and self.only in ("", timeline.label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class Timeline:
 
     Parameters
     ----------
-    recording, label : str
+    figure, label : str
         Name of the figure, and whose it is where it is split: the tier, or the GPU; otherwise empty.
     times_s : tuple of float
         Seconds, rising.
@@ -128,7 +128,7 @@ class Timeline:
         If times do not rise or are not as many as the values.
     """
 
-    recording: str
+    figure: str
     label: str
     times_s: tuple[float, ...]
     values: tuple[float | None, ...]
@@ -273,8 +273,8 @@ def states(rule: AlertRule, timeline: Timeline) -> tuple[State, ...]:
     >>> states(rule, Timeline("costlab:gpu_utilization:now", "", (0.0, 540.0, 600.0), (0.95, 0.95, 0.95)))
     ('pending', 'pending', 'firing')
     """
-    if timeline.recording != rule.recording:
-        raise InvalidValueError("timeline", f"one of {rule.recording}", timeline.recording)
+    if timeline.figure != rule.figure:
+        raise InvalidValueError("timeline", f"one of {rule.figure}", timeline.figure)
     states: list[State] = []
     since_s: float | None = None
     beyond = gt if rule.comparison == ">" else lt  # NaN, which is what 0 requests cost on average, is beyond nothing

@@ -63,15 +63,15 @@ def expression(rule: AlertRule) -> str:
     """
     quoted = rule.only.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     only = f'{{{_figure(rule).by}="{quoted}"}}' if rule.only else ""
-    return f"{rule.recording}{only} {rule.comparison} {rule.threshold!r}"
+    return f"{rule.figure}{only} {rule.comparison} {rule.threshold!r}"
 
 
 def _figure(rule: AlertRule) -> RecordingRule:
     """The figure that an alarm watches."""
     figures = {figure.name: figure for figure in alerts.recording_rules()}
-    if rule.recording not in figures:
-        raise InvalidValueError("recording", f"one of {', '.join(figures)}", rule.recording)
-    return figures[rule.recording]
+    if rule.figure not in figures:
+        raise InvalidValueError("figure", f"one of {', '.join(figures)}", rule.figure)
+    return figures[rule.figure]
 
 
 def _annotations(rule: AlertRule) -> dict[str, str]:
@@ -106,7 +106,7 @@ def rule_tests(rules_file: str, rules: Sequence[AlertRule], timelines: Sequence[
     dict
         To be written as YAML: one test for each timeline, which looks at every alarm on its figure in every minute.
     """
-    tests = [_test(timeline, [r for r in rules if r.recording == timeline.recording]) for timeline in timelines]
+    tests = [_test(timeline, [r for r in rules if r.figure == timeline.figure]) for timeline in timelines]
     return {"rule_files": [rules_file], "evaluation_interval": "1m", "tests": tests}
 
 
@@ -120,7 +120,7 @@ def _test(timeline: Timeline, rules: Sequence[AlertRule]) -> dict[str, object]:
         for minute, state in enumerate(alerts.states(rule, timeline)):
             expected = [fires] if state == "firing" and rule.watches(timeline) else []
             cases.append({"eval_time": f"{minute}m", "alertname": rule.name, "exp_alerts": expected})
-    series = {"series": timeline.recording + labels, "values": values}
+    series = {"series": timeline.figure + labels, "values": values}
     return {"interval": "1m", "input_series": [series], "alert_rule_test": cases}
 
 

@@ -189,9 +189,9 @@ def plot_panel(panel: Panel, timelines: Sequence[Timeline], *, ax: Axes | None =
     """
     if panel.unit not in UNITS:
         raise InvalidValueError("panel", f"one with a unit of {', '.join(UNITS)}", panel.unit)
-    drawn = [line for query, _ in panel.queries for line in timelines if line.recording == query]
-    if len({line.recording for line in drawn}) < len(panel.queries):
-        raise InvalidValueError("timelines", f"given for {panel.queries[0][0]}", sorted(t.recording for t in timelines))
+    drawn = [line for query, _ in panel.queries for line in timelines if line.figure == query]
+    if len({line.figure for line in drawn}) < len(panel.queries):
+        raise InvalidValueError("timelines", f"given for {panel.queries[0][0]}", sorted(t.figure for t in timelines))
     ax = new_axes(ax)
     number, factor, unit = UNITS[panel.unit]
     stat = panel.kind == "stat"

@@ -41,8 +41,8 @@ def log(rows: list[dict[str, Any]]) -> Any:
     return pa.Table.from_pylist([plain | row for row in rows], schema=pa.schema(schema))
 
 
-def values(timelines: Any, recording: str, label: str = "") -> list[float | None]:
-    (found,) = [one for one in timelines if one.recording == recording and one.label == label]
+def values(timelines: Any, figure: str, label: str = "") -> list[float | None]:
+    (found,) = [one for one in timelines if one.figure == figure and one.label == label]
     return list(found.values)
 
 
@@ -156,7 +156,7 @@ def test_prometheus_fires_on_raw_metrics_when_the_log_says_so(tmp_path: Path) ->
                 series[names[name]].append(round(totals[name], 6))
 
     def cases(rule: AlertRule) -> list[dict[str, Any]]:
-        (own,) = [one for one in timelines if one.recording == rule.recording and rule.only in ("", one.label)]
+        (own,) = [one for one in timelines if one.figure == rule.figure and rule.only in ("", one.label)]
         label = {"tier": own.label} if own.label else {}
         annotations = [a for g in prometheus_rules()["groups"] for a in g["rules"] if a.get("alert") == rule.name]
         told = {"exp_labels": {"severity": rule.severity, **label}, "exp_annotations": annotations[0]["annotations"]}

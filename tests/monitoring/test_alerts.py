@@ -39,9 +39,9 @@ LESSON = {
 
 def timeline(rule: AlertRule, values: list[float | None], label: str | None = None) -> Timeline:
     """A figure minute by minute."""
-    split = {figure.name: figure.by for figure in recording_rules()}[rule.recording]
+    split = {figure.name: figure.by for figure in recording_rules()}[rule.figure]
     own = LABELS[split] if label is None else label
-    return Timeline(rule.recording, own, tuple(60.0 * minute for minute in range(len(values))), tuple(values))
+    return Timeline(rule.figure, own, tuple(60.0 * minute for minute in range(len(values))), tuple(values))
 
 
 def wrong(rule: AlertRule) -> float:
@@ -113,7 +113,7 @@ def test_only_the_most_expensive_tier_counts() -> None:
 def test_rules_are_checked(change: dict[str, Any], error: type[Exception], message: str) -> None:
     good: dict[str, Any] = {
         "name": "Mine",
-        "recording": "costlab:gpu_utilization:now",
+        "figure": "costlab:gpu_utilization:now",
         "comparison": ">",
         "threshold": 0.5,
         "for_s": 60.0,
@@ -123,16 +123,16 @@ def test_rules_are_checked(change: dict[str, Any], error: type[Exception], messa
     assert AlertRule(**good).threshold == 0.5
     with pytest.raises(error, match=message):
         AlertRule(**good | change)
-    with pytest.raises(InvalidValueError, match="recording must be one of costlab:cost_usd_per_request:5m"):
-        prometheus_rules([AlertRule(**good | {"recording": "costlab:mine:now"})])
+    with pytest.raises(InvalidValueError, match="figure must be one of costlab:cost_usd_per_request:5m"):
+        prometheus_rules([AlertRule(**good | {"figure": "costlab:mine:now"})])
 
 
 def test_timelines_are_checked() -> None:
     rule = RULES["GpuIdle"]
     with pytest.raises(InvalidValueError, match="times_s must be rising"):
-        Timeline(rule.recording, "", (0.0, 0.0), (1.0, 1.0))
+        Timeline(rule.figure, "", (0.0, 0.0), (1.0, 1.0))
     with pytest.raises(InvalidValueError, match="values must be 2, one for each time, got 1"):
-        Timeline(rule.recording, "", (0.0, 1.0), (1.0,))
+        Timeline(rule.figure, "", (0.0, 1.0), (1.0,))
     with pytest.raises(InvalidValueError, match="timeline must be one of costlab:gpu_utilization_each:now"):
         states(rule, Timeline("costlab:gpu_utilization:now", "", (0.0,), (1.0,)))
     with pytest.raises(InvalidValueError, match="most_expensive_tier must be the name of a tier"):
