@@ -196,7 +196,7 @@ def test_a_format_is_an_entry_and_a_reader(tmp_path: Path, monkeypatch: pytest.M
         names = {"time_s": "0.0", "tier": "'t'", "model": "m", "input_tokens": "1", "output_tokens": "1"}
         return file.select(names | {"cost_usd": "usd"}), ("read",)
 
-    monkeypatch.setitem(importers.READERS, "mine", read)  # type: ignore[arg-type] # a plain dict
+    monkeypatch.setitem(importers.READERS, "mine", read)
     opened = open_log(text(tmp_path, "a.csv", "m,usd\nx,0.5\n"), format="mine")
     assert (opened.format, opened.notes, total(opened).cost_micro_usd) == ("mine", ("read",), 500_000)
 
