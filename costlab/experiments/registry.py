@@ -36,10 +36,10 @@ EXPERIMENTS: Final[Mapping[str, str]] = {
     "device": "How fast this device copies memory and multiplies matrices (needs torch).",
     "traffic": "What the Azure traces say of real traffic: rate, bursts, lengths (from COSTLAB_DATA_DIR, or fetched).",
     "semantic": (
-        "Semantic hits: right and wrong ones, and whether a fitted threshold keeps its promise (needs the model)."
+        "Semantic hits: right and wrong ones, and whether a fitted threshold keeps its guarantee (needs the model)."
     ),
     "tiers": (
-        "Three tiers that classify queries: each alone, as a cascade, and whether promises hold (needs the model)."
+        "Three tiers that classify queries: each alone, as a cascade, and whether guarantees hold (needs the model)."
     ),
     "answers": (
         "What three tiers answer to each support query, for `costlab demo` and the capstone (needs the model)."

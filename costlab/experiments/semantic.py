@@ -138,7 +138,7 @@ def measure_semantic(
     seed: Annotated[int, Option("Of everything random.", metavar="SEED")] = 4,
     published: Annotated[bool, Option("CLINC150 and BANKING77 too.")] = True,
 ) -> Recording:
-    """False hits with and without paraphrase checks, and how often fitted thresholds keep their promise.
+    """False hits with and without paraphrase checks, and how often fitted thresholds keep their guarantee.
 
     Parameters
     ----------

@@ -291,8 +291,8 @@ def _measure(
     for below in FLOORS_BELOW:
         floor = round(best - below, 2)
         for for_next in (False, True):
-            tried = guarantees(both, floor, splits, for_next=for_next)
-            made = [row for row in tried if row["found"]]
+            attempts = guarantees(both, floor, splits, for_next=for_next)
+            given = [row for row in attempts if row["found"]]
             rows.append(
                 {
                     "what": "promise",
@@ -300,11 +300,11 @@ def _measure(
                     "quality_floor_fraction": floor,
                     "for_next": for_next,
                     "splits": splits,
-                    "found": len(made),
-                    "broken": sum(not row["kept"] for row in made),
-                    "broken_of_all": sum(not row["kept_of_all"] for row in made),
-                    "quality_fraction": float(np.mean([row["quality_fraction"] for row in tried])),
-                    "usd_per_request": float(np.mean([row["usd_per_request"] for row in tried])),
+                    "found": len(given),
+                    "broken": sum(not row["kept"] for row in given),
+                    "broken_of_all": sum(not row["kept_of_all"] for row in given),
+                    "quality_fraction": float(np.mean([row["quality_fraction"] for row in attempts])),
+                    "usd_per_request": float(np.mean([row["usd_per_request"] for row in attempts])),
                 }
             )
     return rows
