@@ -1,4 +1,4 @@
-"""Results as pandas DataFrames."""
+"""Results as pandas DataFrames; without pandas, a :class:`~costlab.errors.MissingExtraError`."""
 
 from __future__ import annotations
 
@@ -41,8 +41,6 @@ def gpu_price_table(
 
     Raises
     ------
-    MissingExtraError
-        If pandas is not installed.
     UnknownNameError
         If a name is unknown.
     """
@@ -98,8 +96,6 @@ def unit_price_table(usd_per_hour: dict[str, float], precision: str = "fp16") ->
 
     Raises
     ------
-    MissingExtraError
-        If pandas is not installed.
     UnknownNameError, InvalidValueError
         If a GPU or precision is unknown, a price is not > 0, or a data sheet states no such rate.
     """
@@ -135,11 +131,6 @@ def incidents_table(found: Iterable[Incident]) -> DataFrame:
     pandas.DataFrame
         Columns ``fired`` and ``until`` (the time in UTC as ``14:04``; empty where the alarm still lasts), ``rule``,
         ``of`` (the tier or GPU, where the figure is split), ``worst`` and ``severity``.
-
-    Raises
-    ------
-    MissingExtraError
-        If pandas is not installed.
 
     Examples
     --------

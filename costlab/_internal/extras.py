@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from costlab.errors import MissingExtraError, MissingModelError
 
@@ -43,23 +42,6 @@ class extra:  # noqa: N801 - reads as a statement
         # Only an import in the block itself has no further frame.
         if isinstance(error, ModuleNotFoundError) and error.name and traceback and traceback.tb_next is None:
             raise MissingExtraError(error.name.split(".")[0], self._name) from error
-
-
-def require(module: str, extra: str) -> Any:
-    """The module called `module`, which the optional dependency group `extra` brings.
-
-    Raises
-    ------
-    MissingExtraError
-        If the module is not installed. A module that is there but broken raises its own error.
-    """
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        library = module.split(".")[0]
-        if error.name is None or error.name.split(".")[0] != library:
-            raise
-        raise MissingExtraError(library, extra) from error
 
 
 def model_folder(module: str, model: str, packages: Iterable[str]) -> Path:

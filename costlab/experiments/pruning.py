@@ -17,7 +17,6 @@ from costlab.compression import (
     MeasuredModel,
     PackagedModel,
     Variant,
-    benchmark,
     make_permanent,
     measured_bytes,
     prune,
@@ -197,24 +196,14 @@ def pruning_study(
     Raises a ModelTooLargeError where a model does not fit into the memory, beside the errors of those.
     """
     device = usable_device(device)
-    measure = partial(
-        benchmark,
-        device=device,
-        batch_sizes=BATCH_SIZES if batch_sizes is None else batch_sizes,
-        repeats=repeats,
-        seed=seed,
-        progress=progress,
-        free=free,
-        experiment="pruning",
-    )
 
-    def result(model: PackagedModel) -> BenchmarkResult:
-        variants = pruning_variants(
+    def variants(model: PackagedModel) -> Sequence[Variant]:
+        return pruning_variants(
             model, fractions or FRACTIONS, patterns or tuple(PATTERNS), device=device, steps=steps, seed=seed, **options
         )
-        return measure(variants)
 
-    return each_model(models or MODELS, result)
+    measuring = {"device": device, "repeats": repeats, "seed": seed, "progress": progress, "free": free}
+    return each_model(models or MODELS, variants, batch_sizes, experiment="pruning", **measuring)
 
 
 def quality_by_zeros(result: BenchmarkResult, *, model: str | None = None) -> dict[str, list[tuple[float, float]]]:

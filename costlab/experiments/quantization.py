@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from costlab._internal import checks
 from costlab.compression import (
@@ -109,32 +108,24 @@ def quantization_study(
     Raises a ModelTooLargeError where a model does not fit into the memory, beside the errors of those.
     """
     device = usable_device(device)
-    measure = partial(
-        benchmark,
-        device=device,
-        batch_sizes=BATCH_SIZES if batch_sizes is None else batch_sizes,
-        repeats=repeats,
-        seed=seed,
-        progress=progress,
-        free=free,
-    )
-    return each_model(
-        MODEL_NAMES if models is None else models,
-        lambda model: measure(quantization_variants(model, schemes, device=device, **options)),
-    )
+
+    def variants(model: PackagedModel) -> Sequence[Variant]:
+        return quantization_variants(model, schemes, device=device, **options)
+
+    measuring = {"device": device, "repeats": repeats, "seed": seed, "progress": progress, "free": free}
+    return each_model(MODEL_NAMES if models is None else models, variants, batch_sizes, **measuring)
 
 
-def each_model(models: Sequence[str], measure: Callable[[PackagedModel], BenchmarkResult]) -> BenchmarkResult:
-    """What `measure` gives of each of some models, as one result.
-
-    Parameters
-    ----------
-    models : sequence of str
-        Packaged models by their names; or ``owner/name`` of a language model on the Hugging Face hub.
-    measure : callable
-        Measures the variants of a model.
-    """
-    return together([measure(hub_model(name) if "/" in name else packaged_model(name)) for name in models])
+def each_model(
+    models: Sequence[str],
+    variants: Callable[[PackagedModel], Sequence[Variant]],
+    batch_sizes: Sequence[int] | None,
+    **measuring: Any,
+) -> BenchmarkResult:
+    """The `variants` of each model, packaged or ``owner/name`` on the Hugging Face hub, measured into one result."""
+    packaged = (hub_model(name) if "/" in name else packaged_model(name) for name in models)
+    batches = BATCH_SIZES if batch_sizes is None else batch_sizes
+    return together([benchmark(variants(model), batch_sizes=batches, **measuring) for model in packaged])
 
 
 #: Parameters of the studies in the order of their commands, and what the options are called.

@@ -3,6 +3,7 @@
 A :class:`Ledger` takes what was served; :func:`aggregate`, :func:`key_metrics` and :func:`build_report` count it, or a
 log that :func:`open_log` reads; :class:`RequestMetrics` shows it to Prometheus, and :func:`alert_rules` say when to
 wake somebody. What guards a budget is in :mod:`costlab.monitoring.budget`.
+Where an optional library is missing, a :class:`~costlab.errors.MissingExtraError` says how to install it.
 """
 
 from typing import TYPE_CHECKING

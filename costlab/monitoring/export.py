@@ -255,13 +255,7 @@ def _in_words(seconds: float) -> str:
 
 
 def dashboard_json(rules: Sequence[AlertRule] | None = None) -> str:
-    """The dashboard as JSON that Grafana imports or is provisioned with; its `rules` are those of :func:`panels`.
-
-    Raises
-    ------
-    MissingExtraError
-        If ``grafana-foundation-sdk`` is not installed.
-    """
+    """The dashboard as JSON that Grafana imports or is provisioned with; its `rules` are those of :func:`panels`."""
     with extra("dashboards"):
         from grafana_foundation_sdk.builders.dashboard import Dashboard
         from grafana_foundation_sdk.cog.encoder import JSONEncoder
@@ -316,8 +310,6 @@ def export_files(target: str = "exporter:9464", most_expensive_tier: str = "larg
     ------
     InvalidValueError
         If `target` is not of the form ``host:port``, or `most_expensive_tier` is empty.
-    MissingExtraError
-        If ``grafana-foundation-sdk`` or ``pyyaml`` is not installed.
     """
     host, _, port = target.rpartition(":")
     if not (host and port.isdecimal() and 0 < int(port) < 65_536) or set(target) & set("/ \t\n\"'"):

@@ -95,8 +95,6 @@ def gpu_usage(frame: IntoFrame, by: Sequence[str] = ()) -> tuple[GpuUsage, ...]:
         If a column is missing, or rows have a length or a price below zero or unknown, or a utilization outside 0..1.
     UnknownNameError
         If `by` names no group.
-    MissingExtraError
-        If ``narwhals`` is not installed.
 
     Notes
     -----

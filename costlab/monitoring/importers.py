@@ -131,8 +131,6 @@ def open_log(
         If `format` or a field in `columns` is none of ours.
     OSError
         If there is no such file.
-    MissingExtraError
-        If ``duckdb`` is not installed.
     """
     if format is not None:
         checks.one_of("format", format, READERS)
@@ -165,8 +163,6 @@ def open_gpu_hours(path: Path | str) -> duckdb.DuckDBPyRelation:
         If it cannot be read or lacks a column.
     OSError
         If there is no such file.
-    MissingExtraError
-        If ``duckdb`` is not installed.
     """
     path = Path(path)
     raw = _read(_connect(), path)

@@ -125,8 +125,6 @@ class Ledger:
     ------
     LedgerError
         If the file is torn, foreign or of a newer version. It is left as it is.
-    InvalidValueError
-        If a number is outside its domain.
 
     Notes
     -----
@@ -261,13 +259,7 @@ class Ledger:
         return LedgerTotals(*self._read(TOTALS, (since_s, until_s))[0])
 
     def to_parquet(self, path: str | Path) -> int:
-        """Write all events to a Parquet file, whole or not at all, and return their number.
-
-        Raises
-        ------
-        MissingExtraError
-            If pyarrow is not installed.
-        """
+        """Write all events to a Parquet file, whole or not at all, and return their number."""
         with extra("monitoring"):
             import pyarrow
             from pyarrow.parquet import ParquetWriter

@@ -197,11 +197,6 @@ class OtelMetrics:
     operation : str
         ``gen_ai.operation.name``: ``chat``, ``embeddings``, ...
 
-    Raises
-    ------
-    MissingExtraError
-        If ``opentelemetry-api`` is not installed.
-
     Notes
     -----
     ``gen_ai.client.token.usage`` and ``gen_ai.client.operation.duration`` follow the conventions, version 1.37 (status:

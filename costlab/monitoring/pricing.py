@@ -68,8 +68,6 @@ def fill_costs(frame: IntoFrame, as_of: date | str | None = None) -> PricedLog:
         If a column is missing.
     InvalidValueError
         If `as_of` is no date.
-    MissingExtraError
-        If ``narwhals`` is not installed.
 
     Notes
     -----

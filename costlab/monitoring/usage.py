@@ -118,11 +118,6 @@ def event_frame(events: Iterable[RequestEvent]) -> pyarrow.Table:
     pyarrow.Table
         With the right types also where all costs are unknown, or where there are no events.
 
-    Raises
-    ------
-    MissingExtraError
-        If ``pyarrow`` is not installed.
-
     Examples
     --------
     What did two requests cost, of which one has no price?
@@ -275,8 +270,6 @@ def aggregate(frame: IntoFrame, by: Sequence[str] = ()) -> tuple[UsageTotals, ..
         an unknown outcome. All such rows are counted, none is dropped or mended.
     UnknownNameError
         If `by` names no group.
-    MissingExtraError
-        If ``narwhals``, or what it needs for this engine, is not installed.
 
     Notes
     -----

@@ -115,11 +115,6 @@ class SentenceTransformerEmbedder:
         As on the hub: ``all-mpnet-base-v2``, ``intfloat/e5-base-v2`` ...
     device : str, optional
         ``cpu`` or ``cuda``; by default what torch finds.
-
-    Raises
-    ------
-    MissingExtraError
-        If sentence-transformers is not installed.
     """
 
     def __init__(self, name: str, *, device: str | None = None) -> None:

@@ -229,11 +229,6 @@ class RedisVectorIndex:
         ``ttl_s``, after which none of its answers is left. Single vectors do not expire; the cache forgets one when it
         finds its answer gone.
 
-    Raises
-    ------
-    MissingExtraError
-        If redis-py is not installed.
-
     Notes
     -----
     Vectors are kept as they are (``NOQUANT``), so that a threshold fitted in this process holds on the server too. The

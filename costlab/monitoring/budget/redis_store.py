@@ -41,8 +41,6 @@ class RedisBudgetStore:
 
     Raises
     ------
-    MissingExtraError
-        If redis-py is not installed.
     InvalidValueError
         If the URL has another scheme, or a number is outside its domain.
 
