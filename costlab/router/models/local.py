@@ -47,7 +47,8 @@ class TransformersModel:
     ) -> None:
         with extra("models"):
             import torch  # noqa: F401
-        self._model: Any = model.eval()  # type: ignore[no-untyped-call]
+        model.eval()  # type: ignore[no-untyped-call]
+        self._model: Any = model
         self._tokenizer = tokenizer
         self._system, self._parse = system, parse
         self._max_tokens = checks.integer("max_tokens", max_tokens, at_least=1)
