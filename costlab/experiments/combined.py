@@ -248,4 +248,6 @@ def _lines(result: BenchmarkResult) -> list[str]:
 
 _recording = recording_maker("combined", names=tuple(COMBINED), batch_sizes=BATCH_SIZES)
 
-EXPERIMENT: Final = Experiment(measure=combined_study, lines=_lines, recording=_recording)
+EXPERIMENT: Final = Experiment(
+    measure=combined_study, lines=_lines, recording=_recording, load=BenchmarkResult.from_recording
+)

@@ -370,4 +370,6 @@ def _recording(result: DecodeResult, options: Mapping[str, object]) -> Recording
     return result.to_recording(bench_command("decode", chosen))
 
 
-EXPERIMENT: Final = Experiment(measure=decode_study, lines=DecodeResult.lines, recording=_recording)
+EXPERIMENT: Final = Experiment(
+    measure=decode_study, lines=DecodeResult.lines, recording=_recording, load=DecodeResult.from_recording
+)

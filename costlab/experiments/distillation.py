@@ -356,4 +356,9 @@ def _recording(result: DistillationResult, options: Mapping[str, object]) -> Rec
     return result.to_recording(bench_command("distillation", options))
 
 
-EXPERIMENT: Final = Experiment(measure=distillation_study, lines=DistillationResult.lines, recording=_recording)
+EXPERIMENT: Final = Experiment(
+    measure=distillation_study,
+    lines=DistillationResult.lines,
+    recording=_recording,
+    load=DistillationResult.from_recording,
+)

@@ -255,4 +255,6 @@ _recording = recording_maker(
     "pruning", models=MODELS, fractions=FRACTIONS, patterns=tuple(PATTERNS), batch_sizes=BATCH_SIZES
 )
 
-EXPERIMENT: Final = Experiment(measure=pruning_study, lines=BenchmarkResult.lines, recording=_recording)
+EXPERIMENT: Final = Experiment(
+    measure=pruning_study, lines=BenchmarkResult.lines, recording=_recording, load=BenchmarkResult.from_recording
+)

@@ -157,4 +157,6 @@ def recording_maker(
 
 _recording = recording_maker("quantization", models=MODEL_NAMES, batch_sizes=BATCH_SIZES)
 
-EXPERIMENT: Final = Experiment(measure=quantization_study, lines=BenchmarkResult.lines, recording=_recording)
+EXPERIMENT: Final = Experiment(
+    measure=quantization_study, lines=BenchmarkResult.lines, recording=_recording, load=BenchmarkResult.from_recording
+)

@@ -92,11 +92,19 @@ class Experiment(Generic[Result]):
         The lines that show a result.
     recording : callable or None
         The recording of a result, given the options by the names of the parameters. None where the result is one.
+    load : callable or None
+        The result that a recording holds. None where the result is one.
     """
 
     measure: Callable[..., Result]
     lines: Callable[[Result], Iterable[str]]
     recording: Callable[[Result, Mapping[str, object]], Recording] | None = None
+    load: Callable[[Recording], Result] | None = None
+
+    def recorded_lines(self, recording: Recording) -> Iterable[str]:
+        """The lines that show a recording of this experiment, as they showed the result when it was made."""
+        # Where the result is a recording itself, the experiment's lines take it as it is.
+        return self.lines(recording if self.load is None else self.load(recording))  # type: ignore[arg-type]
 
 
 def find_experiment(name: str) -> Experiment[object]:

@@ -1,8 +1,20 @@
 """What a lesson prints beside its own results: what it runs on, guesses beside answers, recordings."""
 
+from inspect import signature
+from pathlib import Path
+
 from costlab import __version__
 from costlab._internal import checks
-from costlab.recordings import find_device, find_recording, recorded_devices
+from costlab.errors import RecordingError
+from costlab.experiments import find_experiment
+from costlab.recordings import (
+    Recording,
+    bench_command,
+    find_device,
+    find_recording,
+    nearest_published,
+    published_tables,
+)
 
 
 def banner(live: str = "everything", recorded: str = "nothing") -> None:
@@ -62,8 +74,12 @@ def _distance(guess: float, actual: float) -> str:
     return f"{ratio:.1f} times too {'high' if abs(guess) > abs(actual) else 'low'}"
 
 
-def recorded(experiment: str, device: str) -> None:
-    """Print the recording of `experiment` on `device`, or that it was not made yet and how to make it.
+def recorded(experiment: str, device: str, folder: Path | None = None) -> None:
+    """Print what was recorded of `experiment` on `device`, or else what others have published nearest to it.
+
+    A recording is shown with its date, versions, command and device. Where there is none, the published figures are
+    marked as not ours, with their source and what makes them the nearest, and with the command that would record our
+    own.
 
     Parameters
     ----------
@@ -71,15 +87,46 @@ def recorded(experiment: str, device: str) -> None:
         Name as in ``costlab bench EXPERIMENT``.
     device : str
         Short name of the device: ``h200``, ``cpu``.
+    folder : pathlib.Path, optional
+        Folder of the recordings, by default that of the package.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such experiment, or no recording and no such GPU in the catalogue.
+    RecordingError
+        If it was neither recorded nor published: the lesson has nothing to show there.
+
+    Examples
+    --------
+    What was measured of 4-bit weights on an H100?
+
+    >>> recorded("quantization", device="h100")  # doctest: +ELLIPSIS
+    published, not measured by us: quantization on H100, the same GPU
+    Llama-3.1-8B on H100, by torchao (torchao, its README at commit fd6e4b1)
+      bf16                         126.9 tokens/s         perplexity 7.54
+    ...
+    to record it ourselves, on the device: costlab bench quantization --device cuda --record
     """
-    recording = find_recording(experiment, device)
-    if recording is None:
-        others = ", ".join(recorded_devices(experiment)) or "none"
-        print(f"{experiment} on {device}: not recorded yet (recorded devices: {others})")
-        print(f"to record it there: costlab bench {experiment} --record")
+    found = find_experiment(experiment)
+    recording = find_recording(experiment, device, folder)
+    if recording is not None:
+        versions = ", ".join(f"{name} {number}" for name, number in recording.library_versions.items())
+        print(f"recorded {recording.recorded_on} with {versions}")
+        print(f"by {recording.command}")
+        print(*_with_device(recording, list(found.recorded_lines(recording))), sep="\n")
         return
-    versions = ", ".join(f"{name} {number}" for name, number in recording.library_versions.items())
-    print(f"recorded {recording.recorded_on} on {recording.device_name} ({versions})")
-    for row in recording.rows:
-        spread = f"{row['least']:.3g} to {row['greatest']:.3g}"
-        print(f"{row['quantity']:<12} {row['median']:>8.3g} {row['unit']:<8} ({spread}, {recording.repeats} repeats)")
+    takes_device = "device" in signature(found.measure).parameters
+    command = bench_command(experiment, {"device": "cpu" if device == "cpu" else "cuda"} if takes_device else {})
+    if device == "cpu" or not published_tables(experiment):
+        raise RecordingError(
+            f"{experiment} on {device} is neither recorded nor published: record it there with {command!r}, "
+            "or add what somebody published to costlab/recordings/published.toml"
+        )
+    print(*nearest_published(experiment, device).lines(), sep="\n")
+    print(f"to record it ourselves, on the device: {command}")
+
+
+def _with_device(recording: Recording, lines: list[str]) -> list[str]:
+    """The lines of a result, after one with the device where the first does not name it."""
+    return lines if recording.device_name in lines[0] else [f"on {recording.device_name}", *lines]

@@ -1,6 +1,7 @@
 """Measurements made elsewhere, with what made them: the files beside this module, one per experiment and device.
 
-A recording is written by ``costlab bench EXPERIMENT --record`` on the machine that it describes, never by hand.
+A recording is written by ``costlab bench EXPERIMENT --record`` on the machine that it describes, never by hand. Where
+there is none, :func:`nearest_published` has what others measured, with its source.
 """
 
 from __future__ import annotations
@@ -19,10 +20,20 @@ from typing import Any, TypeAlias
 from costlab._internal import checks
 from costlab._internal.atomic_write import atomic_write
 from costlab.errors import InvalidValueError, RecordingError
+from costlab.recordings.published import (
+    NearestPublished,
+    PublishedFigure,
+    PublishedTable,
+    nearest_published,
+    published_tables,
+)
 
 __all__ = [
     "FOLDER",
     "Device",
+    "NearestPublished",
+    "PublishedFigure",
+    "PublishedTable",
     "Recording",
     "Row",
     "bench_command",
@@ -30,6 +41,8 @@ __all__ = [
     "find_recording",
     "library_versions",
     "load_recording",
+    "nearest_published",
+    "published_tables",
     "recorded_devices",
     "save_recording",
 ]
