@@ -17,13 +17,19 @@ if TYPE_CHECKING:
     )
     from costlab.catalog.api_prices import (
         ApiPrice as ApiPrice,
-        ApiSnapshot as ApiSnapshot,
         ApiTier as ApiTier,
         api_models as api_models,
         api_price as api_price,
-        api_snapshot as api_snapshot,
     )
+    from costlab.catalog.discounts import Discounts as Discounts
     from costlab.catalog.gpu_specs import PRECISIONS as PRECISIONS, GpuSpec as GpuSpec, gpu as gpu, gpus as gpus
+    from costlab.catalog.model_ids import (
+        ModelId as ModelId,
+        is_own_server as is_own_server,
+        provider_id as provider_id,
+        resolve_model as resolve_model,
+    )
+    from costlab.catalog.price_snapshot import ApiSnapshot as ApiSnapshot, api_snapshot as api_snapshot
     from costlab.catalog.prices import (
         KINDS as KINDS,
         PRICINGS as PRICINGS,
@@ -41,5 +47,6 @@ if TYPE_CHECKING:
         store_price as store_price,
         store_prices as store_prices,
     )
+    from costlab.catalog.service_tiers import SERVICE_TIERS as SERVICE_TIERS, service_tier_factor as service_tier_factor
 else:
     __getattr__, __dir__ = lazy_package(__name__)

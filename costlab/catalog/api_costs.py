@@ -7,7 +7,8 @@ from typing import Any
 
 from costlab._internal import checks
 from costlab._internal.rows import shipped_rows
-from costlab.catalog.api_prices import ApiPrice, ApiSnapshot, api_price
+from costlab.catalog.api_prices import ApiPrice, api_price
+from costlab.catalog.price_snapshot import ApiSnapshot
 from costlab.catalog.prices import KINDS, parse_day
 from costlab.errors import InvalidValueError, PriceNotFoundError, UnknownNameError
 from costlab.workload import Workload

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar, cast, overload
 
 from costlab._internal import checks
 from costlab._internal.arrays import numpy_of
-from costlab._internal.rows import shipped_rows
+from costlab.catalog.model_ids import find_model, one_provider, providers
+from costlab.catalog.price_snapshot import ApiSnapshot, api_snapshot
 from costlab.catalog.prices import parse_day
-from costlab.errors import AmbiguousPriceError, InvalidValueError, PriceNotFoundError, UnknownNameError
+from costlab.errors import InvalidValueError, PriceNotFoundError, UnknownNameError
 from costlab.units import HOURS_PER_DAY, TOKENS_PER_MTOK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from types import ModuleType
 
-    from genai_prices.types import MatchLogic, ModelInfo, Provider, TieredPrices
+    from genai_prices.types import ModelInfo, TieredPrices
 
     from costlab._internal.arrays import Array, FloatArray, NumberOrArray
 
     ListedPrice: TypeAlias = Decimal | TieredPrices
-
-#: What may follow a model's name: the date or the version of a release.
-_RELEASE: Final = re.compile(r"[-@:](\d{4}-\d{2}-\d{2}|\d{6,8}|\d{3,4}|latest|v\d+(:\d+)?)$")
 
 
 class Arithmetic(Protocol):
@@ -45,18 +42,6 @@ Rates: TypeAlias = tuple[float, float | None, float]
 
 Column = TypeVar("Column", bound=Arithmetic)
 Amount = TypeVar("Amount", float, Arithmetic)
-
-
-@dataclass(frozen=True, slots=True)
-class ApiSnapshot:
-    """The collection of API prices in use: release `version` of ``genai-prices``, whose prices hold on `date`.
-
-    `dated` is False for a release whose day we do not know: its prices are at least as new as `date`.
-    """
-
-    version: str
-    date: date
-    dated: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,50 +214,9 @@ def _refuse_tokens(input_tokens: float, output_tokens: float, cached_input_token
     )
 
 
-@cache
-def api_snapshot() -> ApiSnapshot:
-    """The collection of API prices that is installed, and the day for which it holds.
-
-    Notes
-    -----
-    The library does not say when a release was made. For the releases we know, the day is the newest price change in it
-    that was not announced for later (``api_snapshots.toml``); for another, that of the newest release we know: its
-    prices are at least so new.
-    """
-    from importlib.metadata import version  # here, since it takes a fifth of the time of importing the calculator
-
-    installed = version("genai-prices")
-    rows = shipped_rows("costlab.catalog", "api_snapshots.toml", "snapshot")
-    days: dict[str, date] = {row["version"]: row["date"] for row in rows}
-    return ApiSnapshot(installed, days.get(installed, max(days.values())), installed in days)
-
-
-@cache
-def _providers() -> Mapping[str, Provider]:
-    # Imported here, since it takes a third of a second. These are the bundled prices, whatever newer ones a program in
-    # the same interpreter may have fetched: a lesson's figures must not change under it.
-    from genai_prices.data import providers
-
-    return {provider.id: provider for provider in providers}
-
-
-def _provider(name: str) -> Provider:
-    return _providers()[checks.one_of("provider", name, _providers())]
-
-
-@cache
-def _offers() -> Mapping[str, tuple[str, ...]]:
-    """The providers of each model, by the model's name in lower case."""
-    offers: dict[str, tuple[str, ...]] = {}
-    for provider in _providers().values():
-        for model in provider.models:
-            offers[model.id.casefold()] = (*offers.get(model.id.casefold(), ()), provider.id)
-    return offers
-
-
 def api_models(provider: str | None = None) -> tuple[str, ...]:
     """Names of all models in the snapshot, of one provider or of all, in alphabetical order."""
-    chosen = _providers().values() if provider is None else (_provider(provider),)
+    chosen = providers().values() if provider is None else (one_provider(provider),)
     return tuple(sorted({model.id for seller in chosen for model in seller.models}))
 
 
@@ -323,7 +267,8 @@ def api_price(model: str, provider: str | None = None, as_of: date | str | None 
 
 @cache
 def _api_price(name: str, provider_name: str | None, day: date) -> ApiPrice:
-    provider, model, owner = _find(name, provider_name)
+    found = find_model(name, provider_name)
+    provider, model, owner = found.provider, found.model, found.owner
     prices, changes = _prices_on(model, day)
     plain, output, cached = (prices.pop(f"{kind}_mtok", None) for kind in ("input", "output", "cache_read"))
     if plain is None:
@@ -359,53 +304,6 @@ def _prices_on(model: ModelInfo, day: date) -> tuple[dict[str, ListedPrice], boo
     if all(hour == hours[0] for hour in hours):
         return hours[0], False
     return {key: sum((_base(hour[key]) for hour in hours), Decimal()) / HOURS_PER_DAY for key in hours[0]}, True
-
-
-def _find(name: str, provider_name: str | None) -> tuple[Provider, ModelInfo, Provider]:
-    """The provider who serves the model, the model, and the provider whose price it is."""
-    everyone = _providers().values()
-    if provider_name is not None:
-        provider = _provider(provider_name)
-        owners = [provider, *(_providers()[o] for o in provider.fallback_model_providers or () if o in _providers())]
-        for owner in owners:
-            if model := _model(owner, name, strict=False):
-                return provider, model, owner
-        known = tuple(model.id for owner in owners for model in owner.models)
-        raise UnknownNameError(f"model at {provider_name}", name, known)
-    for provider in everyone:
-        maker = provider.model_match is not None and provider.model_match.is_match(name.lower())
-        if maker and (model := _model(provider, name, strict=True)):
-            return provider, model, provider
-    offering = _offers().get(name.casefold(), ())
-    if not offering:
-        raise UnknownNameError("model", name, tuple(model.id for seller in everyone for model in seller.models))
-    if len(offering) > 1:
-        raise AmbiguousPriceError(f"{len(offering)} providers serve {name!r}: {', '.join(offering)}; name one")
-    provider = _provider(offering[0])
-    return provider, next(model for model in provider.models if model.id.casefold() == name.casefold()), provider
-
-
-def _model(provider: Provider, name: str, *, strict: bool) -> ModelInfo | None:
-    """The model with that very name, or one whose rule for aliases and release dates fits.
-
-    The rules are generous (``claude-haiku-4-5-foo`` is a claude-haiku-4-5 to them). With `strict` a name that they
-    accept must be a model's own, one that they list, or either of these followed by a date or version.
-    """
-    for model in provider.models:
-        if model.id.casefold() == name.casefold():
-            return model
-    match = provider.find_model(name)
-    if match is None or not strict or name.casefold() in _listed(match.match):
-        return match
-    known = {model.id.casefold() for model in provider.models} | _listed(match.match)
-    return match if _RELEASE.sub("", name.casefold()) in known else None
-
-
-def _listed(rule: MatchLogic) -> frozenset[str]:
-    """The names that a rule for aliases lists one by one."""
-    if hasattr(rule, "equals"):
-        return frozenset({rule.equals.casefold()})
-    return frozenset().union(*(_listed(part) for part in getattr(rule, "or_", ())))
 
 
 def _at(price: ListedPrice | None, input_tokens: int) -> float | None:

@@ -136,7 +136,12 @@ def test_names_with_a_release_date_are_the_model() -> None:
         ("gpt-4p", "openai", UnknownNameError, "unknown model at openai 'gpt-4p'; did you mean"),
         ("", None, UnknownNameError, "unknown model ''"),
         ("qqqqqqqqq", None, UnknownNameError, "unknown model 'qqqqqqqqq'; known: "),
-        ("text-embedding-3-small", None, AmbiguousPriceError, "2 providers serve 'text-embedding-3-small': azure"),
+        (
+            "deepseek-ai/DeepSeek-V4.1-Flash",
+            None,
+            AmbiguousPriceError,
+            "5 providers serve 'deepseek-ai/DeepSeek-V4.1-Flash': baseten",
+        ),
         ("whisper-1", "openai", PriceNotFoundError, "no price per input token for 'whisper-1' at openai; there is"),
     ],
 )
