@@ -4,13 +4,14 @@ import pytest
 
 from costlab.catalog import api_price, is_own_server, provider_id, resolve_model
 
-#: The values of `gen_ai.provider.name` and, before it, `gen_ai.system` (OpenTelemetry's semantic conventions), LiteLLM's
-#: `custom_llm_provider`, the providers of the Vercel AI SDK and of pydantic-ai, OpenInference's `llm.provider`.
+#: The values of `gen_ai.provider.name` and, before it, `gen_ai.system` (OpenTelemetry's semantic conventions), of
+#: LiteLLM's `custom_llm_provider`, OpenInference's `llm.provider`, the Vercel AI SDK and pydantic-ai.
 NAMES = {
     "openai": "openai text-completion-openai openai.chat openai.responses OpenAI",
     "anthropic": "anthropic anthropic.messages Anthropic",
     "aws": "aws.bedrock aws_bedrock bedrock bedrock_converse amazon-bedrock aws AWS",
-    "azure": "azure.ai.openai azure.ai.inference az.ai.openai az.ai.inference azure azure_ai azure_text azure.responses",
+    "azure": "azure.ai.openai azure.ai.inference az.ai.openai az.ai.inference azure azure_ai azure_text "
+    "azure.responses azure-openai.chat",
     "google": "gcp.gemini gcp.gen_ai gcp.vertex_ai vertex_ai vertex_ai_beta gemini vertex_ai-anthropic_models google "
     "google.generative-ai google-gla google-vertex google.vertex.chat Google VertexAI",
     "x-ai": "x_ai xai xai.chat x-ai",
@@ -28,7 +29,7 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize(("provider", "name"), [(id, name) for id, names in NAMES.items() for name in names.split()])
+@pytest.mark.parametrize(("provider", "name"), [(one, name) for one, names in NAMES.items() for name in names.split()])
 def test_a_provider_goes_by_many_names(provider: str, name: str) -> None:
     assert provider_id(name) == provider
 
