@@ -6,6 +6,7 @@ import sqlite3
 import struct
 import tempfile
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -24,13 +25,15 @@ class FileKind:
     application_id : int
         Number in the header that says whose file it is.
     version : int
-        Number in the header that says which tables it has; other versions are refused.
+        Number in the header that says which tables it has; newer ones are refused.
     schema : str
         SQL that makes the tables.
     error : type of exception
         What is raised where a file cannot be used.
     fill_empty : bool
         Whether an empty file is a new one; otherwise it counts as torn.
+    upgrades : tuple of tuple of str
+        Statements that :func:`upgrade` runs: from version 1 to 2, from 2 to 3, and so on.
     """
 
     name: str
@@ -39,6 +42,7 @@ class FileKind:
     schema: str
     error: type[Exception]
     fill_empty: bool = False
+    upgrades: tuple[tuple[str, ...], ...] = ()
 
 
 def connect(
@@ -84,6 +88,15 @@ def connect(
         connection.close()
         raise kind.error(f"{path.name} cannot be used as {_a(kind)}: {error}") from error
     return connection
+
+
+def upgrade(connection: sqlite3.Connection, kind: FileKind) -> None:
+    """Give a file of an older version the tables of today, unless it has them; within a transaction that can write."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version < kind.version:
+        for statement in chain.from_iterable(kind.upgrades[version - 1 :]):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {kind.version}")
 
 
 def _make(path: Path, kind: FileKind) -> None:

@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from costlab.events.request import (
         COLUMNS as COLUMNS,
         OUTCOMES as OUTCOMES,
+        PARTS as PARTS,
         PRIORITIES as PRIORITIES,
+        SERVICE_TIERS as SERVICE_TIERS,
         Column as Column,
         Outcome as Outcome,
         Priority as Priority,
         RequestEvent as RequestEvent,
+        ServedAs as ServedAs,
         arrow_schema as arrow_schema,
     )
     from costlab.events.rounding import micro_usd as micro_usd, micro_usd_column as micro_usd_column

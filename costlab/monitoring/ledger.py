@@ -15,31 +15,44 @@ from costlab._internal import checks
 from costlab._internal.atomic_write import atomic_write
 from costlab._internal.extras import extra
 from costlab._internal.fork_safety import after_fork
-from costlab._internal.sqlite import FileKind, connect
+from costlab._internal.sqlite import FileKind, connect, upgrade
 from costlab.errors import LedgerError
-from costlab.events import COLUMNS, RequestEvent, arrow_schema
+from costlab.events import COLUMNS, Column, RequestEvent, arrow_schema
 from costlab.units import MICRO_USD_PER_USD
 
 #: Values as SQLite has them: of an event, in the order of its fields.
 Row = tuple[Any, ...]
 
 NAMES: Final = ", ".join(COLUMNS)
-DEFINITIONS: Final = ", ".join(
-    f"{name} {column.sql_type}{' UNIQUE' if name == 'request_id' else ''}" for name, column in COLUMNS.items()
+#: The last column of the files of costlab 1.0. Those after it have defaults, with which SQLite adds them.
+LAST_OF_FIRST: Final = "priority"
+
+
+def _definition(name: str, column: Column, *, added: bool) -> str:
+    default = "NULL" if column.default is None else repr(column.default)
+    return f"{name} {column.sql_type}{' UNIQUE' * (name == 'request_id')}{f' DEFAULT {default}' * added}"
+
+
+ADDED: Final = tuple(COLUMNS)[list(COLUMNS).index(LAST_OF_FIRST) + 1 :]
+DEFINITIONS: Final = {name: _definition(name, column, added=name in ADDED) for name, column in COLUMNS.items()}
+#: The columns as a file of the first version is read, which nobody has written to since.
+FIRST_NAMES: Final = ", ".join(
+    f"{DEFINITIONS[name].rpartition(' ')[2]} AS {name}" if name in ADDED else name for name in COLUMNS
 )
 
 #: The triggers hold for every program that opens the file, not only for this one.
 LEDGER: Final = FileKind(
     name="ledger",
     application_id=0x636C6C67,  # "cllg"
-    version=1,
+    version=2,
     schema=f"""
-        CREATE TABLE events (seq INTEGER PRIMARY KEY, {DEFINITIONS});
+        CREATE TABLE events (seq INTEGER PRIMARY KEY, {", ".join(DEFINITIONS.values())});
         CREATE INDEX events_time ON events (time_s);
         CREATE TRIGGER events_stay BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'a ledger is append-only'); END;
         CREATE TRIGGER events_stand BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'a ledger is append-only'); END
     """,
     error=LedgerError,
+    upgrades=(tuple(f"ALTER TABLE events ADD COLUMN {DEFINITIONS[name]}" for name in ADDED),),
 )
 
 INSERT: Final = f"""
@@ -47,9 +60,9 @@ INSERT: Final = f"""
 """  # noqa: S608
 #: Where the events of a stretch of time lie; answered by the index alone.
 SPAN: Final = "SELECT min(seq), max(seq) FROM events WHERE time_s >= ? AND time_s < ?"
-PAGE: Final = f"""
-    SELECT {NAMES}, seq FROM events WHERE seq >= ? AND seq <= ? AND time_s >= ? AND time_s < ? ORDER BY seq LIMIT ?
-"""  # noqa: S608
+PAGE: Final = """
+    SELECT {}, seq FROM events WHERE seq >= ? AND seq <= ? AND time_s >= ? AND time_s < ? ORDER BY seq LIMIT ?
+"""
 TOTALS: Final = """
     SELECT count(*), count(*) - count(cost_micro_usd), ifnull(sum(cost_micro_usd), 0), ifnull(sum(input_tokens), 0),
            ifnull(sum(cached_input_tokens), 0), ifnull(sum(output_tokens), 0), count(conversion_value_micro_usd),
@@ -134,6 +147,8 @@ class Ledger:
 
     A request is written once. The same event again is ignored and counted; another one under the same request id is
     refused, and the first stands. So a writer that does not know whether its last batch arrived sends it again.
+
+    A file of costlab 1.0 is read as it is; the first event written to it gives it the columns that it lacks.
 
     One ledger serves all threads of a process; after a fork the child makes its own. The file needs a local disk:
     SQLite's locks do not work on network drives.
@@ -249,7 +264,7 @@ class Ledger:
         self.flush()
         first, end = self._read(SPAN, (since_s, until_s))[0]
         # An event's place follows its time but for seconds, so the span holds little that is not wanted.
-        while first is not None and (rows := self._read(PAGE, (first, end, since_s, until_s, PAGE_ROWS))):
+        while first is not None and (rows := self._page((first, end, since_s, until_s, PAGE_ROWS))):
             first = rows[-1][-1] + 1
             yield [row[:-1] for row in rows]
 
@@ -341,6 +356,7 @@ class Ledger:
         rows = [event.as_row() for event in batch]
         self._file.execute("BEGIN IMMEDIATE")
         try:
+            upgrade(self._file, LEDGER)
             written = self._file.executemany(INSERT, rows).rowcount
             known = [] if written == len(rows) else self._compare(rows)
             self._file.execute("COMMIT")
@@ -363,7 +379,25 @@ class Ledger:
             with self._writing:
                 return self._file.execute(query, parameters).fetchall()
         except sqlite3.Error as error:
-            raise LedgerError(f"{self.path.name} could not be read: {error}") from error
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: sqlite3.Error) -> LedgerError:
+        return LedgerError(f"{self.path.name} could not be read: {error}")
+
+    def _page(self, parameters: Row) -> list[Row]:
+        """Rows of a file of whatever version: another process may be the first to write to an old one, at any time."""
+        if not self._usable:
+            raise self._unusable()
+        try:
+            with self._writing:
+                self._file.execute("BEGIN")  # so that version and rows are of the same moment
+                try:
+                    (version,) = self._file.execute("PRAGMA user_version").fetchone()
+                    return self._file.execute(PAGE.format(NAMES if version > 1 else FIRST_NAMES), parameters).fetchall()
+                finally:
+                    self._file.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise self._unreadable(error) from error
 
     def _flush_often(self, every_s: float) -> None:
         while not self._closing.wait(every_s):

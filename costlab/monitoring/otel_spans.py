@@ -139,6 +139,7 @@ def _row(key: tuple[str, str], span: Span, attributes: Span, apart: bool) -> dic
     failed = status.get("code") in (2, "STATUS_CODE_ERROR") or status.get("status_code") == "ERROR"
     cost = _first(attributes, *COST)
     return {
+        **{name: column.default for name, column in COLUMNS.items() if not column.required},
         "request_id": "-".join(key),
         "time_s": end,
         "tier": str(attributes.get("costlab.tier", model)),
@@ -150,8 +151,6 @@ def _row(key: tuple[str, str], span: Span, attributes: Span, apart: bool) -> dic
         "latency_s": max(0.0, end - start),
         "outcome": "error" if failed or "error.type" in attributes else "ok",
         "tenant": str(_first(attributes, "costlab.tenant", "service.name") or ""),
-        "conversion_value_micro_usd": None,
-        "priority": COLUMNS["priority"].default,
     }
 
 

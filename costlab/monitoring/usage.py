@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import reduce
-from operator import and_
+from operator import add, and_
 from typing import TYPE_CHECKING, Any, Final
 
 from costlab._internal import checks
 from costlab._internal.extras import extra
 from costlab.errors import LogError, near_names
-from costlab.events import COLUMNS, OUTCOMES, RequestEvent, arrow_schema
+from costlab.events import COLUMNS, OUTCOMES, PARTS, Column, RequestEvent, arrow_schema
 from costlab.units import MICRO_USD_PER_USD, SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     import pyarrow
     from narwhals.typing import IntoFrame, IntoLazyFrame
 
+#: The columns of a log: the fields of an event, and how many requests a row is the sum of, as in a provider's usage.
+LOG_COLUMNS: Final = {**COLUMNS, "requests": Column(int, nullable=False, required=False, default=1)}
+
 #: The columns of a log that no figure can do without.
-REQUIRED: Final = tuple(name for name, column in COLUMNS.items() if column.required)
+REQUIRED: Final = tuple(name for name, column in LOG_COLUMNS.items() if column.required)
 
 #: The columns that may be absent, and what is then assumed of every request.
-DEFAULTS: Final = {name: column.default for name, column in COLUMNS.items() if not column.required}
+DEFAULTS: Final = {name: column.default for name, column in LOG_COLUMNS.items() if not column.required}
 
 #: Outcomes of requests that were perhaps paid for and brought nothing.
 FAILED: Final = ("error", "timeout", "cancelled")
@@ -32,7 +35,7 @@ FAILED: Final = ("error", "timeout", "cancelled")
 SPANS: Final = {"minute": 60, "hour": SECONDS_PER_HOUR, "day": SECONDS_PER_DAY}
 
 #: What requests may be grouped by. Days and hours are those of UTC.
-GROUPS: Final = ("tier", "model", "tenant", "outcome", "priority", *SPANS)
+GROUPS: Final = ("tier", "model", "tenant", "outcome", "priority", "provider", "service_tier", *SPANS)
 
 VALUE: Final = "conversion_value_micro_usd"
 
@@ -74,14 +77,22 @@ class LogFrame:
         require_columns(what, list(self.schema), needed)
 
     def value(self, name: str) -> nw.Expr:
-        """A column, or its default where it is absent; what is not a number is null."""
+        """A column, or its default where it is absent; what is not a number is null.
+
+        Narrow numbers are made wide: some engines wrap round where a sum outgrows 32 bits.
+        """
         import narwhals as nw
 
         if name not in self.schema:
             return nw.lit(DEFAULTS[name], dtype=nw.Float64 if DEFAULTS[name] is None else None)
-        # Floating-point columns stand in for integers with gaps; there NaN is a gap too.
-        column = nw.col(name)
-        return nw.when(~column.is_nan()).then(column) if self.schema[name].is_float() else column
+        column, kind = nw.col(name), self.schema[name]
+        if kind.is_integer() and kind not in (nw.Int64, nw.UInt64, nw.Int128, nw.UInt128):
+            return column.cast(nw.Int64)
+        if kind.is_float():
+            # Floating-point columns stand in for integers with gaps; there NaN is a gap too.
+            column = nw.when(~column.is_nan()).then(column)
+            return column if kind == nw.Float64 else column.cast(nw.Float64)
+        return column
 
     def key(self, name: str) -> nw.Expr:
         """What rows are grouped by: the name in a column, or the place of a span of time."""
@@ -148,7 +159,7 @@ class UsageTotals:
     key : tuple
         What the group has in common, in the order of `by`: names, or the second at which an hour begins.
     requests : int
-        All requests.
+        All requests. A row with a negative cost is none, but a credit.
     unpriced_requests : int
         Those without a known cost. They are in no figure in dollars.
     cached_requests, failed_requests, refused_requests : int
@@ -159,7 +170,7 @@ class UsageTotals:
     priced_tokens : int
         Input and output tokens of the requests with a known cost.
     cost_micro_usd, failed_cost_micro_usd : int
-        Cost of the priced requests, and of those of them that failed, in micro-dollars.
+        Cost of the priced requests less the credits, and of those of them that failed, in micro-dollars.
     conversions, conversion_value_micro_usd : int
         Requests that led to a conversion, and what they earned, in micro-dollars.
     latency_us : int
@@ -168,6 +179,12 @@ class UsageTotals:
         Requests with a known latency.
     first_s, last_s : float
         Times of the first and of the last request, in seconds since 1970-01-01 UTC.
+    cache_write_tokens, reasoning_tokens : int
+        Parts of the input tokens, written to the provider's prompt cache, and of the output tokens.
+    searches : int
+        Searches billed beside the tokens.
+    credits, credit_micro_usd : int
+        Rows with a negative cost, such as refunds, and what they gave back, in micro-dollars >= 0.
     """
 
     key: Key
@@ -188,10 +205,15 @@ class UsageTotals:
     timed_requests: int
     first_s: float
     last_s: float
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    searches: int = 0
+    credits: int = 0
+    credit_micro_usd: int = 0
 
     @property
     def cost_usd(self) -> float:
-        """Cost of the priced requests in USD."""
+        """Cost of the priced requests less the credits, in USD."""
         return self.cost_micro_usd / MICRO_USD_PER_USD
 
     @property
@@ -253,10 +275,12 @@ def aggregate(frame: IntoFrame, by: Sequence[str] = ()) -> tuple[UsageTotals, ..
     ----------
     frame : data frame
         A row a request, with the columns of :class:`costlab.events.RequestEvent`; the optional ones may be absent
-        (``costlab.monitoring.DEFAULTS``). It may be of pandas, Polars, PyArrow, DuckDB, PySpark, or what else
-        ``narwhals`` takes. The engine does the counting; only the groups come back.
+        (``costlab.monitoring.DEFAULTS``). A column `requests` says of how many requests a row is the sum. It may be of
+        pandas, Polars, PyArrow, DuckDB, PySpark, or what else ``narwhals`` takes. The engine does the counting; only
+        the groups come back.
     by : sequence of str
-        Some of `tier`, `model`, `tenant`, `outcome`, `priority`, `minute`, `hour`, `day`; empty for a single total.
+        Some of `tier`, `model`, `tenant`, `outcome`, `priority`, `provider`, `service_tier`, `minute`, `hour`, `day`;
+        empty for a single total.
 
     Returns
     -------
@@ -274,7 +298,8 @@ def aggregate(frame: IntoFrame, by: Sequence[str] = ()) -> tuple[UsageTotals, ..
     Notes
     -----
     Costs are summed as whole micro-dollars, so no order of summation changes the result. A null cost is a request
-    without a known price: it is counted in `unpriced_requests`, and no figure in dollars contains it.
+    without a known price: it is counted in `unpriced_requests`, and no figure in dollars contains it. A negative cost
+    is a credit: the dollars are net of it, and neither its tokens nor the row itself count as use.
 
     Examples
     --------
@@ -295,69 +320,93 @@ def aggregate(frame: IntoFrame, by: Sequence[str] = ()) -> tuple[UsageTotals, ..
     import narwhals as nw
 
     demands = _demands(log)
-    columns = {name: log.value(name) for name, column in COLUMNS.items() if column.type is int}
-    tokens = columns["input_tokens"] + columns["output_tokens"]
-    columns |= {
-        "priced_tokens": nw.when(~columns["cost_micro_usd"].is_null()).then(tokens),
-        # Microseconds as whole numbers, since a sum of fractions depends on the order.
-        "latency_us": (log.value("latency_s") * 1e6 + 0.5).floor(),
+    cost = log.value("cost_micro_usd")
+    columns = {name: log.value(name) for name in SUMMED if name in log.schema} | {
+        "priced_tokens": nw.when(~cost.is_null()).then(log.value("input_tokens") + log.value("output_tokens")),
         "unmet": unmet(reduce(and_, demands.values())),
     }
-    # Grouping by the outcome as well is cheaper than a condition on it in every sum.
+    if "latency_s" in log.schema:
+        # Microseconds as whole numbers, since a sum of fractions depends on the order.
+        columns["latency_us"] = (log.value("latency_s") * 1e6 + 0.5).floor()
+    if "requests" in log.schema:
+        columns["unpriced_requests"] = nw.when(cost.is_null()).then(columns["requests"])
+    # Grouping by what changes the meaning of every sum is cheaper than a condition on it in each of them.
     keys = {f"key_{place}": log.key(name) for place, name in enumerate([*by, "outcome"])}
+    keys["is_credit"] = nw.when(cost < 0).then(nw.lit(True)).otherwise(nw.lit(False))
     groups = log.lazy.select(time=nw.col("time_s"), **columns, **keys).group_by(*keys)
     sums = [nw.col(name).sum().alias(f"sum_{name}") for name in columns]
-    known = [nw.col(name).count().alias(f"known_{name}") for name in ("cost_micro_usd", VALUE, "latency_us")]
+    known = [nw.col(name).count().alias(f"known_{name}") for name in COUNTED if name in columns]
     ends = [nw.col("time").min().alias("first_s"), nw.col("time").max().alias("last_s")]
     cells = []
     for row in groups.agg(nw.len().alias("rows"), *sums, *known, *ends).collect().iter_rows(named=True):
         if row["sum_unmet"]:
             raise LogError(_complaint(log, demands))
-        *key, outcome = (row[name] for name in keys)
+        *key, outcome = (row[name] for name in list(keys)[:-1])
         cells.append(_cell((*key_of(by, key), checks.one_of("outcome", outcome, OUTCOMES)), row))
     return roll_up(cells, *range(len(by)))
+
+
+#: What is summed, and of what it is counted how many rows have it.
+SUMMED: Final = (
+    "requests", "input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens",
+    "searches", "cost_micro_usd", VALUE,
+)  # fmt: skip
+COUNTED: Final = ("cost_micro_usd", VALUE, "latency_us")
 
 
 def _demands(log: LogFrame) -> dict[str, nw.Expr]:
     """What each row must meet, in words and as an expression; null is no."""
     demands = {}
-    for name, column in COLUMNS.items():
+    parts_of = {part for _, parts in PARTS for part in parts}
+    for name, column in LOG_COLUMNS.items():
         if column.type is str or name not in log.schema:
             continue
         value = log.value(name)
-        met = (value >= 0) & (value <= MAX_EXACT)
+        # A part is no more than its whole, and a credit less than nothing.
+        least = -MAX_EXACT if name == "cost_micro_usd" else 0
+        met = value >= least if name in parts_of else (value >= least) & (value <= MAX_EXACT)
         whole = column.type is int
         if whole and log.schema[name].is_float():
             met = met & (value == value.floor())
         gaps = column.nullable or (not column.required and column.default is None)
-        words = f"{name} a {'whole ' * whole}number >= 0{', or none' * gaps}"
+        words = f"{name} a {'whole ' * whole}number{' >= 0' * (least == 0)}{', or none' * gaps}"
         if name == "time_s":
             met, words = met & (value < YEAR_10000_S), "time_s in seconds, from 1970 to the year 9999"
-        elif name == "cached_input_tokens":
-            met = met & (value <= log.value("input_tokens"))
-            words = "cached_input_tokens between 0 and input_tokens, of which they are a part"
         demands[words] = met | value.is_null() if gaps else met
+    for total, parts in PARTS:
+        present = [part for part in parts if part in log.schema]
+        if present:
+            words = f"{' and '.join(present)} between 0 and {total}, of which they are a part"
+            demands[words] = reduce(add, map(log.value, present)) <= log.value(total)
     return demands
 
 
 def _cell(key: Key, row: Mapping[str, Any]) -> UsageTotals:
-    """A group of one outcome."""
-    sums = {name.removeprefix("sum_"): int(value or 0) for name, value in row.items() if name.startswith("sum_")}
-    del sums["unmet"]
-    rows, outcome = int(row["rows"]), key[-1]
+    """A group of one outcome, of requests or of credits."""
+
+    def total(name: str) -> int:
+        return int(row.get(f"sum_{name}") or 0)
+
+    first_s, last_s = float(row["first_s"]), float(row["last_s"])
+    rows, cost, outcome = int(row["rows"]), total("cost_micro_usd"), key[-1]
+    if row["is_credit"]:
+        given_back = dict.fromkeys(SUMS, 0) | {"cost_micro_usd": cost, "credits": rows, "credit_micro_usd": -cost}
+        return UsageTotals(key=key, first_s=first_s, last_s=last_s, **given_back)
+    aggregated = "sum_requests" in row
+    requests = total("requests") if aggregated else rows
     return UsageTotals(
         key=key,
-        requests=rows,
-        unpriced_requests=rows - int(row["known_cost_micro_usd"]),
-        cached_requests=rows * (outcome == "cached"),
-        failed_requests=rows * (outcome in FAILED),
-        refused_requests=rows * (outcome == "refused"),
-        failed_cost_micro_usd=sums["cost_micro_usd"] * (outcome in FAILED),
-        conversions=int(row[f"known_{VALUE}"]),
-        timed_requests=int(row["known_latency_us"]),
-        first_s=float(row["first_s"]),
-        last_s=float(row["last_s"]),
-        **sums,
+        requests=requests,
+        unpriced_requests=total("unpriced_requests") if aggregated else rows - int(row["known_cost_micro_usd"]),
+        cached_requests=requests * (outcome == "cached"),
+        failed_requests=requests * (outcome in FAILED),
+        refused_requests=requests * (outcome == "refused"),
+        failed_cost_micro_usd=cost * (outcome in FAILED),
+        conversions=int(row.get(f"known_{VALUE}") or 0),
+        timed_requests=int(row.get("known_latency_us") or 0),
+        **{name: total(name) for name in (*SUMMED, "priced_tokens", "latency_us") if name != "requests"},
+        first_s=first_s,
+        last_s=last_s,
     )
 
 

@@ -140,8 +140,8 @@ def sample_log(
 def event_table(first_id: int, **columns: NDArray[np.float64 | np.int64] | TextColumn) -> pyarrow.Table:
     """A table of the columns of :class:`costlab.events.RequestEvent`, made from arrays.
 
-    They come in the order of the event's fields, and the requests' names count from `first_id`. Texts are a pair: the
-    place of each row's text, and the texts. Of a column ``*_usd`` micro-dollars are made, and NaN is null.
+    Optional columns that are not given are left out, and the requests' names count from `first_id`. Texts are a pair:
+    the place of each row's text, and the texts. Of a column ``*_usd`` micro-dollars are made, and NaN is null.
     """
     with extra("usage"):
         import pyarrow
@@ -160,7 +160,8 @@ def event_table(first_id: int, **columns: NDArray[np.float64 | np.int64] | TextC
             rows[name] = pyarrow.array(column)
     numbers = pyarrow.array(first_id + np.arange(len(rows["time_s"]))).cast(pyarrow.string())
     names = compute.binary_join_element_wise(pyarrow.scalar("r-"), numbers, "")
-    return pyarrow.table({"request_id": names} | rows, schema=arrow_schema())
+    rows["request_id"] = names
+    return pyarrow.table(rows, schema=pyarrow.schema([field for field in arrow_schema() if field.name in rows]))
 
 
 def sample_gpu_hours(

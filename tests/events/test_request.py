@@ -21,6 +21,35 @@ GOOD: dict[str, Any] = {
     "outcome": "ok",
 }
 
+#: A request with tokens of every kind.
+DETAILS: dict[str, Any] = {
+    "provider": "openai",
+    "cache_write_tokens": 200,
+    "cache_write_1h_tokens": 150,
+    "audio_input_tokens": 300,
+    "cached_audio_input_tokens": 100,
+    "image_input_tokens": 900,
+    "reasoning_tokens": 80,
+    "audio_output_tokens": 30,
+    "image_output_tokens": 50,
+    "searches": 2,
+    "service_tier": "flex",
+    "request_fee_micro_usd": 14_000,
+}
+
+
+def test_parts_may_make_up_the_whole() -> None:
+    event = RequestEvent(**GOOD | DETAILS)
+    assert {name: getattr(event, name) for name in DETAILS} == DETAILS
+    assert event.uncached_input_tokens == 200  # written tokens are billed, and more than in full
+
+
+def test_what_is_plainly_right_is_not_looked_at_field_by_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    # For each request there is an event; the way that names what is wrong takes ten times as long.
+    monkeypatch.setattr(RequestEvent, "_check", lambda _: pytest.fail("looked at"))
+    RequestEvent(**GOOD)
+    RequestEvent(**GOOD | DETAILS | {"request_fee_micro_usd": None})
+
 
 def test_cached_tokens_are_a_part_of_the_input() -> None:
     event = RequestEvent(**GOOD)
@@ -45,6 +74,26 @@ def test_unpriced_is_not_free() -> None:
         ({"conversion_value_micro_usd": True}, "conversion_value_micro_usd must be a whole number"),
         ({"time_s": math.nan}, "time_s must be a number >= 0, got nan"),
         ({"latency_s": -0.1}, "latency_s must be a number >= 0, got -0.1"),
+        (
+            {"cache_write_tokens": 201},
+            r"cached_input_tokens and cache_write_tokens must be at most input_tokens.*got 1201",
+        ),
+        ({"cache_write_1h_tokens": 1}, r"cache_write_1h_tokens must be at most cache_write_tokens \(0\)"),
+        (
+            {"audio_input_tokens": 900, "image_input_tokens": 301},
+            "audio_input_tokens and image_input_tokens must be at",
+        ),
+        ({"cached_audio_input_tokens": 1}, r"cached_audio_input_tokens must be at most audio_input_tokens \(0\)"),
+        (
+            {"cached_input_tokens": 5, "audio_input_tokens": 9, "cached_audio_input_tokens": 6},
+            r"cached_audio_input_tokens must be at most cached_input_tokens \(5\)",
+        ),
+        ({"reasoning_tokens": 81}, r"reasoning_tokens must be at most output_tokens \(80\)"),
+        ({"audio_output_tokens": 41, "image_output_tokens": 40}, "audio_output_tokens and image_output_tokens must be"),
+        ({"searches": -1}, "searches must be a whole number >= 0, got -1"),
+        ({"cache_write_tokens": False}, "cache_write_tokens must be a whole number >= 0, got False"),
+        ({"request_fee_micro_usd": -1}, "request_fee_micro_usd must be a whole number >= 0, got -1"),
+        ({"provider": None}, "provider must be a text, got None"),
         ({"request_id": ""}, "request_id must be a text that is not empty, got ''"),
         ({"model": None}, "model must be a text that is not empty, got None"),
         ({"tenant": 7}, "tenant must be a text, got 7"),
@@ -56,7 +105,12 @@ def test_wrong_values_are_named(change: dict[str, Any], message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "message"), [({"outcome": "okay"}, "did you mean 'ok'"), ({"priority": "standart"}, "'standard'")]
+    ("change", "message"),
+    [
+        ({"outcome": "okay"}, "did you mean 'ok'"),
+        ({"priority": "standart"}, "'standard'"),
+        ({"service_tier": "batches"}, "did you mean 'batch'"),
+    ],
 )
 def test_wrong_names_are_suggested(change: dict[str, Any], message: str) -> None:
     with pytest.raises(UnknownNameError, match=message):
@@ -75,7 +129,7 @@ def test_events_do_not_change() -> None:
 
 
 def test_a_row_makes_the_same_event_again() -> None:
-    event = RequestEvent(**GOOD, tenant="acme", conversion_value_micro_usd=5, priority="batch")
+    event = RequestEvent(**GOOD | DETAILS, tenant="acme", conversion_value_micro_usd=5, priority="batch")
     row: dict[str, Any] = dict(zip(COLUMNS, event.as_row(), strict=True))
     assert RequestEvent(**row) == event
 
@@ -96,6 +150,23 @@ def test_each_field_says_what_ledgers_files_and_logs_need() -> None:
         "tenant": ("TEXT NOT NULL", False, ""),
         "conversion_value_micro_usd": ("INTEGER", False, None),
         "priority": ("TEXT NOT NULL", False, "standard"),
+        "provider": ("TEXT NOT NULL", False, ""),
+        **dict.fromkeys(
+            (
+                "cache_write_tokens",
+                "cache_write_1h_tokens",
+                "audio_input_tokens",
+                "cached_audio_input_tokens",
+                "image_input_tokens",
+                "reasoning_tokens",
+                "audio_output_tokens",
+                "image_output_tokens",
+                "searches",
+            ),
+            ("INTEGER NOT NULL", False, 0),
+        ),
+        "service_tier": ("TEXT NOT NULL", False, "standard"),
+        "request_fee_micro_usd": ("INTEGER", False, None),
     }
 
 
@@ -108,4 +179,8 @@ def test_an_arrow_table_has_the_types_of_the_fields() -> None:
         "double",
         "int64",
     ]
-    assert [field.name for field in schema if field.nullable] == ["cost_micro_usd", "conversion_value_micro_usd"]
+    assert [field.name for field in schema if field.nullable] == [
+        "cost_micro_usd",
+        "conversion_value_micro_usd",
+        "request_fee_micro_usd",
+    ]

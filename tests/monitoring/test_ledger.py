@@ -1,5 +1,6 @@
 """The ledger's promises: nothing acknowledged is lost, nothing is written twice, no file of others is touched."""
 
+import importlib.util
 import os
 import random
 import signal
@@ -17,7 +18,7 @@ import pytest
 
 from costlab.errors import InvalidValueError, LedgerError
 from costlab.events import COLUMNS, Hooks, RequestEvent
-from costlab.monitoring import Ledger
+from costlab.monitoring import Ledger, aggregate, open_log
 from tests import needs
 
 #: Writes events of one micro-dollar until it is killed, and says after each flush how many are acknowledged.
@@ -210,7 +211,7 @@ def as_other_database(path: Path) -> None:
 
 def as_newer(path: Path) -> None:
     with sqlite3.connect(closed_ledger(path)) as ledger:
-        ledger.execute("PRAGMA user_version = 2")
+        ledger.execute("PRAGMA user_version = 3")
     ledger.close()
 
 
@@ -231,7 +232,7 @@ def as_half(path: Path) -> None:
     [
         (as_json, "ledger is no ledger, but another program's file"),
         (as_other_database, "ledger is no ledger, but another program's file"),
-        (as_newer, r"ledger was written by a newer costlab \(version 2, this one knows 1\)"),
+        (as_newer, r"ledger was written by a newer costlab \(version 3, this one knows 2\)"),
         (as_empty, "ledger is a torn ledger: it ends after 0 bytes"),
         (as_short_header, "ledger is a torn ledger: it ends after 60 bytes"),
         (as_half, r"ledger is a torn ledger: \d+ bytes of \d+; restore it"),
@@ -360,10 +361,64 @@ FIRST_TABLES = """
 """
 
 
-def test_a_ledger_of_before_is_opened_and_its_columns_are_those_of_a_new_one(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "old") as old:
+def first_ledger(path: Path, rows: int) -> Path:
+    """A ledger as costlab 1.0 wrote it."""
+    values = ", ".join(
+        f"('r-{number}', {number}.0, 'small', 'gpt-4o-mini', 1200, 1000, 80, 153, 0.4, 'ok', '', NULL, 'standard')"
+        for number in range(rows)
+    )
+    with sqlite3.connect(path) as old:
         old.executescript(FIRST_TABLES)
+        if rows:
+            names = ", ".join(list(COLUMNS)[:13])
+            old.execute(f"INSERT INTO events ({names}) VALUES {values}")
     old.close()
+    return path
+
+
+def test_a_ledger_of_before_is_read_as_it_is(tmp_path: Path) -> None:
+    path = first_ledger(tmp_path / "old", 3)
+    before = path.read_bytes()
+    with Ledger(path) as ledger:
+        assert list(ledger.events()) == [event(0), event(1), event(2)]
+        assert (ledger.totals().requests, ledger.totals().cost_micro_usd) == (3, 459)
+        if importlib.util.find_spec("pyarrow"):
+            assert ledger.to_parquet(tmp_path / "old.parquet") == 3
+    assert path.read_bytes() == before  # an older costlab can go on with it
+
+
+def test_a_ledger_of_before_gets_its_new_columns_with_the_first_event(tmp_path: Path) -> None:
+    path = first_ledger(tmp_path / "old", 2)
+    # Two that opened it before either wrote: one sees what the other added.
+    with Ledger(path) as reader, Ledger(path) as writer:
+        assert [one.cache_write_tokens for one in reader.events()] == [0, 0]
+        new = event(2, cache_write_tokens=200, service_tier="flex", provider="anthropic", request_fee_micro_usd=5)
+        writer.append(new)
+        writer.append(event(1))  # the same as it stands there, and no conflict
+        writer.flush()
+        assert (writer.duplicates, writer.conflicts) == (1, 0)
+        assert list(reader.events()) == [event(0), event(1), new]
+        reader.append(event(3, reasoning_tokens=7))
+        reader.flush()
+        assert list(writer.events())[-1] == event(3, reasoning_tokens=7)
+
+
+def test_a_parquet_file_of_before_is_a_log_of_today(tmp_path: Path) -> None:
+    needs.extra("pyarrow", "monitoring")
+    needs.extra("duckdb", "usage")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    with Ledger(first_ledger(tmp_path / "old", 3)) as ledger:
+        ledger.to_parquet(tmp_path / "new.parquet")
+    first = parquet.read_table(tmp_path / "new.parquet").select(list(COLUMNS)[:13])
+    parquet.write_table(first, tmp_path / "old.parquet")
+    assert [RequestEvent(**row) for row in first.to_pylist()] == [event(0), event(1), event(2)]
+    old, new = (aggregate(open_log(tmp_path / f"{name}.parquet").frame) for name in ("old", "new"))
+    assert old == new
+    assert old[0].cost_micro_usd == 459
+
+
+def test_a_ledger_of_before_is_opened_and_its_columns_are_those_of_a_new_one(tmp_path: Path) -> None:
+    first_ledger(tmp_path / "old", 0)
     with Ledger(tmp_path / "old", create=False) as ledger:
         ledger.append(event(1, tenant="acme"))
         assert list(ledger.events()) == [event(1, tenant="acme")]

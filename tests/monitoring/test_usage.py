@@ -1,5 +1,6 @@
 """One definition, the same numbers, whichever engine counts."""
 
+import importlib.util
 import math
 from typing import Any
 
@@ -22,7 +23,7 @@ __all__ = ["engine"]
 
 def test_columns_are_the_fields_of_an_event() -> None:
     # A new field must be decided on: needed, or with a default.
-    assert set(REQUIRED) | set(DEFAULTS) == set(COLUMNS)
+    assert set(REQUIRED) | set(DEFAULTS) == {*COLUMNS, "requests"}
     assert not set(REQUIRED) & set(DEFAULTS)
 
 
@@ -68,6 +69,48 @@ def test_optional_columns_may_be_absent(engine: Engine) -> None:
     (total,) = aggregate(engine({name: ROWS[name] for name in REQUIRED}))
     assert (total.requests, total.cached_input_tokens, total.failed_requests, total.conversions) == (4, 0, 0, 0)
     assert total.mean_latency_s is None
+
+
+def test_a_credit_is_money_and_no_request(engine: Engine) -> None:
+    rows = ROWS | {"cost_micro_usd": [500, 3000, -2000, None]}
+    (total,) = aggregate(engine(rows))
+    assert (total.requests, total.credits, total.credit_micro_usd) == (3, 1, 2000)
+    assert (total.cost_micro_usd, total.failed_cost_micro_usd, total.failed_requests) == (1500, 0, 0)
+    assert (total.input_tokens, total.priced_tokens, total.unpriced_requests) == (5100, 1210, 1)
+    small, large = sorted(aggregate(engine(rows), by=["tier"]), key=lambda group: -group.cost_micro_usd)[::-1]
+    assert (small.key, small.cost_micro_usd, small.credits) == (("small",), 500, 0)
+    assert (large.key, large.cost_micro_usd, large.credits) == (("large",), 1000, 1)
+
+
+def test_a_row_may_be_the_sum_of_many_requests(engine: Engine) -> None:
+    (total,) = aggregate(engine(ROWS | {"requests": [10, 200, 3000, 40_000]}))
+    assert (total.requests, total.unpriced_requests, total.failed_requests) == (43_210, 40_000, 3000)
+    assert (total.input_tokens, total.cost_micro_usd, total.priced_requests) == (7100, 8500, 3210)
+
+
+def test_parts_of_the_tokens_are_added_up(engine: Engine) -> None:
+    more = {"cache_write_tokens": [5, 60, 700, 0], "reasoning_tokens": [1, 20, 0, 300], "searches": [0, 0, 1, 2]}
+    (total,) = aggregate(engine(ROWS | more))
+    assert (total.cache_write_tokens, total.reasoning_tokens, total.searches) == (765, 321, 3)
+    found = aggregate(engine(ROWS | {"provider": ["openai", "azure", None, "azure"]}), by=["provider"])
+    assert [(group.key[0], group.requests) for group in found] == [("", 1), ("azure", 2), ("openai", 1)]
+
+
+@pytest.mark.parametrize("kind", ["int32", "uint32", "uint16"])
+def test_narrow_numbers_do_not_wrap_round(kind: str) -> None:
+    import duckdb
+    import pyarrow
+
+    most = {"int32": 2**31 - 1, "uint32": 2**32 - 1, "uint16": 2**16 - 1}[kind]
+    rows = {name: ROWS[name] for name in REQUIRED} | {"cached_input_tokens": [0] * 4}
+    table = pyarrow.table(rows | {"input_tokens": pyarrow.array([most] * 4, getattr(pyarrow, kind)())})
+    frames = [table, table.to_pandas(), duckdb.connect().from_arrow(table)]
+    if importlib.util.find_spec("polars"):
+        import polars
+
+        frames.append(polars.from_arrow(table))
+    for frame in frames:
+        assert aggregate(frame)[0].input_tokens == 4 * most
 
 
 def test_an_empty_log_has_no_groups(engine: Engine) -> None:
@@ -121,7 +164,13 @@ def test_cells_roll_up_to_what_is_counted_directly() -> None:
         ({"cached_input_tokens": [0, 1001, 0, 0]}, "1 rows without cached_input_tokens between 0 and input_tokens"),
         ({"input_tokens": [100, 1000, -5, -6]}, "2 rows without input_tokens a whole number >= 0"),
         ({"output_tokens": [10, 100, 0, None]}, "1 rows without output_tokens a whole number >= 0"),
-        ({"cost_micro_usd": [500, -1, 3, None]}, "1 rows without cost_micro_usd a whole number >= 0, or none"),
+        ({"cost_micro_usd": [500, -(2**53), 3, None]}, "1 rows without cost_micro_usd a whole number, or none"),
+        ({"cached_input_tokens": [0, -1, 0, 0]}, "1 rows without cached_input_tokens a whole number >= 0"),
+        (
+            {"cache_write_tokens": [0, 501, 0, 0]},
+            "1 rows without cached_input_tokens and cache_write_tokens between 0 and input_tokens",
+        ),
+        ({"reasoning_tokens": [0, 101, 0, 0]}, "1 rows without reasoning_tokens between 0 and output_tokens"),
         ({"cost_micro_usd": [500.0, 0.5, 3.0, None]}, "1 rows without cost_micro_usd a whole number"),
         ({"time_s": [0.0, math.nan, 1.0, 2.0]}, "1 rows without time_s in seconds, from 1970 to the year 9999"),
         ({"time_s": [0.0, 1.8e12, 1.0, 2.0]}, "1 rows without time_s in seconds, from 1970 to the year 9999"),
