@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         DistillationRow as DistillationRow,
         distillation_study as distillation_study,
     )
+    from costlab.experiments.live import LiveDecode as LiveDecode, LiveStep as LiveStep, live_decode as live_decode
     from costlab.experiments.pruning import (
         bytes_by_zeros as bytes_by_zeros,
         pruning_study as pruning_study,
