@@ -38,7 +38,7 @@ def report(
     log: Annotated[Path, typer.Argument(help="CSV, Parquet or JSON: own columns, LiteLLM spend logs, or OTel spans.")],
     gpu_hours: Annotated[Path | None, typer.Option(metavar="FILE", help="A log of GPU hours, for idle waste.")] = None,
     log_format: Annotated[
-        str | None, typer.Option("--format", help="columns, litellm or otel; by default what it looks like.")
+        str | None, typer.Option("--format", help="Its format, as litellm; by default what it looks like.")
     ] = None,
     column: Column = None,
     cached_apart: Annotated[

@@ -42,9 +42,12 @@ if TYPE_CHECKING:
     )
     from costlab.monitoring.importers import (
         FORMATS as FORMATS,
+        BadRow as BadRow,
+        ReadCounts as ReadCounts,
         UsageLog as UsageLog,
         open_gpu_hours as open_gpu_hours,
         open_log as open_log,
+        span_rows as span_rows,
     )
     from costlab.monitoring.keymetrics import KeyMetrics as KeyMetrics, key_metrics as key_metrics
     from costlab.monitoring.ledger import Ledger as Ledger, LedgerTotals as LedgerTotals
@@ -53,7 +56,6 @@ if TYPE_CHECKING:
         OtelMetrics as OtelMetrics,
         RequestMetrics as RequestMetrics,
     )
-    from costlab.monitoring.otel_spans import span_rows as span_rows
     from costlab.monitoring.pricing import PricedLog as PricedLog, fill_costs as fill_costs
     from costlab.monitoring.report import (
         Report as Report,

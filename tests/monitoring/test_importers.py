@@ -11,23 +11,10 @@ import pytest
 from costlab.catalog import api_price
 from costlab.errors import LogError, UnknownNameError
 from costlab.events import micro_usd
-from costlab.monitoring import (
-    FORMATS,
-    UsageLog,
-    UsageTotals,
-    aggregate,
-    fill_costs,
-    gpu_usage,
-    importers,
-    open_gpu_hours,
-    open_log,
-)
+from costlab.monitoring import UsageTotals, aggregate, fill_costs, gpu_usage, open_gpu_hours, open_log
+from costlab.monitoring.importers import LogFiles, LogFormat, LogRows, opening, select
 from costlab.synthetic import sample_gpu_hours, sample_log
 from tests import needs
-from tests.cli.test_cli import run
-from tests.commands import Run
-
-__all__ = ["run"]
 
 for module in ("narwhals", "pyarrow", "duckdb"):
     needs.extra(module, "usage")
@@ -192,21 +179,15 @@ def test_mistakes_are_named_in_one_line(tmp_path: Path, name: str, content: str,
 
 
 def test_a_format_is_an_entry_and_a_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def read(file: importers.LogFile) -> Any:
-        names = {"time_s": "0.0", "tier": "'t'", "model": "m", "input_tokens": "1", "output_tokens": "1"}
-        return file.select(names | {"cost_usd": "usd"}), ("read",)
+    def read(files: LogFiles) -> LogRows:
+        rows = files.table({"m": "text", "usd": "number"})
+        names = {"time_s": "0.0", "model": "m", "input_tokens": "1", "output_tokens": "1", "cost_usd": "usd"}
+        return LogRows(select(rows, names), ("read",))
 
-    monkeypatch.setitem(importers.READERS, "mine", read)
-    opened = open_log(text(tmp_path, "a.csv", "m,usd\nx,0.5\n"), format="mine")
+    mine = LogFormat("mine", "a test's", lambda files: "usd" in files.column_names, read)
+    monkeypatch.setattr(opening, "LOG_FORMATS", {"mine": mine} | opening.LOG_FORMATS)
+    opened = open_log(text(tmp_path, "a.csv", "m,usd\nx,0.5\n"))
     assert (opened.format, opened.notes, total(opened).cost_micro_usd) == ("mine", ("read",), 500_000)
-
-
-def test_the_formats_are_named_wherever_they_are_told(run: Run) -> None:
-    assert set(importers.FORMATS) == set(importers.READERS)
-    first, last = ", ".join(FORMATS[:-1]), FORMATS[-1]
-    assert f"{first} or {last};" in " ".join(run("report", "--help")[1].split())
-    assert f"format : {{{', '.join(map(repr, FORMATS))}}}" in (open_log.__doc__ or "")
-    assert "{} or `{}`".format(", ".join(f"`{name}`" for name in FORMATS[:-1]), last) in (UsageLog.__doc__ or "")
 
 
 def test_mappings_must_name_fields_and_columns(tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ from costlab._internal.extras import extra
 from costlab.errors import LogError
 from costlab.events import COLUMNS, arrow_schema, micro_usd
 from costlab.events.request import Value
+from costlab.monitoring.importers.protocol import LogFormat, LogRows
 
 if TYPE_CHECKING:
-    import pyarrow
+    from costlab.monitoring.importers.log_files import LogFiles
 
 #: A span, or a part of one, as JSON has it.
 Span = Mapping[str, Any]
@@ -33,43 +34,36 @@ COST: Final = ("costlab.cost_usd", "gen_ai.usage.cost")
 MODEL: Final = ("gen_ai.response.model", "gen_ai.request.model")
 
 
-def looks_like_spans(path: Path) -> bool:
-    """Whether a file is JSON that mentions the conventions near its beginning."""
-    if not any(suffix in (".json", ".jsonl", ".ndjson") for suffix in path.suffixes):
-        return False
-    try:
-        with _open(path, errors="replace") as file:
-            head = file.read(65_536)
-    except (gzip.BadGzipFile, EOFError, zlib.error):
-        return False  # whoever reads it says what is wrong
-    return "gen_ai." in head or "resourceSpans" in head
+def looks_like_spans(files: LogFiles) -> bool:
+    """Whether files are JSON that mentions the conventions near its beginning."""
+    return files.kind == "json" and ("gen_ai." in files.head or "resourceSpans" in files.head)
 
 
-def read_spans(path: Path, *, cached_apart: bool = False) -> tuple[pyarrow.Table, tuple[str, ...]]:
-    """The requests in a file of spans as a PyArrow table, and notes on what was left out.
+def read_spans(files: LogFiles) -> LogRows:
+    """The requests in files of spans, and notes on what was left out.
 
     Raises
     ------
     LogError
-        If the file is no JSON or holds no span of a model.
+        If a file is no JSON, or none holds a span of a model.
     """
     with extra("usage"):
         import pyarrow
     try:
-        spans = [span for document in _documents(path) for span in _spans(document)]
-        rows = list(span_rows(spans, cached_apart=cached_apart))
+        spans = [span for path in files.paths for document in _documents(path) for span in _spans(document)]
+        rows = list(span_rows(spans, cached_apart=files.options.cached_apart))
     except LogError:
         raise
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         # Any part of a foreign file may be of another kind than the conventions say.
-        raise LogError(f"{path.name} is not written as OpenTelemetry does: {error}") from error
+        raise LogError(f"{files.name} is not written as OpenTelemetry does: {error}") from error
     if not rows:
-        raise LogError(f"{path.name} has {len(spans)} spans, none of which asks a model (gen_ai.operation.name)")
+        raise LogError(f"{files.name} has {len(spans)} spans, none of which asks a model (gen_ai.operation.name)")
     mute = sum(row["input_tokens"] == 0 and row["outcome"] == "ok" for row in rows)
     notes = [f"{len(spans) - len(rows):,} of {len(spans):,} spans ask no model, or enclose one that does"]
     if mute:
         notes.append(f"{mute:,} answered spans tell no tokens; they cannot be priced")
-    return pyarrow.Table.from_pylist(rows, schema=arrow_schema()), tuple(notes)
+    return LogRows(files.connection.from_arrow(pyarrow.Table.from_pylist(rows, schema=arrow_schema())), tuple(notes))
 
 
 def span_rows(spans: Iterable[Span], *, cached_apart: bool = False) -> Iterator[dict[str, Value]]:
@@ -228,3 +222,6 @@ def _spans(document: object) -> Iterator[Span]:
                     yield {**span, "resource": group.get("resource")}
     elif isinstance(document, dict):
         yield document
+
+
+OTEL_FORMAT: Final = LogFormat("otel", "OpenTelemetry spans of generative AI, as JSON", looks_like_spans, read_spans)

@@ -1,0 +1,55 @@
+"""Logs with our own columns, or with others that are mapped to them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from costlab.events import COLUMNS
+from costlab.monitoring.importers.conversion import Kind, select, sql_identifier
+from costlab.monitoring.importers.protocol import IN_USD, LogFormat, LogRows
+from costlab.monitoring.usage import require_columns
+
+if TYPE_CHECKING:
+    from costlab.monitoring.importers.log_files import LogFiles
+
+_BY_TYPE: Final[dict[type, Kind]] = {str: "text", int: "whole", float: "number"}
+
+#: What a file may call its columns, and what is in them: the fields of an event, and what stands in for one of them.
+KINDS: Final[dict[str, Kind]] = {
+    **{name: _BY_TYPE[column.type] for name, column in COLUMNS.items()},
+    **dict.fromkeys((*IN_USD, "latency_ms"), "number"),
+    "time_s": "time",
+    "requests": "whole",
+}
+FIELDS: Final = tuple(KINDS)
+
+
+def read_columns(files: LogFiles) -> LogRows:
+    """The rows, and notes on what was assumed."""
+    present, mapping = files.column_names, files.options.columns
+    require_columns(files.name, present, tuple(mapping.values()))
+    hint = "map columns with --column" if not mapping else "map more columns with --column"
+    require_columns(files.name, [*present, *mapping], ("time_s", "model", "input_tokens", "output_tokens"), hint)
+    # A column counts under its own name unless another was named for the field, or it was named for another. What is in
+    # some objects of a JSON file only need not be in the first of them.
+    there = FIELDS if files.kind == "json" else present
+    names = {field: field for field in FIELDS if field in there and field not in mapping.values()} | dict(mapping)
+    rows = files.table({name: KINDS[field] for field, name in names.items()})
+    sql = {field: sql_identifier(name) for field, name in names.items()}
+    if "latency_ms" in sql:
+        in_ms = f"{sql.pop('latency_ms')} / 1000"
+        sql["latency_s"] = f"coalesce({sql['latency_s']}, {in_ms})" if "latency_s" in sql else in_ms
+    notes = []
+    if not {"cost_micro_usd", "cost_usd"} & {*present, *mapping}:
+        notes.append("the file has no costs")
+    if "tier" not in {*present, *mapping}:
+        notes.append("the file names no tiers; the model stands for the tier")
+    if files.options.cached_apart and "cached_input_tokens" in sql:
+        sql["input_tokens"] = f"({sql['input_tokens']} + coalesce({sql['cached_input_tokens']}, 0))"
+        notes.append("cached input tokens were counted apart and are added to the input tokens")
+    return LogRows(select(rows, sql), tuple(notes))
+
+
+COLUMNS_FORMAT: Final = LogFormat(
+    "columns", "own columns, or others with --column FIELD=NAME", lambda files: True, read_columns
+)

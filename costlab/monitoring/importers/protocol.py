@@ -1,0 +1,110 @@
+"""What a reader of a log format takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from costlab.events import COLUMNS
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from costlab.monitoring.importers.log_files import LogFiles
+
+#: Amounts in USD that a reader may give for ours in micro-dollars.
+IN_USD: Final = {name.replace("_micro_usd", "_usd"): name for name in COLUMNS if name.endswith("_micro_usd")}
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that could not be read.
+
+    Attributes
+    ----------
+    where : str
+        File and line, as "bill.csv line 17", or what else names the row.
+    why : str
+        What is wrong with it.
+    """
+
+    where: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCounts:
+    """What became of the rows of a log. Every row is in exactly one of the counts.
+
+    Attributes
+    ----------
+    rows : int
+        Rows of the files: lines of a table, spans, entries of a session.
+    requests : int
+        Those that stand in the frame: a request each, or a credit, or the requests of a line of a usage report.
+    repeated : int
+        Those that tell a request again that another row tells as well or better.
+    dropped : mapping of str to int
+        Those that are no request, by the reason.
+    bad_rows : int
+        Those that could not be read.
+    bad : tuple of BadRow
+        The first of the latter.
+    files : int
+        How many files they come from.
+    """
+
+    rows: int = 0
+    requests: int = 0
+    repeated: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    bad_rows: int = 0
+    bad: tuple[BadRow, ...] = ()
+    files: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogRows:
+    """What a reader gives: the rest is done for all formats alike (see :func:`costlab.monitoring.open_log`).
+
+    Attributes
+    ----------
+    relation : duckdb.DuckDBPyRelation
+        A row a request, in the order of the log. Its columns are fields of :class:`costlab.events.RequestEvent` in
+        their types, `cost_usd` and `conversion_value_usd` (float) in place of the amounts in micro-dollars, and
+        `requests` (int) where a row stands for several. What the format does not know is left out, or null; it must
+        have `time_s`, `model`, `input_tokens` and `output_tokens`. Rows with one `request_id` are one request.
+    notes : tuple of str
+        What was understood or assumed, for the reader of the figures.
+    read : ReadCounts
+        What the reader itself left out: `dropped`, `repeated`, `bad_rows` and `bad`. The other counts, and rows that
+        :meth:`LogFiles.table` could not convert, are counted afterwards.
+    """
+
+    relation: duckdb.DuckDBPyRelation
+    notes: tuple[str, ...] = ()
+    read: ReadCounts = field(default_factory=ReadCounts)
+
+
+@dataclass(frozen=True, slots=True)
+class LogFormat:
+    """A format of logs.
+
+    Attributes
+    ----------
+    name : str
+        As ``--format`` takes it.
+    title : str
+        What it is, in a line.
+    looks_like : callable
+        Whether files are of the format, from what :class:`LogFiles` tells without reading them: `head`,
+        `column_names`, `kind`.
+    read : callable
+        Reads them.
+    """
+
+    name: str
+    title: str
+    looks_like: Callable[[LogFiles], bool]
+    read: Callable[[LogFiles], LogRows]
