@@ -35,7 +35,8 @@ def gpu_price_table(
     Returns
     -------
     pandas.DataFrame
-        Indexed by ``gpu``, ``place`` and ``instance``; columns ``on_demand``, ``spot``, ``reserved_1y`` and
+        Indexed by ``gpu``, ``place`` and ``instance``; columns ``gpus``, those of the machine, which is sold whole
+        (left out where no row names one), ``on_demand``, ``spot``, ``reserved_1y`` and
         ``reserved_3y`` as far as there are such prices (NaN where this place has none), then ``kind`` and
         ``checked``, the day of the oldest price in the row.
 
@@ -54,9 +55,11 @@ def gpu_price_table(
         key = (price.gpu, price.place, price.instance, price.kind)
         row = rows.setdefault(key, {"gpu": price.gpu, "place": price.place, "instance": price.instance})
         row[price.pricing] = price.usd_per_hour
+        if price.instance_gpus is not None:
+            row["gpus"] = price.instance_gpus
         row["kind"] = price.kind
         row["checked"] = min(str(price.checked), str(row.get("checked", price.checked)))
-    columns = [p for p in PRICINGS if any(p in row for row in rows.values())]
+    columns = [p for p in ("gpus", *PRICINGS) if any(p in row for row in rows.values())]
     order = {spec.name: position for position, spec in enumerate(gpus())}
     listed = sorted(rows.values(), key=lambda row: order[str(row["gpu"])])
     return DataFrame(listed, columns=["gpu", "place", "instance", *columns, "kind", "checked"]).set_index(

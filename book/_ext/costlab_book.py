@@ -97,13 +97,15 @@ def bill_html() -> str:
     """The landing page's figure: one month of eight A10G at every price known, as bars that scale with the page."""
     bills = [monthly_cost("A10G", gpus=8, pricing=way) for way in PRICINGS]
     rows = [(f"source lesson, {_words(bill)}", bill) for bill in bills]
+    offers = dict.fromkeys(
+        (p.pricing, p.snapshot, p.provider, p.region, p.zone) for p in current_gpu_prices("list") if p.gpu == "A10G"
+    )
     listed = [
-        monthly_cost("A10G", 8, p.pricing, snapshot="list", provider=p.provider, region=p.region, zone=p.zone)
-        for p in current_gpu_prices("list")
-        if p.gpu == "A10G"
+        monthly_cost("A10G", 8, way, snapshot=table, provider=seller, region=region, zone=zone)
+        for way, table, seller, region, zone in offers
     ]
     spot = sorted((b for b in listed if b.price.pricing == "spot"), key=lambda b: b.usd)
-    rows += [(f"AWS list price, {_words(b)}", b) for b in listed if b.price.pricing == "on_demand"]
+    rows += [(f"AWS list price, {_words(b)}", b) for b in listed if b.price.pricing != "spot"]
     rows += [("AWS spot, dearest zone", spot[-1]), ("AWS spot, cheapest zone", spot[0])]
     dearest = max(bill.usd for _, bill in rows)
     bars = ""
@@ -117,8 +119,9 @@ def bill_html() -> str:
             f'<span class="usd">${bill.usd:,.0f}{share}</span></li>'
         )
     caption = (
-        "One month (720 hours) of eight A10G GPUs: the same machines, bought in seven ways. "
-        f"Claimed by the source lesson, and listed by AWS in us-east-1 (catalogue rows of {listed[0].price.checked})."
+        "One month (720 hours) of eight A10G GPUs: the same machines, bought in eight ways. "
+        "Claimed by the source lesson, and listed by AWS in us-east-1 "
+        f"(catalogue rows of {listed[0].price.checked} and {listed[-1].price.checked})."
     )
     return f'<figure class="bills"><ul>{bars}</ul><figcaption>{caption}</figcaption></figure>'
 

@@ -1,4 +1,4 @@
-"""From GPU-hours to money: monthly bills, commitments, spot.
+"""From GPU-hours to money: monthly bills, whole machines, commitments, spot.
 
 Pure functions: no clock, no files beyond the catalogue's own rows, no random numbers. An argument outside its domain
 raises :class:`~costlab.errors.InvalidValueError`.
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
         monthly_cost as monthly_cost,
         saving_fraction as saving_fraction,
         usd_per_useful_hour as usd_per_useful_hour,
+    )
+    from costlab.calculator.machines import (
+        Machines as Machines,
+        MachineSize as MachineSize,
+        cheapest_machines as cheapest_machines,
     )
     from costlab.calculator.spot import (
         SpotJob as SpotJob,

@@ -1,36 +1,63 @@
 """Bills: GPU-hours times price, per month, useful hour and request; commitments, paid whether used or not."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
 from costlab._internal import checks
-from costlab.catalog import GpuPrice, gpu_price
+from costlab.calculator.machines import Machines, MachineSize, cheapest_machines
+from costlab.catalog import COMMITMENTS, GpuPrice, gpu_machines
 from costlab.errors import InvalidValueError
 from costlab.units import HOURS_PER_DAY, LESSON_DAYS_PER_MONTH
 
 
 @dataclass(frozen=True, slots=True)
 class MonthlyCost:
-    """What a number of GPUs costs in a month, and from which price.
+    """What a number of GPUs costs in a month, from which price, and what of it is paid for nothing.
 
     Attributes
     ----------
-    usd, gpu_hours, gpus
-        The bill in USD, the GPU-hours billed, and the number of GPUs.
+    usd : float
+        The bill in USD.
+    gpu_hours, used_gpu_hours : float
+        GPU-hours billed, and those of them that were asked for.
+    gpus, paid_gpus : int
+        GPUs asked for, and those of the machines that are rented for them.
     hours_per_day, days_per_month : float
-        The month that was billed: 24 x 30 = 720 hours in the lesson, 730 in a cloud's own examples.
+        The hours asked for: 24 x 30 = 720 in the lesson's month, 730 in a cloud's own examples.
     price : GpuPrice
-        The catalogue row, with provider, date and source.
+        The catalogue row, with provider, date and source; of several sizes of machine, that of the largest rented.
+    machines : tuple of Machines
+        What is rented. A machine without a name is an assumption: the row does not say in which numbers its GPUs are
+        sold, and one by one is taken.
+    unused_gpus_usd, unused_hours_usd : float
+        The parts of the bill for GPUs of the machines that nobody asked for, and for the committed hours in which the
+        others are not used.
     """
 
     usd: float
     gpu_hours: float
+    used_gpu_hours: float
     gpus: int
+    paid_gpus: int
     hours_per_day: float
     days_per_month: float
     price: GpuPrice
+    machines: tuple[Machines, ...]
+    unused_gpus_usd: float
+    unused_hours_usd: float
+
+    @property
+    def unused_usd(self) -> float:
+        """What is paid for nothing, in USD."""
+        return self.unused_gpus_usd + self.unused_hours_usd
+
+    @property
+    def utilization_fraction(self) -> float:
+        """Share of the paid GPU-hours that were asked for."""
+        return self.used_gpu_hours / self.gpu_hours
 
 
 def monthly_cost(
@@ -44,26 +71,31 @@ def monthly_cost(
     region: str | None = None,
     as_of: date | str | None = None,
     zone: str | None = None,
+    gpus_per_replica: int = 1,
 ) -> MonthlyCost:
-    r"""The monthly bill of a number of equal GPUs.
+    r"""The monthly bill of a number of equal GPUs, rented in whole machines.
 
-    .. math:: \text{usd} = \text{usd per GPU-hour} \times \text{hours per day} \times \text{days per month}
-              \times \text{GPUs}
+    .. math:: \text{usd} = \text{usd per hour of the machines} \times \text{paid hours}
+
+    Paid hours are hours a day times days a month, of a reservation every hour of the month.
 
     Parameters
     ----------
     name : str
         Name or alias of the GPU.
     gpus : int
-        Number of GPUs, at least 1.
+        Number of GPUs, at least 1. The cheapest machines that hold them are rented; see :func:`cheapest_machines`.
     pricing : {'on_demand', 'spot', 'reserved_1y', 'reserved_3y'}
         How the hours are bought.
     hours_per_day : float
-        Hours billed per day, in (0, 24]; 24 is always on.
+        Hours used per day, in (0, 24]; 24 is always on.
     days_per_month : float
-        Days billed per month, in (0, 31]. The default of 30 is the lesson's; ``730 / 24`` is a month of 730 hours.
+        Days used per month, in (0, 31]. The default of 30 is the lesson's; ``730 / 24`` is a month of 730 hours. A
+        reservation is paid for 30 days at least.
     snapshot, provider, region, as_of, zone
         Which price; see :func:`costlab.catalog.gpu_price`.
+    gpus_per_replica : int
+        GPUs that work together and must sit in one machine, at least 1.
 
     Raises
     ------
@@ -73,8 +105,7 @@ def monthly_cost(
     Notes
     -----
     The product is formed in decimal arithmetic from the digits as written, so that cents come out exact. Left out:
-    disks, traffic, support and tax. A reservation is billed for every hour whether used or not, so fewer
-    `hours_per_day` at a reserved price understate its bill; see :func:`commitment_break_even`.
+    disks, traffic, support and tax. What is paid for nothing is divided over GPUs and hours in proportion.
 
     Examples
     --------
@@ -82,14 +113,46 @@ def monthly_cost(
 
     >>> monthly_cost("A10G", gpus=8).usd
     5817.6
+
+    And one, used for eight hours a day: on demand, and reserved for a year?
+
+    >>> monthly_cost("A10G", hours_per_day=8).usd, monthly_cost("A10G", pricing="reserved_1y", hours_per_day=8).usd
+    (242.4, 453.6)
+
+    What does a single A100 cost at AWS, where a machine has eight?
+
+    >>> bill = monthly_cost("A100 40GB", snapshot="list", provider="aws")
+    >>> round(bill.usd, 2), bill.paid_gpus, round(bill.unused_gpus_usd, 2)
+    (15809.5, 8, 13833.31)
     """
     checks.integer("gpus", gpus, at_least=1)
     checks.positive("hours_per_day", hours_per_day, at_most=HOURS_PER_DAY)
     checks.positive("days_per_month", days_per_month, at_most=31)
-    price = gpu_price(name, pricing, snapshot, provider, region, as_of, zone)
-    gpu_hours = _exact(hours_per_day) * _exact(days_per_month) * int(gpus)
-    usd = float(gpu_hours * _exact(price.usd_per_hour))
-    return MonthlyCost(usd, float(gpu_hours), int(gpus), float(hours_per_day), float(days_per_month), price)
+    checks.integer("gpus_per_replica", gpus_per_replica, at_least=1)
+    rows = gpu_machines(name, pricing, snapshot, provider, region, as_of, zone)
+    sizes = [MachineSize.from_price(row, gpus_per_replica) for row in rows]
+    machines = cheapest_machines(sizes, int(gpus), int(gpus_per_replica))
+    used_hours = _exact(hours_per_day) * _exact(days_per_month)
+    paid_hours = used_hours
+    if pricing in COMMITMENTS:
+        paid_hours = HOURS_PER_DAY * max(_exact(days_per_month), Decimal(LESSON_DAYS_PER_MONTH))
+    usd = paid_hours * sum(some.count * _exact(some.size.usd_per_hour) for some in machines)
+    paid_gpus = sum(some.count * some.size.gpus for some in machines)
+    of_gpus = usd * (paid_gpus - int(gpus)) / paid_gpus
+    of_hours = (usd - of_gpus) * (1 - used_hours / paid_hours)
+    return MonthlyCost(
+        usd=float(usd),
+        gpu_hours=float(paid_gpus * paid_hours),
+        used_gpu_hours=float(int(gpus) * used_hours),
+        gpus=int(gpus),
+        paid_gpus=paid_gpus,
+        hours_per_day=float(hours_per_day),
+        days_per_month=float(days_per_month),
+        price=rows[sizes.index(machines[0].size)],
+        machines=machines,
+        unused_gpus_usd=float(of_gpus),
+        unused_hours_usd=float(of_hours),
+    )
 
 
 def _exact(value: float) -> Decimal:
@@ -216,7 +279,11 @@ class Commitment:
 
 
 def best_commitment(
-    demand_gpus: Sequence[float], on_demand_usd_per_hour: float, committed_usd_per_hour: float, gpus: int | None = None
+    demand_gpus: Sequence[float],
+    on_demand_usd_per_hour: float,
+    committed_usd_per_hour: float,
+    gpus: int | None = None,
+    gpus_per_machine: int = 1,
 ) -> Commitment:
     r"""The number of committed GPUs that minimises the bill of an hourly demand profile.
 
@@ -226,7 +293,7 @@ def best_commitment(
     .. math:: B(k) = c\,k\,T + p \sum_t \max(0,\ d_t - k)
 
     The k-th GPU pays when it is used in more than a share :math:`c/p` of the hours, so the best level is a quantile of
-    the demand: neither its mean nor its peak.
+    the demand: neither its mean nor its peak. Where GPUs are sold in machines of several, the same holds for machines.
 
     Parameters
     ----------
@@ -235,7 +302,9 @@ def best_commitment(
     on_demand_usd_per_hour, committed_usd_per_hour : float
         Prices of a GPU-hour in USD, > 0.
     gpus : int, optional
-        Price this level instead of the best one.
+        Price this level instead of the best one; whole machines of it are paid.
+    gpus_per_machine : int
+        GPUs of a machine, >= 1, which is rented whole, committed or on demand.
 
     Notes
     -----
@@ -253,6 +322,12 @@ def best_commitment(
     >>> best = best_commitment([4] * 14 + [10] * 10, 1.01, 0.63)
     >>> best.gpus, round(best.saving_fraction, 3)
     (4, 0.232)
+
+    And where they are sold by eight, at the same price of a GPU?
+
+    >>> best = best_commitment([4] * 14 + [10] * 10, 1.01, 0.63, gpus_per_machine=8)
+    >>> best.gpus, round(best.utilization_fraction, 3)
+    (8, 0.708)
     """
     demand = [checks.non_negative(f"demand_gpus[{hour}]", wanted) for hour, wanted in enumerate(demand_gpus)]
     if not demand:
@@ -260,34 +335,46 @@ def best_commitment(
     checks.positive("on_demand_usd_per_hour", on_demand_usd_per_hour)
     checks.positive("committed_usd_per_hour", committed_usd_per_hour)
 
-    def used_hours(level: int) -> float:
-        return sum(min(wanted, level) for wanted in demand)
+    checks.integer("gpus_per_machine", gpus_per_machine, at_least=1)
+    machines = [_machines_wanted(wanted, gpus_per_machine) for wanted in demand]
+    on_demand_usd, committed_usd = gpus_per_machine * on_demand_usd_per_hour, gpus_per_machine * committed_usd_per_hour
 
-    def bill(level: int) -> float:
-        over = sum(demand) - used_hours(level)
-        return committed_usd_per_hour * level * len(demand) + on_demand_usd_per_hour * over
+    def used_hours(level: int) -> float:
+        return sum(min(wanted, level) for wanted in machines)
 
     if gpus is None:
-        # The bill is convex in the level: find the last GPU that still lowers it.
-        low, high = 0, int(max(demand)) + 1
+        # The bill is convex in the level: find the last machine that still lowers it.
+        low, high = 0, int(max(machines)) + 1
         while low < high:
             middle = (low + high + 1) // 2
-            gained = on_demand_usd_per_hour * (used_hours(middle) - used_hours(middle - 1))
-            if gained > committed_usd_per_hour * len(demand):
+            gained = on_demand_usd * (used_hours(middle) - used_hours(middle - 1))
+            if gained > committed_usd * len(machines):
                 low = middle
             else:
                 high = middle - 1
-        gpus = low
-    checks.integer("gpus", gpus)
-    usd, on_demand_usd = bill(gpus), on_demand_usd_per_hour * sum(demand)
+        level = low
+    else:
+        level = -(-checks.integer("gpus", gpus) // gpus_per_machine)
+    committed, without = level * gpus_per_machine, on_demand_usd * sum(machines)
+    usd = committed_usd * level * len(machines) + on_demand_usd * (sum(machines) - used_hours(level))
+    used = sum(min(wanted, committed) for wanted in demand)
     return Commitment(
-        gpus=gpus,
+        gpus=committed,
         hours=len(demand),
         usd=usd,
-        on_demand_usd=on_demand_usd,
-        saving_fraction=1.0 - usd / on_demand_usd if on_demand_usd else 0.0,
-        utilization_fraction=used_hours(gpus) / (gpus * len(demand)) if gpus else 0.0,
+        on_demand_usd=without,
+        saving_fraction=1.0 - usd / without if without else 0.0,
+        utilization_fraction=used / (committed * len(demand)) if committed else 0.0,
     )
+
+
+def _machines_wanted(gpus: float, gpus_per_machine: int) -> float:
+    """Machines for so many GPUs; a fraction of a GPU, wanted for part of the hour, is one for that part."""
+    if gpus_per_machine == 1:
+        return gpus
+    whole = math.floor(gpus)
+    part = gpus - whole
+    return (1.0 - part) * -(-whole // gpus_per_machine) + part * -(-(whole + 1) // gpus_per_machine)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from costlab.catalog.price_snapshot import ApiSnapshot as ApiSnapshot, api_snapshot as api_snapshot
     from costlab.catalog.prices import (
+        COMMITMENTS as COMMITMENTS,
         KINDS as KINDS,
         PRICINGS as PRICINGS,
         SNAPSHOTS as SNAPSHOTS,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         StorePrice as StorePrice,
         current_gpu_prices as current_gpu_prices,
         current_store_prices as current_store_prices,
+        gpu_machines as gpu_machines,
         gpu_price as gpu_price,
         gpu_prices as gpu_prices,
         parse_day as parse_day,

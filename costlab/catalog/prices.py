@@ -19,6 +19,9 @@ SNAPSHOTS: Final = ("lesson", "list")
 #: Ways to buy an hour of a GPU.
 PRICINGS: Final = ("on_demand", "spot", "reserved_1y", "reserved_3y")
 
+#: Those of them that are paid for every hour of their term, used or not.
+COMMITMENTS: Final = ("reserved_1y", "reserved_3y")
+
 #: What a store's price buys: a GB for an hour, a GB for a month, or a node for an hour, used or not.
 STORE_UNITS: Final = ("gb_hour", "gb_month", "node_hour")
 
@@ -97,9 +100,12 @@ class GpuPrice:
         The day for which the source gives the price.
     source_url, note : str
         Where it stands, empty only for kinds ``estimate`` and ``lesson``, which then have a note; what else to know.
-    instance, instance_gpus, instance_usd_per_hour
-        The machine type that is really billed, its number of GPUs, and its price where the row was derived from one.
-        The first is given for every row of the snapshot ``list``.
+    instance : str
+        The machine type that is really billed: it is sold whole. Given for every row of the snapshot ``list``.
+    instance_gpus : int or None
+        GPUs of that machine, the unit of sale; None where no machine is named, so that nobody can tell.
+    instance_usd_per_hour : float or None
+        Price of that machine per hour in USD, where the row was derived from it.
     """
 
     snapshot: str
@@ -114,25 +120,37 @@ class GpuPrice:
     note: str = ""
     zone: str = ""
     instance: str = ""
-    instance_gpus: int = 1
+    instance_gpus: int | None = None
     instance_usd_per_hour: float | None = None
 
     def __post_init__(self) -> None:
         _check_evidence(self.snapshot, self.kind, self.source_url, self.note)
         checks.one_of("pricing", self.pricing, PRICINGS)
         checks.positive("usd_per_hour", self.usd_per_hour)
-        checks.integer("instance_gpus", self.instance_gpus, at_least=1)
+        if self.instance_gpus is not None:
+            checks.integer("instance_gpus", self.instance_gpus, at_least=1)
         if gpu_spec(self.gpu).name != self.gpu:
             raise InvalidValueError("gpu", f"the canonical name {gpu_spec(self.gpu).name!r}", self.gpu)
         if not self.provider or not self.region:
             raise InvalidValueError("provider and region", "given", (self.provider, self.region))
         if self.snapshot == "list" and not self.instance:
             raise InvalidValueError("instance", "given for a row of snapshot 'list'", self.instance)
+        if bool(self.instance) != (self.instance_gpus is not None):
+            raise InvalidValueError("instance_gpus", "given with the instance, and only then", self.instance_gpus)
 
     @property
     def series(self) -> tuple[str, ...]:
-        """What must be equal for two rows to be the same price at two dates."""
-        return (self.snapshot, self.gpu, self.pricing, self.provider, self.region, self.zone)
+        """What must be equal for two rows to be the same price at two dates; a size of machine has its own."""
+        size = "" if self.instance_gpus is None else str(self.instance_gpus)
+        return (self.snapshot, self.gpu, self.pricing, self.provider, self.region, self.zone, size)
+
+    @property
+    def machine_usd_per_hour(self) -> float | None:
+        """Price of the machine that is really billed, per hour in USD; None where no machine is named."""
+        if self.instance_gpus is None:
+            return None
+        read = self.instance_usd_per_hour
+        return self.usd_per_hour * self.instance_gpus if read is None else read
 
     @property
     def place(self) -> str:
@@ -186,8 +204,12 @@ def gpu_price(
     region: str | None = None,
     as_of: date | str | None = None,
     zone: str | None = None,
+    instance: str | None = None,
 ) -> GpuPrice:
     """The price of one GPU-hour: the one row that fits.
+
+    A GPU that is sold in machines of several sizes has a row for each. Without `instance` it is the one that is
+    cheapest per GPU, and of equal ones the largest; :func:`gpu_machines` has them all.
 
     Parameters
     ----------
@@ -201,6 +223,8 @@ def gpu_price(
         Needed as far as several rows fit without them.
     as_of : datetime.date or ISO date string, optional
         See the catalogue as it stood on that day.
+    instance : str, optional
+        Of machines in several sizes, this one.
 
     Raises
     ------
@@ -209,7 +233,7 @@ def gpu_price(
     PriceNotFoundError
         If no row fits; the message says what there is for this GPU, and which other snapshot has the row.
     AmbiguousPriceError
-        If several fit: which provider's price you pay is not ours to choose.
+        If several places fit: which provider's price you pay is not ours to choose.
 
     Examples
     --------
@@ -224,6 +248,43 @@ def gpu_price(
     >>> price.usd_per_hour, price.instance
     (6.88, 'p5.48xlarge')
     """
+    sizes = gpu_machines(name, pricing, snapshot, provider, region, as_of, zone)
+    if instance is not None:
+        checks.one_of("instance", instance, [price.instance for price in sizes])
+        return next(price for price in sizes if price.instance == instance)
+    return min(reversed(sizes), key=lambda price: price.usd_per_hour)
+
+
+def gpu_machines(
+    name: str,
+    pricing: str = "on_demand",
+    snapshot: str = "lesson",
+    provider: str | None = None,
+    region: str | None = None,
+    as_of: date | str | None = None,
+    zone: str | None = None,
+) -> tuple[GpuPrice, ...]:
+    """The machines in which one place sells a GPU, a row for each size, the smallest first.
+
+    Parameters
+    ----------
+    name, pricing, snapshot, provider, region, as_of, zone
+        As for :func:`gpu_price`.
+
+    Raises
+    ------
+    UnknownNameError, PriceNotFoundError, AmbiguousPriceError
+        As :func:`gpu_price`.
+
+    Examples
+    --------
+    In which numbers does AWS sell the A10G, and the A100?
+
+    >>> [row.instance_gpus for row in gpu_machines("A10G", snapshot="list", provider="aws")]
+    [1, 4, 8]
+    >>> [row.instance_gpus for row in gpu_machines("A100 40GB", snapshot="list", provider="aws")]
+    [8]
+    """
     canonical = gpu_spec(name).name
     checks.one_of("pricing", pricing, PRICINGS)
     checks.one_of("snapshot", snapshot, SNAPSHOTS)
@@ -237,16 +298,20 @@ def gpu_price(
         ]
 
     found = fitting(snapshot)
-    if len(found) == 1:
-        return found[0]
+    if len(found) == 1 or (found and len({price.place for price in found}) == 1):
+        return tuple(sorted(found, key=lambda price: price.instance_gpus or 1))
     asked = {"snapshot": snapshot, "provider": provider, "region": region, "zone": zone, "as_of": day and str(day)}
     query = ", ".join([repr(canonical), repr(pricing), *(f"{k}={v!r}" for k, v in asked.items() if v is not None)])
     if found:
-        places = _some(f"{price.place} at {price.usd_per_hour:g}" for price in found)
+        cheapest: dict[str, float] = {}
+        for price in found:
+            cheapest[price.place] = min(price.usd_per_hour, cheapest.get(price.place, math.inf))
+        places = _some(f"{place} at {usd:g}" for place, usd in cheapest.items())
         missing = "provider" if len({price.provider for price in found}) > 1 else "region or zone"
-        raise AmbiguousPriceError(f"{len(found)} prices fit ({query}): {places}; name the {missing}")
+        raise AmbiguousPriceError(f"{len(cheapest)} prices fit ({query}): {places}; name the {missing}")
     same_gpu = [p for p in newest_rows(_gpu_rows(), day) if p.gpu == canonical and p.snapshot == snapshot]
-    there_is = _some(f"{p.pricing} from {p.place}" for p in same_gpu) or f"nothing for {canonical} in this snapshot"
+    offers = dict.fromkeys(f"{p.pricing} from {p.place}" for p in same_gpu)
+    there_is = _some(offers) or f"nothing for {canonical} in this snapshot"
     elsewhere = "".join(f"; snapshot {other!r} has it" for other in SNAPSHOTS if other != snapshot and fitting(other))
     raise PriceNotFoundError(f"no price for ({query}); there is {there_is}{elsewhere}")
 

@@ -38,7 +38,10 @@ COMMANDS: Final[Table] = {
         "A service's day in half a minute: cache, cascade, budget guard, ledger, report. Needs no network and no key.",
         "demo:demo",
     ),
-    "gpu": ("The monthly bill of a number of GPUs at every price known, with source and date.", "prices:gpu"),
+    "gpu": (
+        "The monthly bill of a number of GPUs, in whole machines, at every price known, with source and date.",
+        "prices:gpu",
+    ),
     "prices": (
         "The price catalogue: every current row of GPUs and stores with kind, date and source.",
         "prices:prices",

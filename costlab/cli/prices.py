@@ -1,5 +1,7 @@
 """``costlab gpu`` and ``costlab prices``: the catalogue, and bills from it."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import date
 from typing import Annotated
 
@@ -7,7 +9,7 @@ import typer
 
 from costlab import catalog
 from costlab._internal import checks
-from costlab.calculator import MonthlyCost, monthly_cost, saving_fraction
+from costlab.calculator import MonthlyCost, commitment_break_even, monthly_cost, saving_fraction
 from costlab.cli.shared import AsOf, JsonFlag, Snapshot, print_json, print_rows
 from costlab.errors import PriceNotFoundError
 from costlab.units import HOURS_PER_DAY, LESSON_DAYS_PER_MONTH
@@ -16,10 +18,11 @@ from costlab.units import HOURS_PER_DAY, LESSON_DAYS_PER_MONTH
 def gpu(
     name: Annotated[str, typer.Argument(help="GPU name or alias: A10G, 'A100 80GB', H100 ...")],
     count: Annotated[int, typer.Option(metavar="N", help="Number of GPUs.")] = 1,
-    hours: Annotated[float, typer.Option(metavar="H", help="Hours per day.")] = HOURS_PER_DAY,
+    hours: Annotated[float, typer.Option(metavar="H", help="Hours used per day.")] = HOURS_PER_DAY,
     days: Annotated[
-        float, typer.Option(metavar="D", help="Days per month; the lesson has 30.")
+        float, typer.Option(metavar="D", help="Days used per month; the lesson has 30.")
     ] = LESSON_DAYS_PER_MONTH,
+    gpus_per_replica: Annotated[int, typer.Option(metavar="N", help="GPUs that must sit in one machine.")] = 1,
     pricing: Annotated[str | None, typer.Option(help="on_demand, spot, reserved_1y or reserved_3y.")] = None,
     snapshot: Snapshot = None,
     provider: Annotated[str | None, typer.Option(help="Only this provider: aws, gcp ...")] = None,
@@ -27,7 +30,7 @@ def gpu(
     as_of: AsOf = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """The monthly bill of a number of GPUs at every price known, with source and date."""
+    """The monthly bill of a number of GPUs, in whole machines, at every price known, with source and date."""
     spec = catalog.gpu(name)
     if pricing is not None:
         checks.one_of("pricing", pricing, catalog.PRICINGS)
@@ -43,34 +46,73 @@ def gpu(
         asked = {"pricing": pricing, "snapshot": snapshot, "provider": provider, "region": region, "as_of": as_of}
         given = "".join(f", {key}={value!r}" for key, value in asked.items() if value is not None)
         raise PriceNotFoundError(f"no price for {spec.name!r}{given}; `costlab prices --gpu {spec.name!r}` lists all")
-    bills = [
-        monthly_cost(spec.name, count, p.pricing, hours, days, p.snapshot, p.provider, p.region, as_of, p.zone)
-        for p in prices
-    ]
+
+    def month(pricing: str, table: str, seller: str, place: str, zone: str | None = None) -> MonthlyCost:
+        return monthly_cost(spec.name, count, pricing, hours, days, table, seller, place, as_of, zone, gpus_per_replica)
+
+    # Of a GPU that is sold in machines of several sizes there are several rows, and one bill.
+    offers = dict.fromkeys((p.pricing, p.snapshot, p.provider, p.region, p.zone) for p in prices)
+    bills = [month(*offer) for offer in offers]
     if as_json:
         print_json({"gpu": spec, "bills": bills})
         return
-    month = f"{bills[0].gpu_hours:,.10g} GPU-hours ({hours:g} h a day, {days:g} days a month)"
+    on_demand: dict[tuple[str, ...], MonthlyCost] = {}
+    for place in dict.fromkeys(map(_place, bills)):
+        with suppress(PriceNotFoundError):
+            on_demand[place] = month("on_demand", *place)
     rows = []
     for bill in bills:
         p = bill.price
-        hour, total, when = f"{p.usd_per_hour:,.4f}", f"{bill.usd:,.2f}", f"{p.kind}, {p.checked}"
-        rows.append((p.snapshot, p.pricing, p.place, hour, total, _saved(bill, bills), when))
-    numbers = ("usd per GPU-hour", "usd per month", "saved")
-    headings = ("table", "pricing", "from", *numbers, "kind, checked")
-    print_rows(headings, rows, numbers=numbers, title=f"{count} x {spec.name}: {month}")
-    typer.echo(
-        "saved: against on-demand of the same table and region. lesson = the course's claim, list = list prices."
-    )
+        machines = " + ".join(f"{some.count} x {some.size.name}" for some in bill.machines if some.size.name)
+        hour, total = f"{p.usd_per_hour:,.4f}", f"{bill.usd:,.2f}"
+        unused, when = f"{bill.unused_usd:,.2f}" if bill.unused_usd else "", f"{p.kind}, {p.checked}"
+        against = _compared(bill, on_demand.get(_place(bill)))
+        rows.append((p.pricing, p.place, machines, hour, total, unused, against, when))
+    numbers = ("usd per GPU-hour", "usd per month", "of it unused", "vs on demand")
+    headings = ("pricing", "from", "machines", *numbers, "kind, checked")
+    used = f"{bills[0].used_gpu_hours:,.10g} GPU-hours ({hours:g} h a day, {days:g} days a month)"
+    print_rows(headings, rows, numbers=numbers, title=f"{count} x {spec.name}: {used}", width=160)
+    typer.echo("On demand is that of the same table and region; lesson = the course's claim.")
+    for line in _surprises(bills, on_demand, gpus_per_replica):
+        typer.echo(line)
 
 
-def _saved(bill: MonthlyCost, bills: list[MonthlyCost]) -> str:
-    place = (bill.price.snapshot, bill.price.provider, bill.price.region)
-    for other in bills:
-        p = other.price
-        if p.pricing == "on_demand" and (p.snapshot, p.provider, p.region) == place and p != bill.price:
-            return f"{saving_fraction(other.usd, bill.usd):.1%}"
-    return ""
+def _place(bill: MonthlyCost) -> tuple[str, str, str]:
+    return bill.price.snapshot, bill.price.provider, bill.price.region
+
+
+def _compared(bill: MonthlyCost, on_demand: MonthlyCost | None) -> str:
+    if on_demand is None or bill.price.pricing == "on_demand":
+        return ""
+    saved = saving_fraction(on_demand.usd, bill.usd)
+    return f"{abs(saved):.1%} {'less' if saved >= 0 else 'more'}"
+
+
+def _surprises(
+    bills: list[MonthlyCost], on_demand: Mapping[tuple[str, ...], MonthlyCost], gpus_per_replica: int
+) -> Iterator[str]:
+    """What the reader of a price per GPU-hour does not expect."""
+    most = max(bills, key=lambda bill: bill.unused_gpus_usd)
+    if most.unused_gpus_usd:
+        machines = " + ".join(f"{some.count} x {some.size.name}" for some in most.machines)
+        paid = f"{most.paid_gpus} GPUs are paid where {most.gpus} {'is' if most.gpus == 1 else 'are'} asked for"
+        yield f"Machines are sold whole: {paid} ({machines}), {most.unused_gpus_usd:,.2f} USD of it for nothing."
+    committed = [bill for bill in bills if bill.price.pricing in catalog.COMMITMENTS]
+    for bill in committed[:1]:
+        paid_hours = bill.gpu_hours / bill.paid_gpus
+        used = bill.used_gpu_hours / bill.gpus / paid_hours
+        yield f"Reserved: paid for all {paid_hours:,.10g} hours of the month, of which {used:.1%} are used."
+    for bill in committed:
+        if (other := on_demand.get(_place(bill))) is not None:
+            share = commitment_break_even(other.usd / other.gpu_hours, bill.usd / bill.gpu_hours)
+            pays = f"pays from {share:.1%} of them on" if share < 1 else "never pays"
+            yield f"  {bill.price.pricing} at {bill.price.place} {pays}, against on demand."
+    rented = {some.size for bill in bills for some in bill.machines}
+    if split := sorted({size.name for size in rented if size.gpus < gpus_per_replica}):
+        few = f"{', '.join(split)} has fewer than {gpus_per_replica} GPUs, and no larger machine is known there"
+        yield f"{few}: a replica takes several."
+    if any(not size.name for size in rented):
+        yield "Where no machine is named, GPUs are assumed to be sold in any number."
 
 
 def prices(

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from costlab.calculator import (
+    Machines,
+    MachineSize,
     best_commitment,
     commitment_bill,
     commitment_break_even,
@@ -14,7 +16,7 @@ from costlab.calculator import (
     saving_fraction,
     usd_per_useful_hour,
 )
-from costlab.catalog import PRICINGS, gpu_prices
+from costlab.catalog import COMMITMENTS, PRICINGS, GpuPrice, gpu_prices
 from costlab.errors import InvalidValueError, PriceNotFoundError, UnknownNameError
 
 usd = st.floats(1e-4, 1e4)
@@ -54,12 +56,66 @@ def test_bill_is_additive_in_gpus(gpus: int, hours: float, days: float, pricing:
     assert monthly_cost("H100", gpus, pricing, hours, days).usd == pytest.approx(gpus * one, rel=1e-12)
 
 
-def test_every_catalogue_price_bills_in_proportion() -> None:
-    for price in gpu_prices():
-        bill = monthly_cost(
-            price.gpu, 2, price.pricing, 10, 20, price.snapshot, price.provider, price.region, price.checked, price.zone
-        )
-        assert bill.usd == pytest.approx(400 * price.usd_per_hour, rel=1e-12)
+@pytest.mark.parametrize("price", gpu_prices(), ids=lambda p: f"{p.snapshot}-{p.gpu}-{p.pricing}-{p.place}")
+def test_every_catalogue_price_bills_whole_machines_for_the_hours_of_its_kind(price: GpuPrice) -> None:
+    where = (price.snapshot, price.provider, price.region, price.checked, price.zone)
+    unit = price.instance_gpus or 1
+    bill = monthly_cost(price.gpu, unit, price.pricing, 10, 20, *where, gpus_per_replica=unit)
+    hours = 720 if price.pricing in COMMITMENTS else 200
+    assert bill.usd == pytest.approx(hours * unit * price.usd_per_hour, rel=1e-9)
+    assert (bill.paid_gpus, bill.unused_gpus_usd) == (unit, 0.0)
+
+
+# What a reservation of eight hours a day costs: 0.63 USD for each of 720 hours, and not for the 240 that are used.
+def test_a_reservation_is_paid_for_every_hour_of_the_month() -> None:
+    on_demand, reserved = (monthly_cost("A10G", 1, way, hours_per_day=8) for way in ("on_demand", "reserved_1y"))
+    assert (on_demand.usd, reserved.usd) == (242.40, 453.60)
+    assert saving_fraction(on_demand.usd, reserved.usd) == pytest.approx(-0.87, abs=0.005)
+    assert (reserved.gpu_hours, reserved.used_gpu_hours) == (720, 240)
+    assert reserved.unused_hours_usd == reserved.unused_usd == pytest.approx(302.40)
+    assert reserved.utilization_fraction == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("days", "paid"), [(22, 30), (28, 30), (30, 30), (730 / 24, 730 / 24), (31, 31)], ids=lambda days: f"{days:g}"
+)
+def test_a_reserved_month_has_thirty_days_at_least(days: float, paid: float) -> None:
+    assert monthly_cost("A10G", pricing="reserved_3y", hours_per_day=1, days_per_month=days).gpu_hours == (
+        pytest.approx(24 * paid)
+    )
+
+
+# AWS rents p4d.24xlarge (8 A100) at 21.957642 and p6-b200.48xlarge (8 B200) at 113.9328 USD an hour; none is smaller.
+@pytest.mark.parametrize(
+    ("gpu", "gpus", "usd", "paid"),
+    [("A100 40GB", 1, 15_810, 8), ("B200", 1, 82_032, 8), ("A100 40GB", 8, 15_810, 8), ("A100 40GB", 9, 31_619, 16)],
+)
+def test_a_machine_is_sold_whole(gpu: str, gpus: int, usd: float, paid: int) -> None:
+    bill = monthly_cost(gpu, gpus, snapshot="list", provider="aws")
+    assert bill.usd == pytest.approx(usd, abs=0.5)
+    assert bill.paid_gpus == paid
+    assert bill.unused_gpus_usd == pytest.approx(bill.usd * (paid - gpus) / paid)
+    assert bill.unused_hours_usd == 0
+
+
+def test_google_sells_the_same_gpu_one_by_one() -> None:
+    bill = monthly_cost("A100 40GB", 3, snapshot="list", provider="gcp")
+    assert bill.usd == pytest.approx(3 * 720 * 3.673385)
+    assert bill.machines == (Machines(MachineSize(1, 3.673385, "a2-highgpu-1g"), 3),)
+
+
+def test_where_no_machine_is_named_that_is_told_by_its_lack_of_a_name() -> None:
+    (rented,) = monthly_cost("H100", 3).machines
+    assert rented.size.name == ""
+    assert monthly_cost("H100", 3, gpus_per_replica=2).paid_gpus == 4
+
+
+@given(st.integers(1, 40), st.floats(0.1, 24), st.floats(1, 31), st.sampled_from(["on_demand", "reserved_1y"]))
+def test_what_is_used_and_what_is_not_make_up_the_bill(gpus: int, hours: float, days: float, pricing: str) -> None:
+    bill = monthly_cost("A10G", gpus, pricing, hours, days, "list", "aws", gpus_per_replica=3)
+    used = bill.usd - bill.unused_usd
+    assert used / bill.usd == pytest.approx(bill.utilization_fraction)
+    assert min(bill.unused_gpus_usd, bill.unused_hours_usd) >= 0
 
 
 def test_numpy_numbers_are_numbers() -> None:
@@ -189,6 +245,25 @@ def test_given_level_is_priced() -> None:
     assert level.usd == pytest.approx(0.63 * 10 * 24)
     assert level.utilization_fraction == pytest.approx((4 * 14 + 10 * 10) / 240)
     assert level.saving_fraction == pytest.approx(1 - 151.2 / (1.01 * 156))
+
+
+@given(demand_profiles, price, price, st.integers(1, 16))
+def test_whole_machines_never_cost_less(demand: list[float], on_demand: float, committed: float, unit: int) -> None:
+    best = best_commitment(demand, on_demand, committed, gpus_per_machine=unit)
+    single = best_commitment(demand, on_demand, committed)
+    assert best.gpus % unit == 0
+    assert best.usd >= single.usd * (1 - 1e-9)
+    assert best.on_demand_usd >= single.on_demand_usd * (1 - 1e-9)
+    for level in range(0, int(max(demand)) + 2 * unit, unit):
+        assert best.usd <= best_commitment(demand, on_demand, committed, level, unit).usd * (1 + 1e-9)
+
+
+def test_a_level_between_two_machines_pays_the_larger() -> None:
+    level = best_commitment([4] * 14 + [10] * 10, 1.01, 0.63, gpus=5, gpus_per_machine=8)
+    assert level.gpus == 8
+    assert level.usd == pytest.approx(0.63 * 8 * 24 + 1.01 * 8 * 10)  # ten GPUs by day take a second machine
+    half_an_hour = best_commitment([0.5], 1.0, 1.0, gpus=0, gpus_per_machine=8)
+    assert half_an_hour.usd == 4.0
 
 
 @pytest.mark.parametrize(

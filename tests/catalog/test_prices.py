@@ -10,6 +10,7 @@ from costlab.catalog import (
     current_gpu_prices,
     current_store_prices,
     gpu,
+    gpu_machines,
     gpu_price,
     gpu_prices,
     stale_gpu_prices,
@@ -23,7 +24,7 @@ from costlab.errors import AmbiguousPriceError, InvalidValueError, PriceNotFound
 ROW = GpuPrice(
     snapshot="list", gpu="A10G", pricing="on_demand", usd_per_hour=1.0, provider="aws", region="us-east-1",
     checked=date(2025, 1, 1), kind="list_price", source_url="https://example.org/prices",
-    instance="g5.xlarge",
+    instance="g5.xlarge", instance_gpus=1,
 )  # fmt: skip
 
 # Table S1 of the source lesson, in the order of PRICINGS.
@@ -52,6 +53,7 @@ def test_rows_are_plausible_and_sourced(price: GpuPrice) -> None:
         assert price.source_url.startswith("https://")
         assert price.instance
     if price.instance_usd_per_hour is not None:
+        assert price.instance_gpus is not None
         assert price.usd_per_hour == pytest.approx(price.instance_usd_per_hour / price.instance_gpus, rel=1e-9)
 
 
@@ -101,6 +103,22 @@ def test_a_choice_of_providers_is_the_callers() -> None:
     assert aws.instance == "p4d.24xlarge"
 
 
+def test_a_gpu_in_machines_of_several_sizes_has_one_price_and_a_row_for_each_size() -> None:
+    sizes = gpu_machines("A10G", snapshot="list", provider="aws")
+    assert [(row.instance, row.instance_gpus) for row in sizes] == [
+        ("g5.xlarge", 1),
+        ("g5.12xlarge", 4),
+        ("g5.48xlarge", 8),
+    ]
+    assert gpu_price("A10G", snapshot="list", provider="aws") == sizes[0]
+    assert gpu_price("A10G", snapshot="list", instance="g5.48xlarge") == sizes[2]
+    # Of equal prices per GPU that of the largest machine; the lesson's table names none.
+    assert gpu_price("H100", snapshot="list").instance == "p5.48xlarge"
+    assert gpu_price("H100").machine_usd_per_hour is None
+    with pytest.raises(UnknownNameError, match=r"unknown instance 'g5\.24xlarge'; did you mean .*'g5\.12xlarge'"):
+        gpu_price("A10G", snapshot="list", instance="g5.24xlarge")
+
+
 def test_missing_prices_say_what_there_is() -> None:
     with pytest.raises(PriceNotFoundError, match=r"no price for \('H100', 'on_demand', .*provider='azur'.*there is"):
         gpu_price("H100", snapshot="list", provider="azur")
@@ -126,7 +144,8 @@ def test_missing_prices_say_what_there_is() -> None:
         ({"source_url": ""}, "source_url must be an https address for kind 'list_price'"),
         ({"kind": "estimate"}, "note must be given for kind 'estimate'"),
         ({"region": ""}, "provider and region must be given"),
-        ({"instance": ""}, "instance must be given for a row of snapshot 'list'"),
+        ({"instance": "", "instance_gpus": None}, "instance must be given for a row of snapshot 'list'"),
+        ({"instance_gpus": None}, "instance_gpus must be given with the instance, and only then, got None"),
         ({"instance_gpus": 0}, "instance_gpus must be a whole number >= 1"),
     ],
 )

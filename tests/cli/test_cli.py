@@ -50,6 +50,40 @@ def test_gpu_json_is_one_object_with_the_source(run: Run) -> None:
     assert bill["price"]["checked"] == "2026-01-01"
 
 
+def test_gpu_says_that_a_reservation_is_paid_for_hours_that_nobody_uses(run: Run) -> None:
+    _, out, _ = run("gpu", "A10G", "--hours", "8", "--pricing", "reserved_1y", "--snapshot", "lesson")
+    for text in (
+        "453.60",
+        "302.40",
+        "87.1% more",
+        "Reserved: paid for all 720 hours of the month, of which 33.3% are used.",
+        "reserved_1y at lesson/unstated pays from 62.4% of them on, against on demand.",
+        "Where no machine is named, GPUs are assumed to be sold in any number.",
+    ):
+        assert text in out
+
+
+def test_gpu_says_that_a_machine_is_sold_whole(run: Run) -> None:
+    _, out, _ = run("gpu", "A100 40GB", "--count", "1", "--provider", "aws")
+    for text in (
+        "15,809.50",
+        "1 x p4d.24xlarge",
+        "Machines are sold whole: 8 GPUs are paid where 1 is asked for (1 x p4d.24xlarge), ",
+        "13,833.31 USD of it for nothing.",
+    ):
+        assert text in out
+    assert "assumed" not in out
+    (bill,) = json.loads(run("gpu", "B200", "--pricing", "on_demand", "--json")[1])["bills"]
+    assert round(bill["usd"]) == 82_032
+    assert (bill["gpus"], bill["paid_gpus"], bill["machines"][0]["count"]) == (1, 8, 1)
+
+
+def test_gpu_has_one_bill_for_all_sizes_of_machine(run: Run) -> None:
+    _, out, _ = run("gpu", "A10G", "--count", "4", "--gpus-per-replica", "4", "--snapshot", "list")
+    assert out.count("1 x g5.12xlarge") == 2  # on demand, and reserved
+    assert "g5.xlarge has fewer than 4 GPUs, and no larger machine is known there: a replica takes several." in out
+
+
 def test_prices_lists_the_whole_catalogue(run: Run) -> None:
     status, out, err = run("prices", "--json")
     assert (status, err) == (0, "")
