@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from datetime import date
 from functools import cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
-from costlab.errors import AmbiguousPriceError, UnknownNameError
+from costlab.catalog.model_prices import added_models, in_region
+from costlab.errors import AmbiguousPriceError, CostlabError, PriceNotFoundError, UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -84,11 +87,48 @@ _CLOSED: Final = re.compile(
     r"(^|[/.:])(gpt-(?!oss)|chatgpt|o[1-9](-|$)|text-embedding-(3|ada)|claude|gemini|grok-[3-9]|sonar|voyage-|nova-|command-a)"
 )
 
+#: Gateways that pass a request on to whom the model's name says, at that provider's own price.
+_GATEWAYS: Final = frozenset({"clfaigateway", "gateway", "helicone", "litellm", "litellmproxy", "portkey", "vercel",
+                              "vercelaigateway"})  # fmt: skip
+
+#: Vendors before whose models Bedrock puts their name: ``anthropic.claude-...``, ``us.amazon.nova-...``.
+_BEDROCK_ID: Final = re.compile(
+    r"((?P<region>[a-z]{2,6}(-gov)?)\.)?(ai21|amazon|anthropic|cohere|deepseek|google|luma|meta|minimax|mistral|moonshotai"
+    r"|moonshot|nvidia|openai|qwen|stability|twelvelabs|writer|zai)\.[a-z].*"
+)
+_ARN: Final = re.compile(
+    r"arn:aws[a-z-]*:(?P<service>bedrock|sagemaker):(?P<region>[a-z0-9-]*):\d*:(?P<kind>[a-z-]+)/(?P<model>.+)", re.I
+)
+_VERTEX_PATH: Final = re.compile(
+    r"/*(projects/[^/]+/)?(locations/(?P<region>[^/]+)/)?(publishers/[^/]+/)?models/(?P<model>[^/]+)"
+)
+_AWS_REGION: Final = re.compile(r"[a-z]{2}(-gov|-iso[a-z]?)?-[a-z]+-\d")
+
+#: Parts of a path that choose a route of LiteLLM's, or a kind of deployment at the same price, and no model.
+_ROUTES: Final[Mapping[str, frozenset[str]]] = {
+    "aws": frozenset({"converse", "converse_like", "invoke", "mantle", "nova", "llama", "deepseek_r1", "qwen3"}),
+    "azure": frozenset({"o_series", "gpt5_series", "responses", "global", "global-standard", "standard"}),
+}
+_AZURE_ZONES: Final = frozenset({"us", "eu", "us-gov", "apac"})
+
+#: Providers whose client libraries call others as well, so that a log may name them for requests that went elsewhere.
+_CLIENTS: Final = ("openai", "anthropic")
+
+#: Models that are their maker's own, or are called so at their maker alone.
+_MAKERS_OWN: Final = re.compile(_CLOSED.pattern + r"|^(deepseek-(chat|reasoner)|mistral-(large|medium|small)-latest)$")
+
 #: What may follow a model's name: the date or the version of a release.
 _RELEASE: Final = re.compile(
     r"([-@](\d{4}-\d{2}-\d{2}|\d{6,8}|\d{3,4}|latest|default)|-preview|-beta|-exp(erimental)?|-\d{2}-\d{2}(-\d{4})?"
     r"|-\d{2}-\d{4}|-v\d+(:\d+)?|:\d+)$"
 )
+
+#: Whose models a provider sells at a price of its own, although the snapshot has the maker's for it. Azure asks 1.35
+#: USD for a million input tokens of DeepSeek R1, DeepSeek itself 0.55 (LiteLLM 1.110.2, of prices.azure.com).
+_OTHER_PRICES: Final = defaultdict[str, tuple[str, ...]](tuple, azure=("deepseek",))
+
+#: Open models that their maker publishes but does not serve; the snapshot has another seller's price there.
+_NOT_SERVED: Final[Mapping[str, re.Pattern[str]]] = {"openai": re.compile(r"gpt-oss")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,12 +264,12 @@ def resolve_model(name: str, provider: str | None = None, *, deployments: Mappin
 
 @cache
 def providers() -> Mapping[str, Provider]:
-    """The providers of the snapshot, by id."""
+    """The providers of the snapshot and, before their models, those that our own rows add, by id."""
     # Imported here, since it takes a third of a second. These are the bundled prices, whatever newer ones a program in
     # the same interpreter may have fetched: a lesson's figures must not change under it.
     from genai_prices.data import providers as bundled
 
-    return {provider.id: provider for provider in bundled}
+    return {one.id: replace(one, models=[*added_models(one.id), *one.models]) for one in bundled}
 
 
 def one_provider(name: str) -> Provider:
@@ -240,48 +280,274 @@ def one_provider(name: str) -> Provider:
     return providers()[found]
 
 
-@cache
 def find_model(name: str, provider_name: str | None = None) -> FoundModel:
     """The model of the snapshot that a name means; raises as :func:`resolve_model`."""
-    told = None if provider_name is None else one_provider(provider_name)
-    prefix, separator, rest = name.partition("/")
-    by_prefix = provider_id(prefix) if separator else None
-    if told is None and by_prefix is not None and (found := _at(providers()[by_prefix], rest, name)):
-        return found
-    if told is not None:
-        found = _at(told, name, name) or (_at(told, rest, name) if by_prefix == told.id else None)
-        if found:
+    found = _found(name, provider_name)
+    if isinstance(found, CostlabError):
+        raise found.with_traceback(None)
+    return found
+
+
+@cache
+def _found(name: str, provider_name: str | None) -> FoundModel | CostlabError:
+    """As :func:`find_model`; what is not found is kept as well, since looking for near names takes long."""
+    try:
+        return _find(name, provider_name)
+    except (UnknownNameError, PriceNotFoundError, AmbiguousPriceError) as error:
+        return error
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What a name says of itself: who serves it, the model without prefixes, where, and why it can have no price."""
+
+    provider: str | None
+    model: str
+    region: str = ""
+    unpriced: str = ""
+
+    @property
+    def tuned(self) -> bool:
+        return self.model.startswith("ft:") or ".ft-" in self.model or ":ft-" in self.model
+
+
+def _read(name: str) -> _Reading:
+    """A name without its prefixes."""
+    text = name.strip()
+    head, separator, rest = text.partition("/")
+    while separator and _compact(head) in _GATEWAYS:
+        text = rest
+        head, separator, rest = text.partition("/")
+    if arn := _ARN.fullmatch(text):
+        return _read_arn(arn)
+    if path := _VERTEX_PATH.fullmatch(text):
+        return _Reading("google", path["model"], path["region"] or "")
+    if head in ("projects", "tunedModels", "endpoints") and separator:
+        return _Reading("google", text, "", "it is an endpoint of one's own, which does not say what runs there")
+    if head == "accounts" and separator:
+        return _read_fireworks(text)
+    if _compact(head) == "huggingface" and separator:
+        host, _, model = rest.partition("/")
+        named = f"huggingface_{host}"
+        return _Reading(named, model) if named in providers() else _Reading(None, rest)
+    if separator and (by := provider_id(head)):
+        return _read_at(by, rest)
+    before, colon, after = text.partition(":")
+    if colon and (by := provider_id(before)):
+        return _read_at(by, after)
+    if bedrock := _BEDROCK_ID.fullmatch(text.casefold()):
+        return _Reading("aws", text, bedrock["region"] or "")
+    if re.fullmatch(r"claude-[a-z0-9.-]+@\w+", text):
+        return _Reading("google", text)
+    if re.match(r"ft:(gpt-|o\d|babbage-|davinci-)", text):
+        return _Reading("openai", _tuned_base(text))
+    return _Reading(None, _tuned_base(text))
+
+
+def _read_arn(arn: re.Match[str]) -> _Reading:
+    if arn["service"] == "bedrock" and arn["kind"] in ("foundation-model", "inference-profile"):
+        inner = _BEDROCK_ID.fullmatch(arn["model"].casefold())
+        return _Reading("aws", arn["model"], (inner and inner["region"]) or arn["region"])
+    why = {
+        "application-inference-profile": "an application inference profile does not say which model it stands for",
+        "default-prompt-router": "a prompt router does not say which model answered",
+        "prompt-router": "a prompt router does not say which model answered",
+    }.get(arn["kind"], "it is paid by the hour, not by the token")
+    return _Reading("aws", arn[0], arn["region"], why)
+
+
+def _read_fireworks(text: str) -> _Reading:
+    model, dedicated, _ = text.partition("#")
+    if dedicated or "/deployments/" in text:
+        return _Reading("fireworks", model, "", "a deployment of one's own is paid by the hour, not by the token")
+    if not text.startswith("accounts/fireworks/"):
+        return _Reading("fireworks", model, "", "it is a model of one's own, of which there is no list price")
+    return _Reading("fireworks", model)
+
+
+def _read_at(provider: str, rest: str) -> _Reading:
+    """What follows a provider's prefix."""
+    region = ""
+    while "/" in rest:
+        head, _, after = rest.partition("/")
+        if head in _ROUTES.get(provider, ()):
+            pass
+        elif head in _AZURE_ZONES if provider == "azure" else provider == "aws" and _AWS_REGION.fullmatch(head):
+            region = head
+        elif provider == "aws" and head.endswith("-month-commitment"):
+            return _Reading(provider, after, region, "it is paid by the hour, not by the token")
+        else:
+            break
+        rest = after
+    inner = _read(rest) if re.match(r"arn:|accounts/|/*projects/|publishers/|models/", rest) else None
+    if inner and inner.provider == provider:
+        return _Reading(provider, inner.model, inner.region or region, inner.unpriced)
+    if provider == "aws" and not region and (bedrock := _BEDROCK_ID.fullmatch(rest.casefold())):
+        region = bedrock["region"] or ""
+    if provider == "google" and (rest.isdigit() or re.fullmatch(r"(gemini|openai)/\d+", rest)):
+        return _Reading(provider, rest, "", "it is an endpoint of one's own, which does not say what runs there")
+    return _Reading(provider, _tuned_base(rest), region)
+
+
+def _tuned_base(name: str) -> str:
+    """A fine-tuned model's name without what its owner added: ``ft:gpt-4o-2024-08-06:acme::9xyz``."""
+    return ":".join(name.split(":")[:2]) if name.startswith("ft:") else name
+
+
+def _find(name: str, provider_name: str | None) -> FoundModel:
+    reading, told = _read(name), _told(name, provider_name)
+    if reading.unpriced and told in (None, reading.provider):
+        raise PriceNotFoundError(f"no price of {name!r}: {reading.unpriced}")
+    found = _at_told(told, name, reading) if told else _untold(name, reading)
+    if found is None and told in _CLIENTS and (reading.provider or _MAKERS_OWN.search(name.casefold())):
+        found = _untold(name, reading)
+        if found and found.provider.id != told:
+            why = f"the log says {told}, which does not serve it: the price is that of {found.provider.id}"
+            found = replace(found, id=replace(found.id, assumption=why))
+    if found is None and told is not None and told in _NOT_SERVED and _NOT_SERVED[told].match(reading.model):
+        raise PriceNotFoundError(
+            f"no price of {name!r} at {told}, which publishes it and does not serve it; name who does"
+        )
+    if found is None and reading.tuned:
+        raise PriceNotFoundError(f"no price of {name!r}: it is fine-tuned, and the price of its base is another one")
+    if found is None:
+        sellers = providers().values()
+        if told or reading.provider:
+            seller = providers()[told or reading.provider or ""]
+            sellers = [seller, *_fallbacks(seller)]  # type: ignore[assignment]
+        where = f"model at {provider_name or reading.provider}" if told or reading.provider else "model"
+        raise UnknownNameError(where, name, tuple(model.id for seller in sellers for model in seller.models))
+    return found
+
+
+def _told(name: str, provider_name: str | None) -> str | None:
+    """The provider that the log tells, if it is one that serves rather than passes on."""
+    if provider_name is None or _compact(provider_name) in _GATEWAYS:
+        return None
+    if _compact(provider_name) == "huggingface":
+        host = name.rpartition(":")[2] if ":" in name else name.removeprefix("huggingface/").partition("/")[0]
+        return one_provider(f"huggingface_{host}").id
+    return one_provider(provider_name).id
+
+
+def _at_told(told: str, name: str, reading: _Reading) -> FoundModel | None:
+    """The model at the provider that the log tells."""
+    seller = providers()[told]
+    names = [name]
+    if reading.provider in (None, told):
+        names += (
+            [reading.model, reading.model.rpartition(":")[0]] if told.startswith("huggingface") else [reading.model]
+        )
+    elif reading.provider in (seller.fallback_model_providers or ()) or told in (
+        "aws",
+        "google",
+        "azure",
+        "databricks",
+    ):
+        # The maker's name before the model's: "anthropic/claude-sonnet-4-5" at Vertex AI.
+        names.append(reading.model)
+    if told == "aws" and reading.region not in ("", "global"):
+        # A group of regions that the snapshot does not list asks what the others do.
+        names.append(reading.model.removeprefix(f"{reading.region}."))
+    for spelling in names:
+        if found := _at(seller, spelling, name, reading):
             return found
-        owners = [told, *_fallbacks(told)]
-        raise UnknownNameError(f"model at {provider_name}", name, tuple(m.id for owner in owners for m in owner.models))
-    for provider in providers().values():
-        maker = provider.model_match is not None and provider.model_match.is_match(name.lower())
-        if maker and (model := _model(provider, name)):
-            return _found(provider, model, provider, name)
-    offering = _offers().get(name.casefold(), ())
-    if not offering:
-        raise UnknownNameError("model", name, tuple(m.id for seller in providers().values() for m in seller.models))
-    models = [next(m for m in providers()[s].models if m.id.casefold() == name.casefold()) for s in offering]
-    if any(model.prices != models[0].prices for model in models):
-        raise AmbiguousPriceError(f"{len(offering)} providers serve {name!r}: {', '.join(offering)}; name one")
-    seller, model = min(zip(offering, models, strict=True), key=lambda offer: providers()[offer[0]].model_match is None)
-    return _found(providers()[seller], model, providers()[seller], name)
-
-
-def _at(provider: Provider, name: str, given: str) -> FoundModel | None:
-    for owner in (provider, *_fallbacks(provider)):
-        if model := _model(owner, name):
-            return _found(provider, model, owner, given)
     return None
 
 
-def _found(provider: Provider, model: ModelInfo, owner: Provider, name: str) -> FoundModel:
-    tuned = name.startswith("ft:") or ":ft:" in name or ".ft-" in name
-    return FoundModel(provider, model, owner, ModelId(name, provider.id, model.id, fine_tuned=tuned))
+def _untold(name: str, reading: _Reading) -> FoundModel | None:
+    """The model where only its name can tell who serves it."""
+    if reading.provider is not None:
+        seller = providers()[reading.provider]
+        found = _at(seller, reading.model, name, reading) or _at_told(seller.id, name, reading)
+        # OpenRouter writes the maker before the model's name, as LiteLLM does the provider.
+        listed = _at(providers()["openrouter"], name, name, reading) if seller.id != "openrouter" else None
+        if found and listed and not _same_price(found.model, listed.model):
+            raise AmbiguousPriceError(
+                f"{name!r} costs one thing at {seller.id}, another at openrouter; name the provider"
+            )
+        if found:
+            return found
+    for provider in providers().values():
+        maker = provider.model_match is not None and provider.model_match.is_match(reading.model.casefold())
+        if maker and (found := _at(provider, reading.model, name, reading, fallbacks=False)):
+            return found
+    sold = _offers()
+    offering = [providers()[one] for one in sold.get(name.casefold()) or sold.get(reading.model.casefold(), ())]
+    offers = [one for seller in offering if (one := _at_told(seller.id, name, reading))]
+    if not offers:
+        return None
+    if not all(_same_price(offer.model, offers[0].model) for offer in offers):
+        sellers = ", ".join(offer.provider.id for offer in offers)
+        raise AmbiguousPriceError(f"{len(offers)} providers serve {name!r}: {sellers}; name one")
+    found = min(offers, key=lambda offer: offer.provider.model_match is None)
+    if len(offers) == 1:
+        why = f"nothing says who served it, and {found.provider.id} alone is known to sell a model of that name"
+        return replace(found, id=replace(found.id, assumption=found.id.assumption or why))
+    return found
+
+
+def _same_price(one: ModelInfo, other: ModelInfo) -> bool:
+    """Whether two providers ask the same for a model's tokens, on every day."""
+
+    def tokens(model: ModelInfo) -> object:
+        prices = model.prices if isinstance(model.prices, list) else [model.prices]
+        return [
+            (
+                getattr(price, "constraint", None),
+                [(key, getattr(getattr(price, "prices", price), key)) for key in _TOKEN_KEYS],
+            )
+            for price in prices
+        ]
+
+    return tokens(one) == tokens(other)
+
+
+#: The snapshot's names of the prices that make most bills.
+_TOKEN_KEYS: Final = ("input_mtok", "cache_read_mtok", "cache_write_mtok", "output_mtok", "requests_kcount")
+
+
+def _at(provider: Provider, name: str, given: str, reading: _Reading, *, fallbacks: bool = True) -> FoundModel | None:
+    for owner in (provider, *(_fallbacks(provider) if fallbacks else ())):
+        if owner.id in _NOT_SERVED and _NOT_SERVED[owner.id].match(name):
+            continue
+        model = _model(owner, name)
+        assumption = ""
+        if model is None and (model := _undated(owner, name)):
+            assumption = f"the price is that of {model.id}, of which the name says a release that no list has"
+        if model is None or (reading.tuned and "ft" not in re.split(r"[:.-]", model.id)):
+            continue
+        region = reading.region
+        if model.id.startswith("regional.") and not region and f"global.{model.id[9:]}" in _ids(owner.id):
+            assumption = "the id does not say whether the global endpoint was called; the price is the regional one's"
+        if region:
+            model, known = in_region(provider.id, model, region)
+            if not known and provider.id == "aws" and _is_elsewhere(model.id, region):
+                assumption = f"the price is that of us-east-1; {region} may ask another"
+            elif not known and provider.id == "azure":
+                assumption = f"the price is that of a global deployment; the data zone {region} may ask another"
+        found = ModelId(given, provider.id, model.id, region, reading.tuned, assumption=assumption)
+        return FoundModel(provider, model, owner, found)
+    return None
+
+
+def _is_elsewhere(model: str, region: str) -> bool:
+    """Whether a model of Bedrock's may cost something else there: Anthropic's and OpenAI's price is that of its id."""
+    return (
+        not region.startswith(("us-e", "us-w"))
+        and region not in ("us", "global")
+        and (region.startswith("us-gov") or not re.match(r"(global|regional)\.|openai\.gpt-[5-9]", model))
+    )
+
+
+@cache
+def _ids(provider: str) -> frozenset[str]:
+    return frozenset(model.id for model in providers()[provider].models)
 
 
 def _fallbacks(provider: Provider) -> list[Provider]:
-    return [providers()[owner] for owner in provider.fallback_model_providers or () if owner in providers()]
+    others = provider.fallback_model_providers or ()
+    return [providers()[other] for other in others if other in providers() and other not in _OTHER_PRICES[provider.id]]
 
 
 @cache
@@ -308,20 +574,35 @@ def _model(provider: Provider, name: str) -> ModelInfo | None:
     return match if match is not None and _is_release(wanted, match, provider.id) else None
 
 
+def _undated(provider: Provider, name: str) -> ModelInfo | None:
+    """The model that has the name without its date, where a day stands at its end."""
+    match = re.fullmatch(r"(.+)-(\d{4}-\d{2}-\d{2}|20\d{6})", name)
+    try:
+        _ = match and date.fromisoformat(match[2])
+    except ValueError:
+        return None
+    wanted = match[1].casefold() if match else ""
+    for model in provider.models if wanted else ():
+        if wanted == model.id.casefold() or ("equals", wanted) in _listed(model.match):
+            return model
+    return None
+
+
 def _is_release(name: str, model: ModelInfo, provider: str) -> bool:
     """Whether nothing stands beside a name that the rule lists but a region, a date and a version."""
     for kind, text in _listed(model.match):
         literal = text.casefold()
         if kind == "regex":
-            if re.fullmatch(text.removeprefix("^").removesuffix("$"), name):
+            if text.startswith("^") and text.endswith("$") and re.fullmatch(text, name):
                 return True
             continue
         place = name.find(literal)
-        if place < 0 or (place and not _may_precede(provider, name[:place])):
+        before, after = name[: max(place, 0)], name[place + len(literal) :]
+        if place < 0 or (before and (kind in ("equals", "starts_with") or not _may_precede(provider, before))):
             continue
         # A rule may end within a date: "claude-sonnet-4-2025".
-        start = place + len(literal.rstrip("0123456789").rstrip("-@"))
-        if _only_release(name[place + len(literal) :]) or (literal[-1].isdigit() and _only_release(name[start:])):
+        within = len(literal.rstrip("0123456789").rstrip("-@")) if literal[-1].isdigit() else len(literal)
+        if _only_release(after) or _only_release(literal[within:] + after):
             return True
     return False
 
