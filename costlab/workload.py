@@ -29,6 +29,16 @@ class Workload:
     cached_input_fraction : float
         Share of the input tokens that the provider bills as read from its prompt cache, in 0..1. They are part of
         `input_tokens`, not in addition to them.
+    cache_write_fraction, cache_write_1h_fraction : float
+        Share of the input tokens that the provider bills as written to its prompt cache, for whatever time, and the
+        part of it that is written for an hour. What is written is not read: with `cached_input_fraction` at most 1.
+    reasoning_tokens, audio_output_tokens : float
+        Mean tokens of an answer that are hidden reasoning, or audio: parts of `output_tokens`.
+    audio_input_tokens : float
+        Mean input tokens of a request that are audio: a part of `input_tokens`, none of it read from or written to the
+        cache.
+    searches : float
+        Mean number of searches that the provider makes for an answer and bills beside its tokens, >= 0.
     peak_to_mean : float
         Requests per second at the daily peak over the mean, >= 1. A fleet is sized for the peak and billed for all day.
     images : float
@@ -58,11 +68,29 @@ class Workload:
     peak_to_mean: float = 1.0
     images: float = 0.0
     days_per_month: float = HOURS_PER_MONTH / HOURS_PER_DAY
+    cache_write_fraction: float = 0.0
+    cache_write_1h_fraction: float = 0.0
+    reasoning_tokens: float = 0.0
+    audio_input_tokens: float = 0.0
+    audio_output_tokens: float = 0.0
+    searches: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("requests_per_day", "input_tokens", "output_tokens", "images"):
+        for name in ("requests_per_day", "input_tokens", "output_tokens", "images", "searches"):
             checks.non_negative(name, getattr(self, name))
-        checks.fraction("cached_input_fraction", self.cached_input_fraction)
+        for name in ("cached_input_fraction", "cache_write_fraction", "cache_write_1h_fraction"):
+            checks.fraction(name, getattr(self, name))
+        fresh = 1.0 - self.cached_input_fraction - self.cache_write_fraction
+        parts = {
+            "cache_write_fraction": (1.0 - self.cached_input_fraction, "what cached_input_fraction leaves"),
+            "cache_write_1h_fraction": (self.cache_write_fraction, "cache_write_fraction"),
+            "audio_input_tokens": (self.input_tokens * fresh, "the fresh input_tokens"),
+            "reasoning_tokens": (self.output_tokens, "output_tokens"),
+            "audio_output_tokens": (self.output_tokens, "output_tokens"),
+        }
+        for name, (most, whole) in parts.items():
+            if checks.non_negative(name, getattr(self, name)) > most * (1 + 1e-12):
+                raise InvalidValueError(name, f"at most {whole} ({most:g}), of which it is a part", getattr(self, name))
         checks.positive("days_per_month", self.days_per_month, at_most=31)
         if checks.finite("peak_to_mean", self.peak_to_mean, "a number >= 1") < 1.0:
             raise InvalidValueError("peak_to_mean", "a number >= 1", self.peak_to_mean)
@@ -83,6 +111,16 @@ class Workload:
     def cached_input_tokens(self) -> float:
         """Mean input tokens of a request that are read from the provider's prompt cache."""
         return self.input_tokens * self.cached_input_fraction
+
+    @property
+    def cache_write_tokens(self) -> float:
+        """Mean input tokens of a request that are written to the provider's prompt cache."""
+        return self.input_tokens * self.cache_write_fraction
+
+    @property
+    def cache_write_1h_tokens(self) -> float:
+        """Those of them that are written for an hour."""
+        return self.input_tokens * self.cache_write_1h_fraction
 
     @property
     def mean_requests_per_s(self) -> float:

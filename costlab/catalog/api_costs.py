@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from costlab._internal import checks
 from costlab._internal.rows import shipped_rows
@@ -113,11 +113,14 @@ class ApiCost:
     usd_per_request, usd_per_month : float
         Of a mean request, and of the workload's month.
     input_usd, cached_input_usd, output_usd, images_usd, request_usd : float
-        The parts of `usd_per_request`; the last is what the API asks for a request beside its tokens.
+        The parts of `usd_per_request`: fresh input of all kinds, what was read from the prompt cache, output of all
+        kinds, images, and what the API asks for a request beside its tokens.
     requests_per_month : float
         Requests billed.
     price : ApiPrice or ImagePrice
         The rates, with their date and source.
+    cache_write_usd, searches_usd : float
+        Further parts: what was written to the prompt cache, and searches.
     """
 
     usd_per_request: float
@@ -129,6 +132,8 @@ class ApiCost:
     request_usd: float
     requests_per_month: float
     price: ApiPrice | ImagePrice
+    cache_write_usd: float = 0.0
+    searches_usd: float = 0.0
 
 
 def api_cost(
@@ -137,6 +142,7 @@ def api_cost(
     provider: str | None = None,
     as_of: date | str | None = None,
     quality: str | None = None,
+    service_tier: str = "standard",
 ) -> ApiCost:
     """What a workload costs at an API.
 
@@ -147,7 +153,7 @@ def api_cost(
         with a price per image ask nothing for the prompt.
     model : str or ApiPrice or ImagePrice
         A model's name, or its price as :func:`api_price` or :func:`image_price` gives it.
-    provider, as_of, quality
+    provider, as_of, quality, service_tier
         As for :func:`api_price` and :func:`image_price`.
 
     Raises
@@ -176,7 +182,10 @@ def api_cost(
         by_image = any(row["model"] == model and "usd_per_image" in row for row in _image_rows())
         if by_image and not workload.images:
             raise InvalidValueError("workload", f"one that makes images, as {model} is priced by the image", workload)
-        model = image_price(model, quality, as_of, provider) if workload.images else api_price(model, provider, as_of)
+        if workload.images:
+            model = image_price(model, quality, as_of, provider)
+        else:
+            model = api_price(model, provider, as_of, service_tier)
     requests = workload.requests_per_month
     if isinstance(model, ImagePrice):
         if not workload.images or workload.input_tokens or workload.output_tokens:
@@ -185,10 +194,38 @@ def api_cost(
         return ApiCost(usd, usd * requests, 0.0, 0.0, 0.0, usd, 0.0, requests, model)
     if workload.images:
         raise InvalidValueError("workload", f"one without images, as {model.model} is priced by the token", workload)
-    total = model.usd(workload.input_tokens, workload.output_tokens, workload.cached_input_tokens)
-    plain, output, cached = model.rates_per_token(workload.input_tokens)
-    fresh_usd = (workload.input_tokens - workload.cached_input_tokens) * plain
-    cached_usd = workload.cached_input_tokens * cached
-    output_usd = workload.output_tokens * (output or 0.0)
-    terms = (fresh_usd, cached_usd, output_usd, 0.0, model.usd_per_request)
-    return ApiCost(total, total * requests, *terms, requests, model)
+    parts = {name: getattr(workload, name) for name in _PARTS if getattr(workload, name)}
+    tokens_in, tokens_out, cached = workload.input_tokens, workload.output_tokens, workload.cached_input_tokens
+    total = model.usd(tokens_in, tokens_out, cached, **parts)
+    written, written_1h = workload.cache_write_tokens, workload.cache_write_1h_tokens
+
+    def rate(kind: str) -> float:
+        return model.usd_per_token(kind, tokens_in)
+
+    cached_usd, searches_usd = cached * rate("cached_input"), workload.searches * (model.usd_per_search or 0.0)
+    written_usd = (written - written_1h) * rate("cache_write") + written_1h * rate("cache_write_1h")
+    output_usd = tokens_out * rate("output")
+    for kind, count in (("reasoning", workload.reasoning_tokens), ("audio_output", workload.audio_output_tokens)):
+        output_usd += count * (rate(kind) - rate("output")) if count else 0.0
+    fresh_usd = (tokens_in - cached - written) * rate("input")
+    fresh_usd += workload.audio_input_tokens * (rate("audio_input") - rate("input"))
+    return ApiCost(
+        usd_per_request=total,
+        usd_per_month=total * requests,
+        input_usd=fresh_usd,
+        cached_input_usd=cached_usd,
+        output_usd=output_usd,
+        images_usd=0.0,
+        request_usd=model.usd_per_request,
+        requests_per_month=requests,
+        price=model,
+        cache_write_usd=written_usd,
+        searches_usd=searches_usd,
+    )
+
+
+#: What a workload may have of a request's parts.
+_PARTS: Final = (
+    "cache_write_tokens", "cache_write_1h_tokens", "audio_input_tokens", "reasoning_tokens", "audio_output_tokens",
+    "searches",
+)  # fmt: skip

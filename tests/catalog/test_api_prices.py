@@ -1,7 +1,7 @@
 """API prices: read from the snapshot as they stand there, and nothing unknown is free."""
 
 import math
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from genai_prices.data import providers
 from hypothesis import given, strategies as st
 
 from costlab.catalog import ApiPrice, ApiTier, api_cost, api_models, api_price, api_snapshot, image_price
+from costlab.catalog.api_prices import price_periods
 from costlab.errors import AmbiguousPriceError, InvalidValueError, PriceNotFoundError, UnknownNameError
 from costlab.workload import Workload
 from tests import needs
@@ -186,11 +187,122 @@ def test_absurd_tokens_are_refused(tokens: tuple[float, float, float], message: 
     assert message in str(caught.value)
 
 
-def test_a_model_without_an_output_price_does_not_write_for_free() -> None:
+def test_where_nobody_says_what_output_costs_it_is_not_free() -> None:
+    with pytest.raises(InvalidValueError, match="output_tokens must be 0, as m has no output price, got 1"):
+        price(output_usd_per_mtok=None).usd(10, 1)
+    # A provider that asks for the input of an embedding alone does say so.
     embedding = api_price("text-embedding-3-small", "openai")
-    assert math.isclose(embedding.usd(1_000_000), 0.02)
-    with pytest.raises(InvalidValueError, match="text-embedding-3-small has no output price"):
-        embedding.usd(10, 1)
+    assert math.isclose(embedding.usd(1_000_000, 1), 0.02)
+    assert embedding.note == "output is not billed"
+
+
+def test_searches_without_a_price_are_not_free() -> None:
+    claude = api_price("claude-sonnet-4-5")
+    assert math.isclose(claude.usd(1000, 0, searches=3), 0.003 + 3 * 0.01)
+    with pytest.raises(InvalidValueError, match="searches must be 0, as claude-3-haiku has no price per search, got 3"):
+        api_price("claude-3-haiku").usd(1000, 0, searches=3)
+    with pytest.raises(InvalidValueError, match="claude-3-haiku has no price per search"):
+        api_price("claude-3-haiku").usd(np.array([1000, 1000]), 0, searches=np.array([0, 3]))
+
+
+def test_what_is_written_to_the_cache_costs_more_and_for_an_hour_twice_as_much() -> None:
+    # Anthropic, prompt caching: writes cost 1.25 times the input price for five minutes and 2 times for an hour.
+    claude = api_price("claude-sonnet-4-5")
+    plain, kinds = (
+        claude.usd(100_000),
+        [claude.usd_per_token(kind) for kind in ("input", "cache_write", "cache_write_1h")],
+    )
+    assert math.isclose(claude.usd(100_000, cache_write_tokens=80_000), plain + 80_000 * 0.25 * kinds[0])
+    hours = claude.usd(100_000, cache_write_tokens=80_000, cache_write_1h_tokens=80_000)
+    assert math.isclose(hours, plain + 80_000 * kinds[0])
+    assert kinds[1:] == pytest.approx([1.25 * kinds[0], 2 * kinds[0]], rel=1e-12)
+
+
+def test_a_price_at_a_moment_is_the_hours() -> None:
+    day = datetime(2026, 11, 9, 12, tzinfo=UTC)
+    chat = [api_price("deepseek-chat", "deepseek", day.replace(hour=hour)).input_usd_per_mtok for hour in (0, 12, 17)]
+    assert chat == [0.135, 0.27, 0.135]
+    before = api_price("deepseek-chat", "deepseek", datetime(2026, 11, 9, 0, 29, 59))
+    assert before.input_usd_per_mtok == 0.135
+    zone = timezone(timedelta(hours=8))
+    assert api_price("deepseek-chat", "deepseek", datetime(2026, 11, 9, 20, tzinfo=zone)).input_usd_per_mtok == 0.27
+
+
+def test_the_periods_of_a_price_follow_each_other() -> None:
+    old, new = price_periods("gpt-5.6-luna", "openai")
+    # OpenAI cut it on 30 July 2026.
+    assert old.until_s == new.from_s == datetime(2026, 7, 30, tzinfo=UTC).timestamp()
+    assert (old.from_s, new.until_s) == (-math.inf, math.inf)
+    assert old.price.input_usd_per_mtok > new.price.input_usd_per_mtok
+    assert (new.of_day_from_s, new.of_day_until_s) == (0, 86_400)
+    night, day, evening = price_periods("deepseek-chat", "deepseek")
+    assert [part.of_day_from_s / 3600 for part in (night, day, evening)] == [0, 0.5, 16.5]
+    assert night.price.input_usd_per_mtok == evening.price.input_usd_per_mtok == day.price.input_usd_per_mtok / 2
+    with pytest.raises(PriceNotFoundError, match="no price per input token for 'whisper-1'"):
+        price_periods("whisper-1", "openai")
+
+
+def test_every_moment_of_every_model_is_in_one_period() -> None:
+    for provider in providers:
+        for model in provider.models:
+            try:
+                periods = price_periods(model.id, provider.id)
+            except PriceNotFoundError:
+                continue
+            starts = {period.from_s for period in periods}
+            for period in periods:
+                assert period.until_s in starts | {math.inf}
+            for start in starts:
+                inside = [p for p in periods if p.from_s <= start < p.until_s]
+                assert sum(p.of_day_until_s - p.of_day_from_s for p in inside) == 86_400
+
+
+def test_a_discount_takes_its_share_of_everything() -> None:
+    sonar, claude = api_price("sonar-pro"), api_price("claude-sonnet-4-5")
+    assert math.isclose(sonar.discounted(0.12).usd(9, 150), 0.88 * sonar.usd(9, 150))
+    parts = {"cache_write_tokens": 150_000, "searches": 2}
+    for tokens in (200_000, 200_001):
+        assert math.isclose(claude.discounted(0.5).usd(tokens, 9, **parts), claude.usd(tokens, 9, **parts) / 2)
+    assert claude.discounted(0.0) is claude
+    assert math.isclose(claude.discounted(0.5).discounted(0.5).discount_fraction, 0.75)
+    with pytest.raises(InvalidValueError, match="fraction must be a fraction >= 0 and <= 1, got 12"):
+        claude.discounted(12)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (
+            {"cache_write_tokens": 101},
+            "cache_write_tokens must be at most input_tokens, of which they are a part, got 101",
+        ),
+        (
+            {"cache_write_tokens": 5, "cache_write_1h_tokens": 6},
+            "cache_write_1h_tokens must be at most cache_write_tokens",
+        ),
+        ({"reasoning_tokens": 51}, "reasoning_tokens must be at most output_tokens"),
+        ({"searches": -1}, "searches must be a number >= 0, got -1"),
+        ({"audio_input_tokens": math.nan}, "audio_input_tokens must be a number >= 0, got nan"),
+    ],
+)
+def test_parts_are_checked(parts: dict[str, float], message: str) -> None:
+    with pytest.raises(InvalidValueError) as caught:
+        price(usd_per_search=0.01).usd(100, 50, **parts)
+    assert message in str(caught.value)
+    rows = {name: np.array([0, value]) for name, value in parts.items()}
+    with pytest.raises(InvalidValueError, match=f"{list(parts)[-1]} must be .* got 'a row"):
+        price(usd_per_search=0.01).usd(np.array([100, 100]), 50, **rows)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'tokens'"):
+        price().usd(100, tokens=5)
+
+
+def test_a_row_of_many_requests_is_as_long_as_one_of_them_and_pays_each_fee() -> None:
+    tiered = price(tiers=(ApiTier(1000, 2.0, 8.0, None),), usd_per_request=0.005)
+    assert math.isclose(tiered.usd(10_000, 100, requests=10), 10 * tiered.usd(1000, 10))
+    assert math.isclose(tiered.usd(10_010, 100, requests=10), 10 * tiered.usd(1001, 10))
+    assert math.isclose(tiered.usd(1000, 10, request_fee_usd=0.5), tiered.usd(1000, 10) + 0.495)
+    rows = tiered.usd(np.array([10_000.0, 10_010.0]), 100, requests=np.array([10, 10]))
+    assert rows == pytest.approx([tiered.usd(10_000, 100, requests=10), tiered.usd(10_010, 100, requests=10)])
 
 
 @pytest.mark.parametrize("model", ["gpt-4o", "claude-sonnet-4-5", "gemini-2.5-pro"])
@@ -218,10 +330,10 @@ def test_a_bad_row_is_refused(rows: tuple[list[float], ...], message: str) -> No
 
 
 def test_output_without_a_price_is_refused_in_rows_too() -> None:
-    price = api_price("text-embedding-3-small", "openai")
-    assert np.allclose(price.usd(np.array([500, 1000])), [1e-5, 2e-5])
-    with pytest.raises(InvalidValueError, match="text-embedding-3-small has no output price"):
-        price.usd(np.array([500]), 1)
+    silent = price(output_usd_per_mtok=None)
+    assert np.allclose(silent.usd(np.array([500, 1000])), [5e-4, 1e-3])
+    with pytest.raises(InvalidValueError, match="m has no output price"):
+        silent.usd(np.array([500]), 1)
 
 
 def test_columns_of_a_data_frame_cost_what_their_rows_cost() -> None:
@@ -252,6 +364,24 @@ def test_the_bill_is_the_sum_of_its_terms() -> None:
     assert math.isclose(cost.usd_per_month, cost.usd_per_request * 1000 * 730 / 24)
     assert math.isclose(cost.output_usd, 250 * 1.6e-6)
     assert math.isclose(cost.cached_input_usd, 450 * 0.1e-6)
+
+
+def test_every_kind_that_a_workload_has_is_a_term_of_its_bill() -> None:
+    agent = Workload(
+        1000, 20_000, 800, cached_input_fraction=0.7, cache_write_fraction=0.2, cache_write_1h_fraction=0.05,
+        reasoning_tokens=500, searches=0.4,
+    )  # fmt: skip
+    cost = api_cost(agent, "claude-sonnet-4-5")
+    terms = (cost.input_usd, cost.cached_input_usd, cost.cache_write_usd, cost.output_usd, cost.searches_usd)
+    assert math.isclose(sum(terms), cost.usd_per_request)
+    assert math.isclose(cost.cache_write_usd, 3000 * 3.75e-6 + 1000 * 6e-6)
+    assert math.isclose(cost.searches_usd, 0.004)
+    voice = Workload(1000, 1000, 500, audio_input_tokens=600, audio_output_tokens=400)
+    heard = api_cost(voice, "gpt-4o-realtime-preview")
+    assert math.isclose(heard.input_usd + heard.output_usd, heard.usd_per_request)
+    assert heard.usd_per_request > 3 * api_cost(Workload(1000, 1000, 500), "gpt-4o-realtime-preview").usd_per_request
+    batch = api_cost(agent, "claude-sonnet-4-5", service_tier="batch")
+    assert math.isclose(batch.usd_per_request - batch.searches_usd, (cost.usd_per_request - cost.searches_usd) / 2)
 
 
 @given(st.floats(0, 1), st.floats(0, 1))

@@ -268,9 +268,9 @@ def test_the_example_that_is_printed_can_be_compared(run: Run, tmp_path: Path) -
 
 
 def test_compare_says_what_a_price_leaves_out(run: Run) -> None:
-    _, out, _ = run("compare", EXAMPLE, "--api", "sonar", "--api", "claude-haiku-4-5")
+    _, out, _ = run("compare", EXAMPLE, "--api", "sonar", "--api", "gpt-4.1-mini")
     assert "sonar at perplexity: 1 USD/Mtok in, 1 out, on 2026-11-09, 0.012 a request" in out
-    assert "claude-haiku-4-5 at anthropic: not counted: cache_write" in out
+    assert "gpt-4.1-mini at openai: not counted: storage_searches" in out
     assert "MBU 0.7, MFU 0.67; measure it" in out
 
 

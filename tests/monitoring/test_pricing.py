@@ -59,8 +59,8 @@ def test_rates_of_long_requests_and_models_without_an_output_price(engine: Engin
     found = {one.key[0]: one for one in aggregate(fill_costs(engine(rows)).frame, by=["model"])}
     wanted = sum(micro_usd("usd", price.usd(tokens, 100)) for tokens in (200_000, 200_001))
     assert found["gemini-2.5-pro"].cost_micro_usd == wanted
-    # Output of a model without an output price: that request stays unpriced.
-    assert found["text-embedding-ada-002"].unpriced_requests == 1
+    # An embedding model is paid for its input alone, whatever a log says of its output.
+    assert found["text-embedding-ada-002"].cost_micro_usd == 1000
 
 
 def test_the_fee_of_a_request_is_billed_with_its_tokens(engine: Engine) -> None:
