@@ -36,8 +36,10 @@ class BreakEven:
         How busy the replicas are at that volume. When there is none, how busy they would have to be: above 1.
     saving_at_capacity_fraction : float
         Share of the API's bill that is saved when these replicas are full; negative when even then the API is cheaper.
-    reachable, replicas
-        Whether there is such a volume, and replicas there; 1 when there is none.
+    reachable : bool
+        Whether there is such a volume.
+    replicas, machines : int
+        Replicas that can serve there, spare ones aside, and machines that hold them all; the fewest when there is none.
     """
 
     requests_per_day: float
@@ -45,6 +47,7 @@ class BreakEven:
     saving_at_capacity_fraction: float
     reachable: bool
     replicas: int
+    machines: int
 
 
 def break_even(
@@ -54,6 +57,8 @@ def break_even(
     fixed_usd_per_month: float = 0.0,
     marginal_usd_per_request: float = 0.0,
     api_fixed_usd_per_month: float = 0.0,
+    replicas_per_machine: int = 1,
+    spare_replicas: int = 0,
 ) -> BreakEven:
     r"""The smallest volume at which running replicas costs no more than an API.
 
@@ -65,7 +70,8 @@ def break_even(
               \iff k \ge \frac{F}{q\,d - c}
 
     The first such :math:`k` gives the break-even. There is none when :math:`q\,d < c`: then a full replica costs more
-    than the requests it saves.
+    than the requests it saves. Machines that hold :math:`r` replicas and are rented whole take their place, at
+    :math:`r\,c` and :math:`r\,q`; of :math:`k` machines, :math:`k\,r - s` replicas serve when :math:`s` are spare.
 
     Parameters
     ----------
@@ -76,11 +82,15 @@ def break_even(
     capacity_requests_per_s : float
         Requests per second that one replica can serve, > 0. For a peak above the mean, divide it by their ratio.
     fixed_usd_per_month : float
-        What self-hosting costs whatever the volume: people, monitoring, spare replicas; in USD a month, >= 0.
+        What self-hosting costs whatever the volume: people, monitoring; in USD a month, >= 0.
     marginal_usd_per_request : float
         What a request costs on top when self-hosted: traffic, logging; in USD, >= 0.
     api_fixed_usd_per_month : float
         What the API costs whatever the volume, in USD a month, >= 0.
+    replicas_per_machine : int
+        Replicas in one machine, >= 1. Machines are rented whole: a replica's price is its share of a full one.
+    spare_replicas : int
+        Replicas that are paid and do not serve, >= 0.
 
     Notes
     -----
@@ -99,6 +109,11 @@ def break_even(
 
     >>> round(break_even(0.003, 1.01, 2, fixed_usd_per_month=10_000).requests_per_day)
     117669
+
+    And when eight such replicas are one machine that is sold whole?
+
+    >>> round(break_even(0.003, 1.01, 2, replicas_per_machine=8).requests_per_day)
+    64640
     """
     api = checks.positive("api_usd_per_request", api_usd_per_request)
     hourly = checks.positive("replica_usd_per_hour", replica_usd_per_hour)
@@ -106,10 +121,13 @@ def break_even(
     fixed = checks.non_negative("fixed_usd_per_month", fixed_usd_per_month)
     fixed -= checks.non_negative("api_fixed_usd_per_month", api_fixed_usd_per_month)
     marginal = checks.non_negative("marginal_usd_per_request", marginal_usd_per_request)
-    requests, replicas = _crossing(api, hourly, rate, fixed, marginal)
+    per_machine = checks.integer("replicas_per_machine", replicas_per_machine, at_least=1)
+    spare = checks.integer("spare_replicas", spare_replicas)
+    requests, machines = _crossing(api, hourly, rate, fixed, marginal, per_machine, spare)
     reachable = requests < math.inf
     if not reachable:
-        replicas = 1.0
+        machines = -(-(1 + spare) // per_machine)
+    replicas = machines * per_machine - spare
     capacity = rate * (SECONDS_PER_HOUR * HOURS_PER_MONTH)
     full_usd = hourly * HOURS_PER_MONTH / capacity  # a request on a replica that is always full
     if reachable:
@@ -119,25 +137,38 @@ def break_even(
     return BreakEven(
         requests_per_day=requests / DAYS_PER_MONTH,
         utilization_fraction=busy,
-        saving_at_capacity_fraction=1.0 - (full_usd + marginal + fixed / replicas / capacity) / api,
+        saving_at_capacity_fraction=1.0
+        - (full_usd * (replicas + spare) / replicas + marginal + fixed / replicas / capacity) / api,
         reachable=reachable,
         replicas=int(replicas),
+        machines=int(machines),
     )
 
 
-def _crossing(api: float, hourly: float, rate: float, fixed: float, marginal: float) -> tuple[float, float]:
-    """Requests a month at the break-even, ``inf`` where there is none, and replicas there; of numbers or arrays."""
+def _crossing(
+    api: float,
+    hourly: float,
+    rate: float,
+    fixed: float,
+    marginal: float,
+    replicas_per_machine: int = 1,
+    spare_replicas: int = 0,
+) -> tuple[float, float]:
+    """Requests a month at the break-even, ``inf`` where there is none, and machines there; of numbers or arrays."""
     ops = operations(api, hourly, rate, fixed, marginal)
-    monthly = hourly * HOURS_PER_MONTH
+    monthly = hourly * HOURS_PER_MONTH * replicas_per_machine
     difference = api - marginal
-    full = rate * (SECONDS_PER_HOUR * HOURS_PER_MONTH) * difference
-    gain = full - monthly  # what a full replica saves, fixed costs aside
+    full = rate * (SECONDS_PER_HOUR * HOURS_PER_MONTH) * difference  # what the API asks for a full replica's requests
+    gain = full * replicas_per_machine - monthly  # what a full machine saves, fixed costs aside
     loses = gain <= 0.0
-    wanted = ops.where(fixed <= 0.0, 0.0, ops.where(loses, math.inf, fixed / ops.where(loses, 1.0, gain)))
-    never = (difference <= 0.0) | ((gain < 0.0) & (monthly + fixed > full)) | (wanted > MAX_REPLICAS)
-    replicas = ops.maximum(1.0, ops.ceil(wanted))
-    requests = ops.maximum(0.0, (replicas * monthly + fixed) / ops.where(never, 1.0, difference))
-    return ops.where(never, math.inf, requests), replicas
+    least = -(-(1 + spare_replicas) // replicas_per_machine)
+    missing = fixed + full * spare_replicas if spare_replicas else fixed
+    wanted = ops.where(missing <= 0.0, 0.0, ops.where(loses, math.inf, missing / ops.where(loses, 1.0, gain)))
+    too_dear = least * monthly + fixed > full * (least * replicas_per_machine - spare_replicas)
+    never = (difference <= 0.0) | ((gain < 0.0) & too_dear) | (wanted > MAX_REPLICAS)
+    machines = ops.maximum(float(least), ops.ceil(wanted))
+    requests = ops.maximum(0.0, (machines * monthly + fixed) / ops.where(never, 1.0, difference))
+    return ops.where(never, math.inf, requests), machines
 
 
 def break_even_requests_per_day(
@@ -147,6 +178,8 @@ def break_even_requests_per_day(
     fixed_usd_per_month: Amount | float = 0.0,
     marginal_usd_per_request: Amount | float = 0.0,
     api_fixed_usd_per_month: Amount | float = 0.0,
+    replicas_per_machine: int = 1,
+    spare_replicas: int = 0,
 ) -> Amount:
     """The volume alone that :func:`break_even` finds, for numbers or arrays; ``inf`` where there is none.
 
@@ -154,7 +187,8 @@ def break_even_requests_per_day(
     """
     fixed = fixed_usd_per_month - api_fixed_usd_per_month
     sides = (api_usd_per_request, replica_usd_per_hour, capacity_requests_per_s, fixed, marginal_usd_per_request)
-    return _crossing(*sides)[0] / DAYS_PER_MONTH  # type: ignore[arg-type, return-value]
+    requests = _crossing(*sides, replicas_per_machine, spare_replicas)[0]  # type: ignore[arg-type]
+    return requests / DAYS_PER_MONTH  # type: ignore[return-value]
 
 
 def monthly_saving_usd(
@@ -167,10 +201,12 @@ def monthly_saving_usd(
     max_utilization_fraction: Amount | float = 1.0,
     spare_replicas: Amount | float = 0,
     api_fixed_usd_per_month: Amount | float = 0.0,
+    replicas_per_machine: int = 1,
 ) -> Amount:
     """What self-hosting saves a month against an API, for numbers or arrays; negative where it is more expensive.
 
-    The parameters and the fleet (whole replicas, at least one, sized for the peak) are those of :func:`cost_curve`.
+    The parameters and the fleet (whole replicas, at least one, sized for the peak, in whole machines) are those of
+    :func:`cost_curve`.
     They are not checked one by one; they broadcast against each other. A month has 730 hours.
 
     Examples
@@ -182,8 +218,16 @@ def monthly_saving_usd(
     """
     traffic = (requests_per_day, capacity_requests_per_s, peak_to_mean, max_utilization_fraction)
     serving = operations(*traffic).maximum(1.0, serving_replicas(*traffic))  # type: ignore[arg-type]
-    own = _usd_per_month(fixed_usd_per_month, 0.0, requests_per_day, serving + spare_replicas, replica_usd_per_hour)  # type: ignore[arg-type]
+    paid = in_whole_machines(serving + spare_replicas, replicas_per_machine)  # type: ignore[arg-type]
+    own = _usd_per_month(fixed_usd_per_month, 0.0, requests_per_day, paid, replica_usd_per_hour)  # type: ignore[arg-type]
     return _usd_per_month(api_fixed_usd_per_month, api_usd_per_request, requests_per_day) - own  # type: ignore[arg-type, return-value]
+
+
+def in_whole_machines(replicas: float, replicas_per_machine: int) -> float:
+    """Replicas that are paid where so many are needed: those of whole machines; of numbers or arrays."""
+    if replicas_per_machine == 1:
+        return replicas
+    return whole_replicas(replicas / replicas_per_machine) * replicas_per_machine
 
 
 def _usd_per_month(
@@ -195,7 +239,7 @@ def _usd_per_month(
 
 @dataclass(frozen=True, slots=True)
 class CostPoint:
-    """Both bills at one volume, and the replicas paid for, spare ones included."""
+    """Both bills at one volume, and the replicas paid for: spare ones, and room in machines, included."""
 
     requests_per_day: float
     api_usd_per_month: float
@@ -233,6 +277,7 @@ def cost_curve(
     max_utilization_fraction: float = 1.0,
     spare_replicas: int = 0,
     api_fixed_usd_per_month: float = 0.0,
+    replicas_per_machine: int = 1,
 ) -> CostCurve:
     """The bills of an API and of one's own replicas at several volumes, and the intervals in which the latter win.
 
@@ -246,6 +291,8 @@ def cost_curve(
         As for :func:`break_even`, >= 0.
     peak_to_mean, max_utilization_fraction, spare_replicas
         How the fleet is sized; see :func:`costlab.serving.replicas_needed`.
+    replicas_per_machine : int
+        As for :func:`break_even`, >= 1.
 
     Examples
     --------
@@ -261,13 +308,15 @@ def cost_curve(
     fixed = checks.non_negative("fixed_usd_per_month", fixed_usd_per_month)
     marginal = checks.non_negative("marginal_usd_per_request", marginal_usd_per_request)
     api_fixed = checks.non_negative("api_fixed_usd_per_month", api_fixed_usd_per_month)
+    checks.integer("replicas_per_machine", replicas_per_machine, at_least=1)
     if not len(requests_per_day):
         raise InvalidValueError("requests_per_day", "at least one volume", requests_per_day)
     points = []
     for volume in requests_per_day:
-        fleet = replicas_needed(
+        needed = replicas_needed(
             volume, capacity_requests_per_s, peak_to_mean, max_utilization_fraction, spare_replicas
         ).total
+        fleet = int(in_whole_machines(needed, replicas_per_machine))
         own_usd = _usd_per_month(fixed, marginal, volume, fleet, hourly)
         points.append(CostPoint(volume, _usd_per_month(api_fixed, api, volume), own_usd, fleet))
 
@@ -281,7 +330,8 @@ def cost_curve(
     wins: list[Interval] = []
     for serving in range(1, most + 1):
         low, high = (serving - 1) * per_replica, min(serving * per_replica, largest)
-        more_fixed = (serving + spare_replicas) * hourly * HOURS_PER_MONTH + fixed - api_fixed
+        paid = in_whole_machines(serving + spare_replicas, replicas_per_machine)
+        more_fixed = paid * hourly * HOURS_PER_MONTH + fixed - api_fixed
         if difference > 0.0:
             low = max(low, more_fixed / difference)
         elif more_fixed > difference * high:

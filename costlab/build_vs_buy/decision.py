@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from costlab._internal import checks
+from costlab.build_vs_buy.crossover import in_whole_machines
 from costlab.errors import InvalidValueError
 from costlab.serving import Replicas, replicas_needed
 from costlab.workload import MAX_DAILY_PEAK, Workload
@@ -55,7 +56,7 @@ class SelfHostOption:
     name : str
         What to call it.
     replica_usd_per_hour : float
-        Price of a replica, all its GPUs, per hour in USD, > 0.
+        Price of the GPUs of a replica, per hour in USD, > 0.
     capacity_requests_per_s : float
         Requests per second that a replica serves within the service level, > 0; measured, or from
         :func:`costlab.serving.capacity`.
@@ -69,6 +70,11 @@ class SelfHostOption:
         Share of its capacity to which a replica may be loaded at the peak, in (0, 1].
     spare_replicas : int
         Replicas beyond those that the peak needs, >= 0.
+    gpus_per_replica : int
+        GPUs of a replica, >= 1.
+    gpus_per_machine : int, optional
+        GPUs of a machine, >= 1, which is rented whole; by default they are sold replica by replica. A replica that no
+        machine can hold has several for itself.
     """
 
     name: str
@@ -80,6 +86,8 @@ class SelfHostOption:
     weeks_to_production: float = SELF_HOST_WEEKS
     max_utilization_fraction: float = 0.8
     spare_replicas: int = 0
+    gpus_per_replica: int = 1
+    gpus_per_machine: int | None = None
 
     def __post_init__(self) -> None:
         checks.positive("replica_usd_per_hour", self.replica_usd_per_hour)
@@ -88,6 +96,21 @@ class SelfHostOption:
             checks.non_negative(field, getattr(self, field))
         checks.fraction("max_utilization_fraction", self.max_utilization_fraction, zero=False)
         checks.integer("spare_replicas", self.spare_replicas)
+        checks.integer("gpus_per_replica", self.gpus_per_replica, at_least=1)
+        if self.gpus_per_machine is not None:
+            checks.integer("gpus_per_machine", self.gpus_per_machine, at_least=1)
+
+    @property
+    def replicas_per_machine(self) -> int:
+        """Replicas that fit into one machine; 1 where a replica takes several machines."""
+        return max(1, (self.gpus_per_machine or self.gpus_per_replica) // self.gpus_per_replica)
+
+    @property
+    def place_usd_per_hour(self) -> float:
+        """Price of a replica's place in a full machine, per hour in USD: GPUs that fit no replica are paid too."""
+        gpus = self.gpus_per_machine or self.gpus_per_replica
+        paid = -(-self.gpus_per_replica // gpus) * gpus / self.replicas_per_machine
+        return self.replica_usd_per_hour * (paid / self.gpus_per_replica)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +180,9 @@ class OptionCost:
     all_in_usd_per_month, usd_per_request : float
         Both, with upfront spending spread evenly over the horizon; and that per request, ``inf`` without requests.
     replicas : int
-        Replicas paid for.
+        Replicas that serve, spare ones included.
+    unused_usd_per_month : float
+        The part of the running costs that is paid for GPUs of machines in which no replica runs.
     ruled_out : tuple of str
         Why it cannot be chosen; empty when it can.
     """
@@ -169,15 +194,29 @@ class OptionCost:
     all_in_usd_per_month: float
     usd_per_request: float
     replicas: int
+    unused_usd_per_month: float = 0.0
     ruled_out: tuple[str, ...] = ()
 
 
 def _cost(
-    name: str, kind: str, running_usd: float, upfront_usd: float, replicas: int, requests: float, months: float
+    name: str,
+    kind: str,
+    running_usd: float,
+    upfront_usd: float,
+    replicas: int,
+    requests: float,
+    months: float,
+    unused_usd: float = 0.0,
 ) -> OptionCost:
     all_in = running_usd + upfront_usd / months
     per_request = all_in / requests if requests else math.inf
-    return OptionCost(name, kind, running_usd, upfront_usd, all_in, per_request, replicas)
+    return OptionCost(name, kind, running_usd, upfront_usd, all_in, per_request, replicas, unused_usd)
+
+
+def _machines_usd(option: SelfHostOption, replicas: int, hours: float) -> tuple[float, float]:
+    """What the machines of so many replicas cost, and how much of it is for GPUs in which none runs."""
+    paid = in_whole_machines(replicas, option.replicas_per_machine) * option.place_usd_per_hour * hours
+    return paid, paid - replicas * option.replica_usd_per_hour * hours
 
 
 def option_cost(
@@ -205,13 +244,13 @@ def option_cost(
     limits = constraints or Constraints()
     requests = workload.requests_per_month
     if isinstance(option, ApiOption):
-        kind, replicas = "api", 0
+        kind, replicas, unused = "api", 0, 0.0
         running = option.fixed_usd_per_month + option.usd_per_request * requests
     else:
         kind, replicas = "self-host", _fleet(workload, option).total
-        running = replicas * option.replica_usd_per_hour * workload.hours_per_month
+        running, unused = _machines_usd(option, replicas, workload.hours_per_month)
         running += option.fixed_usd_per_month + option.marginal_usd_per_request * requests
-    cost = _cost(option.name, kind, running, option.upfront_usd, replicas, requests, limits.horizon_months)
+    cost = _cost(option.name, kind, running, option.upfront_usd, replicas, requests, limits.horizon_months, unused)
     return replace(cost, ruled_out=limits.broken_by(option))
 
 
@@ -242,17 +281,22 @@ def _hybrid_cost(
 
     def priced(replicas: int) -> OptionCost:
         served = sum(min(rate, replicas * load) for rate in day) / sum(day)
-        running = (replicas + own.spare_replicas) * own.replica_usd_per_hour * workload.hours_per_month
+        paid = replicas + own.spare_replicas
+        running, unused = _machines_usd(own, paid, workload.hours_per_month)
         running += own.fixed_usd_per_month + api.fixed_usd_per_month
         running += workload.requests_per_month * (
             served * own.marginal_usd_per_request + (1.0 - served) * api.usd_per_request
         )
         name = f"{own.name} for {served:.0%} of the requests, {api.name} for the rest"
-        paid = replicas + own.spare_replicas
-        return _cost(name, "hybrid", running, upfront, paid, workload.requests_per_month, constraints.horizon_months)
+        requests, months = workload.requests_per_month, constraints.horizon_months
+        return _cost(name, "hybrid", running, upfront, paid, requests, months, unused)
 
-    # Between two hours' rates the bill is a straight line in the number of replicas: the best one lies at such a rate.
+    # Between two hours' rates the bill is a straight line in the number of machines: the best one lies at such a rate,
+    # or fills the machine below or above it.
     ends = {whole for rate in day for whole in (math.floor(rate / load), math.ceil(rate / load))}
+    room, spare = own.replicas_per_machine, own.spare_replicas
+    if room > 1:
+        ends |= {(end + spare + up) // room * room - spare for end in ends for up in (0, room - 1)}
     full = _fleet(workload, own).serving
     costs = [priced(replicas) for replicas in sorted(ends) if 1 <= replicas < full]
     if not costs:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from costlab._internal import checks
+from costlab.build_vs_buy.crossover import in_whole_machines
 from costlab.errors import InvalidValueError
 from costlab.serving import MAX_REPLICAS
 from costlab.serving.economics import whole_replicas
@@ -65,7 +66,7 @@ class MigrationStep:
     Attributes
     ----------
     gpus : int
-        GPUs of the shared pool after it, spare ones included.
+        GPUs of the shared pool after it, in whole machines, spare ones included.
     usd_per_month : float
         The whole bill after it: pool, fixed costs and what is left at the API.
     saving_usd_per_month : float
@@ -112,6 +113,7 @@ def migration_plan(
     fixed_usd_per_month: float = 0.0,
     max_utilization_fraction: float = 0.8,
     spare_gpus: int = 0,
+    gpus_per_machine: int = 1,
 ) -> MigrationPlan:
     r"""Which endpoints to move to a shared pool of GPUs, in which order, and what is saved after each step.
 
@@ -134,11 +136,13 @@ def migration_plan(
         Share of the pool to which the peak may load it, in (0, 1].
     spare_gpus : int
         GPUs beyond those that the peak needs, >= 0.
+    gpus_per_machine : int
+        GPUs of a machine, >= 1, which is rented whole.
 
     Notes
     -----
     The peaks are added as if they came at the same hour, which overstates the pool when they do not. The order is the
-    best one for GPUs that can be divided; with whole GPUs another subset can be cheaper by up to the price of one GPU.
+    best one for GPUs that can be divided; with whole machines another subset can be cheaper by up to the price of one.
 
     Examples
     --------
@@ -162,6 +166,7 @@ def migration_plan(
     checks.non_negative("fixed_usd_per_month", fixed_usd_per_month)
     checks.fraction("max_utilization_fraction", max_utilization_fraction, zero=False)
     checks.integer("spare_gpus", spare_gpus)
+    checks.integer("gpus_per_machine", gpus_per_machine, at_least=1)
 
     def worth(endpoint: MigrationEndpoint) -> float:
         return endpoint.api_usd_per_request / (endpoint.peak_to_mean * endpoint.gpu_s_per_request)
@@ -178,7 +183,7 @@ def migration_plan(
         wanted = peak / max_utilization_fraction
         if wanted > MAX_REPLICAS:
             raise InvalidValueError("endpoints", f"what {MAX_REPLICAS:g} GPUs can serve", endpoint)
-        gpus = max(1, int(whole_replicas(wanted))) + spare_gpus
+        gpus = int(in_whole_machines(max(1, int(whole_replicas(wanted))) + spare_gpus, gpus_per_machine))
         bill = max(0.0, left) + gpus * gpu_usd_per_hour * HOURS_PER_MONTH + fixed_usd_per_month
         steps.append(MigrationStep(endpoint.name, gpus, bill, baseline - bill, moved, mean / gpus))
     bills = [baseline, *(step.usd_per_month for step in steps)]

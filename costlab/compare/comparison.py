@@ -11,6 +11,7 @@ from costlab._internal.arrays import Amount
 from costlab.build_vs_buy import (
     ApiOption,
     BreakEven,
+    OptionCost,
     Recommendation,
     SelfHostOption,
     break_even,
@@ -19,11 +20,12 @@ from costlab.build_vs_buy import (
     option_cost,
     recommend,
 )
-from costlab.catalog import ApiCost, ApiPrice, GpuPrice, api_cost, gpu, gpu_price
+from costlab.build_vs_buy.crossover import in_whole_machines
+from costlab.calculator import MachineSize
+from costlab.catalog import ApiCost, ApiPrice, GpuPrice, api_cost, gpu, gpu_machines
 from costlab.compare.sensitivity import MonteCarlo, Range, Tornado, monte_carlo, tornado
 from costlab.compare.workload_file import ApiEntry, SelfHostedEntry, WorkloadFile, WorkloadFileError
 from costlab.serving import BYTES_PER_WEIGHT, Capacity, Efficiency, capacity, model_spec, roofline
-from costlab.units import HOURS_PER_MONTH
 from costlab.workload import Workload
 
 SAMPLES: Final = 100_000
@@ -47,6 +49,9 @@ class SelfHostedQuote:
         None where the model cannot be served on these GPUs within its limits; `capacity` says why.
     gpu_usd_per_hour, price : float, GpuPrice or None
         Price of one GPU, and its row in the catalogue; None where the file gave the price.
+    machine : MachineSize
+        What is rented, whole. Of several sizes that the provider sells it is the one that is cheapest for this fleet,
+        alone. Without a name it is an assumption: GPUs are taken to be sold replica by replica.
     capacity, efficiency : Capacity or None, Efficiency or None
         The roofline's estimate, and what it assumes; None where the file gave a measured rate.
     """
@@ -55,6 +60,7 @@ class SelfHostedQuote:
     option: SelfHostOption | None
     gpu_usd_per_hour: float
     price: GpuPrice | None
+    machine: MachineSize
     capacity: Capacity | None
     efficiency: Efficiency | None
 
@@ -151,6 +157,7 @@ def compare(
     cheapest, own = min((quote.option for quote in apis), key=running), min(served, key=running)
     ranges = _ranges(file, workload, cheapest, own)
     load, spare, marginal = own.max_utilization_fraction, own.spare_replicas, own.marginal_usd_per_request
+    room = own.replicas_per_machine
 
     def saving(tokens: Amount, api_price: Amount, throughput: Amount, **sizes: Amount) -> Amount:
         return monthly_saving_usd(
@@ -163,14 +170,15 @@ def compare(
             load,
             spare,
             cheapest.fixed_usd_per_month,
+            room,
         )
 
     def crossing(
         tokens: Amount, api_price: Amount, throughput: Amount, **sizes: Amount
-    ) -> tuple[Amount, Amount, Amount, Amount, float, float]:
+    ) -> tuple[Amount, Amount, Amount, Amount, float, float, int, int]:
         served = throughput / tokens * load / sizes["peak"]  # a replica's capacity, per mean request of the day
-        fixed = sizes["people"] + spare * sizes["gpu_price"] * HOURS_PER_MONTH
-        return api_price * tokens, sizes["gpu_price"], served, fixed, marginal, cheapest.fixed_usd_per_month
+        fixed, at_the_api = sizes["people"], cheapest.fixed_usd_per_month
+        return api_price * tokens, sizes["gpu_price"], served, fixed, marginal, at_the_api, room, spare
 
     likely = {name: span.likely for name, span in ranges.items()}
     return Comparison(
@@ -194,7 +202,7 @@ def _ranges(file: WorkloadFile, workload: Workload, cheapest: ApiOption, own: Se
         "requests_per_day": workload.requests_per_day,
         "tokens": 1.0,  # of a request, as a factor: it makes a call more expensive and a replica slower
         "api_price": cheapest.usd_per_request,
-        "gpu_price": own.replica_usd_per_hour,
+        "gpu_price": own.place_usd_per_hour,  # of a replica, in a full machine
         "throughput": own.capacity_requests_per_s,
         "people": own.fixed_usd_per_month,
     }
@@ -223,7 +231,7 @@ def _self_hosted_entries(file: WorkloadFile, names: Sequence[str]) -> tuple[Self
     if not file.self_hosted:
         raise WorkloadFileError("the file has no [[self_hosted]] entry that another GPU could take over")
     # What the file says of price and speed belongs to its own GPU.
-    cleared = dict.fromkeys(("usd_per_gpu_hour", "requests_per_s", "mbu_fraction", "mfu_fraction"))
+    cleared = dict.fromkeys(("usd_per_gpu_hour", "gpus_per_machine", "requests_per_s", "mbu_fraction", "mfu_fraction"))
     boards = dict.fromkeys(gpu(name).name for name in names)
     return tuple(file.self_hosted[0].model_copy(update={"gpu": board, **cleared}) for board in boards)
 
@@ -248,10 +256,7 @@ def _api_quote(entry: ApiEntry, workload: Workload, as_of: date | str | None, un
 def _self_hosted_quote(
     entry: SelfHostedEntry, workload: Workload, as_of: date | str | None, unique: Callable[[str], str]
 ) -> SelfHostedQuote:
-    price, usd_per_hour = None, entry.usd_per_gpu_hour
-    if usd_per_hour is None:
-        price = gpu_price(entry.gpu, entry.pricing, entry.snapshot, entry.provider, entry.region, as_of, entry.zone)
-        usd_per_hour = price.usd_per_hour
+    offers = _offers(entry, as_of)
     estimate, efficiency, rate, board = None, None, entry.requests_per_s, entry.gpu
     if rate is None:
         given = {"mbu_fraction": entry.mbu_fraction, "mfu_fraction": entry.mfu_fraction}
@@ -272,11 +277,38 @@ def _self_hosted_quote(
     count = f"{entry.gpus_per_replica} x " if entry.gpus_per_replica > 1 else ""
     bought = "" if entry.pricing == "on_demand" else f" ({entry.pricing})"
     name = unique(f"{entry.model} {entry.weights} on {count}{board}{bought}")
-    if rate is None:
-        return SelfHostedQuote(name, None, usd_per_hour, price, estimate, efficiency)
     keys = entry.option_keys(SelfHostOption)
-    option = SelfHostOption(name, usd_per_hour * entry.gpus_per_replica, rate, **keys)
-    return SelfHostedQuote(name, option, usd_per_hour, price, estimate, efficiency)
+
+    def quote(price: GpuPrice | None, machine: MachineSize) -> SelfHostedQuote:
+        gpu_usd, option = machine.usd_per_hour / machine.gpus if price is None else price.usd_per_hour, None
+        if rate is not None:
+            option = SelfHostOption(
+                name, gpu_usd * entry.gpus_per_replica, rate, **{**keys, "gpus_per_machine": machine.gpus}
+            )
+        return SelfHostedQuote(name, option, gpu_usd, price, machine, estimate, efficiency)
+
+    def running(quote: SelfHostedQuote) -> tuple[float, int]:
+        usd = option_cost(workload, quote.option).running_usd_per_month if quote.option else quote.machine.usd_per_hour
+        return usd, -quote.machine.gpus
+
+    return min((quote(price, machine) for price, machine in offers), key=running)
+
+
+def _offers(entry: SelfHostedEntry, as_of: date | str | None) -> list[tuple[GpuPrice | None, MachineSize]]:
+    """The machines in which an entry's GPU is sold, and their rows of the catalogue."""
+    unit = entry.gpus_per_machine or entry.gpus_per_replica  # what is assumed where nobody says
+    if entry.usd_per_gpu_hour is not None:
+        named = f"{unit}-GPU machine" if entry.gpus_per_machine else ""
+        return [(None, MachineSize(unit, unit * entry.usd_per_gpu_hour, named))]
+    rows = gpu_machines(entry.gpu, entry.pricing, entry.snapshot, entry.provider, entry.region, as_of, entry.zone)
+    if entry.gpus_per_machine is not None and rows[0].instance_gpus is not None:
+        known = (
+            f"{rows[0].place} sells machines with {' or '.join(str(row.instance_gpus) for row in rows)} {rows[0].gpu}"
+        )
+        raise WorkloadFileError(f"gpus_per_machine belongs to usd_per_gpu_hour; {known}")
+    offers: list[tuple[GpuPrice | None, MachineSize]] = [(row, MachineSize.from_price(row, unit)) for row in rows]
+    # A replica sits in one machine, where there is one that holds it.
+    return [offer for offer in offers if offer[1].gpus >= entry.gpus_per_replica] or offers
 
 
 def heading(comparison: Comparison) -> str:
@@ -290,13 +322,18 @@ def heading(comparison: Comparison) -> str:
 
 def option_rows(comparison: Comparison) -> tuple[tuple[str, ...], ...]:
     """A table of the options and their costs; the first row has the headings."""
-    rows = [("option", "usd per request", "running usd/month", "upfront usd", "all-in usd/month", "replicas")]
-    for cost in comparison.recommendation.options:
+    options = comparison.recommendation.options
+    wasted = any(cost.unused_usd_per_month for cost in options)
+    unused = ("of it unused",) if wasted else ()
+    rows = [("option", "usd per request", "running usd/month", *unused, "upfront usd", "all-in usd/month", "replicas")]
+    for cost in options:
         name = cost.name + (" (ruled out)" if cost.ruled_out else "")
         per_request = "" if math.isinf(cost.usd_per_request) else f"{cost.usd_per_request:.4g}"
         figures = (cost.running_usd_per_month, cost.upfront_usd, cost.all_in_usd_per_month)
         running, upfront, all_in = (f"{usd:,.0f}" for usd in figures)
-        rows.append((name, per_request, running, upfront, all_in, str(cost.replicas or "")))
+        if wasted:
+            unused = (f"{cost.unused_usd_per_month:,.0f}" if cost.unused_usd_per_month else "",)
+        rows.append((name, per_request, running, *unused, upfront, all_in, str(cost.replicas or "")))
     return tuple(rows)
 
 
@@ -315,7 +352,8 @@ def explanation(comparison: Comparison) -> str:
     lines += [f"  {reason}" for reason in comparison.recommendation.reasons]
     lines += ["", "prices and rates:"]
     lines += [f"  {line}" for quote in comparison.apis for line in _api_sources(quote)]
-    lines += [f"  {line}" for quote in comparison.owns for line in _self_hosted_sources(quote)]
+    costs = {cost.name: cost for cost in comparison.recommendation.options}
+    lines += [f"  {line}" for quote in comparison.owns for line in _self_hosted_sources(quote, costs.get(quote.name))]
     return "\n".join(lines)
 
 
@@ -365,16 +403,27 @@ def _api_sources(quote: ApiQuote) -> list[str]:
     return lines + ([f"{name}: {price.note}"] if price.note else [])
 
 
-def _self_hosted_sources(quote: SelfHostedQuote) -> list[str]:
+def _self_hosted_sources(quote: SelfHostedQuote, cost: OptionCost | None) -> list[str]:
     lines, row, estimate = [], quote.price, quote.capacity
     if estimate is not None and " x " in quote.name:
         lines.append("several GPUs are taken to share the work without loss, which they do not")
     if row is None:
         lines.append(f"{quote.gpu_usd_per_hour:g} USD per GPU-hour, given in the file")
     else:
-        machine = f", as {row.instance} with {row.instance_gpus}" if row.instance_gpus > 1 else ""
+        machine = f", as {row.instance} with {row.instance_gpus}" if (row.instance_gpus or 1) > 1 else ""
         place = f"{row.place}{machine}, {row.kind}, {row.checked}"
         lines.append(f"{row.usd_per_hour:g} USD per GPU-hour ({place}; {row.source_url or row.note})")
+    if not quote.machine.name:
+        who = "the file does not say" if row is None else "the table does not say"
+        lines.append(f"{who} in which numbers its GPUs are sold: each replica's are taken to be (gpus_per_machine)")
+    if cost is not None and quote.option is not None and cost.unused_usd_per_month:
+        paid = in_whole_machines(cost.replicas, quote.option.replicas_per_machine)
+        machines = round(paid * quote.option.place_usd_per_hour / quote.machine.usd_per_hour)
+        gpus = f"{machines * quote.machine.gpus} GPUs for the {cost.replicas * quote.option.gpus_per_replica} that work"
+        lines.append(
+            f"machines are sold whole: {machines} x {quote.machine.name}, {gpus}, "
+            f"{cost.unused_usd_per_month:,.0f} USD a month of it for nothing"
+        )
     if quote.option is not None:
         origin = "given in the file"
         if estimate is not None and quote.efficiency is not None:

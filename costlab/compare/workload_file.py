@@ -61,7 +61,8 @@ class SelfHostedEntry(_Entry):
     """The keys of ``[[self_hosted]]``; see :class:`costlab.build_vs_buy.SelfHostOption`.
 
     ``prefix_cached_fraction`` is the share of the input that the server need not read again; by default the share that
-    the workload says an API bills as cached.
+    the workload says an API bills as cached. ``gpus_per_machine`` goes with ``usd_per_gpu_hour`` and says in which
+    numbers the GPU is sold; of prices in the catalogue that is known.
     """
 
     model: str
@@ -74,6 +75,7 @@ class SelfHostedEntry(_Entry):
     region: str | None = None
     zone: str | None = None
     usd_per_gpu_hour: Positive | None = None
+    gpus_per_machine: Annotated[int, Field(ge=1)] | None = None
     requests_per_s: Positive | None = None
     prefix_cached_fraction: Annotated[float, Field(ge=0, le=1)] | None = None
     max_sequences: Annotated[int, Field(ge=1)] | None = None

@@ -3,7 +3,7 @@ from dataclasses import astuple
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import assume, given, strategies as st
 
 from costlab.build_vs_buy import break_even, break_even_requests_per_day, cost_curve, monthly_saving_usd, payback
 from costlab.errors import InvalidValueError
@@ -82,13 +82,15 @@ def test_a_faster_replica_never_raises_the_break_even(
     assert lower <= break_even(api, hourly, slow, fixed).requests_per_day * (1 + 1e-9)
 
 
-@given(API, HOUR, RATE, FIXED, st.floats(1, 5), st.integers(0, 2))
+@given(API, HOUR, RATE, FIXED, st.floats(1, 5), st.integers(0, 2), st.sampled_from([1, 1, 4]))
 def test_intervals_are_where_self_hosting_costs_no_more(
-    api: float, hourly: float, rate: float, fixed: float, peak: float, spare: int
+    api: float, hourly: float, rate: float, fixed: float, peak: float, spare: int, room: int
 ) -> None:
     largest = 20 * rate * 86400
     volumes = [largest * i / 200 for i in range(201)]
-    curve = cost_curve(api, hourly, rate, volumes, fixed, peak_to_mean=peak, spare_replicas=spare)
+    curve = cost_curve(
+        api, hourly, rate, volumes, fixed, peak_to_mean=peak, spare_replicas=spare, replicas_per_machine=room
+    )
     assert curve.points[0].api_usd_per_month == 0
     assert curve.points[0].self_hosted_usd_per_month > 0  # without traffic the API wins
     for point in curve.points:
@@ -103,6 +105,42 @@ def test_intervals_are_where_self_hosting_costs_no_more(
             or close
             or math.isclose(point.self_hosted_usd_per_month, point.api_usd_per_month, rel_tol=1e-9)
         )
+
+
+@given(API, HOUR, RATE, FIXED, st.integers(1, 8), st.integers(0, 10))
+def test_whole_machines_cross_where_the_bills_say(
+    api: float, hourly: float, rate: float, fixed: float, room: int, spare: int
+) -> None:
+    even = break_even(api, hourly, rate, fixed, replicas_per_machine=room, spare_replicas=spare)
+    assert even.replicas == even.machines * room - spare
+
+    def bills(volume: float) -> tuple[float, float]:
+        (point,) = cost_curve(
+            api, hourly, rate, [volume], fixed, spare_replicas=spare, replicas_per_machine=room
+        ).points
+        return point.api_usd_per_month, point.self_hosted_usd_per_month
+
+    if not even.reachable:
+        # Not even when the replicas of any number of machines are full.
+        for machines in range(even.machines, even.machines + 4):
+            theirs, ours = bills((machines * room - spare) * rate * 86400 * (1 - 1e-9))
+            assert ours > theirs * (1 - 1e-6)
+        return
+    assume(even.machines < 1000)
+    theirs, ours = bills(even.requests_per_day * (1 - 1e-9))
+    assert math.isclose(theirs, ours, rel_tol=1e-6)
+    for share in (0.1, 0.5, 0.9, 0.999):
+        theirs, ours = bills(share * even.requests_per_day)
+        assert ours > theirs * (1 - 1e-9)
+
+
+def test_spare_replicas_stand_in_room_that_is_paid_anyway() -> None:
+    plain = break_even(0.003, 1.01, 2, replicas_per_machine=8)
+    spare = break_even(0.003, 1.01, 2, replicas_per_machine=8, spare_replicas=1)
+    assert (spare.requests_per_day, spare.replicas) == (plain.requests_per_day, 7)
+    # Where machines hold one replica each, a spare one is a fixed cost.
+    alone = break_even(0.003, 1.01, 2, spare_replicas=1)
+    assert math.isclose(alone.requests_per_day, break_even(0.003, 1.01, 2, 1.01 * 730).requests_per_day)
 
 
 def test_the_first_interval_begins_at_the_break_even() -> None:
@@ -124,7 +162,7 @@ def test_the_first_interval_begins_at_the_break_even() -> None:
 )
 def test_bad_input_is_named(arguments: tuple[float, ...], message: str) -> None:
     with pytest.raises(InvalidValueError) as caught:
-        break_even(*arguments)
+        break_even(*arguments)  # type: ignore[arg-type]
     assert message in str(caught.value)
 
 
@@ -164,24 +202,33 @@ def test_what_the_api_costs_anyway_counts_for_self_hosting() -> None:
     assert break_even(0.003, 1.01, 2, fixed_usd_per_month=1e300).requests_per_day == math.inf
 
 
-@given(st.floats(1e-6, 0.1), st.floats(0.1, 100), st.floats(0.01, 1000), st.floats(0, 1e5), st.floats(0, 0.05))
-def test_break_even_on_arrays_agrees(api: float, hour: float, rate: float, fixed: float, marginal: float) -> None:
-    scalar = break_even(api, hour, rate, fixed, marginal).requests_per_day
-    (found,) = break_even_requests_per_day(np.array([api]), hour, rate, fixed, marginal)
-    assert break_even_requests_per_day(api, hour, rate, fixed, marginal) == scalar
+@given(
+    st.floats(1e-6, 0.1), st.floats(0.1, 100), st.floats(0.01, 1000), st.floats(0, 1e5), st.floats(0, 0.05),
+    st.sampled_from([1, 1, 8]),
+)  # fmt: skip
+def test_break_even_on_arrays_agrees(
+    api: float, hour: float, rate: float, fixed: float, marginal: float, room: int
+) -> None:
+    scalar = break_even(api, hour, rate, fixed, marginal, 0.0, room, room - 1).requests_per_day
+    (found,) = break_even_requests_per_day(np.array([api]), hour, rate, fixed, marginal, 0.0, room, room - 1)
+    assert break_even_requests_per_day(api, hour, rate, fixed, marginal, 0.0, room, room - 1) == scalar
     if scalar < 1e12:  # beyond, one rounding error is a replica
         assert math.isclose(found, scalar, rel_tol=1e-9)
     else:
         assert found > 1e11
 
 
-@given(st.floats(0, 1e6), st.floats(1e-5, 0.1), st.floats(0.1, 50), st.floats(0.1, 50), st.floats(1, 6))
-def test_saving_on_arrays_agrees(volume: float, api: float, hour: float, rate: float, peak: float) -> None:
+ROOM = st.sampled_from([1, 1, 2, 8])
+
+
+@given(st.floats(0, 1e6), st.floats(1e-5, 0.1), st.floats(0.1, 50), st.floats(0.1, 50), st.floats(1, 6), ROOM)
+def test_saving_on_arrays_agrees(volume: float, api: float, hour: float, rate: float, peak: float, room: int) -> None:
     (point,) = cost_curve(
-        api, hour, rate, [volume], 500, peak_to_mean=peak, max_utilization_fraction=0.8, spare_replicas=1
-    ).points
-    (found,) = monthly_saving_usd(np.array([volume]), api, hour, rate, 500, peak, 0.8, 1)
-    alone = monthly_saving_usd(volume, api, hour, rate, 500, peak, 0.8, 1)
+        api, hour, rate, [volume], 500, 0.0, peak, max_utilization_fraction=0.8, spare_replicas=1,
+        replicas_per_machine=room,
+    ).points  # fmt: skip
+    (found,) = monthly_saving_usd(np.array([volume]), api, hour, rate, 500, peak, 0.8, 1, 0.0, room)
+    alone = monthly_saving_usd(volume, api, hour, rate, 500, peak, 0.8, 1, 0.0, room)
     assert math.isclose(alone, found, rel_tol=1e-12, abs_tol=1e-6)
     assert math.isclose(found, point.api_usd_per_month - point.self_hosted_usd_per_month, rel_tol=1e-9, abs_tol=1e-6)
 

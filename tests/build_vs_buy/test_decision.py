@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, strategies as st
@@ -29,6 +30,41 @@ def test_costs_by_hand() -> None:
     assert math.isclose(cost.running_usd_per_month, 3 * 1.01 * 730 + 3_000)
     assert math.isclose(cost.all_in_usd_per_month, cost.running_usd_per_month + 50_000 / 36)
     assert math.isclose(cost.usd_per_request * 100_000 * 730 / 24, cost.all_in_usd_per_month)
+
+
+def test_machines_are_rented_whole() -> None:
+    by_eight = replace(OWN, gpus_per_machine=8)
+    cost = option_cost(chat(100_000, 3), by_eight)
+    assert cost.replicas == 3
+    assert math.isclose(cost.running_usd_per_month, 8 * 1.01 * 730 + 3_000)
+    assert math.isclose(cost.unused_usd_per_month, 5 * 1.01 * 730)
+    # Of eight GPUs two replicas of three leave two empty, and a third replica takes a second machine.
+    of_three = replace(OWN, replica_usd_per_hour=3.03, gpus_per_replica=3, gpus_per_machine=8)
+    assert of_three.replicas_per_machine == 2
+    assert math.isclose(option_cost(chat(100_000, 3), of_three).running_usd_per_month, 16 * 1.01 * 730 + 3_000)
+    assert math.isclose(option_cost(chat(100_000, 3), of_three).unused_usd_per_month, 7 * 1.01 * 730)
+    # A replica of sixteen takes two machines of eight.
+    of_sixteen = replace(OWN, replica_usd_per_hour=16.16, gpus_per_replica=16, gpus_per_machine=8)
+    assert (of_sixteen.replicas_per_machine, of_sixteen.place_usd_per_hour) == (1, 16.16)
+
+
+@given(st.floats(1e3, 1e6), st.floats(1, 5), st.integers(0, 2), st.sampled_from([1, 2, 4, 8]))
+def test_the_best_pair_fills_its_machines(requests: float, peak: float, spare: int, room: int) -> None:
+    own = SelfHostOption("own", 2.0, 1.0, spare_replicas=spare, gpus_per_machine=room)
+    work = chat(requests, peak)
+    pairs = [cost for cost in recommend(work, [API, own]).options if cost.kind == "hybrid"]
+    full = option_cost(work, own).replicas - spare
+    day, load = work.hourly_requests_per_s(), 0.8
+
+    def bill(replicas: int) -> float:
+        served = sum(min(rate, replicas * load) for rate in day) / sum(day)
+        machines = -(-(replicas + spare) // room)
+        return machines * room * 2.0 * 730 + (1 - served) * 0.003 * work.requests_per_month
+
+    bills = [bill(replicas) for replicas in range(1, full)]
+    assert len(pairs) == bool(bills)
+    if bills:
+        assert math.isclose(pairs[0].running_usd_per_month, min(bills), rel_tol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,12 @@ def test_one_endpoint_by_hand() -> None:
     assert math.isclose(step.utilization_fraction, 2e6 / 86400 * 0.02)
 
 
+def test_a_pool_is_bought_in_whole_machines() -> None:
+    (step,) = migration_plan([SEARCH], 1.01, spare_gpus=1, gpus_per_machine=8).steps
+    assert step.gpus == 8
+    assert math.isclose(step.saving_usd_per_month, 0.0002 * 2e6 * 730 / 24 - 8 * 1.01 * 730)
+
+
 def test_the_worthiest_work_per_gpu_second_moves_first_and_what_must_stay_stays() -> None:
     plan = migration_plan([RARE, CHAT, SEARCH], 1.01)
     assert [step.endpoint for step in plan.steps] == ["search", "chat"]

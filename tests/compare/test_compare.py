@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from costlab.build_vs_buy import break_even
-from costlab.compare import WorkloadFileError, compare, example_workload, load_workload, parse_workload
+from costlab.compare import (
+    WorkloadFileError,
+    compare,
+    example_workload,
+    explanation,
+    load_workload,
+    option_rows,
+    parse_workload,
+)
 from costlab.errors import AmbiguousPriceError
 
 HEAD = "[workload]\nrequests_per_day = 100_000\ninput_tokens = 400\noutput_tokens = 200\n"
@@ -34,6 +42,51 @@ def test_what_the_file_gives_is_what_is_compared() -> None:
     even = break_even(0.003, 0.8048, 2.0 * 0.8)
     assert found.break_even == even
     assert math.isclose(found.recommendation.options[0].running_usd_per_month, 0.8048 * 730)
+
+
+BY_EIGHT = OWN.replace('"L4"', '"A100 40GB"') + "spare_replicas = 1\nfixed_usd_per_month = 4_000\n"
+
+
+def test_two_replicas_pay_the_machine_of_eight() -> None:
+    """AWS rents the A100 40GB by eight, at 21.957642 USD an hour: 16,029 a month, and 4,000 for people."""
+    found = compare(parse_workload(HEAD + API + BY_EIGHT))
+    cost = next(cost for cost in found.recommendation.options if cost.kind == "self-host")
+    assert (cost.replicas, round(cost.running_usd_per_month)) == (2, 20_029)
+    assert round(cost.unused_usd_per_month) == 12_022  # six of eight
+    assert option_rows(found)[0][3] == "of it unused"
+    told = explanation(found)
+    assert "1 x p4d.24xlarge, 8 GPUs for the 2 that work, 12,022 USD a month of it for nothing" in told
+    # Google sells the same GPU one by one.
+    one_by_one = compare(parse_workload(HEAD + API + BY_EIGHT.replace("aws", "gcp")))
+    cost = next(cost for cost in one_by_one.recommendation.options if cost.kind == "self-host")
+    assert math.isclose(cost.running_usd_per_month, 2 * 3.673385 * 730 + 4_000)
+    assert cost.unused_usd_per_month == 0
+    assert "sold whole" not in explanation(one_by_one)
+
+
+def test_a_replica_of_several_gpus_sits_in_a_machine_that_holds_it() -> None:
+    big = OWN.replace('"L4"', '"A10G"') + "gpus_per_replica = 2\n"
+    (side,) = compare(parse_workload(HEAD + API + big)).owns
+    assert side.machine.name == "g5.12xlarge"  # four for 5.672 USD, and not twice 1.006
+    assert side.option is not None
+    assert math.isclose(side.option.place_usd_per_hour, 5.672 / 2)
+    # Three replicas of three GPUs: a machine of four holds one, a machine of eight two.
+    three = compare(parse_workload(HEAD.replace("100_000", "400_000") + API + big.replace("= 2\n", "= 3\n")))
+    cost = next(cost for cost in three.recommendation.options if cost.kind == "self-host")
+    assert (three.owns[0].machine.name, cost.replicas) == ("g5.12xlarge", 3)
+    assert math.isclose(cost.running_usd_per_month, 3 * 5.672 * 730)
+    assert math.isclose(cost.unused_usd_per_month, 3 * 5.672 / 4 * 730)
+
+
+def test_in_which_numbers_a_gpu_is_sold_is_said_or_assumed_aloud() -> None:
+    of_the_file = OWN.replace('provider = "aws"', "usd_per_gpu_hour = 2.0")
+    for text in (of_the_file, OWN.replace('"aws"', '"lesson"\nsnapshot = "lesson"')):
+        found = compare(parse_workload(HEAD + API + text))
+        assert "in which numbers its GPUs are sold: each replica's are taken to be" in explanation(found)
+    found = compare(parse_workload(HEAD + API + of_the_file + "gpus_per_machine = 4\n"))
+    assert "1 x 4-GPU machine, 4 GPUs for the 1 that work, 4,380 USD a month of it for nothing" in explanation(found)
+    with pytest.raises(WorkloadFileError, match="usd_per_gpu_hour; aws/us-east-1 sells machines with 1 or 4 or 8 L4"):
+        compare(parse_workload(HEAD + API + OWN + "gpus_per_machine = 8\n"))
 
 
 def test_gpus_and_models_of_the_command_line_replace_the_files() -> None:
@@ -76,11 +129,13 @@ CERTAIN = "[uncertainty]\n" + "\n".join(
 )
 
 
+@pytest.mark.parametrize("gpu", ["L4", "A100 40GB"])
 @pytest.mark.parametrize("more", ["", "fixed_usd_per_month = 2_000\n"])
-def test_the_saving_is_the_difference_of_the_bills(more: str) -> None:
+def test_the_saving_is_the_difference_of_the_bills(more: str, gpu: str) -> None:
     """Also where the API costs something every month, and one's own replicas have people, spares and a peak."""
     head = HEAD + "peak_to_mean = 2.5\n"
-    own = OWN + "fixed_usd_per_month = 1_000\nspare_replicas = 1\nmarginal_usd_per_request = 0.0001\n"
+    own = OWN.replace("L4", gpu) + "fixed_usd_per_month = 1_000\nspare_replicas = 1\n"
+    own += "marginal_usd_per_request = 0.0001\n"
     found = compare(parse_workload(head + API + more + own + CERTAIN))
     costs = {cost.kind: cost.running_usd_per_month for cost in found.recommendation.options}
     assert found.saving is not None
