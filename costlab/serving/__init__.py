@@ -16,13 +16,17 @@ if TYPE_CHECKING:
         usd_per_mtok as usd_per_mtok,
         usd_per_request as usd_per_request,
     )
+    from costlab.serving.measurements import (
+        Measurement as Measurement,
+        modelled as modelled,
+        nearest_measurement as nearest_measurement,
+        published_measurements as published_measurements,
+    )
     from costlab.serving.models import (
         BYTES_PER_WEIGHT as BYTES_PER_WEIGHT,
-        Measurement as Measurement,
         ModelSpec as ModelSpec,
         model_spec as model_spec,
         model_specs as model_specs,
-        published_measurements as published_measurements,
     )
     from costlab.serving.throughput import (
         BatchRun as BatchRun,
