@@ -319,7 +319,7 @@ def aggregate(frame: IntoFrame, by: Sequence[str] = ()) -> tuple[UsageTotals, ..
     log = LogFrame("the log", frame, REQUIRED)
     import narwhals as nw
 
-    demands = _demands(log)
+    demands = demands_of(log)
     cost = log.value("cost_micro_usd")
     columns = {name: log.value(name) for name in SUMMED if name in log.schema} | {
         "priced_tokens": nw.when(~cost.is_null()).then(log.value("input_tokens") + log.value("output_tokens")),
@@ -354,7 +354,7 @@ SUMMED: Final = (
 COUNTED: Final = ("cost_micro_usd", VALUE, "latency_us")
 
 
-def _demands(log: LogFrame) -> dict[str, nw.Expr]:
+def demands_of(log: LogFrame) -> dict[str, nw.Expr]:
     """What each row must meet, in words and as an expression; null is no."""
     demands = {}
     parts_of = {part for _, parts in PARTS for part in parts}

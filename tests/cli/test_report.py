@@ -104,7 +104,7 @@ def test_spend_logs_and_spans_are_recognised(run: Run, tmp_path: Path) -> None:
         (("report", "absent.parquet"), "No such file or directory: 'absent.parquet'"),
         (("report", "README.md"), "README.md is of no known kind; known: .csv"),
         (("report", "{}/bad.csv"), "bad.csv has no column 'time_s', 'input_tokens', 'output_tokens'; it has a, model"),
-        (("report", "{}/words.csv"), "words.csv row 1: input_tokens 'many' is no whole number"),
+        (("report", "{}/words.csv"), "words.csv line 2: input_tokens 'many' is no whole number"),
         (("report", "{}/empty.csv"), "the log is empty"),
         (
             ("report", "{}/bad.csv", "--column", "model"),

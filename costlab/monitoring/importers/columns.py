@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from costlab.events import COLUMNS
 from costlab.monitoring.importers.conversion import Kind, select, sql_identifier
 from costlab.monitoring.importers.protocol import IN_USD, LogFormat, LogRows
-from costlab.monitoring.usage import require_columns
+from costlab.monitoring.usage import LOG_COLUMNS, require_columns
 
 if TYPE_CHECKING:
     from costlab.monitoring.importers.log_files import LogFiles
@@ -16,12 +15,12 @@ _BY_TYPE: Final[dict[type, Kind]] = {str: "text", int: "whole", float: "number"}
 
 #: What a file may call its columns, and what is in them: the fields of an event, and what stands in for one of them.
 KINDS: Final[dict[str, Kind]] = {
-    **{name: _BY_TYPE[column.type] for name, column in COLUMNS.items()},
+    **{name: _BY_TYPE[column.type] for name, column in LOG_COLUMNS.items()},
     **dict.fromkeys((*IN_USD, "latency_ms"), "number"),
     "time_s": "time",
-    "requests": "whole",
 }
 FIELDS: Final = tuple(KINDS)
+REQUIRED: Final = ("time_s", "model", "input_tokens", "output_tokens")
 
 
 def read_columns(files: LogFiles) -> LogRows:
@@ -29,7 +28,7 @@ def read_columns(files: LogFiles) -> LogRows:
     present, mapping = files.column_names, files.options.columns
     require_columns(files.name, present, tuple(mapping.values()))
     hint = "map columns with --column" if not mapping else "map more columns with --column"
-    require_columns(files.name, [*present, *mapping], ("time_s", "model", "input_tokens", "output_tokens"), hint)
+    require_columns(files.name, [*present, *mapping], REQUIRED, hint)
     # A column counts under its own name unless another was named for the field, or it was named for another. What is in
     # some objects of a JSON file only need not be in the first of them.
     there = FIELDS if files.kind == "json" else present
@@ -51,5 +50,8 @@ def read_columns(files: LogFiles) -> LogRows:
 
 
 COLUMNS_FORMAT: Final = LogFormat(
-    "columns", "own columns, or others with --column FIELD=NAME", lambda files: True, read_columns
+    "columns",
+    "own columns, or others with --column FIELD=NAME",
+    lambda files: set(REQUIRED) <= set(files.column_names),
+    read_columns,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -12,16 +13,15 @@ if TYPE_CHECKING:
 #: What a column is converted to; see :meth:`LogFiles.table`.
 Kind = Literal["text", "whole", "number", "time", "json"]
 
-#: Hidden columns of converted rows: why a row cannot be read, and the file it is from.
+#: Hidden columns of converted rows: why a row cannot be read, its file, and, where asked for, its number there.
 BAD: Final = "log_bad"
 FILE: Final = "log_file"
+ROW: Final = "log_row"
+HIDDEN: Final = (BAD, FILE, ROW)
 
 #: Types of numbers as DuckDB names them; DECIMAL(p, s) too.
 INTEGERS: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
 NUMBERS: Final = (*INTEGERS, "UBIGINT", "HUGEINT", "UHUGEINT", "FLOAT", "DOUBLE")
-
-#: What stands for no value where a number or a time is asked for.
-NOTHING: Final = "('', 'NULL', 'null', 'None', 'NaN', 'nan', '\\N')"
 
 TYPES: Final[Mapping[Kind, str]] = {
     "text": "VARCHAR",
@@ -31,8 +31,18 @@ TYPES: Final[Mapping[Kind, str]] = {
     "json": "JSON",
 }
 
+#: What stands for no value where a number or a time is asked for.
+NOTHING: Final = "('', 'NULL', 'null', 'None', 'NaN', 'nan', '\\N')"
+
 #: What a value is not that does not convert.
 NOT_A: Final[Mapping[Kind, str]] = {"whole": "no whole number", "number": "no number", "time": "no time"}
+
+#: Dates of spreadsheets, each with the times that may follow it: those that say themselves what is the day, and the
+#: same by figures alone, day first and month first. Two figures of a year come first, since %Y takes two as well.
+PLAIN_DATES: Final = ("%d.%m.%y", "%d.%m.%Y", "%d-%b-%y", "%d-%b-%Y", "%d %b %Y", "%b %d %Y", "%d %B %Y", "%B %d %Y")
+DAY_FIRST: Final = ("%d/%m/%y", "%d/%m/%Y", "%d-%m-%y", "%d-%m-%Y")
+MONTH_FIRST: Final = ("%m/%d/%y", "%m/%d/%Y", "%m-%d-%y", "%m-%d-%Y")
+CLOCKS: Final = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
 
 
 def sql_identifier(name: str) -> str:
@@ -53,10 +63,8 @@ def sql_files(paths: Iterable[Path]) -> str:
 
 def select(rows: duckdb.DuckDBPyRelation, sql: Mapping[str, str]) -> duckdb.DuckDBPyRelation:
     """Rows with other columns, name and expression of each; the hidden ones of :meth:`LogFiles.table` stay."""
-    hidden = [name for name in (BAD, FILE) if name in rows.columns]
-    return rows.project(
-        ", ".join([*(f"{expression} AS {sql_identifier(name)}" for name, expression in sql.items()), *hidden])
-    )
+    columns = dict(sql) | {name: name for name in HIDDEN if name in rows.columns}
+    return rows.project(", ".join(f"{value} AS {sql_identifier(name)}" for name, value in columns.items()))
 
 
 def duckdb_reason(error: Exception) -> str:
@@ -66,7 +74,9 @@ def duckdb_reason(error: Exception) -> str:
     return "; ".join([lines[0], *reasons[:1]]) if lines else type(error).__name__
 
 
-def convert(rows: duckdb.DuckDBPyRelation, kinds: Mapping[str, Kind]) -> duckdb.DuckDBPyRelation:
+def convert(
+    rows: duckdb.DuckDBPyRelation, kinds: Mapping[str, Kind], decimal: str | None = None, day_first: bool | None = None
+) -> duckdb.DuckDBPyRelation:
     """Columns of a relation, converted as :meth:`LogFiles.table` converts them; the hidden ones stay."""
     types = dict(zip(rows.columns, map(str, rows.types), strict=True))
     columns: dict[str, str] = {}
@@ -75,36 +85,84 @@ def convert(rows: duckdb.DuckDBPyRelation, kinds: Mapping[str, Kind]) -> duckdb.
         if name not in types:
             columns[name] = f"CAST(NULL AS {TYPES[kind]})"
             continue
-        columns[name], reason = converted(sql_identifier(name), types[name], kind, name)
+        columns[name], reason = _converted(name, types[name], kind, decimal, day_first)
         if reason:
             reasons.append(reason)
-    hidden = {FILE: FILE} if FILE in types else {}
+    columns |= {name: name for name in (FILE, ROW) if name in types}
     if reasons:
-        hidden[BAD] = f"coalesce({', '.join(reasons)})"
-    return rows.project(", ".join(f"{sql} AS {sql_identifier(name)}" for name, sql in (columns | hidden).items()))
+        told = ", ".join(reasons)
+        columns[BAD] = f"CASE WHEN coalesce({told}) IS NOT NULL THEN concat_ws('; ', {told}) END"
+    return rows.project(", ".join(f"{sql} AS {sql_identifier(name)}" for name, sql in columns.items()))
 
 
-def converted(column: str, kind_here: str, kind: Kind, name: str) -> tuple[str, str]:
+def _converted(name: str, type_here: str, kind: Kind, decimal: str | None, day_first: bool | None) -> tuple[str, str]:
     """SQL of a converted column, and of what is wrong with a value: null where nothing is, empty if nothing can be."""
-    numeric = kind_here in NUMBERS or kind_here.startswith("DECIMAL")
-    moment = kind_here.startswith(("TIMESTAMP", "DATE"))
+    column = sql_identifier(name)
+    text = column if type_here == "VARCHAR" else f"CAST({column} AS VARCHAR)"
     if kind == "text":
-        return (column if kind_here == "VARCHAR" else f"CAST({column} AS VARCHAR)"), ""
+        return text, ""
     if kind == "json":
-        return (f"TRY_CAST({column} AS JSON)" if kind_here == "VARCHAR" else f"to_json({column})"), ""
-    if numeric and kind == "whole" and kind_here in INTEGERS:
-        return (column if kind_here == "BIGINT" else f"CAST({column} AS BIGINT)"), ""
-    if numeric:
-        return (column if kind_here == "DOUBLE" else f"CAST({column} AS DOUBLE)"), ""
-    if kind == "time" and moment:
+        return (f"TRY_CAST({column} AS JSON)" if type_here == "VARCHAR" else f"to_json({column})"), ""
+    if type_here in NUMBERS or type_here.startswith("DECIMAL"):
+        wanted = "BIGINT" if kind == "whole" and type_here in INTEGERS else "DOUBLE"
+        return (column if type_here == wanted else f"CAST({column} AS {wanted})"), ""
+    if kind == "time" and type_here.startswith(("TIMESTAMP", "DATE")):
         return f"epoch(CAST({column} AS TIMESTAMPTZ))", ""
-    text = f"trim({column if kind_here == 'VARCHAR' else f'CAST({column} AS VARCHAR)'})"
+    text = f"trim({text})"
     text = f"CASE WHEN {text} NOT IN {NOTHING} THEN {text} END"
-    whole, number = f"TRY_CAST({text} AS BIGINT)", f"TRY_CAST({text} AS DOUBLE)"
-    value = {
-        "whole": f"CASE WHEN {number} = {whole} THEN {whole} END",  # as 1.5 is 2 otherwise
-        "number": f"CASE WHEN isfinite({number}) THEN {number} END",
-        "time": f"coalesce({number}, epoch(TRY_CAST({text} AS TIMESTAMPTZ)))",
-    }[kind]
-    told = f"{sql_text(name)} || ' ''' || left({text}, 40) || ''' is {NOT_A[kind]}'"
+    value = _time(text, day_first) if kind == "time" else _number(text, kind, decimal)
+    told = f"{sql_text(name + ' ')} || chr(39) || left({text}, 40) || chr(39) || {sql_text(f' is {NOT_A[kind]}')}"
     return value, f"CASE WHEN {text} IS NOT NULL AND {value} IS NULL THEN {told} END"
+
+
+def _number(text: str, kind: Kind, decimal: str | None) -> str:
+    if kind == "number":
+        text = f"CASE WHEN contains({text}, '$') THEN replace(replace({text}, 'US$', ''), '$', '') ELSE {text} END"
+    if decimal == ",":
+        # Spaces in numbers are of three kinds, and as good as points there.
+        packed = f"regexp_replace({text}, '[ \\x{{A0}}\\x{{202F}}]', '.', 'g')"
+        fits = "[+-]?(\\d+|\\d{1,3}(\\.\\d{3})+)(,\\d*)?([eE][+-]?\\d+)?"
+        text = f"CASE WHEN regexp_full_match({packed}, '{fits}') THEN replace(replace({packed}, '.', ''), ',', '.') END"
+    elif decimal == ".":
+        fits = "[+-]?\\d{1,3}(,\\d{3})+(\\.\\d*)?"
+        text = (
+            f"CASE WHEN NOT contains({text}, ',') THEN {text} "
+            f"WHEN regexp_full_match({text}, '{fits}') THEN replace({text}, ',', '') END"
+        )
+    elif kind == "whole":
+        # Whether 1.000 is one or a thousand is not to be seen.
+        doubtful = f"contains({text}, '.') AND regexp_full_match({text}, '[+-]?[1-9]\\d{{0,2}}(\\.\\d{{3}})+')"
+        text = f"CASE WHEN NOT ({doubtful}) THEN {text} END"
+    number = f"TRY_CAST({text} AS DOUBLE)"
+    if kind == "number":
+        return f"CASE WHEN isfinite({number}) THEN {number} END"
+    whole = f"TRY_CAST({text} AS BIGINT)"
+    return f"CASE WHEN {number} = {whole} THEN {whole} END"  # as the whole number of 1.5 is 2
+
+
+def _time(text: str, day_first: bool | None) -> str:
+    by_figures = {None: (), True: DAY_FIRST, False: MONTH_FIRST}[day_first]
+    formats = ", ".join(sql_text("".join(parts)) for parts in product((*PLAIN_DATES, *by_figures), CLOCKS))
+    number = f"TRY_CAST({text} AS DOUBLE)"
+    # DuckDB takes 10/1/26 for the 26th of January in the year 10.
+    iso = f"CASE WHEN {text} LIKE '____-__-__%' OR {text} LIKE '____/__/__%' THEN TRY_CAST({text} AS TIMESTAMPTZ) END"
+    return (
+        f"coalesce(CASE WHEN isfinite({number}) THEN {number} END, epoch({iso}), "
+        f"epoch(try_strptime(replace({text}, ',', ''), [{formats}])))"
+    )
+
+
+#: Reasons of :func:`convert` that show how numbers and dates are written: a decimal comma for sure, a decimal point for
+#: sure, or what may be either; and dates of figures alone.
+_NO_NUMBER: Final = r" '[+-]?(?:US)?\$?(?:{})' is no (?:whole )?number"
+COMMA: Final = _NO_NUMBER.format(r"\d+,\d{1,2}|\d+,\d{4,}|0,\d+|\d{1,3}(?:[. \x{A0}\x{202F}]\d{3})+,\d+")
+POINT: Final = _NO_NUMBER.format(r"\d{1,3}(?:,\d{3})+\.\d+|\d{1,3}(?:,\d{3}){2,}")
+EITHER: Final = _NO_NUMBER.format(r"[1-9]\d{0,2}(?:,\d{3}|(?:\.\d{3})+)")
+DATE: Final = r" '(\d{1,2})[/-](\d{1,2})[/-]\d{2,4}\b[^']*' is no time"
+
+
+def hints_sql() -> str:
+    """What the reasons of bad rows tell: whether each of the former is among them, and the largest parts of dates."""
+    seen = [f"coalesce(bool_or(regexp_matches({BAD}, {sql_text(one)})), false)" for one in (COMMA, POINT, EITHER)]
+    parts = [f"max(TRY_CAST(regexp_extract({BAD}, {sql_text(DATE)}, {part}) AS INTEGER))" for part in (1, 2)]
+    return ", ".join([*seen, *parts])

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Any, Final, Literal
 
 from costlab.errors import LogError
-from costlab.monitoring.importers.conversion import FILE, Kind, convert, duckdb_reason, sql_files, sql_text
+from costlab.monitoring.importers.conversion import (
+    BAD,
+    FILE,
+    ROW,
+    Kind,
+    convert,
+    duckdb_reason,
+    sql_files,
+    sql_identifier,
+    sql_text,
+)
 from costlab.monitoring.importers.paths import (
     compression_of,
     csv_layout,
@@ -23,6 +36,19 @@ from costlab.monitoring.importers.paths import (
 
 if TYPE_CHECKING:
     import duckdb
+
+#: Where pages of an API have their rows.
+WRAPPER: Final = "data"
+
+#: The fields of so many JSON objects are looked at to tell what a log is. Those that are read are asked for by name.
+KEYS_OF: Final = 100
+
+#: No row is longer than that.
+MAX_ROW_BYTES: Final = 2**30
+
+
+class RowTooLongError(LogError):
+    """A row does not fit into the room that was made for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +94,9 @@ class LogFiles:
         What the user said about them.
     row_bytes : int
         The longest row that the readers of text are prepared for.
+    numbered : bool
+        Whether rows carry their number in their file, from 0, in a hidden column: slower, and asked for to say where a
+        row stands that cannot be read.
     """
 
     name: str
@@ -76,6 +105,7 @@ class LogFiles:
     scratch: Path
     options: ReadOptions = field(default_factory=ReadOptions)
     row_bytes: int = 16 * 2**20
+    numbered: bool = False
 
     @cached_property
     def kind(self) -> Literal["csv", "json", "parquet"]:
@@ -99,13 +129,41 @@ class LogFiles:
             return tuple(dict.fromkeys(name for path in self.paths for name in csv_layout(path)[1]))
         if self.kind == "parquet":
             return tuple(self._query(f"FROM {self._parquet()}").columns)
+        rows = self.objects()
+        if self.wraps_rows:
+            rows = rows.project(f"unnest(json->'$.{WRAPPER}[*]') AS json")
+        keys = rows.filter("json_type(json) = 'OBJECT'").project("json_keys(json)").limit(KEYS_OF)
+        found = self.fetch(keys)
+        if not found:
+            raise LogError(f"{self.name} cannot be read: it holds no JSON objects")
+        return tuple(dict.fromkeys(name for (names,) in found for name in names))
+
+    @cached_property
+    def wraps_rows(self) -> bool:
+        """Whether the first JSON object holds rows in a list called `data`, as pages of an API do."""
+        if self.kind != "json":
+            return False
+        first = self.objects().filter("json IS NOT NULL").limit(1)
+        return self.fetch(first.project(f"coalesce(json_type(json, '$.{WRAPPER}'), '')")) == [("ARRAY",)]
+
+    def fetch(self, rows: duckdb.DuckDBPyRelation) -> list[tuple[Any, ...]]:
+        """The rows of a relation; raises `LogError` where the files cannot be read."""
         import duckdb
 
-        keys = self.objects().project("json_keys(json)").limit(1000)
         try:
-            return tuple(dict.fromkeys(name for (names,) in keys.fetchall() for name in names or ()))
+            return rows.fetchall()
         except duckdb.Error as error:
-            raise LogError(f"{self.name} cannot be read: {duckdb_reason(error)}") from error
+            raise self.error(error) from error
+
+    def error(self, error: duckdb.Error) -> LogError:
+        """What DuckDB complained of, with the log's name."""
+        longer = "maximum_object_size" in str(error) and self.row_bytes < MAX_ROW_BYTES
+        kind = RowTooLongError if longer else LogError
+        return kind(f"{self.name} cannot be read: {duckdb_reason(error)}")
+
+    def with_longer_rows(self) -> LogFiles:
+        """The same, to be read with room for longer rows."""
+        return replace(self, row_bytes=self.row_bytes * 8)
 
     def open(self, path: Path) -> IO[bytes]:
         """One of the files as UTF-8 without a mark at its beginning, whatever its compression and encoding."""
@@ -114,73 +172,128 @@ class LogFiles:
     def table(self, kinds: Mapping[str, Kind]) -> duckdb.DuckDBPyRelation:
         """Columns of the files by name, strictly converted to the kinds named; null where a file lacks one.
 
-        Rows with a value that does not convert carry the reason in a hidden column, which :func:`select` passes on:
-        they are counted afterwards, and left out or refused.
+        Of JSON, the fields of the objects, or of the rows that they hold in a list called `data`. Rows with a value
+        that does not convert carry the reason in a hidden column, which :func:`select` passes on: they are counted
+        afterwards, and left out or refused.
 
         Parameters
         ----------
         kinds : mapping of str to str
             For each column that is wanted: `text`, `whole` (a whole number), `number`, `time` (seconds since 1970 UTC,
-            from a number, a time stamp or a text), or `json` (null where it is empty).
+            from a number, a time stamp or a text), or `json` (null where it is none).
 
         Raises
         ------
         LogError
             If the files cannot be read.
         """
-        return convert(self._raw(list(kinds)), kinds)
+        return self.convert(self._raw(list(kinds)), kinds)
+
+    def convert(self, rows: duckdb.DuckDBPyRelation, kinds: Mapping[str, Kind]) -> duckdb.DuckDBPyRelation:
+        """As :meth:`table`, of a relation: of columns that were taken out of :meth:`objects`, say."""
+        return convert(rows, kinds, self.options.decimal, self.options.day_first)
 
     def objects(self) -> duckdb.DuckDBPyRelation:
-        """The documents of JSON files in the single column `json`: lines, or members of an array."""
-        parts = [
-            f"SELECT json FROM read_json_objects({sql_files(paths)}, format='{layout}', compression='{compression}', "
-            f"maximum_object_size={self.row_bytes}, hive_partitioning=false)"
-            for (layout, compression), paths in self._json_groups().items()
-        ]
-        return self._query(" UNION ALL ".join(parts))
+        """The documents of JSON files in the column `json`, lines or members of an array, and the hidden columns.
+
+        A line that is no JSON is null there, and a bad row.
+        """
+        parts = []
+        for (layout, compression), paths in self._json_groups.items():
+            lines = layout == "newline_delimited"
+            bad = "CASE WHEN json IS NULL THEN 'no JSON' END" if lines else "CAST(NULL AS VARCHAR)"
+            parts.append(
+                f"SELECT json, filename AS {FILE}, {bad} AS {BAD} FROM read_json_objects({sql_files(paths)}, "
+                f"format='{layout}', compression='{compression}', ignore_errors={lines}, "
+                f"maximum_object_size={self.row_bytes}, hive_partitioning=false)"
+            )
+        return self._numbered(self._query(" UNION ALL ".join(parts)))
+
+    def lines(self, path: Path, records: Collection[int]) -> dict[int, int]:
+        """The line, from 1, on which each of the records of a text file begins; empty where records are no lines.
+
+        Records are counted from 0: rows of CSV after the heading, and lines of JSON that are not empty.
+        """
+        found: dict[int, int] = {}
+        with io.TextIOWrapper(self.open(path), encoding="utf-8", errors="replace", newline="") as file:
+            for record, line in enumerate(self._begins(path, file)):
+                if record in records:
+                    found[record] = line
+                if len(found) == len(records):
+                    break
+        return found
+
+    def _begins(self, path: Path, file: IO[str]) -> Iterator[int]:
+        """Where the records of a text file begin."""
+        if self.kind == "csv":
+            csv.field_size_limit(2**31 - 1)
+            separator, _, skip = csv_layout(path)
+            rows = csv.reader(file, delimiter=separator)
+            for _ in range(skip + 1):
+                next(rows, None)
+            begins = rows.line_num + 1
+            for row in rows:
+                if row:
+                    yield begins
+                begins = rows.line_num + 1
+        elif json_layout(head_of(path)) == "newline_delimited" and not self.wraps_rows:
+            yield from (number for number, line in enumerate(file, 1) if line.strip())
 
     def _query(self, sql: str) -> duckdb.DuckDBPyRelation:
-        """A relation; raises `LogError` where the files cannot be read."""
         import duckdb
 
         try:
             return self.connection.sql(sql)
         except duckdb.Error as error:
-            raise LogError(f"{self.name} cannot be read: {duckdb_reason(error)}") from error
+            raise self.error(error) from error
 
     def _raw(self, wanted: Sequence[str]) -> duckdb.DuckDBPyRelation:
         """The wanted columns as the files have them, those of text as text, and the name of each row's file."""
         if self.kind == "parquet":
-            return self._query(f"SELECT *, filename AS {FILE} FROM {self._parquet()}")
+            return self._numbered(self._query(f"SELECT *, filename AS {FILE} FROM {self._parquet()}"))
         if self.kind == "csv":
-            return self._raw_csv()
-        return self._raw_json(wanted)
+            return self._numbered(self._raw_csv())
+        return self._raw_wrapped(wanted) if self.wraps_rows else self._numbered(self._raw_json(wanted))
+
+    def _numbered(self, rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+        return rows.project(f"*, row_number() OVER () - 1 AS {ROW}") if self.numbered else rows
 
     def _parquet(self) -> str:
         # A folder named cost_usd=5 must not stand for a column of its files.
         return f"read_parquet({sql_files(self.paths)}, hive_partitioning=false, union_by_name=true)"
 
     def _raw_csv(self) -> duckdb.DuckDBPyRelation:
-        groups: dict[tuple[str, tuple[str, ...], str], list[Path]] = {}
+        groups: dict[tuple[str, tuple[str, ...], int, str], list[Path]] = {}
         for path in map(self._plain, self.paths):
             groups.setdefault((*csv_layout(path), compression_of(path)), []).append(path)
         parts = [
             f"SELECT *, filename AS {FILE} FROM read_csv({sql_files(paths)}, auto_detect=false, header=true, "
-            f"delim={sql_text(separator)}, quote='\"', escape='\"', columns={_struct(names)}, "
-            f"compression='{compression}', max_line_size={self.row_bytes}, hive_partitioning=false)"
-            for (separator, names, compression), paths in groups.items()
+            f"skip={skip}, delim={sql_text(separator)}, quote='\"', escape='\"', columns={_struct(names)}, "
+            f"compression='{compression}', max_line_size={self.row_bytes}, store_rejects=true, ignore_errors=true, "
+            "hive_partitioning=false)"
+            for (separator, names, skip, compression), paths in groups.items()
         ]
         return self._query(" UNION ALL BY NAME ".join(parts))
 
     def _raw_json(self, wanted: Sequence[str]) -> duckdb.DuckDBPyRelation:
-        parts = [
-            f"SELECT *, filename AS {FILE} FROM read_json({sql_files(paths)}, format='{layout}', "
-            f"compression='{compression}', columns={_struct(wanted)}, records=true, "
-            f"maximum_object_size={self.row_bytes}, hive_partitioning=false)"
-            for (layout, compression), paths in self._json_groups().items()
-        ]
+        parts = []
+        for (layout, compression), paths in self._json_groups.items():
+            lines = layout == "newline_delimited"
+            columns = ", ".join(map(sql_identifier, wanted))
+            bad = f"CASE WHEN coalesce({columns}) IS NULL THEN 'no JSON, or without any of the columns' END"
+            parts.append(
+                f"SELECT *, filename AS {FILE}, {bad} AS {BAD} FROM read_json({sql_files(paths)}, format='{layout}', "
+                f"compression='{compression}', columns={_struct(wanted)}, records=true, ignore_errors={lines}, "
+                f"maximum_object_size={self.row_bytes}, hive_partitioning=false)"
+            )
         return self._query(" UNION ALL ".join(parts))
 
+    def _raw_wrapped(self, wanted: Sequence[str]) -> duckdb.DuckDBPyRelation:
+        shape = json.dumps({WRAPPER: [dict.fromkeys(wanted, "VARCHAR")]})
+        rows = f"unnest(json_transform(json, {sql_text(shape)}).{WRAPPER})"
+        return self.objects().project(f"{rows} AS wrapped, * EXCLUDE (json)").project("wrapped.*, * EXCLUDE (wrapped)")
+
+    @cached_property
     def _json_groups(self) -> dict[tuple[str, str], list[Path]]:
         """Files by how their documents stand in them, and by their compression."""
         groups: dict[tuple[str, str], list[Path]] = {}
@@ -192,10 +305,10 @@ class LogFiles:
         """The file, or a copy in UTF-8 of one that is written otherwise."""
         if is_plain(path):
             return path
-        copies = self.scratch / "utf-8"
-        copies.mkdir(exist_ok=True)
-        copy = copies / f"{self.paths.index(path)}-{path.name.removesuffix('.gz').removesuffix('.zst')}"
+        copies = self.scratch / "utf-8" / str(self.paths.index(path))
+        copy = copies / path.name.removesuffix(".gz").removesuffix(".zst")
         if not copy.exists():
+            copies.mkdir(parents=True)
             with open_bytes(path) as source, copy.open("wb") as target:
                 shutil.copyfileobj(source, target)
         return copy

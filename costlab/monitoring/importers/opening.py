@@ -6,27 +6,26 @@ import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from costlab._internal import checks
 from costlab._internal.extras import extra
-from costlab.errors import InvalidValueError, LogError
-from costlab.events import COLUMNS, micro_usd_column
+from costlab.errors import InvalidValueError
 from costlab.monitoring.gpu_hours import GPU_COLUMNS
-from costlab.monitoring.importers.columns import FIELDS
-from costlab.monitoring.importers.conversion import BAD, FILE, duckdb_reason, sql_identifier, sql_text
+from costlab.monitoring.importers.columns import COLUMNS_FORMAT, FIELDS
+from costlab.monitoring.importers.conversion import Kind
+from costlab.monitoring.importers.counting import counted_rows, with_defaults
 from costlab.monitoring.importers.formats import LOG_FORMATS
-from costlab.monitoring.importers.log_files import LogFiles, ReadOptions
-from costlab.monitoring.importers.paths import find_files, kind_of
-from costlab.monitoring.importers.protocol import IN_USD, BadRow, LogRows, ReadCounts
-from costlab.monitoring.usage import FAILED, require_columns
+from costlab.monitoring.importers.log_files import LogFiles, ReadOptions, RowTooLongError
+from costlab.monitoring.importers.paths import find_files, kind_of, signature
+from costlab.monitoring.importers.protocol import LogRows, ReadCounts
+from costlab.monitoring.usage import require_columns
 
 if TYPE_CHECKING:
     import duckdb
-
-#: So many rows that cannot be read are shown.
-MAX_SHOWN: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,43 +110,74 @@ def open_log(
         checks.one_of("field", field, FIELDS)
     if decimal not in (None, ".", ","):
         raise InvalidValueError("decimal", "a point or a comma", decimal)
-    options = ReadOptions(
-        columns or {}, cached_apart, checks.integer("max_bad_rows", max_bad_rows, at_least=0), decimal, day_first
-    )
-    paths = [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
+    options = ReadOptions(columns or {}, cached_apart, checks.integer("max_bad_rows", max_bad_rows), decimal, day_first)
     connection, scratch = connect()
-    # Paths of a format and a kind are read together.
-    logs: dict[tuple[str, str], LogFiles] = {}
-    for one in paths:
-        found = find_files(one)
-        for kind in dict.fromkeys(map(kind_of, found)):
-            files = LogFiles(
-                one.name, tuple(file for file in found if kind_of(file) == kind), connection, scratch, options
-            )
-            name = format or ("columns" if columns is not None else looks_like(files))
-            other = logs.get((name, kind))
-            if other is not None:
-                files = replace(other, name=f"{other.name}, {one.name}", paths=(*other.paths, *files.paths))
-            logs[name, kind] = files
-    parts = [(name, files, LOG_FORMATS[name].read(files)) for (name, _), files in logs.items()]
-    opened = [_opened(place, files, rows) for place, (_, files, rows) in enumerate(parts)]
-    frame = (
-        opened[0][0]
-        if len(opened) == 1
-        else connection.sql(" UNION ALL BY NAME ".join(f"({frame.sql_query()})" for frame, _ in opened))
-    )
+    chosen = format or (None if columns is None else COLUMNS_FORMAT.name)
+    logs, notes = _logs(path, LogFiles("", (), connection, scratch, options), chosen)
+    opened = [counted_rows(files, LOG_FORMATS[name].read, f"log_{place}") for place, (name, files) in enumerate(logs)]
     return UsageLog(
-        frame,
-        ", ".join(dict.fromkeys(name for name, _, _ in parts)),
-        tuple(dict.fromkeys(note for _, _, rows in parts for note in rows.notes)),
+        _together(connection, [frame for frame, _, _ in opened]),
+        ", ".join(dict.fromkeys(name for name, _ in logs)),
+        (*notes, *dict.fromkeys(note for _, told, _ in opened for note in told)),
         connection,
-        _sum([counts for _, counts in opened]),
+        reduce(add, (counts for _, _, counts in opened)),
     )
 
 
-def looks_like(files: LogFiles) -> str:
-    """The format of files for which neither a format nor columns were named."""
-    return next(name for name, one in LOG_FORMATS.items() if one.looks_like(files))
+def _together(
+    connection: duckdb.DuckDBPyConnection, frames: Sequence[duckdb.DuckDBPyRelation]
+) -> duckdb.DuckDBPyRelation:
+    """The rows of several formats; what one of them does not know is assumed."""
+    if len(frames) == 1:
+        return frames[0]
+    return with_defaults(connection.sql(" UNION ALL BY NAME ".join(f"({frame.sql_query()})" for frame in frames)))
+
+
+def _logs(
+    path: Path | str | Sequence[Path | str], none: LogFiles, chosen: str | None
+) -> tuple[list[tuple[str, LogFiles]], tuple[str, ...]]:
+    """What is read together: files of a format and a kind, in the order in which they were named, and notes."""
+    found: dict[tuple[str, str], dict[Path, None]] = {}
+    names: dict[tuple[str, str], str] = {}
+    strange: list[LogFiles] = []
+    for named in [path] if isinstance(path, str | Path) else path:
+        whole = Path(named)
+        for files in _alike(whole, none):
+            told = chosen or looks_like(files)
+            if told is None and whole.is_dir():
+                strange.append(files)
+                continue
+            key = told or COLUMNS_FORMAT.name, files.kind
+            found.setdefault(key, {}).update(dict.fromkeys(files.paths))
+            if whole.name not in names.setdefault(key, whole.name).split(", "):
+                names[key] += f", {whole.name}"
+    if not found:
+        # Nothing looks like a log; the reader of columns says what is missing.
+        found = {(COLUMNS_FORMAT.name, files.kind): dict.fromkeys(files.paths) for files in strange[:1]}
+        names, strange = dict.fromkeys(found, strange[0].name), []
+    if not found:
+        raise InvalidValueError("path", "at least one file or folder", path)
+    left_out = [file for files in strange for file in files.paths]
+    notes = [f"files of no known format were left out: {len(left_out):,}, as {left_out[0].name}"] if left_out else []
+    logs = [(key[0], replace(none, name=names[key], paths=tuple(paths))) for key, paths in found.items()]
+    return logs, tuple(notes)
+
+
+def _alike(path: Path, none: LogFiles) -> list[LogFiles]:
+    """The files that a path means, in groups that begin alike, so that one of each tells the format of all."""
+    groups: dict[tuple[str, ...], list[Path]] = {}
+    for file in find_files(path):
+        groups.setdefault((kind_of(file), *signature(file)), []).append(file)
+    return [replace(none, name=path.name, paths=tuple(files)) for files in groups.values()]
+
+
+def looks_like(files: LogFiles) -> str | None:
+    """The format of files for which neither a format nor columns were named; None if they look like none."""
+    while True:
+        try:
+            return next((name for name, one in LOG_FORMATS.items() if one.looks_like(files)), None)
+        except RowTooLongError:
+            files = files.with_longer_rows()
 
 
 def open_gpu_hours(path: Path | str) -> duckdb.DuckDBPyRelation:
@@ -169,8 +199,8 @@ def open_gpu_hours(path: Path | str) -> duckdb.DuckDBPyRelation:
     connection, scratch = connect()
     files = LogFiles(path.name, find_files(path), connection, scratch)
     require_columns(path.name, files.column_names, GPU_COLUMNS)
-    rows = files.table({"time_s": "time", "gpu": "text", **dict.fromkeys(GPU_COLUMNS[2:], "number")})
-    return _readable(files, rows, "gpu_hours")[0]
+    kinds: dict[str, Kind] = {"time_s": "time", "gpu": "text", **dict.fromkeys(GPU_COLUMNS[2:], "number")}
+    return counted_rows(files, lambda files: LogRows(files.table(kinds)), "gpu_hours", of_requests=False)[0]
 
 
 def connect() -> tuple[duckdb.DuckDBPyConnection, Path]:
@@ -189,142 +219,3 @@ def connect() -> tuple[duckdb.DuckDBPyConnection, Path]:
     weakref.finalize(connection, scratch.cleanup)
     connection.execute("SET TimeZone = 'UTC'")
     return connection, Path(scratch.name)
-
-
-def _opened(place: int, files: LogFiles, rows: LogRows) -> tuple[duckdb.DuckDBPyRelation, ReadCounts]:
-    """The rows of one format that count, and what became of the others."""
-    relation = _in_micro_usd(_complete(rows.relation))
-    relation, counts = _readable(files, relation, f"log_{place}")
-    return relation, replace(
-        counts, dropped=rows.read.dropped, repeated=rows.read.repeated + counts.repeated,
-        bad_rows=rows.read.bad_rows + counts.bad_rows, bad=(rows.read.bad + counts.bad)[:MAX_SHOWN],
-        rows=counts.rows + rows.read.repeated + rows.read.bad_rows + sum(rows.read.dropped.values()),
-    )  # fmt: skip
-
-
-def _complete(rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
-    """With what may be null or left out, as far as no figure can do without it."""
-    sql = {name: sql_identifier(name) for name in rows.columns}
-    for name, column in COLUMNS.items():
-        if name in sql and column.default is not None:
-            default = sql_text(column.default) if isinstance(column.default, str) else str(column.default)
-            sql[name] = f"coalesce({sql[name]}, {default})"
-    sql["tier"] = f"coalesce({sql['tier']}, model)" if "tier" in sql else "model"
-    cost = [sql.get(name, "NULL") for name in ("cost_usd", "cost_micro_usd")]
-    # A row that failed may lack tokens, and then its cost is told or nothing; a credit is about no tokens.
-    without = f"({sql['outcome']} IN {FAILED})" if "outcome" in sql else "false"
-    credit = f"coalesce({cost[0]} < 0 OR {cost[1]} < 0, false)" if any(one != "NULL" for one in cost) else "false"
-    if "cost_usd" not in sql:
-        sql["cost_usd" if "cost_micro_usd" not in sql else "cost_micro_usd"] = sql.get(
-            "cost_micro_usd", "CAST(NULL AS DOUBLE)"
-        )
-    for name in ("cost_usd", "cost_micro_usd"):
-        if name in sql:
-            sql[name] = f"coalesce({sql[name]}, CASE WHEN input_tokens IS NULL AND {without} THEN 0 END)"
-            break
-    for name in ("input_tokens", "output_tokens"):
-        sql[name] = f"coalesce({sql[name]}, CASE WHEN {without} OR {credit} THEN 0 END)"
-    return rows.project(", ".join(f"{value} AS {sql_identifier(name)}" for name, value in sql.items()))
-
-
-def _in_micro_usd(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
-    """With the amounts in USD as whole micro-dollars."""
-    with extra("usage"):
-        import narwhals as nw
-    amounts = {exact: name for name, exact in IN_USD.items() if name in relation.columns}
-    if not amounts:
-        return relation
-    exact = {}
-    for name, usd in amounts.items():
-        told = micro_usd_column(nw.col(usd))
-        exact[name] = nw.coalesce(nw.col(name).cast(nw.Float64), told) if name in relation.columns else told
-    return nw.from_native(relation).with_columns(**exact).drop(*amounts.values()).to_native()
-
-
-def _readable(files: LogFiles, rows: duckdb.DuckDBPyRelation, name: str) -> tuple[duckdb.DuckDBPyRelation, ReadCounts]:
-    """The rows that can be read and tell a request the first time, and how many do not."""
-    import duckdb
-
-    try:
-        if BAD in rows.columns:
-            # Text is converted once; what counts it later reads the result.
-            rows = _stored(files, rows, name)
-        ((all_rows,),) = rows.aggregate("count(*)").fetchall()
-        rows, bad = _without_bad(files, rows, name)
-        rows, repeated = _without_repeated(files, rows, name)
-    except duckdb.Error as error:
-        raise LogError(f"{files.name} cannot be read: {duckdb_reason(error)}") from error
-    kept = [sql_identifier(one) for one in rows.columns if one not in (BAD, FILE)]
-    left = all_rows - bad.bad_rows - repeated
-    counts = replace(bad, rows=all_rows, requests=left, repeated=repeated, files=len(files.paths))
-    return rows.project(", ".join(kept)), counts
-
-
-def _stored(files: LogFiles, rows: duckdb.DuckDBPyRelation, name: str) -> duckdb.DuckDBPyRelation:
-    """The rows as a table, in the order of the files, so that a row's number tells where it stands."""
-    files.connection.execute("SET preserve_insertion_order = true")
-    rows.create(name)
-    files.connection.execute("SET preserve_insertion_order = false")
-    return files.connection.table(name)
-
-
-def _without_bad(
-    files: LogFiles, rows: duckdb.DuckDBPyRelation, name: str
-) -> tuple[duckdb.DuckDBPyRelation, ReadCounts]:
-    """The rows that could be read, and which could not; raises `LogError` if there are more of them than may be."""
-    if BAD not in rows.columns:
-        return rows, ReadCounts()
-    ((bad_rows,),) = rows.aggregate(f"count({BAD})").fetchall()
-    if not bad_rows:
-        return rows, ReadCounts()
-    place = f"rowid + 1, {FILE}" if FILE in rows.columns else "rowid + 1, NULL"
-    shown = files.connection.sql(
-        f"SELECT {place}, {BAD} FROM {name} WHERE {BAD} IS NOT NULL ORDER BY rowid LIMIT {MAX_SHOWN}"
-    )
-    bad = tuple(
-        BadRow(f"{Path(file).name if file else files.name} row {row}", why) for row, file, why in shown.fetchall()
-    )
-    if bad_rows > files.options.max_bad_rows:
-        more = f"; and {bad_rows - len(bad):,} more" if bad_rows > len(bad) else ""
-        told = "; ".join(f"{one.where}: {one.why}" for one in bad)
-        raise LogError(
-            f"{files.name} has {bad_rows:,} rows that cannot be read ({told}{more}); --max-bad-rows leaves them out"
-        )
-    files.connection.execute(f"DELETE FROM {name} WHERE {BAD} IS NOT NULL")
-    return rows, ReadCounts(bad_rows=bad_rows, bad=bad)
-
-
-def _without_repeated(files: LogFiles, rows: duckdb.DuckDBPyRelation, name: str) -> tuple[duckdb.DuckDBPyRelation, int]:
-    """The rows of which each tells another request, and how many told one again."""
-    if "request_id" not in rows.columns:
-        return rows, 0
-    named = rows.filter("request_id <> ''").aggregate("count(*), count(DISTINCT hash(request_id))")
-    ((all_named, distinct),) = named.fetchall()
-    if all_named == distinct:
-        return rows, 0
-    if BAD not in rows.columns:
-        rows = _stored(files, rows, name)
-    best = ", ".join(f"{one} DESC NULLS LAST" for one in ("output_tokens", "input_tokens", "cost_micro_usd"))
-    deleted = files.connection.execute(
-        f"DELETE FROM {name} WHERE rowid IN (SELECT row FROM (SELECT rowid AS row, row_number() OVER "
-        f"(PARTITION BY request_id, coalesce(cost_micro_usd < 0, false) ORDER BY {best}, rowid DESC) AS place "
-        f"FROM {name} WHERE request_id <> '') WHERE place > 1)"
-    )
-    ((repeated,),) = deleted.fetchall()
-    return rows, repeated
-
-
-def _sum(counts: Sequence[ReadCounts]) -> ReadCounts:
-    dropped: dict[str, int] = {}
-    for one in counts:
-        for reason, number in one.dropped.items():
-            dropped[reason] = dropped.get(reason, 0) + number
-    return ReadCounts(
-        rows=sum(one.rows for one in counts),
-        requests=sum(one.requests for one in counts),
-        repeated=sum(one.repeated for one in counts),
-        dropped=dropped,
-        bad_rows=sum(one.bad_rows for one in counts),
-        bad=tuple(bad for one in counts for bad in one.bad)[:MAX_SHOWN],
-        files=sum(one.files for one in counts),
-    )

@@ -8,7 +8,7 @@ import gzip
 import io
 import json
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import IO, Final, Literal, cast
@@ -152,14 +152,33 @@ def json_layout(head: str) -> str:
     return "newline_delimited"
 
 
-def csv_layout(path: Path) -> tuple[str, tuple[str, ...]]:
-    """Separator and names of the columns of a table of text."""
+def csv_layout(path: Path) -> tuple[str, tuple[str, ...], int]:
+    """Separator, names of the columns, and lines before them, of a table of text."""
     lines = head_of(path).splitlines()
-    parsed = {one: next(csv.reader(lines, delimiter=one), []) for one in SEPARATORS}
-    separator = max(SEPARATORS, key=lambda one: len(parsed[one]))
+    skip = 0
+    separators: Sequence[str] = SEPARATORS
+    if lines and lines[0].lower().startswith("sep="):  # what spreadsheets are told by
+        skip, separators = 1, (lines[0][4:5],)
+    parsed = {one: next(csv.reader(lines[skip:], delimiter=one), []) for one in separators}
+    separator = max(separators, key=lambda one: len(parsed[one]))
     names: list[str] = []
     for place, name in enumerate(parsed[separator]):
         wanted = name.strip() or f"column {place + 1}"
         free = (f"{wanted} ({number})" for number in count(2))
         names.append(wanted if wanted not in names else next(one for one in free if one not in names))
-    return separator, tuple(names)
+    return separator, tuple(names), skip
+
+
+def signature(path: Path) -> tuple[str, ...]:
+    """What a file begins with, as far as it tells the format: names of columns, or of the first object's fields."""
+    kind = kind_of(path)
+    if kind == "csv":
+        return csv_layout(path)[1]
+    if kind == "parquet":
+        return ()
+    text = head_of(path).lstrip().removeprefix("[").lstrip()
+    try:
+        first, _ = json.JSONDecoder().raw_decode(text)
+    except ValueError:
+        return ("",)  # longer than was looked at
+    return tuple(sorted(first)) if isinstance(first, dict) else ()

@@ -35,14 +35,12 @@ class BadRow:
 
 @dataclass(frozen=True, slots=True)
 class ReadCounts:
-    """What became of the rows of a log. Every row is in exactly one of the counts.
+    """What became of the rows of a log. Each that is not left out is a request, a credit, or a sum of requests.
 
     Attributes
     ----------
     rows : int
         Rows of the files: lines of a table, spans, entries of a session.
-    requests : int
-        Those that stand in the frame: a request each, or a credit, or the requests of a line of a usage report.
     repeated : int
         Those that tell a request again that another row tells as well or better.
     dropped : mapping of str to int
@@ -56,12 +54,30 @@ class ReadCounts:
     """
 
     rows: int = 0
-    requests: int = 0
     repeated: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
     bad_rows: int = 0
     bad: tuple[BadRow, ...] = ()
     files: int = 0
+
+    @property
+    def kept(self) -> int:
+        """Rows that count."""
+        return self.rows - self.repeated - self.bad_rows - sum(self.dropped.values())
+
+    def __add__(self, other: ReadCounts) -> ReadCounts:
+        """The counts of two logs together."""
+        dropped = dict(self.dropped)
+        for reason, number in other.dropped.items():
+            dropped[reason] = dropped.get(reason, 0) + number
+        return ReadCounts(
+            rows=self.rows + other.rows,
+            repeated=self.repeated + other.repeated,
+            dropped=dropped,
+            bad_rows=self.bad_rows + other.bad_rows,
+            bad=self.bad + other.bad,
+            files=self.files + other.files,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +94,8 @@ class LogRows:
     notes : tuple of str
         What was understood or assumed, for the reader of the figures.
     read : ReadCounts
-        What the reader itself left out: `dropped`, `repeated`, `bad_rows` and `bad`. The other counts, and rows that
-        :meth:`LogFiles.table` could not convert, are counted afterwards.
+        What the reader itself left out: `dropped`, `repeated`, `bad_rows` with `bad`, and `rows`, their sum. The rows
+        of the relation, and those of them that cannot be read or repeat others, are counted afterwards.
     """
 
     relation: duckdb.DuckDBPyRelation

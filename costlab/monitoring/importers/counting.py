@@ -1,0 +1,351 @@
+"""Rows of a log that count: those that can be read, and tell a request for the first time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from costlab._internal.extras import extra
+from costlab.errors import LogError
+from costlab.events import micro_usd_column
+from costlab.monitoring.importers.conversion import BAD, FILE, HIDDEN, ROW, hints_sql, sql_identifier, sql_text
+from costlab.monitoring.importers.log_files import MAX_ROW_BYTES, LogFiles, RowTooLongError
+from costlab.monitoring.importers.paths import COMPRESSED
+from costlab.monitoring.importers.protocol import IN_USD, BadRow, LogRows, ReadCounts
+from costlab.monitoring.usage import FAILED, LOG_COLUMNS, REQUIRED, LogFrame, demands_of, unmet
+
+if TYPE_CHECKING:
+    import duckdb
+
+#: So many rows that cannot be read are shown.
+MAX_SHOWN: Final = 5
+
+#: So many ids are compared at a time: 8 bytes each.
+IDS_AT_A_TIME: Final = 2**24
+
+TOKENS: Final = ("input_tokens", "output_tokens")
+
+#: Where DuckDB notes what is no row of a CSV file.
+REJECTS: Final = ("reject_errors", "reject_scans")
+
+#: Whether a row of CSV is none because it was longer than was prepared for.
+CUT_OFF: Final = "error_type IN ('UNQUOTED VALUE', 'LINE SIZE OVER MAXIMUM')"
+
+
+class _ReadAgainError(Exception):
+    """The files must be read in another way."""
+
+    def __init__(self, files: LogFiles, *notes: str) -> None:
+        super().__init__(*notes)
+        self.files, self.notes = files, notes
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """A log while it is read.
+
+    Attributes
+    ----------
+    read : callable
+        Reads its files.
+    table : str
+        Where its rows are stored.
+    of_requests : bool
+        Whether they are requests; otherwise they only need to be readable.
+    """
+
+    read: Callable[[LogFiles], LogRows]
+    table: str
+    of_requests: bool
+
+    def rows(self, files: LogFiles) -> tuple[duckdb.DuckDBPyRelation, LogRows]:
+        """Its rows with all columns, and as they were read."""
+        rows = self.read(files)
+        return (_complete(rows.relation) if self.of_requests else rows.relation), rows
+
+    def with_reasons(self, rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+        """Rows with why each cannot be read, or is no request: null where it is one."""
+        if not self.of_requests:
+            return rows
+        import narwhals as nw
+
+        log = LogFrame("the log", rows, REQUIRED)
+        reasons = [nw.col(BAD)] if BAD in rows.columns else []
+        for words, met in demands_of(log).items():
+            reasons.append(nw.when(unmet(met) == 1).then(nw.lit(f"without {words}")))
+        return nw.from_native(rows).with_columns(nw.coalesce(*reasons).alias(BAD)).to_native()
+
+
+def counted_rows(
+    files: LogFiles, read: Callable[[LogFiles], LogRows], table: str, *, of_requests: bool = True
+) -> tuple[duckdb.DuckDBPyRelation, tuple[str, ...], ReadCounts]:
+    """The rows of a log that count, with the columns of an event, notes on them, and what became of the others.
+
+    Parameters
+    ----------
+    files : LogFiles
+        What to read.
+    read : callable
+        Reads them.
+    table : str
+        A name of one's own for the rows where they are stored.
+    of_requests : bool
+        Whether they are requests; otherwise their columns are left as they are.
+
+    Raises
+    ------
+    LogError
+        If the files cannot be read, or more rows cannot than may be left out.
+    """
+    log = _Log(read, table, of_requests)
+    notes: tuple[str, ...] = ()
+    while True:
+        try:
+            return _counted(log, files, notes)
+        except RowTooLongError:
+            files = files.with_longer_rows()
+        except _ReadAgainError as again:
+            files, notes = again.files, (*notes, *again.notes)
+
+
+def _counted(
+    log: _Log, files: LogFiles, notes: tuple[str, ...]
+) -> tuple[duckdb.DuckDBPyRelation, tuple[str, ...], ReadCounts]:
+    import duckdb
+
+    relation, rows = log.rows(files)
+    notes = (*rows.notes, *notes)
+    stored = BAD in relation.columns or files.options.max_bad_rows > 0
+    try:
+        if stored:
+            # Text is converted once; whoever counts the rows reads the result.
+            relation = _stored(files, relation, log.table)
+            counts = _without_bad(log, files)
+        else:
+            ((number,),) = relation.aggregate("count(*)").fetchall()
+            counts = ReadCounts(number)
+        kept, counts = counts.kept, rows.read + counts
+        if counts.bad_rows > files.options.max_bad_rows:
+            raise LogError(_complaint(files.name, counts))
+        if log.of_requests and "request_id" in relation.columns and _repeats_ids(relation, kept):
+            if not stored:
+                relation = _stored(files, relation, log.table)
+            repeated, odd = _without_repeated(files, log.table)
+            counts, notes = replace(counts, repeated=counts.repeated + repeated), (*notes, *odd)
+    except duckdb.Error as error:
+        raise files.error(error) from error
+    hidden = [name for name in HIDDEN if name in relation.columns]
+    if hidden:
+        relation = relation.project(f"* EXCLUDE ({', '.join(hidden)})")
+    return relation, notes, replace(counts, files=len(files.paths))
+
+
+def with_defaults(rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """With what an event assumes where rows tell nothing."""
+    sql = {name: sql_identifier(name) for name in rows.columns}
+    for name, column in LOG_COLUMNS.items():
+        if name in sql and column.default is not None:
+            default = sql_text(column.default) if isinstance(column.default, str) else str(column.default)
+            sql[name] = f"coalesce({sql[name]}, {default})"
+    sql["tier"] = f"coalesce({sql['tier']}, model)" if "tier" in sql else "model"
+    return rows.project(", ".join(f"{value} AS {sql_identifier(name)}" for name, value in sql.items()))
+
+
+def _complete(rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """With what may be null or left out, as far as no figure can do without it."""
+    rows = with_defaults(rows)
+    costs = [name for name in ("cost_micro_usd", "cost_usd") if name in rows.columns]
+    failed = f"outcome IN {FAILED}" if "outcome" in rows.columns else "false"
+    credit = " OR ".join(["false", *(f"{cost} < 0" for cost in costs)])
+    # What failed may lack tokens, and without any it cost nothing unless that is told. A credit is about no tokens.
+    tokens = [f"coalesce({name}, CASE WHEN {failed} OR {credit} THEN 0 END) AS {name}" for name in TOKENS]
+    free = f"CASE WHEN {failed} AND input_tokens IS NULL AND output_tokens IS NULL THEN 0 END"
+    if not costs:
+        cost = [f"CAST({free} AS BIGINT) AS cost_micro_usd"]
+    else:
+        cost = [f"coalesce({costs[-1]}, {free}) AS {costs[-1]}"]
+    names = [one for one in rows.columns if one not in (*TOKENS, costs[-1] if costs else "")]
+    return _in_micro_usd(rows.project(", ".join([*map(sql_identifier, names), *tokens, *cost])))
+
+
+def _in_micro_usd(rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """With the amounts in USD as whole micro-dollars; where both are told, the latter count."""
+    with extra("usage"):
+        import narwhals as nw
+    amounts = {exact: name for name, exact in IN_USD.items() if name in rows.columns}
+    if not amounts:
+        return rows
+    exact = {name: micro_usd_column(nw.col(usd)) for name, usd in amounts.items()}
+    both = {
+        name: nw.coalesce(nw.col(name).cast(nw.Float64), told) for name, told in exact.items() if name in rows.columns
+    }
+    told: duckdb.DuckDBPyRelation = (
+        nw.from_native(rows).with_columns(**exact | both).drop(*amounts.values()).to_native()
+    )
+    return told
+
+
+def _stored(files: LogFiles, rows: duckdb.DuckDBPyRelation, table: str) -> duckdb.DuckDBPyRelation:
+    """The rows in a table on disk, in the order of the files."""
+    database = files.scratch / "rows.duckdb"
+    if not database.exists():
+        files.connection.execute(f"ATTACH {sql_text(str(database))} AS stored")
+    for name in (f"stored.{table}", *REJECTS):
+        files.connection.execute(f"DROP TABLE IF EXISTS {name}")
+    files.connection.execute("SET preserve_insertion_order = true")
+    rows.create(f"stored.{table}")
+    files.connection.execute("SET preserve_insertion_order = false")
+    return files.connection.sql(f"FROM stored.{table}")
+
+
+# Rows that cannot be read
+
+
+def _without_bad(log: _Log, files: LogFiles) -> ReadCounts:
+    """Delete stored rows that cannot be read, or are no requests; how many there are, and which are the first."""
+    rejected = _rejected(files)
+    all_rows = log.with_reasons(files.connection.sql(f"SELECT rowid AS stored_row, * FROM stored.{log.table}"))
+    ((read_rows, bad_rows, *hints),) = all_rows.aggregate(f"count(*), count({BAD}), {hints_sql()}").fetchall()
+    if not bad_rows + len(rejected):
+        return ReadCounts(read_rows)
+    if bad_rows:
+        _settle(files, *hints)
+    bad = all_rows.filter(f"{BAD} IS NOT NULL")
+    first = _first_bad(log, files, bad, rejected)
+    if bad_rows:
+        files.connection.execute(
+            f"DELETE FROM stored.{log.table} WHERE rowid IN (SELECT stored_row FROM ({bad.sql_query()}))"
+        )
+    return ReadCounts(read_rows + len(rejected), bad_rows=bad_rows + len(rejected), bad=first)
+
+
+def _rejected(files: LogFiles) -> list[tuple[str, int, str]]:
+    """What is no row of CSV files: file, number among its records from 0, and why."""
+    if files.kind != "csv":
+        return []
+    found = files.connection.sql(
+        f"SELECT file_path, line - 2 AS record, any_value(error_message), bool_or({CUT_OFF}) "
+        "FROM reject_errors JOIN reject_scans USING (scan_id, file_id) GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    if files.row_bytes < MAX_ROW_BYTES:
+        cut_off = {Path(path) for path, _, _, cut in found if cut}
+        if any(path.suffix in COMPRESSED or path.stat().st_size > files.row_bytes for path in cut_off):
+            raise RowTooLongError(f"{files.name} has a row of more than {files.row_bytes:,} bytes")
+    return [(path, record, why) for path, record, why, _ in found]
+
+
+def _settle(files: LogFiles, comma: bool, point: bool, either: bool, first: int | None, second: int | None) -> None:
+    """Raise where what could not be read shows how it must be, or asks for it.
+
+    Parameters
+    ----------
+    comma, point, either : bool
+        Whether numbers show a decimal comma, commas that group digits, or what may be either.
+    first, second : int or None
+        The largest first and second part of dates of figures alone, if there is one.
+    """
+    options = files.options
+    if options.decimal is None and (comma != point):
+        words = "comma" if comma else "point, and groups of digits with commas"
+        again = replace(files, options=replace(options, decimal="," if comma else "."))
+        raise _ReadAgainError(again, f"numbers are read with a decimal {words}, as some of them show")
+    if options.decimal is None and either and not comma:
+        raise LogError(
+            f"{files.name} has numbers such as 1,234 or 1.000: say with --decimal which is the decimal separator"
+        )
+    if options.day_first is None and first is not None and second is not None:
+        if first <= 12 and second <= 12:
+            raise LogError(f"{files.name} has dates such as 01/10/2026: say --day-first or --month-first")
+        if first <= 12 or second <= 12:
+            words = "day" if first > 12 else "month"
+            again = replace(files, options=replace(options, day_first=first > 12))
+            raise _ReadAgainError(again, f"dates are read with the {words} first, as some of them show")
+
+
+def _first_bad(
+    log: _Log, files: LogFiles, bad: duckdb.DuckDBPyRelation, rejected: Sequence[tuple[str, int, str]]
+) -> tuple[BadRow, ...]:
+    """The first rows that cannot be read, with the lines on which they stand."""
+    found = [_bad_row(files, path, record, why) for path, record, why in rejected[:MAX_SHOWN]]
+    if FILE not in bad.columns:
+        shown = bad.order("stored_row").limit(MAX_SHOWN).project(f"stored_row, {BAD}")
+        return (*found, *(BadRow(f"{files.name} row {row + 1}", why) for row, why in shown.fetchall()))
+    for (path,) in (
+        bad.aggregate(f"{FILE}, min(stored_row) AS place").order("place").limit(MAX_SHOWN).project(FILE).fetchall()
+    ):
+        # The file is read once more to number its rows, which takes longer than reading.
+        one = replace(files, paths=(Path(path),), numbered=True)
+        rows = log.with_reasons(log.rows(one)[0])
+        shown = rows.filter(f"{BAD} IS NOT NULL").order(ROW).limit(MAX_SHOWN).project(f"{ROW}, {BAD}")
+        none = sorted(record for other, record, _ in rejected if other == path)
+        for row, why in shown.fetchall():
+            record = row
+            for other in none:
+                record += other <= record
+            found.append(_bad_row(one, path, record, why))
+        if len(found) >= MAX_SHOWN:
+            break
+    return tuple(found[:MAX_SHOWN])
+
+
+def _bad_row(files: LogFiles, path: str, record: int, why: str) -> BadRow:
+    lines = {} if files.kind == "parquet" else files.lines(Path(path), {record})
+    where = f"line {lines[record]:,}" if record in lines else f"row {record + 1:,}"
+    return BadRow(f"{Path(path).name} {where}", " ".join(why.split()))
+
+
+def _complaint(name: str, counts: ReadCounts) -> str:
+    """What cannot be read, in one line."""
+    shown = counts.bad[:MAX_SHOWN]
+    told = "; ".join(f"{one.where}: {one.why}" for one in shown)
+    more = f"; and {counts.bad_rows - len(shown):,} more" if counts.bad_rows > len(shown) else ""
+    rows = "a row" if counts.bad_rows == 1 else f"{counts.bad_rows:,} rows"
+    return f"{name} has {rows} that cannot be read: {told}{more} (--max-bad-rows {counts.bad_rows} leaves them out)"
+
+
+# Rows that tell a request again
+
+
+def _repeats_ids(rows: duckdb.DuckDBPyRelation, number: int) -> bool:
+    """Whether two rows have one id; of different ids that are hashed alike too, which is one log in thousands."""
+    import numpy as np
+
+    parts = number // IDS_AT_A_TIME + 1
+    for part in range(parts):
+        hashes = rows.filter("request_id <> ''").project("hash(request_id) AS hashed")
+        if parts > 1:
+            hashes = hashes.filter(f"hashed % {parts} = {part}")
+        # In one piece, in place: half the memory of a sum of pieces.
+        seen, end = np.empty(number if parts == 1 else number // parts * 2 + 1, dtype=np.uint64), 0
+        for batch in hashes.to_arrow_reader(2**17):
+            piece = batch.column(0).to_numpy()
+            seen[end : end + len(piece)] = piece
+            end += len(piece)
+        seen = seen[:end]
+        seen.sort()
+        if (seen[1:] == seen[:-1]).any():
+            return True
+    return False
+
+
+def _without_repeated(files: LogFiles, table: str) -> tuple[int, tuple[str, ...]]:
+    """Delete stored rows that tell a request again, how many there were, and what is odd about them.
+
+    Of the rows with one id that with the most output counts, since answers are written while they grow, and then the
+    last. A credit may have the id of what it gives back.
+    """
+    same = "request_id, coalesce(cost_micro_usd < 0, false)"
+    ((odd,),) = files.connection.sql(
+        f"SELECT count(*) FROM (SELECT 1 FROM stored.{table} WHERE request_id <> '' GROUP BY {same} "
+        "HAVING min(model) <> max(model))"
+    ).fetchall()
+    best = "output_tokens DESC NULLS LAST, input_tokens DESC NULLS LAST, (cost_micro_usd IS NULL), rowid DESC"
+    deleted = files.connection.execute(
+        f"DELETE FROM stored.{table} WHERE rowid IN (SELECT place FROM (SELECT rowid AS place, row_number() OVER "
+        f"(PARTITION BY {same} ORDER BY {best}) AS rank FROM stored.{table} WHERE request_id <> '') WHERE rank > 1)"
+    )
+    ((repeated,),) = deleted.fetchall()
+    note = f"{odd:,} ids stand at rows of different models, of which one counts: do they name requests?"
+    return repeated, (note,) if odd else ()
