@@ -233,10 +233,17 @@ def near_names(name: str, known: Mapping[str, str], cutoff: float = 0.5) -> tupl
     """
     wanted = name.casefold()
     scored: dict[str, float] = {}
+    best = cutoff
     for spelling, suggestion in known.items():
         other = spelling.casefold()
-        score = SequenceMatcher(None, wanted, other).ratio() + 0.1 * (wanted != "" and other.startswith(wanted))
+        bonus = 0.1 * (wanted != "" and other.startswith(wanted))
+        likeness, least = SequenceMatcher(None, wanted, other), best - 0.02 - bonus
+        # Two bounds that cost little come before the ratio, as a catalogue has thousands of names.
+        if likeness.real_quick_ratio() < least or likeness.quick_ratio() < least:
+            continue
+        score = likeness.ratio() + bonus
         scored[suggestion] = max(score, scored.get(suggestion, 0.0))
+        best = max(best, score)
     best = max(scored.values(), default=0.0)
     near = [s for s, score in scored.items() if score >= cutoff and score >= best - 0.02]
     return tuple(near[:3])

@@ -49,6 +49,6 @@ if TYPE_CHECKING:
         store_price as store_price,
         store_prices as store_prices,
     )
-    from costlab.catalog.service_tiers import SERVICE_TIERS as SERVICE_TIERS, service_tier_factor as service_tier_factor
+    from costlab.catalog.service_tiers import service_tier_factor as service_tier_factor
 else:
     __getattr__, __dir__ = lazy_package(__name__)

@@ -46,9 +46,11 @@ _PROVIDER_NAMES: Final[Mapping[str, str]] = {
     "gcp": "google",
     "gcpgemini": "google",
     "gcpgenai": "google",
+    "gcpvertexagent": "google",
     "gcpvertexai": "google",
     "gemini": "google",
     "googleaistudio": "google",
+    "googlecloud": "google",
     "googlegenai": "google",
     "googlegenerativeai": "google",
     "googlegla": "google",
@@ -170,6 +172,12 @@ class FoundModel:
     model: ModelInfo
     owner: Provider
     id: ModelId
+
+    @property
+    def source_url(self) -> str:
+        """The page with the price: that of our own row, or the owner's as the snapshot names it."""
+        own = self.model.price_comments or ""
+        return own if own.startswith("https://") and " " not in own else (self.owner.pricing_urls or [""])[0]
 
 
 def provider_id(name: str) -> str | None:
@@ -482,6 +490,14 @@ def _untold(name: str, reading: _Reading) -> FoundModel | None:
         raise AmbiguousPriceError(f"{len(offers)} providers serve {name!r}: {sellers}; name one")
     found = min(offers, key=lambda offer: offer.provider.model_match is None)
     if len(offers) == 1:
+        others = {
+            seller
+            for seller, model in _namesakes()[_last(found.model.id)]
+            # "perplexity/sonar" at OpenRouter is Perplexity's.
+            if found.provider.id not in (seller, provider_id(model.partition("/")[0]))
+        }
+        if others:
+            raise AmbiguousPriceError(f"{len(others) + 1} providers sell a model of the name {name!r}; name one")
         why = f"nothing says who served it, and {found.provider.id} alone is known to sell a model of that name"
         return replace(found, id=replace(found.id, assumption=found.id.assumption or why))
     return found
@@ -558,6 +574,20 @@ def _offers() -> Mapping[str, tuple[str, ...]]:
         for model in provider.models:
             offers[model.id.casefold()] = (*offers.get(model.id.casefold(), ()), provider.id)
     return offers
+
+
+@cache
+def _namesakes() -> Mapping[str, list[tuple[str, str]]]:
+    """The provider and name of each model, by the name without whatever maker or folder stands before it."""
+    sellers: dict[str, list[tuple[str, str]]] = {}
+    for provider in providers().values():
+        for model in provider.models:
+            sellers.setdefault(_last(model.id), []).append((provider.id, model.id))
+    return sellers
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2].casefold()
 
 
 def _model(provider: Provider, name: str) -> ModelInfo | None:

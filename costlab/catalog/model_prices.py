@@ -61,11 +61,11 @@ def in_region(provider: str, model: ModelInfo, region: str) -> tuple[ModelInfo, 
     """
     for row in _rows("regional_price"):
         if row["provider"] == provider and row["model"] == model.id and _is_in(provider, region, row["regions"]):
-            return replace(model, prices=_price(row), price_variants=None), True
+            return replace(model, prices=_price(row), price_variants=None, price_comments=row["source_url"]), True
     for row in _rows("uplift"):
         listed = "models" not in row or model.id in row["models"]
         if row["provider"] == provider and listed and _is_in(provider, region, row["regions"]):
-            return scaled(model, quotient(row["factor"])), True
+            return replace(scaled(model, quotient(row["factor"])), price_comments=row["source_url"]), True
     return model, False
 
 

@@ -14,6 +14,7 @@ from costlab.catalog.model_prices import quotient, times
 from costlab.catalog.price_snapshot import api_snapshot
 from costlab.catalog.prices import parse_day
 from costlab.errors import PriceNotFoundError
+from costlab.events import SERVICE_TIERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from genai_prices.types import ModelPrice, PriceVariant, TieredPrices
 
     ListedPrice: TypeAlias = Decimal | TieredPrices
-
-#: The tiers of service that a request may have used, as :class:`costlab.events.RequestEvent` calls them.
-SERVICE_TIERS: Final = ("standard", "batch", "flex", "priority")
 
 #: What the snapshot calls them, in the context for which a price holds.
 _CONTEXTS: Final = {

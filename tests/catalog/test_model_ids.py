@@ -1,8 +1,19 @@
 """Who serves a model: names as logs have them, and nothing is taken for what it is not."""
 
-import pytest
+import csv
+import math
+import time
+import tomllib
+from contextlib import suppress
+from importlib.resources import files
+from pathlib import Path
 
-from costlab.catalog import api_price, is_own_server, provider_id, resolve_model
+import pytest
+from hypothesis import given, strategies as st
+
+from costlab.catalog import api_models, api_price, is_own_server, provider_id, resolve_model
+from costlab.catalog.model_ids import find_model, providers
+from costlab.errors import AmbiguousPriceError, PriceNotFoundError, UnknownNameError
 
 #: The values of `gen_ai.provider.name` and, before it, `gen_ai.system` (OpenTelemetry's semantic conventions), of
 #: LiteLLM's `custom_llm_provider`, OpenInference's `llm.provider`, the Vercel AI SDK and pydantic-ai.
@@ -72,3 +83,163 @@ def test_an_address_in_ones_own_network_is_a_server_of_ones_own(
     provider: str, api_base: str, model: str, own: bool
 ) -> None:
     assert is_own_server(provider, api_base, model) is own
+
+
+def table() -> list[dict[str, str]]:
+    """Ids as logs and documentation have them, with what a log tells of the provider, and where each is from."""
+    with (Path(__file__).parent / "model_ids.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in table() if row["provider"]], ids=lambda row: f"{row['id']} {row['told']}"
+)
+def test_an_id_is_the_model_and_has_the_price(row: dict[str, str]) -> None:
+    """The prices are those of litellm's own table wherever `source` names it, and the snapshot's for the others."""
+    found, price = resolve_model(row["id"], row["told"] or None), api_price(row["id"], row["told"] or None)
+    assert (found.provider, found.model) == (row["provider"], row["model"]) == (price.provider, price.model)
+    assert math.isclose(price.input_usd_per_mtok, float(row["input_usd_per_mtok"]), rel_tol=1e-5)
+    assert math.isclose(price.output_usd_per_mtok or 0, float(row["output_usd_per_mtok"]), rel_tol=1e-5)
+    assert bool(found.assumption) == (row["basis"] == "assumed"), found.assumption
+
+
+#: Why an id has no price, as the table calls it, and words of the message.
+REASONS = {
+    "ambiguous": "name",
+    "fine-tuned": "it is fine-tuned, and the price of its base is another one",
+    "hourly": "paid by the hour",
+    "no token price": "no price per input token",
+    "not served": "publishes it and does not serve it",
+    "opaque": "does not say|of one's own",
+    "unknown": "unknown model",
+    "unknown provider": "unknown provider",
+}
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in table() if not row["provider"]], ids=lambda row: f"{row['id']} {row['told']}"
+)
+def test_an_id_without_a_price_says_why(row: dict[str, str]) -> None:
+    with pytest.raises(
+        (UnknownNameError, PriceNotFoundError, AmbiguousPriceError), match=REASONS[row["output_usd_per_mtok"]]
+    ):
+        api_price(row["id"], row["told"] or None)
+
+
+def test_the_table_has_ids_of_all_kinds() -> None:
+    rows = table()
+    assert len(rows) >= 200
+    assert len({row["provider"] for row in rows}) >= 20
+    assert all(row["source"] for row in rows)
+
+
+#: What people put around the names of models that they host or train, and what other models are called.
+WORDS = st.sampled_from(
+    ["mine", "custom", "foo", "turbo2", "v", "prod", "eu1", "distill", "instruct", "lora", "q4", "awq"]
+)
+
+
+@given(
+    st.sampled_from(sorted(api_models("openai") + api_models("anthropic") + api_models("google"))), WORDS, st.booleans()
+)
+def test_a_name_with_a_word_more_is_another_model(model: str, word: str, behind: bool) -> None:
+    name = f"{model}-{word}" if behind else f"{word}-{model}"
+    for provider in (None, "openai", "anthropic", "google", "azure", "aws"):
+        try:
+            found = resolve_model(name, provider)
+        except (UnknownNameError, PriceNotFoundError, AmbiguousPriceError):
+            continue
+        # Some models are called so: "gpt-4-32k", "gpt-3.5-turbo-instruct".
+        assert _compact(name) in _compact(found.model) or found.model in name, (name, found)
+        assert name.casefold() in {known.casefold() for known in api_models()}
+
+
+def _compact(name: str) -> str:
+    return name.casefold().replace(".", "-")
+
+
+@given(st.text(max_size=60), st.sampled_from([None, "openai", "aws", "azure", "google", "fireworks", "huggingface"]))
+def test_any_text_is_a_model_or_says_that_it_is_none(name: str, provider: str | None) -> None:
+    with suppress(UnknownNameError, PriceNotFoundError, AmbiguousPriceError):
+        resolve_model(name, provider)
+
+
+@pytest.mark.parametrize(
+    ("model", "provider", "global_usd", "regional_usd"),
+    [("anthropic.claude-sonnet-4-5-20250929-v1:0", "aws", 3.0, 3.3), ("openai.gpt-6-sol", "aws", 2.0, 2.2)],
+)
+def test_bedrock_asks_a_tenth_more_where_the_region_is_chosen(
+    model: str, provider: str, global_usd: float, regional_usd: float
+) -> None:
+    # Anthropic's documentation of Bedrock: regional endpoints have a premium of 10 % over the global one.
+    assert api_price(f"global.{model}", provider).input_usd_per_mtok == global_usd
+    assert api_price(f"us.{model}", provider).input_usd_per_mtok == regional_usd
+    bare = resolve_model(model, provider)
+    assert api_price(model, provider).input_usd_per_mtok == regional_usd
+    assert "does not say whether the global endpoint was called" in bare.assumption
+
+
+def test_a_region_with_a_price_of_its_own_has_it_for_all_kinds_of_tokens() -> None:
+    # AWS price list of Nova Lite in Europe: 0.078 and 0.312 USD, read from the cache 0.0195.
+    europe, home = api_price("eu.amazon.nova-lite-v1:0", "aws"), api_price("us.amazon.nova-lite-v1:0", "aws")
+    assert (europe.input_usd_per_mtok, europe.output_usd_per_mtok) == (0.078, 0.312)
+    assert (europe.cached_input_usd_per_mtok, home.cached_input_usd_per_mtok) == (0.0195, 0.015)
+    assert "us-east-1" in resolve_model("eu.meta.llama3-1-8b-instruct-v1:0", "aws").assumption
+
+
+def test_a_deployment_is_what_its_user_says() -> None:
+    ours = {
+        "chat-prod": "gpt-4o",
+        "arn:aws:bedrock:us-east-1:1:application-inference-profile/ab": "us.amazon.nova-lite-v1:0",
+    }
+    for name in ("chat-prod", "azure/chat-prod", "Chat-Prod"):
+        found = resolve_model(name, "azure", deployments=ours)
+        assert (found.name, found.provider, found.model) == (name, "azure", "gpt-4o")
+    assert resolve_model(list(ours)[1], "aws", deployments=ours).model == "amazon.nova-lite-v1:0"
+
+
+def test_a_fine_tuned_model_never_costs_what_its_base_does() -> None:
+    # OpenAI's price list: gpt-4.1 2 and 8 USD, fine-tuned 3 and 12.
+    assert api_price("ft:gpt-4.1-2025-04-14:acme::9xyz").input_usd_per_mtok == 3.0
+    assert resolve_model("ft:gpt-4.1-2025-04-14:acme::9xyz").fine_tuned
+    for base in api_models("openai"):
+        if not base.startswith("ft:") and ".ft-" not in base:
+            try:
+                own = api_price(f"ft:{base}:acme::9xyz")
+            except PriceNotFoundError:
+                continue
+            assert own.model.startswith("ft:")
+
+
+def test_what_azure_sells_at_its_own_price_has_not_the_makers() -> None:
+    # prices.azure.com: DeepSeek R1 1.35 and 5.40 USD; DeepSeek itself asks 0.55 by day.
+    assert api_price("DeepSeek-R1", "azure").input_usd_per_mtok == 1.35
+
+
+def test_a_name_is_looked_up_once() -> None:
+    names = [f"unknown-{number}" for number in range(20)] + ["gpt-4o"] * 20
+
+    def all_of_them() -> float:
+        start = time.process_time()
+        for name in names:
+            with suppress(UnknownNameError):
+                find_model(name)
+        return time.process_time() - start
+
+    first = all_of_them()
+    assert all_of_them() < first / 20
+
+
+def test_the_rows_of_our_own_prices_are_what_they_should_be() -> None:
+    rows = tomllib.loads((files("costlab.catalog") / "model_prices.toml").read_text(encoding="utf-8"))
+    for row in (*rows["price"], *rows["regional_price"], *rows["uplift"]):
+        assert row["provider"] in providers()
+        assert row["source_url"].startswith("https://")
+        assert row["checked"].year == 2026
+    for row in rows["price"]:
+        assert row["input_usd_per_mtok"] > 0
+        # Nothing is added that the snapshot has, but for names whose price there is another's.
+        assert api_price(row["model"], row["provider"]).model == row["model"]
+    for row in rows["uplift"]:
+        sellers = [providers()[name] for name in (row["provider"], "openai", "anthropic")]
+        assert set(row["models"]) <= {model.id for seller in sellers for model in seller.models}
