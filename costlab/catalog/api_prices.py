@@ -620,6 +620,8 @@ def _price(
     notes += [note] if note else []
     notes += [] if "output" in kinds else ["output is not billed"]
     notes += [f"price as at {found.owner.id}"] if found.owner is not found.provider else []
+    notes += [f"called in {found.id.region}"] if found.id.region else []
+    notes += [found.id.assumption] if found.id.assumption else []
     notes += ["listed as free"] if kinds["input"] == 0 else []
 
     def rates(input_tokens: int) -> dict[str, Any]:
@@ -638,7 +640,7 @@ def _price(
         service_tier=service_tier,
         as_of=day,
         snapshot=api_snapshot(),
-        source_url=(found.owner.pricing_urls or [""])[0],
+        source_url=found.source_url,
         note="; ".join(notes),
     )
 

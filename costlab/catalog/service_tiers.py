@@ -14,7 +14,7 @@ from costlab.catalog.model_prices import quotient, times
 from costlab.catalog.price_snapshot import api_snapshot
 from costlab.catalog.prices import parse_day
 from costlab.errors import PriceNotFoundError
-from costlab.events import SERVICE_TIERS
+from costlab.events.request import SERVICE_TIERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
