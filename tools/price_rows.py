@@ -4,10 +4,13 @@ Rows of the catalogue are appended, never overwritten. The list in ``tests/catal
 row that is changed or gone no longer matches its line there.
 """
 
+import tomllib
+from importlib.resources import files
 from pathlib import Path
 
 from costlab.catalog import GpuPrice, StorePrice, gpu_prices, store_prices
 
+TOKEN_FILES = ("model_prices.toml", "service_tiers.toml")
 LIST = Path(__file__).parents[1] / "tests" / "catalog" / "price_rows.txt"
 
 
@@ -23,9 +26,16 @@ def line(price: GpuPrice | StorePrice) -> str:
     return f"{where} | {price.checked} | {price.usd_per_hour!r} | {price.kind} | {price.source_url or '-'}"
 
 
+def token_lines() -> list[str]:
+    """What our own files say of tokens, as lines of the list: prices, uplifts and tiers of service."""
+    tables = [tomllib.loads((files("costlab.catalog") / file).read_text(encoding="utf-8")) for file in TOKEN_FILES]
+    rows = [(name, row) for table in tables for name, rows in table.items() for row in rows]
+    return [f"{name} | " + " | ".join(f"{key} {value}" for key, value in row.items()) for name, row in rows]
+
+
 def current_lines() -> list[str]:
     """The catalogue as lines of the list."""
-    return [*map(line, gpu_prices()), *map(line, store_prices())]
+    return [*map(line, gpu_prices()), *map(line, store_prices()), *token_lines()]
 
 
 def recorded() -> list[str]:

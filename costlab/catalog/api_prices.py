@@ -438,9 +438,11 @@ def api_price(
     Parameters
     ----------
     model : str
-        Name of the model as in the API, with or without the date of its release: ``gpt-4o-2024-08-06``.
+        Name of the model as in the API or in a log, with or without the date of its release: ``gpt-4o-2024-08-06``,
+        ``bedrock/us.amazon.nova-pro-v1:0``, ... (see :func:`resolve_model`).
     provider : str, optional
-        Who serves it: ``openai``, ``azure``, ... Without it, the model's maker where the name tells who that is.
+        Who serves it: ``openai``, ``azure``, ..., or what a log calls them (see :func:`provider_id`). Without it, the
+        model's maker where the name tells who that is.
     as_of : datetime.date, datetime.datetime or ISO date string, optional
         The price as it was on that day, or at that moment (in UTC where it names no zone); by default on the snapshot's
         own day.

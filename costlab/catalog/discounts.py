@@ -44,14 +44,20 @@ class Discounts:
         return bool(self.everywhere or any(self.by_provider.values()))
 
     def __str__(self) -> str:
-        """The discounts as a report shows them: ``12 % off the list prices of azure``."""
-        parts = [f"{off:.6%}".rstrip("%").rstrip("0").rstrip(".") + f" % off the list prices of {name}"
-                 for name, off in self.by_provider.items()]  # fmt: skip
+        """The discounts as a report shows them: ``12 % off the list prices of azure``; empty where there are none."""
+        shares = [(name, off) for name, off in self.by_provider.items() if off]
         if self.everywhere:
-            others = "others" if parts else "all providers"
-            parts.append(f"{self.everywhere:.6%}".rstrip("%").rstrip("0").rstrip(".") + f" % off those of {others}")
-        return ", ".join(parts)
+            spared = [name for name, off in self.by_provider.items() if not off]
+            others = "all others" if shares else "all providers"
+            shares.append((others + (f" but {' and '.join(spared)}" if spared else ""), self.everywhere))
+        first = [f"{_percent(off)} off {'those' if place else 'the list prices'} of {name}"
+                 for place, (name, off) in enumerate(shares)]  # fmt: skip
+        return ", ".join(first)
 
     def factor(self, provider: str) -> float:
         """What is left of a dollar at list price, by the catalogue's provider."""
         return 1 - self.by_provider.get(provider, self.everywhere)
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.6g} %"

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
         request_timelines as request_timelines,
         states as states,
     )
+    from costlab.monitoring.discounts_file import (
+        DiscountFileError as DiscountFileError,
+        load_discounts as load_discounts,
+        parse_discounts as parse_discounts,
+    )
     from costlab.monitoring.export import (
         Panel as Panel,
         dashboard_json as dashboard_json,
