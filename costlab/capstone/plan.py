@@ -101,7 +101,7 @@ class EndpointPlan:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """GPUs with one model on them, as many in each hour as its requests need, rented in whole machines.
+    """GPUs with one model on them, as many in each hour as its requests need.
 
     Attributes
     ----------

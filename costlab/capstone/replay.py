@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from costlab.calculator import cheapest_machines, spot_job
+from costlab.calculator import spot_job
 from costlab.capstone import terms
 from costlab.capstone.plan import Api, CascadeServing, EndpointPlan, Fleet, FleetServing, Plan
 from costlab.catalog import api_price, store_price
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from costlab.calculator import MachineSize
     from costlab.synthetic import RequestLog
 
 
@@ -47,10 +46,7 @@ class FleetBill:
     usd_per_day : float
         All its GPUs, in USD.
     gpus_per_hour, needed_per_hour : tuple of int, length 24
-        GPUs paid for in each hour, in whole machines, and those that the requests need, spare replicas included.
-    unused_usd_per_day : float
-        The part of the bill for GPUs that are paid and not needed: never given back, reserved, or of a machine that is
-        sold whole.
+        GPUs paid for in each hour, and those that the requests need, spare replicas included.
     utilization_fraction, requests_per_s : float, mapping of str to float
         Share of what the paid GPUs could serve that is asked, and by endpoint what one replica serves at full load.
     ttft_s, inter_token_s : float
@@ -62,7 +58,6 @@ class FleetBill:
     usd_per_day: float
     gpus_per_hour: tuple[int, ...]
     needed_per_hour: tuple[int, ...]
-    unused_usd_per_day: float
     utilization_fraction: float
     requests_per_s: dict[str, float]
     ttft_s: float
@@ -143,44 +138,22 @@ def _demand(log: RequestLog, about: Endpoint, hit: NDArray[np.bool_]) -> FleetDe
     return FleetDemand(about, tuple(hours.tolist()), *means)
 
 
-class _Rented(NamedTuple):
-    """Machines for an hour: their GPUs, those of them that hold a replica, and the price in USD."""
-
-    gpus: int
-    room_gpus: int
-    usd_per_hour: float
-
-
-def _rented(sizes: Sequence[MachineSize], gpus: int, gpus_per_replica: int) -> _Rented:
-    if not gpus:
-        return _Rented(0, 0, 0.0)
-    machines = cheapest_machines(sizes, gpus, gpus_per_replica)
-    lots = [(some, *some.size.replicas(gpus_per_replica)) for some in machines]
-    return _Rented(
-        sum(some.count * some.size.gpus for some in machines),
-        sum(some.count // taken * held * gpus_per_replica for some, held, taken in lots),
-        sum(some.count * some.size.usd_per_hour for some in machines),
-    )
-
-
 def fleet_bill(fleet: Fleet, demands: Sequence[FleetDemand]) -> FleetBill:
     """A day of a fleet under the requests of some endpoints.
 
     Replicas are started and stopped by the hour: as many as serve its requests at 70 % of the roofline's rate, and a
-    spare one. Of several endpoints each gets its replicas, and they share the spare one. Machines are rented whole, the
-    cheapest that hold them; what is reserved is paid in every hour.
+    spare one. Of several endpoints each gets its replicas, and they share the spare one.
 
     Without a demand, only what is never given back is paid.
 
     Raises
     ------
     PriceNotFoundError
-        If the GPU has no list price at AWS, or none for spot or a reservation that the fleet asks for.
+        If the GPU has no list price at AWS, or none for spot.
     """
-    on_sale = terms.machines_on_sale(fleet.gpu)
-    for asked_for, way in ((fleet.spot, "spot"), (fleet.reserved, "reserved")):
-        if asked_for and way not in on_sale:
-            raise PriceNotFoundError(f"no {way} price of an {fleet.gpu} at AWS")
+    rates = terms.gpu_rates_usd_per_hour(fleet.gpu)
+    if fleet.spot and "spot" not in rates:
+        raise PriceNotFoundError(f"no spot price of an {fleet.gpu} at AWS")
     replicas, load = [0.0] * HOURS_PER_DAY, [0.0] * HOURS_PER_DAY
     reasons: list[str] = []
     rates_of: dict[str, float] = {}
@@ -204,26 +177,21 @@ def fleet_bill(fleet: Fleet, demands: Sequence[FleetDemand]) -> FleetBill:
             replicas[hour] += asked.serving
             load[hour] += requests / SECONDS_PER_HOUR / can.requests_per_s
     needed = [int(n + terms.SPARE_REPLICAS * (n > 0)) * fleet.gpus_per_replica for n in replicas]
-    reserved = _rented(on_sale.get("reserved", ()), fleet.reserved, fleet.gpus_per_replica)
-    kept, way = max(fleet.always_on, fleet.reserved), "spot" if fleet.spot else "on_demand"
-    beyond = [max(0, max(kept, wanted) - reserved.room_gpus) for wanted in needed]
-    offers = {gpus: _rented(on_sale[way], gpus, fleet.gpus_per_replica) for gpus in set(beyond)}
-    rented = [offers[gpus] for gpus in beyond]
-    paid = [reserved.gpus + more.gpus for more in rented]
-    gpu_hours, rented_usd = sum(more.gpus for more in rented), math.fsum(more.usd_per_hour for more in rented)
-    interrupted = 1.0  # what a spot machine costs more than its price says
-    if gpu_hours and fleet.spot:
-        rates = terms.gpu_rates_usd_per_hour(fleet.gpu)
-        spot = (rented_usd / gpu_hours, rates["on_demand"], terms.SPOT_MTBF_HOURS, 1.0, terms.SPOT_RESTART_S)
-        interrupted = spot_job(gpu_hours, *spot).expected_usd / rented_usd
-    usd = [reserved.usd_per_hour + interrupted * more.usd_per_hour for more in rented]
-    unused = [hour * (1.0 - n / held) for hour, n, held in zip(usd, needed, paid, strict=True) if held]
+    kept = max(fleet.always_on, fleet.reserved)
+    paid = [max(kept, wanted) for wanted in needed]
+    beyond = sum(max(0, gpus - fleet.reserved) for gpus in paid)
+    usd = rates["reserved"] * fleet.reserved * HOURS_PER_DAY
+    if beyond and fleet.spot:
+        usd += spot_job(
+            beyond, rates["spot"], rates["on_demand"], terms.SPOT_MTBF_HOURS, 1.0, terms.SPOT_RESTART_S
+        ).expected_usd
+    else:
+        usd += rates["on_demand"] * beyond
     total = sum(paid) / fleet.gpus_per_replica
     return FleetBill(
-        usd_per_day=math.fsum(usd),
+        usd_per_day=usd,
         gpus_per_hour=tuple(paid),
         needed_per_hour=tuple(needed),
-        unused_usd_per_day=math.fsum(unused),
         utilization_fraction=math.fsum(load) / total if total else 0.0,
         requests_per_s=rates_of,
         ttft_s=ttft_s,

@@ -262,10 +262,7 @@ def memo(score: Score) -> str:
         for part in score.endpoints
     ]
     parts = [f"{name} {score.parts_usd[name]:,.0f}" for name in ("gpus", "people", "runaway")]
-    gpus = []
-    for name, bill in score.fleets.items():
-        unused_usd = bill.unused_usd_per_day * terms.DAYS_PER_MONTH
-        gpus.append(f"{name}: {max(bill.gpus_per_hour)} GPUs at most, {unused_usd:,.0f} USD a month for unneeded ones")
+    gpus = [f"{name}: {max(bill.gpus_per_hour)} GPUs at most" for name, bill in score.fleets.items()]
     template = (files("costlab.capstone") / "memo.md").read_text(encoding="utf-8")
     texts = {"rows": "\n".join(rows), "parts": ", ".join(parts), "gpus": "; ".join(gpus) or "No GPUs of our own"}
     return template.format(score=score, state=state, **texts)

@@ -10,8 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from costlab._internal import checks
-from costlab.calculator import MachineSize
-from costlab.catalog import current_gpu_prices, gpu, gpu_machines
+from costlab.catalog import current_gpu_prices, gpu, gpu_price
 from costlab.errors import InvalidValueError
 from costlab.experiments import recorded_tiers
 
@@ -27,6 +26,10 @@ LIMIT_USD_PER_DAY: Final = 5_000.0
 
 #: People who keep a model of one's own running, per model, in USD: a quarter of an engineer.
 PEOPLE_USD_PER_MONTH: Final = 4_000.0
+
+#: What the company pays for an hour that it has reserved for a year, over the price on demand: the source lesson's
+#: ratio (S1), as its provider offers it.
+RESERVED_FRACTION: Final = 0.625
 
 #: How many ordinary requests a budget guard may refuse before clients complain.
 REFUSED_FRACTION: Final = 0.001
@@ -103,8 +106,7 @@ def model_quality(model: str, weights: str = "bf16") -> float:
 def gpu_rates_usd_per_hour(name: str) -> dict[str, float]:
     """What a GPU costs the company: ``on_demand``, ``reserved`` and ``spot``, where there is a list price, in USD.
 
-    All are AWS's list prices, reserved for a year, and of spot the median over its zones; of the machine that is
-    cheapest per GPU, which is sold whole.
+    On demand is AWS's list price, spot the median over its zones, reserved the provider's offer on the price on demand.
 
     Raises
     ------
@@ -116,39 +118,13 @@ def gpu_rates_usd_per_hour(name: str) -> dict[str, float]:
     What does an L4 cost in the three ways?
 
     >>> {kind: round(usd, 3) for kind, usd in gpu_rates_usd_per_hour("L4").items()}
-    {'on_demand': 0.805, 'reserved': 0.524, 'spot': 0.382}
-    """
-    on_sale = machines_on_sale(name)
-    return {way: min(size.usd_per_hour / size.gpus for size in sizes) for way, sizes in on_sale.items()}
-
-
-def machines_on_sale(name: str) -> dict[str, tuple[MachineSize, ...]]:
-    """The machines in which the company's provider sells a GPU: ``on_demand``, ``reserved`` and ``spot``.
-
-    Raises
-    ------
-    PriceNotFoundError
-        If there is no list price at AWS.
-
-    Examples
-    --------
-    How many A100 80GB does the company have to take at once?
-
-    >>> [size.gpus for size in machines_on_sale("A100 80GB")["on_demand"]]
-    [8]
+    {'on_demand': 0.805, 'reserved': 0.503, 'spot': 0.382}
     """
     board = gpu(name).name
-    sizes = [MachineSize.from_price(row) for row in gpu_machines(board, "on_demand", "list", provider="aws")]
-    on_sale = {"on_demand": tuple(sizes)}
-    for way, pricing in (("reserved", "reserved_1y"), ("spot", "spot")):
-        zones: dict[tuple[int, str], list[float]] = {}
-        for row in current_gpu_prices("list"):
-            if (row.gpu, row.provider, row.pricing) == (board, "aws", pricing):
-                size = MachineSize.from_price(row)
-                zones.setdefault((size.gpus, size.name), []).append(size.usd_per_hour)
-        if zones:
-            on_sale[way] = tuple(MachineSize(gpus, median(usd), name) for (gpus, name), usd in zones.items())
-    return on_sale
+    on_demand = gpu_price(board, "on_demand", "list", provider="aws").usd_per_hour
+    rates = {"on_demand": on_demand, "reserved": on_demand * RESERVED_FRACTION}
+    spot = [row for row in current_gpu_prices("list") if (row.gpu, row.provider, row.pricing) == (board, "aws", "spot")]
+    return rates | ({"spot": median(row.usd_per_hour for row in spot)} if spot else {})
 
 
 @cache

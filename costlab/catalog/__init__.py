@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from costlab.catalog.api_prices import (
         ApiPrice as ApiPrice,
         ApiTier as ApiTier,
+        PricePeriod as PricePeriod,
         api_models as api_models,
         api_price as api_price,
+        price_periods as price_periods,
     )
     from costlab.catalog.discounts import Discounts as Discounts
     from costlab.catalog.gpu_specs import PRECISIONS as PRECISIONS, GpuSpec as GpuSpec, gpu as gpu, gpus as gpus

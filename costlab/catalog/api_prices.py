@@ -14,7 +14,7 @@ from costlab._internal.arrays import numpy_of
 from costlab.catalog.model_ids import FoundModel, find_model, one_provider, providers
 from costlab.catalog.price_snapshot import ApiSnapshot, api_snapshot
 from costlab.catalog.prices import parse_day
-from costlab.catalog.service_tiers import prices_at
+from costlab.catalog.service_tiers import prices_at, tier_start
 from costlab.errors import InvalidValueError, PriceNotFoundError, UnknownNameError
 from costlab.events.request import PARTS
 from costlab.units import SECONDS_PER_DAY, TOKENS_PER_MTOK
@@ -540,7 +540,9 @@ def price_periods(model: str, provider: str | None = None, service_tier: str = "
     2025-06-10 10.0 2.0
     """
     found = find_model(model, provider)
-    changes = sorted({constraint.start_date for constraint in _constraints(found, "start_date")})
+    began = tier_start(found, service_tier)
+    days = {constraint.start_date for constraint in _constraints(found, "start_date")}
+    changes = sorted(days if began is None else days | {began})
     first = changes[0] - timedelta(days=1) if changes else api_snapshot().date
     periods: list[PricePeriod] = []
     refused: PriceNotFoundError | None = None

@@ -259,15 +259,19 @@ def resolve_model(name: str, provider: str | None = None, *, deployments: Mappin
     >>> resolve_model("chat-prod", "azure", deployments={"chat-prod": "gpt-4o"}).model
     'gpt-4o'
     """
-    wanted = name
-    for deployment, model in (deployments or {}).items():
-        if deployment.casefold() in (name.casefold(), name.casefold().removeprefix("azure/")):
-            wanted = model
+    wanted = deployed_model(name, deployments or {})
     prefix, _, rest = wanted.partition("/")
     if (provider and is_own_server(provider)) or (rest and _compact(prefix) in _OWN_SERVERS):
         return ModelId(name, None, rest if rest and _compact(prefix) in _OWN_SERVERS else wanted, own_server=True)
     found = find_model(wanted, provider).id
     return ModelId(name, found.provider, found.model, found.region, found.fine_tuned, False, found.assumption)
+
+
+def deployed_model(name: str, deployments: Mapping[str, str]) -> str:
+    """The model behind a name that its user chose; the name itself where it is none of these."""
+    behind = {deployment.casefold(): model for deployment, model in deployments.items()}
+    chosen = name.casefold()
+    return behind.get(chosen) or behind.get(chosen.removeprefix("azure/")) or name
 
 
 @cache

@@ -78,6 +78,12 @@ def prices_at(found: FoundModel, moment: datetime, tier: str = "standard") -> di
     raise PriceNotFoundError(f"no price of the {tier} tier for {found.model.id!r} at {found.provider.id}")
 
 
+def tier_start(found: FoundModel, tier: str) -> date | None:
+    """The first day of a tier, where it is known: before it, :func:`prices_at` has none."""
+    row = None if tier == "standard" else _row(found, tier)
+    return None if row is None else row.get("since")
+
+
 def service_tier_factor(
     provider: str | None, model: str, tier: str, day: date | str | None = None, kind: str = "input"
 ) -> float:

@@ -17,7 +17,7 @@ import typer
 from costlab._internal import checks
 from costlab._internal.atomic_write import atomic_write
 from costlab._internal.extras import extra
-from costlab.cli.shared import AsOf, JsonFlag, print_json, print_table
+from costlab.cli.shared import JsonFlag, print_json, print_table
 from costlab.errors import InvalidValueError
 
 if TYPE_CHECKING:
@@ -48,16 +48,45 @@ def report(
         bool, typer.Option("--gpu-bill-apart", help="The requests' costs leave out the GPUs: add their bill.")
     ] = False,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as one HTML file too.")] = None,
-    as_of: AsOf = None,
+    provider: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Who served the requests, whatever the log says, as azure.")
+    ] = None,
+    tier: Annotated[
+        str | None, typer.Option(metavar="TIER", help="The tier of service: standard, batch, flex or priority.")
+    ] = None,
+    discount: Annotated[
+        str | None,
+        typer.Option(metavar="SHARE|FILE", help="Negotiated off list prices: 0.12, or a TOML file by provider."),
+    ] = None,
+    deployment: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=MODEL", help="The model behind a name of your own; may be repeated."),
+    ] = None,
+    reprice: Annotated[
+        bool, typer.Option("--reprice", help="Price requests that have a cost too, where the catalogue can.")
+    ] = False,
+    as_of: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Price all as on this ISO date, not each at its own time.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """What a log of requests cost: totals, unit costs, trend, waste, and the three largest savings."""
     from costlab.errors import LogError
-    from costlab.monitoring import build_report, fill_costs, open_gpu_hours, open_log, report_html, report_lines
+    from costlab.monitoring import (
+        build_report,
+        fill_costs,
+        load_discounts,
+        open_gpu_hours,
+        open_log,
+        report_html,
+        report_lines,
+    )
     from costlab.monitoring.importers import duckdb_reason
     from costlab.monitoring.report.build import STEPS
 
-    columns = _mapping(column)
+    columns = _mapping(column, "--column", "FIELD=NAME")
+    deployments = _mapping(deployment, "--deployment", "NAME=MODEL")
+    discounts = None if discount is None else load_discounts(discount)
     with nullcontext() if html is None else atomic_write(html) as page:
         opened = open_log(log, format=log_format, columns=columns, cached_apart=cached_apart)
         hours = None if gpu_hours is None else open_gpu_hours(gpu_hours)
@@ -65,14 +94,22 @@ def report(
 
         try:
             with _progress(log, opened.connection, STEPS + 1) as step:
-                filled = fill_costs(opened.frame, as_of)
+                filled = fill_costs(
+                    opened.frame,
+                    as_of,
+                    provider=provider,
+                    service_tier=tier,
+                    discount=discounts,
+                    deployments=deployments,
+                    reprice=reprice,
+                )
                 step()
                 built = build_report(
                     filled.frame,
                     hours,
                     gpu_bill_apart=gpu_bill_apart,
                     notes=(*opened.notes, *filled.notes),
-                    unpriced_models=filled.unknown,
+                    pricing=filled.pricing,
                     step=step,
                 )
         except duckdb.Error as error:
@@ -92,16 +129,16 @@ def report(
             print_table(part)
 
 
-def _mapping(pairs: list[str] | None) -> dict[str, str] | None:
+def _mapping(pairs: list[str] | None, option: str, form: str) -> dict[str, str] | None:
     if not pairs:
         return None
-    columns = {}
+    mapping = {}
     for pair in pairs:
-        field, separator, name = pair.partition("=")
-        if not (field and separator and name):
-            raise typer.BadParameter(f"must be FIELD=NAME, got {pair!r}", param_hint="'--column'")
-        columns[field] = name
-    return columns
+        left, separator, right = pair.partition("=")
+        if not (left and separator and right):
+            raise typer.BadParameter(f"must be {form}, got {pair!r}", param_hint=f"'{option}'")
+        mapping[left] = right
+    return mapping
 
 
 @contextmanager

@@ -61,7 +61,14 @@ if TYPE_CHECKING:
         OtelMetrics as OtelMetrics,
         RequestMetrics as RequestMetrics,
     )
-    from costlab.monitoring.pricing import PricedLog as PricedLog, fill_costs as fill_costs
+    from costlab.monitoring.pricing import (
+        Assumption as Assumption,
+        PriceChange as PriceChange,
+        PricedLog as PricedLog,
+        Pricing as Pricing,
+        UnpricedModel as UnpricedModel,
+        fill_costs as fill_costs,
+    )
     from costlab.monitoring.report import (
         Report as Report,
         Saving as Saving,

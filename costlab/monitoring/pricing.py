@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from functools import partial, reduce
+from operator import and_
+from typing import TYPE_CHECKING, Any, Final
 
-from costlab.catalog import ApiPrice, api_price, parse_day
+from costlab._internal import checks
+from costlab._internal.text import dollars
+from costlab.catalog import (
+    ApiPrice,
+    Discounts,
+    PricePeriod,
+    api_snapshot,
+    is_own_server,
+    parse_day,
+    price_periods,
+    provider_id,
+    resolve_model,
+)
+from costlab.catalog.model_ids import deployed_model, one_provider
 from costlab.errors import AmbiguousPriceError, PriceNotFoundError, UnknownNameError
-from costlab.events import micro_usd_column
+from costlab.events import SERVICE_TIERS, micro_usd_column
 from costlab.monitoring.usage import REQUIRED, LogFrame
+from costlab.units import MICRO_USD_PER_USD, SECONDS_PER_DAY
 
 if TYPE_CHECKING:
     import narwhals as nw
@@ -17,6 +35,140 @@ if TYPE_CHECKING:
 
 #: Answers from one's own cache and requests that were not admitted are no business of the model's price list.
 NOT_BILLED = ("cached", "refused")
+
+#: What a request may have used beside input, output and cached input, as the price takes it.
+PARTS: Final = (
+    "cache_write_tokens", "cache_write_1h_tokens", "audio_input_tokens", "cached_audio_input_tokens",
+    "image_input_tokens", "reasoning_tokens", "audio_output_tokens", "image_output_tokens", "searches", "requests",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class UnpricedModel:
+    """A model of requests without a cost that could not be priced.
+
+    Attributes
+    ----------
+    model, provider, service_tier : str
+        As the log calls them; empty where it does not say.
+    requests : int
+        Its requests.
+    reason : str
+        Why there is no price.
+    nearest : tuple of str
+        Known names that are like it.
+    """
+
+    model: str
+    provider: str
+    service_tier: str
+    requests: int
+    reason: str
+    nearest: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Assumption:
+    """Something that was assumed, and the dollars that rest on it.
+
+    Attributes
+    ----------
+    text : str
+        What was assumed.
+    requests : int
+        Requests whose cost rests on it.
+    usd : float
+        That part of their cost.
+    """
+
+    text: str
+    requests: int
+    usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class PriceChange:
+    """A price that changed within the time of a log: the model, the provider, and the day (UTC)."""
+
+    model: str
+    provider: str
+    day: date
+
+
+@dataclass(frozen=True, slots=True)
+class Pricing:
+    """What was priced, and how.
+
+    Attributes
+    ----------
+    snapshot : str
+        The collection of prices: ``genai-prices 0.2.3``.
+    as_of : datetime.date or None
+        The day whose prices were taken; None where each request has the price of its own time.
+    requests_priced, requests_repriced : int
+        Requests that had no cost and have one now, and those that had one which the catalogue's has replaced.
+    requests_own_server : int
+        Requests without a cost to servers of one's own, for which no API sends a bill: they cost 0.
+    models : tuple of str
+        The models priced, as the catalogue calls them.
+    changes : tuple of PriceChange
+        Prices that changed within the log.
+    unpriced : tuple of UnpricedModel
+        What could not be priced, most requests first.
+    assumptions : tuple of Assumption
+        What the prices rest on that the log does not say.
+    discount : str
+        The negotiated discount in words; empty where there is none.
+    """
+
+    snapshot: str
+    as_of: date | None
+    requests_priced: int
+    requests_repriced: int
+    requests_own_server: int
+    models: tuple[str, ...]
+    changes: tuple[PriceChange, ...] = ()
+    unpriced: tuple[UnpricedModel, ...] = ()
+    assumptions: tuple[Assumption, ...] = ()
+    discount: str = ""
+
+    @property
+    def unknown(self) -> dict[str, str]:
+        """Models that could not be priced, and why."""
+        return {one.model: one.reason for one in self.unpriced}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The same in sentences."""
+        return tuple(self._sentences())
+
+    def _sentences(self) -> Iterator[str]:
+        if self.requests_priced or self.requests_repriced:
+            when = "each at its own time" if self.as_of is None else f"as on {self.as_of}"
+            what = f"{self.requests_priced:,} requests without a cost were"
+            if self.requests_repriced:
+                what = f"{self.requests_repriced:,} requests with a cost, which is replaced, and {what}"
+            names = ", ".join(self.models[:5]) + (f" and {len(self.models) - 5} more" if len(self.models) > 5 else "")
+            yield f"{what} priced from the catalogue ({self.snapshot}, {when}): {names}"
+        if self.changes:
+            listed = ", ".join(f"{change.model} on {change.day}" for change in self.changes[:5])
+            more = f" and {len(self.changes) - 5} more" if len(self.changes) > 5 else ""
+            prices = "1 price" if len(self.changes) == 1 else f"{len(self.changes)} prices"
+            yield f"{prices} changed within the log: {listed}{more}"
+        if self.discount:
+            yield f"negotiated: {self.discount}; it is taken off what was priced here, not off costs that the log tells"
+        if self.requests_own_server:
+            yield (
+                f"{self.requests_own_server:,} requests went to servers of one's own: no API sends a bill for them, "
+                "and what they cost are the GPU hours"
+            )
+        for one in self.unpriced[:3]:
+            yield f"no price for {one.requests:,} requests of {one.model or 'no model'}: {one.reason}"
+        if len(self.unpriced) > 3:
+            rest = sum(one.requests for one in self.unpriced[3:])
+            yield f"no price for {rest:,} requests of {len(self.unpriced) - 3} more models"
+        for assumption in self.assumptions:
+            yield f"assumed, for {dollars(assumption.usd)} of {assumption.requests:,} requests: {assumption.text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,30 +181,72 @@ class PricedLog:
         The log, of the engine it came from; lazy where the engine is.
     prices : tuple of ApiPrice
         The prices used.
-    requests_priced : int
-        Requests that had no cost and whose model has a price here.
-    unknown : mapping of str to str
-        Models of requests without a cost that could not be priced, and why.
+    pricing : Pricing
+        What was priced, what could not be, and what was assumed.
     """
 
     frame: IntoFrame
     prices: tuple[ApiPrice, ...]
-    requests_priced: int
-    unknown: dict[str, str]
+    pricing: Pricing
+
+    @property
+    def requests_priced(self) -> int:
+        """Requests that had no cost and whose model has a price here."""
+        return self.pricing.requests_priced
+
+    @property
+    def unknown(self) -> dict[str, str]:
+        """Models of requests without a cost that could not be priced, and why."""
+        return self.pricing.unknown
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the figures should know of it."""
-        if not self.prices:
-            return ()
-        price, models = self.prices[0], ", ".join(price.model for price in self.prices)
-        return (
-            f"{self.requests_priced:,} requests without a cost were priced from the catalogue "
-            f"(genai-prices {price.snapshot.version}, {price.as_of}): {models}",
-        )
+        return self.pricing.notes
 
 
-def fill_costs(frame: IntoFrame, as_of: date | str | None = None) -> PricedLog:
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """Requests of one model, provider and tier of service, as the log calls them, and what is known of their price."""
+
+    model: str
+    provider: str
+    service_tier: str
+    requests: int
+    repriced: int
+    first_s: float
+    last_s: float
+    searching: int
+    unknown_writes: int
+    own_server: bool = False
+    periods: tuple[PricePeriod, ...] = ()
+    assumption: str = ""
+    error: Exception | None = None
+
+    @property
+    def without_search_price(self) -> int:
+        """Its requests with searches, where these have no price."""
+        return self.searching if any(price.usd_per_search is None for price in _prices([self])) else 0
+
+    @property
+    def changes(self) -> Iterator[PriceChange]:
+        """When its price changed."""
+        for start_s in sorted({period.from_s for period in self.periods} - {-math.inf}):
+            price = next(period.price for period in self.periods if period.from_s == start_s)
+            if self.first_s < start_s <= self.last_s:
+                yield PriceChange(price.model, price.provider, datetime.fromtimestamp(start_s, UTC).date())
+
+
+def fill_costs(
+    frame: IntoFrame,
+    as_of: date | str | None = None,
+    *,
+    provider: str | None = None,
+    service_tier: str | None = None,
+    discount: Discounts | float | None = None,
+    deployments: Mapping[str, str] | None = None,
+    reprice: bool = False,
+) -> PricedLog:
     """A log with costs where the catalogue can give them.
 
     Parameters
@@ -60,20 +254,39 @@ def fill_costs(frame: IntoFrame, as_of: date | str | None = None) -> PricedLog:
     frame : data frame
         A log of requests, as for :func:`aggregate`.
     as_of : datetime.date or ISO date string, optional
-        The day whose prices count; by default the day of the catalogue's snapshot.
+        The day whose prices count for all requests; by default each request has the price of its own time.
+    provider : str, optional
+        Who served the requests, whatever the log says; by default what it says in `provider` or in the model's name.
+        Requests to one's own servers stay there.
+    service_tier : {'standard', 'batch', 'flex', 'priority'}, optional
+        The tier that served them, whatever the log says.
+    discount : Discounts or float, optional
+        Negotiated shares off the list prices; a number is the share off all of them, in 0..1.
+    deployments : mapping of str to str, optional
+        The model behind a name that its user chose, such as an Azure deployment's.
+    reprice : bool
+        Whether costs that are there are replaced where the catalogue has a price.
 
     Raises
     ------
     LogError
         If a column is missing.
     InvalidValueError
-        If `as_of` is no date.
+        If `as_of` is no date, or a discount no share.
+    UnknownNameError
+        If `provider` or `service_tier` is none of the catalogue's.
+    PriceNotFoundError
+        If `as_of` is after the catalogue's snapshot.
 
     Notes
     -----
-    Only gaps are filled, never a cost that is there. Cached input tokens are a part of the input tokens: they are
-    billed once, at their own rate. Rates of long requests count where a request is long. Costs are rounded up to whole
+    Only gaps are filled, never a cost that is there, unless `reprice` asks for it; a credit is never replaced. Cached
+    input tokens are a part of the input tokens: they are billed once, at their own rate. Rates of long requests count
+    where a request is long; a row that is the sum of many is as long as their mean. Costs are rounded up to whole
     micro-dollars, as :func:`costlab.events.micro_usd` does.
+
+    Tokens written to a prompt cache for an unknown time count as written for the shorter one. Unknown is the time where
+    the log has no column `cache_write_1h_tokens`, or null in it; 0 says that none was for an hour.
 
     Examples
     --------
@@ -81,46 +294,323 @@ def fill_costs(frame: IntoFrame, as_of: date | str | None = None) -> PricedLog:
 
     >>> import pandas
     >>> log = pandas.DataFrame({
-    ...     "time_s": [0.0], "tier": ["medium"], "model": ["gpt-4o-mini"], "input_tokens": [1200],
+    ...     "time_s": [1_790_000_000.0], "tier": ["medium"], "model": ["gpt-4o-mini"], "input_tokens": [1200],
     ...     "cached_input_tokens": [1000], "output_tokens": [80], "cost_micro_usd": [None],
     ... })
     >>> int(fill_costs(log).frame["cost_micro_usd"][0])
     153
     """
     day = parse_day("as_of", as_of)
+    snapshot = api_snapshot()
+    if day is not None and day > snapshot.date and snapshot.dated:
+        raise PriceNotFoundError(f"no API prices after {snapshot.date}, the day of genai-prices {snapshot.version}")
+    if provider is not None and not is_own_server(provider):
+        one_provider(provider)
+    if service_tier is not None:
+        checks.one_of("service tier", service_tier, SERVICE_TIERS)
+    discounts = discount if isinstance(discount, Discounts) else Discounts(discount or 0.0)
     log = LogFrame("the log", frame, REQUIRED)
+    gap = _gap(log, reprice=reprice)
+    served = _served(log, gap, reprice=reprice)
+    found = [_priced(one, day, provider, service_tier, discounts, deployments or {}) for one in served]
+    known = [one for one in found if one.periods]
+    own = [one for one in found if one.own_server]
+    pricing = Pricing(
+        snapshot=f"genai-prices {snapshot.version}",
+        as_of=day,
+        requests_priced=sum(one.requests - one.repriced - one.without_search_price for one in known),
+        requests_repriced=sum(one.repriced for one in known),
+        requests_own_server=sum(one.requests - one.repriced for one in own),
+        models=tuple(dict.fromkeys(price.model for price in _prices(known))),
+        changes=tuple(sorted({change for one in known for change in one.changes}, key=lambda c: (c.day, c.model))),
+        unpriced=tuple(sorted(map(_unpriced, _without_price(found)), key=lambda one: (-one.requests, one.model))),
+        discount=str(discounts) if discounts and known else "",
+    )
+    if not known and not own:
+        return PricedLog(frame, (), pricing)
     import narwhals as nw
 
-    # Nothing asked, nothing to multiply a price with: such a request stays unpriced rather than free.
-    gap = log.value("cost_micro_usd").is_null() & (log.value("input_tokens") > 0)
-    if "outcome" in log.schema:
-        gap = gap & ~nw.col("outcome").is_in(list(NOT_BILLED))
-    rows = log.lazy.filter(gap).group_by("model").agg(nw.len().alias("rows")).collect()
-    counts = {row["model"]: int(row["rows"]) for row in rows.iter_rows(named=True) if row["model"] is not None}
-    prices: dict[str, ApiPrice] = {}
-    unknown: dict[str, str] = {}
-    for model in sorted(counts):
-        try:
-            prices[model] = api_price(model, as_of=day)
-        except (UnknownNameError, PriceNotFoundError, AmbiguousPriceError) as error:
-            unknown[model] = str(error)
-    if prices:
+    # A column of its own first, so that its rounding, which needs it several times, does not compute it several times.
+    costs = log.lazy.with_columns(**{_USD: nw.when(gap).then(_usd_of(log, found))})
+    assumptions = tuple(_assumptions(log, costs, found, snapshot.date if day is None else None))
+    replaced = nw.when(~nw.col(_USD).is_null()).then(micro_usd_column(nw.col(_USD)))
+    cost = log.value("cost_micro_usd").cast(nw.Float64)
+    lazy = costs.with_columns(cost_micro_usd=replaced.otherwise(cost)).drop(_USD)
+    eager = isinstance(nw.from_native(frame), nw.DataFrame)
+    filled: IntoFrame = lazy.collect().to_native() if eager else lazy.to_native()
+    return PricedLog(filled, tuple(dict.fromkeys(_prices(known))), replace(pricing, assumptions=assumptions))
 
-        def where(condition: nw.Expr, value: nw.Expr | None, other: nw.Expr) -> nw.Expr:
-            return nw.when(~condition).then(other) if value is None else nw.when(condition).then(value).otherwise(other)
 
-        cost = log.value("cost_micro_usd").cast(nw.Float64)
-        tokens_in, tokens_out, cached = (
-            log.value(name).cast(nw.Float64) for name in ("input_tokens", "output_tokens", "cached_input_tokens")
+_USD: Final = "catalogue_usd"
+
+
+def _gap(log: LogFrame, *, reprice: bool) -> nw.Expr:
+    """Whether a row needs a price. With nothing to multiply one with it stays unpriced rather than free."""
+    import narwhals as nw
+
+    cost = log.value("cost_micro_usd")
+    gap = (cost.is_null() | (cost >= 0) if reprice else cost.is_null()) & (log.value("input_tokens") > 0)
+    return gap & ~nw.col("outcome").is_in(list(NOT_BILLED)) if "outcome" in log.schema else gap
+
+
+def _names(log: LogFrame) -> dict[str, nw.Expr]:
+    """What a price depends on, as the log has it."""
+    import narwhals as nw
+
+    names = [name for name in ("model", "provider", "service_tier") if name in log.schema]
+    return {name: nw.col(name).cast(nw.String).fill_null("") for name in names}
+
+
+def _served(log: LogFrame, gap: nw.Expr, *, reprice: bool) -> list[_Served]:
+    """The rows that need a price, by what it depends on: all that is read of the log before it is priced."""
+    import narwhals as nw
+
+    names = _names(log)
+    columns = {"time": nw.col("time_s")}
+    requests = log.value("requests") if "requests" in log.schema else nw.lit(1)
+    if reprice:
+        columns["told"] = nw.when(~log.value("cost_micro_usd").is_null()).then(requests).otherwise(nw.lit(0))
+    if "searches" in log.schema:
+        columns["searching"] = nw.when(log.value("searches") > 0).then(requests).otherwise(nw.lit(0))
+    if "cache_write_tokens" in log.schema:
+        columns["writes"] = _unknown_writes(log)
+    if "requests" in log.schema:
+        columns["requests"] = requests
+    sums = [nw.col(name).sum() for name in columns if name != "time"]
+    ends = [nw.col("time").min().alias("first"), nw.col("time").max().alias("last")]
+    keys = {f"key_{name}": key for name, key in names.items()}
+    groups = log.lazy.filter(gap).select(**keys, **columns).group_by(*keys).agg(nw.len().alias("rows"), *sums, *ends)
+    return [
+        _Served(
+            model=row["key_model"],
+            provider=row.get("key_provider", ""),
+            service_tier=row.get("key_service_tier", ""),
+            requests=int(row.get("requests", row["rows"]) or 0),
+            repriced=int(row.get("told") or 0),
+            first_s=float(row["first"]),
+            last_s=float(row["last"]),
+            searching=int(row.get("searching") or 0),
+            unknown_writes=int(row.get("writes") or 0),
         )
-        for model, price in prices.items():
-            here = gap & (nw.col("model") == model)
-            cost = (
-                nw.when(here)
-                .then(micro_usd_column(price.usd_of_columns(tokens_in, tokens_out, cached, where)))
-                .otherwise(cost)
-            )
-        lazy = log.lazy.with_columns(cost_micro_usd=cost)
-        eager = isinstance(nw.from_native(frame), nw.DataFrame)
-        frame = lazy.collect().to_native() if eager else lazy.to_native()
-    return PricedLog(frame, tuple(prices.values()), sum(counts[model] for model in prices), unknown)
+        for row in sorted(groups.collect().iter_rows(named=True), key=lambda row: tuple(row[key] for key in keys))
+    ]
+
+
+def _unknown_writes(log: LogFrame) -> nw.Expr:
+    """Tokens written to a prompt cache of which nobody says for how long."""
+    import narwhals as nw
+
+    writes = log.value("cache_write_tokens")
+    if "cache_write_1h_tokens" not in log.schema:
+        return writes
+    return nw.when(log.value("cache_write_1h_tokens").is_null()).then(writes).otherwise(nw.lit(0))
+
+
+def _priced(
+    served: _Served,
+    day: date | None,
+    provider: str | None,
+    service_tier: str | None,
+    discounts: Discounts,
+    deployments: Mapping[str, str],
+) -> _Served:
+    """With the prices that held meanwhile, or why there are none."""
+    if is_own_server(served.provider, model=served.model) or (provider and is_own_server(provider)):
+        return replace(served, own_server=True)
+    asked, assumption = provider or served.provider or None, ""
+    if asked is not None and provider_id(asked) is None:
+        asked, assumption = (
+            None,
+            f"the catalogue has no provider {asked!r}: its requests are priced by the model's name",
+        )
+    try:
+        name = deployed_model(served.model, deployments)
+        found = resolve_model(name, asked)
+        if found.own_server:
+            return replace(served, own_server=True)
+        # By the log's own name, which may say where: a region has its price.
+        periods = price_periods(name, asked, service_tier or served.service_tier or "standard")
+        if day is not None:
+            second = datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
+            chosen = [period for period in periods if period.from_s <= second < period.until_s]
+            periods = tuple(replace(period, from_s=-math.inf, until_s=math.inf) for period in chosen)
+        else:
+            periods = tuple(p for p in periods if p.from_s <= served.last_s and served.first_s < p.until_s)
+        if not periods:
+            raise PriceNotFoundError(f"no price of {served.model!r} for that time")
+    except (UnknownNameError, PriceNotFoundError, AmbiguousPriceError) as error:
+        return replace(served, error=error)
+    off = 1.0 - discounts.factor(periods[0].price.provider)
+    discounted = tuple(replace(period, price=period.price.discounted(off)) for period in periods)
+    return replace(served, periods=discounted, assumption=assumption or found.assumption)
+
+
+def _prices(known: Iterable[_Served]) -> Iterator[ApiPrice]:
+    return (period.price for served in known for period in served.periods)
+
+
+def _without_price(found: Iterable[_Served]) -> Iterator[_Served]:
+    for served in found:
+        if served.error is not None:
+            yield served
+        elif served.without_search_price:
+            error = PriceNotFoundError("no price per search; its requests with searches stay unpriced")
+            yield replace(served, requests=served.without_search_price, error=error)
+
+
+def _unpriced(served: _Served) -> UnpricedModel:
+    nearest = tuple(served.error.suggestions) if isinstance(served.error, UnknownNameError) else ()
+    return UnpricedModel(
+        served.model, served.provider, served.service_tier, served.requests, str(served.error), nearest
+    )
+
+
+#: What is to be known of a row under a price, or under none, on a server of one's own, as an expression.
+Leaf = Callable[["ApiPrice | None"], "nw.Expr"]
+
+
+def _usd_of(log: LogFrame, found: Sequence[_Served]) -> nw.Expr:
+    """What each row costs, in USD; null where it has no price."""
+    import narwhals as nw
+
+    plain = ("input_tokens", "output_tokens", "cached_input_tokens")
+    tokens_in, tokens_out, cached = (log.value(name).cast(nw.Float64) for name in plain)
+    parts = {name: log.value(name).cast(nw.Float64) for name in PARTS if name in log.schema}
+    if "cache_write_1h_tokens" in parts:  # null is unknown, and counts as written for the shorter time
+        parts["cache_write_1h_tokens"] = parts["cache_write_1h_tokens"].fill_null(0.0)
+    fee = log.value("request_fee_micro_usd") / MICRO_USD_PER_USD if "request_fee_micro_usd" in log.schema else None
+    without_cost = log.value("cost_micro_usd").is_null()
+
+    def cost(price: ApiPrice | None) -> nw.Expr:
+        if price is None:
+            return nw.when(without_cost).then(nw.lit(0.0))
+        beside = parts
+        if fee is not None:
+            catalogue = parts["requests"] * price.usd_per_request if "requests" in parts else price.usd_per_request
+            beside = parts | {"request_fee_usd": _where(fee.is_null(), nw.lit(0.0) + catalogue, fee)}
+        return price.usd_of_columns(tokens_in, tokens_out, cached, _where, **beside)
+
+    return _by_price(log, found, cost)
+
+
+def _where(condition: nw.Expr, value: nw.Expr | None, other: nw.Expr) -> nw.Expr:
+    import narwhals as nw
+
+    return nw.when(~condition).then(other) if value is None else nw.when(condition).then(value).otherwise(other)
+
+
+def _by_price(
+    log: LogFrame, found: Sequence[_Served], leaf: Leaf, chosen: Callable[[_Served], object] = lambda _: True
+) -> nw.Expr:
+    """What `leaf` makes of each row's price, by model, provider, tier of service and time; null where it has none.
+
+    Models are found by halving, as in a tree: a gateway's log has hundreds of them, and comparing every row with each
+    would take longer than all the rest.
+    """
+    import narwhals as nw
+
+    names = _names(log)
+    models: dict[str, list[_Served]] = {}
+    for served in found:
+        models.setdefault(served.model, []).append(served)
+    wanted = {
+        model: some
+        for model, rows in models.items()
+        if (some := [one for one in rows if (one.periods or one.own_server) and chosen(one)])
+    }
+
+    def of_model(model: str) -> nw.Expr:
+        expr: nw.Expr = nw.lit(None, dtype=nw.Float64)
+        for served in wanted[model]:
+            usd = leaf(None) if served.own_server else _at_time(served.periods, leaf)
+            conditions = [names[key] == getattr(served, key) for key in ("provider", "service_tier") if key in names]
+            if len(models[model]) == 1 or not conditions:  # all rows of this model are alike
+                return usd
+            expr = nw.when(reduce(and_, conditions)).then(usd).otherwise(expr)
+        return expr
+
+    def tree(some: Sequence[str]) -> nw.Expr:
+        if len(some) == 1:
+            return nw.when(names["model"] == some[0]).then(of_model(some[0]))
+        middle = len(some) // 2
+        return nw.when(names["model"] < some[middle]).then(tree(some[:middle])).otherwise(tree(some[middle:]))
+
+    return tree(sorted(wanted))
+
+
+def _at_time(periods: Sequence[PricePeriod], leaf: Leaf) -> nw.Expr:
+    """The price of a row's own time."""
+    import narwhals as nw
+
+    time_s = nw.col("time_s")
+    second = time_s - (time_s / SECONDS_PER_DAY).floor() * SECONDS_PER_DAY
+
+    def of_day(start_s: float) -> nw.Expr:
+        first, *later = sorted((p for p in periods if p.from_s == start_s), key=lambda period: period.of_day_from_s)
+        usd = leaf(first.price)
+        for period in later:
+            usd = nw.when(second >= period.of_day_from_s).then(leaf(period.price)).otherwise(usd)
+        return usd
+
+    first_s, *later_s = sorted({period.from_s for period in periods})
+    usd = of_day(first_s)
+    for start_s in later_s:
+        usd = nw.when(time_s >= start_s).then(of_day(start_s)).otherwise(usd)
+    return usd
+
+
+def _assumptions(
+    log: LogFrame, costs: nw.LazyFrame[Any], found: Sequence[_Served], snapshot: date | None
+) -> Iterator[Assumption]:
+    """What the prices rest on that the log does not say, with its dollars; the log is read only where there is any."""
+    import narwhals as nw
+
+    requests = log.value("requests") if "requests" in log.schema else nw.lit(1)
+
+    def sums(condition: nw.Expr, **usd: nw.Expr) -> dict[str, float]:
+        rows = costs.filter(condition & ~nw.col(_USD).is_null()).select(requests=requests, **usd)
+        (row,) = rows.select(*(nw.col(name).sum() for name in ("requests", *usd))).collect().iter_rows(named=True)
+        return {name: float(value or 0) for name, value in row.items()}
+
+    def among(chosen: Callable[[_Served], object]) -> nw.Expr:
+        return _by_price(log, found, lambda _: nw.lit(1.0), chosen) == 1.0
+
+    for text in dict.fromkeys(one.assumption for one in found if one.periods and one.assumption):
+        row = sums(among(lambda one: one.assumption == text), usd=nw.col(_USD))  # noqa: B023 - used at once
+        yield Assumption(text, int(row["requests"]), row["usd"])
+
+    def unsure(one: _Served) -> bool:
+        return one.unknown_writes > 0 and any(map(_has_hour, _prices([one])))
+
+    if any(map(unsure, found)):
+        writes = _unknown_writes(log).cast(nw.Float64)
+        kinds = ("cache_write", "cache_write_1h")
+        usd = {kind: _by_price(log, found, partial(_usd_of_kind, log, kind, writes), unsure) for kind in kinds}
+        row = sums(writes > 0, **usd)
+        text = (
+            "tokens written to the prompt cache stay there for five minutes, since the log does not say for how long; "
+            f"for an hour they would cost {dollars(row['cache_write_1h'])}"
+        )
+        yield Assumption(text, int(row["requests"]), row["cache_write"])
+    if snapshot is not None:
+        end_s = datetime(snapshot.year, snapshot.month, snapshot.day, tzinfo=UTC).timestamp() + SECONDS_PER_DAY
+        if any(one.periods and one.last_s >= end_s for one in found):
+            late = (nw.col("time_s") >= end_s) & among(lambda one: one.periods)
+            row = sums(late, usd=nw.col(_USD))
+            text = f"prices have not changed since {snapshot}, the day of the catalogue, but where that was announced"
+            yield Assumption(text, int(row["requests"]), row["usd"])
+
+
+def _has_hour(price: ApiPrice) -> bool:
+    """Whether it matters for how long a token is written to the prompt cache."""
+    return price.usd_per_token("cache_write_1h") != price.usd_per_token("cache_write")
+
+
+def _usd_of_kind(log: LogFrame, kind: str, tokens: nw.Expr, price: ApiPrice | None) -> nw.Expr:
+    """What tokens of a kind cost in each row, whose length decides on the rate."""
+    if price is None:
+        return tokens * 0.0
+    usd, length = tokens * price.usd_per_token(kind), log.value("input_tokens")
+    for tier in price.tiers:
+        usd = _where(length > tier.above_tokens, tokens * price.usd_per_token(kind, tier.above_tokens + 1), usd)
+    return usd

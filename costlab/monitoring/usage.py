@@ -19,8 +19,13 @@ if TYPE_CHECKING:
     import pyarrow
     from narwhals.typing import IntoFrame, IntoLazyFrame
 
-#: The columns of a log: the fields of an event, and how many requests a row is the sum of, as in a provider's usage.
-LOG_COLUMNS: Final = {**COLUMNS, "requests": Column(int, nullable=False, required=False, default=1)}
+#: The columns of a log: the fields of an event, and how many requests a row is the sum of, as in a provider's usage. In
+#: a log it may be unknown for how long tokens were written to the prompt cache.
+LOG_COLUMNS: Final = {
+    **COLUMNS,
+    "cache_write_1h_tokens": Column(int, nullable=True, required=False, default=None),
+    "requests": Column(int, nullable=False, required=False, default=1),
+}
 
 #: The columns of a log that no figure can do without.
 REQUIRED: Final = tuple(name for name, column in LOG_COLUMNS.items() if column.required)
@@ -377,7 +382,10 @@ def demands_of(log: LogFrame) -> dict[str, nw.Expr]:
         present = [part for part in parts if part in log.schema]
         if present:
             words = f"{' and '.join(present)} between 0 and {total}, of which they are a part"
-            demands[words] = reduce(add, map(log.value, present)) <= log.value(total)
+            met = reduce(add, map(log.value, present)) <= log.value(total)
+            for part in present:
+                met = met | log.value(part).is_null() if LOG_COLUMNS[part].nullable else met
+            demands[words] = met
     return demands
 
 

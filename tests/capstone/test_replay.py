@@ -84,32 +84,6 @@ def test_a_reservation_costs_what_lesson_1_says(reserved: int) -> None:
     assert day.usd_per_day == pytest.approx(expected.usd)
 
 
-def test_a_fleet_of_gpus_that_are_sold_by_eight_pays_all_eight() -> None:
-    """AWS has no machine with fewer than eight A100 80GB: p4de.24xlarge, 27.44705 USD an hour."""
-    per_hour = [10_000] * 12 + [0] * 12
-    day = bill(Fleet("Llama-3.1-8B", "A100 80GB"), per_hour)
-    assert day.needed_per_hour == (2,) * 12 + (0,) * 12
-    assert day.gpus_per_hour == (8,) * 12 + (0,) * 12
-    assert day.usd_per_day == pytest.approx(12 * 27.44705)
-    assert day.unused_usd_per_day == pytest.approx(day.usd_per_day * 6 / 8)
-    one = bill(Fleet("Llama-3.1-8B", "A100 80GB", reserved=1), per_hour)
-    assert one.gpus_per_hour == (8,) * 24
-    assert one.usd_per_day == pytest.approx(24 * 17.401365)
-    assert one.unused_usd_per_day == pytest.approx(17.401365 * (12 + 12 * 6 / 8))
-
-
-def test_a_replica_of_several_gpus_sits_in_one_machine() -> None:
-    # Llama-3.1-8B on pairs of L4: AWS's machines have one, four or eight of them.
-    day = bill(Fleet("Llama-3.1-8B", "L4", "int8", gpus_per_replica=2), [1_000] * 24)
-    assert day.needed_per_hour == (4,) * 24
-    assert day.usd_per_day == pytest.approx(24 * 4.6016)  # g6.12xlarge, and not four times 0.8048
-
-
-def test_nobody_sells_a_reservation_that_has_no_price() -> None:
-    with pytest.raises(PriceNotFoundError, match="no reserved price of an H100 at AWS"):
-        bill(Fleet("Llama-3.1-8B", "H100", reserved=8), [100] * 24)
-
-
 def test_spot_is_cheaper_than_on_demand_by_less_than_its_price_says() -> None:
     per_hour = [60_000] * 6 + [0] * 18
     rates = gpu_rates_usd_per_hour("A10G")

@@ -81,9 +81,52 @@ def test_costs_are_taken_from_the_catalogue_and_that_is_said(run: Run, tmp_path:
     columns = [f"--column={pair}" for pair in ("time_s=when", "model=llm", "input_tokens=in", "output_tokens=out")]
     status, out, _ = run("report", str(tmp_path / "a.csv"), *columns)
     assert status == 0
-    assert "1 requests without a cost were priced from the catalogue (genai-prices 0.2.3, 2026-11-09): gpt-4o" in out
+    assert "priced from the catalogue (genai-prices 0.2.3, each at its own time): gpt-4o" in out
+    assert "no price for 1 requests of mine: unknown model 'mine'" in out
     assert "unpriced: 1 requests (50.0%) of mine" in out
     assert "by model" not in out  # the same table as by tier
+
+
+def report_of(run: Run, path: Path, *options: str) -> tuple[float, list[str]]:
+    """The dollars of a report, and its notes."""
+    found = json.loads(run("report", str(path), *options, "--json")[1])
+    return found["total"]["cost_usd"], found["notes"]
+
+
+def test_the_price_is_that_of_who_served_it_how_and_when(run: Run, tmp_path: Path) -> None:
+    # OpenAI cut gpt-5.6-luna on 30 July 2026: 100 requests a day from the 1st to the 30th.
+    rows = "".join(f"2026-07-{day:02} 12:00,gpt-5.6-luna,20000,1000\n" * 100 for day in range(1, 31))
+    luna = tmp_path / "luna.csv"
+    luna.write_text("time_s,model,input_tokens,output_tokens\n" + rows)
+    usd, notes = report_of(run, luna)
+    assert usd == pytest.approx(75.92)
+    assert "1 price changed within the log: gpt-5.6-luna on 2026-07-30" in notes
+    assert report_of(run, luna, "--as-of", "2026-07-30")[0] == pytest.approx(15.60)
+    assert report_of(run, luna, "--tier", "batch")[0] == pytest.approx(75.92 / 2, abs=0.01)
+    usd, notes = report_of(run, luna, "--discount", "0.12")
+    assert usd == pytest.approx(0.88 * 75.92, abs=0.01)
+    assert any("12 % off the list prices of all providers" in note for note in notes)
+    (tmp_path / "ours.toml").write_text("[providers]\nazure = 0.5\n")
+    assert report_of(run, luna, "--discount", str(tmp_path / "ours.toml"))[0] == pytest.approx(75.92)
+    usd, notes = report_of(run, luna, "--discount", str(tmp_path / "ours.toml"), "--provider", "azure")
+    assert usd == pytest.approx(75.92 / 2, abs=0.01)
+    assert any("50 % off the list prices of azure" in note for note in notes)
+
+
+def test_a_fee_per_request_is_billed(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "sonar.csv"
+    path.write_text("time_s,model,input_tokens,output_tokens\n" + "2026-11-01 12:00,sonar-pro,9,150\n" * 1000)
+    assert report_of(run, path)[0] == pytest.approx(16.28, abs=0.005)
+
+
+def test_names_of_ones_own_and_costs_that_are_there_are_priced_when_that_is_asked_for(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("time_s,model,input_tokens,output_tokens,cost_usd\n2026-11-01 12:00,chat-prod,1000,100,0.5\n")
+    assert report_of(run, path)[0] == 0.5
+    assert report_of(run, path, "--reprice")[0] == 0.5
+    usd, notes = report_of(run, path, "--reprice", "--deployment", "chat-prod=gpt-4o", "--provider", "azure")
+    assert usd == pytest.approx(0.0035)
+    assert notes[1].startswith("1 requests with a cost, which is replaced, and 0 requests without a cost were priced")
 
 
 def test_spend_logs_and_spans_are_recognised(run: Run, tmp_path: Path) -> None:
@@ -101,6 +144,10 @@ def test_spend_logs_and_spans_are_recognised(run: Run, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (("report",), "Missing argument"),
+        (("report", "{}/empty.csv", "--deployment", "gpt"), "'--deployment': must be NAME=MODEL, got 'gpt'"),
+        (("report", "{}/empty.csv", "--discount", "12"), "discount must be"),
+        (("report", "{}/empty.csv", "--tier", "btach"), "unknown service tier 'btach'; did you mean 'batch'?"),
+        (("report", "{}/empty.csv", "--provider", "azur"), "unknown provider 'azur'; did you mean 'azure'?"),
         (("report", "absent.parquet"), "No such file or directory: 'absent.parquet'"),
         (("report", "README.md"), "README.md is of no known kind; known: .csv"),
         (("report", "{}/bad.csv"), "bad.csv has no column 'time_s', 'input_tokens', 'output_tokens'; it has a, model"),

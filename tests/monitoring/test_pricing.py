@@ -1,14 +1,19 @@
 """Costs that a log lacks, from the catalogue."""
 
+import math
+from datetime import UTC, date, datetime
+from typing import Any
+
 import numpy as np
 import pytest
 
-from costlab.catalog import api_price
+from costlab.catalog import Discounts, api_models, api_price
+from costlab.errors import InvalidValueError, PriceNotFoundError, UnknownNameError
 from costlab.events import micro_usd
-from costlab.monitoring import aggregate, fill_costs
+from costlab.monitoring import PriceChange, aggregate, fill_costs
 from costlab.synthetic import sample_log
 from tests import needs
-from tests.monitoring.frames import ROWS, Engine, engine
+from tests.monitoring.frames import ENGINES, ROWS, Engine, duckdb_frame, engine, pandas_frame
 
 for module in ("narwhals", "pyarrow", "duckdb"):
     needs.extra(module, "usage")
@@ -83,3 +88,238 @@ def test_a_log_without_gaps_comes_back_as_it_is() -> None:
     filled = fill_costs(log)
     assert filled.frame is log
     assert (filled.prices, filled.requests_priced, filled.unknown) == ((), 0, {})
+
+
+def noon(day: date) -> float:
+    return datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp()
+
+
+def log(count: int = 1, **columns: Any) -> dict[str, Any]:
+    """A log of equal requests without costs, on 1 November 2026; a list is a column as it is."""
+    rows: dict[str, Any] = {
+        "time_s": noon(date(2026, 11, 1)), "tier": "t", "model": "gpt-4o", "input_tokens": 1000, "output_tokens": 100,
+        "cost_micro_usd": None,
+    }  # fmt: skip
+    return {name: value if isinstance(value, list) else [value] * count for name, value in (rows | columns).items()}
+
+
+def cost_usd(rows: dict[str, Any], **options: Any) -> float:
+    (total,) = aggregate(fill_costs(duckdb_frame(rows), **options).frame)
+    assert not total.unpriced_requests
+    return total.cost_usd
+
+
+def test_each_request_has_the_price_of_its_own_day(engine: Engine) -> None:
+    # OpenAI cut gpt-5.6-luna on 30 July 2026: 100 requests a day from the 1st to the 30th.
+    days = [noon(date(2026, 7, day)) for day in range(1, 31) for _ in range(100)]
+    rows = log(3000, time_s=days, model="gpt-5.6-luna", input_tokens=20_000, output_tokens=1000)
+    filled = fill_costs(engine(rows))
+    (total,) = aggregate(filled.frame)
+    assert total.cost_usd == pytest.approx(75.92)
+    assert filled.pricing.changes == (PriceChange("gpt-5.6-luna", "openai", date(2026, 7, 30)),)
+    assert "1 price changed within the log: gpt-5.6-luna on 2026-07-30" in filled.notes
+    assert "priced from the catalogue (genai-prices 0.2.3, each at its own time): gpt-5.6-luna" in filled.notes[0]
+    # With a day named, all have its price.
+    assert cost_usd(rows, as_of="2026-07-30") == pytest.approx(15.60)
+    fixed = fill_costs(engine(rows), as_of="2026-07-29")
+    assert (fixed.pricing.changes, fixed.pricing.as_of) == ((), date(2026, 7, 29))
+
+
+def test_a_price_that_changes_with_the_hour_is_the_hours(engine: Engine) -> None:
+    # DeepSeek, deepseek-chat: 0.27 and 1.10 USD from 0:30 to 16:30 UTC, half of that at night.
+    at = [datetime(2026, 11, 1, *clock, tzinfo=UTC).timestamp() for clock in ((0, 29), (0, 30), (16, 29), (16, 30))]
+    rows = log(4, time_s=at, model="deepseek-chat", input_tokens=1_000_000, output_tokens=1_000_000)
+    for options in ({}, {"as_of": "2026-11-02"}):
+        filled = fill_costs(engine(rows), **options)
+        costs = [group.cost_micro_usd for group in aggregate(filled.frame, by=["minute"])]
+        assert costs == [685_000, 1_370_000, 1_370_000, 685_000]
+        assert filled.pricing.changes == ()
+
+
+def test_written_tokens_cost_what_the_log_says_of_their_lifetime(engine: Engine) -> None:
+    # Anthropic, Sonnet 4.5: 3 USD in, 15 out, 3.75 written for five minutes and 6 for an hour.
+    rows = log(10, model="claude-sonnet-4-5", input_tokens=80_020, output_tokens=200, cache_write_tokens=80_000)
+    filled = fill_costs(engine(rows))
+    assert aggregate(filled.frame)[0].cost_usd == pytest.approx(3.0306)
+    (assumption,) = filled.pricing.assumptions
+    assert (assumption.requests, assumption.usd) == (10, pytest.approx(3.0))
+    assert "for an hour they would cost $4.80" in assumption.text
+    assert any(note.startswith("assumed, for $3.00 of 10 requests: tokens written") for note in filled.notes)
+    told = fill_costs(engine(rows | {"cache_write_1h_tokens": [80_000] * 10}))
+    assert aggregate(told.frame)[0].cost_usd == pytest.approx(4.8306)
+    short = fill_costs(engine(rows | {"cache_write_1h_tokens": [0] * 10}))
+    assert aggregate(short.frame)[0].cost_usd == pytest.approx(3.0306)
+    assert told.pricing.assumptions == short.pricing.assumptions == ()
+    partly = fill_costs(engine(rows | {"cache_write_1h_tokens": [None] * 4 + [0] * 6}))
+    assert partly.pricing.assumptions[0].requests == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "usd"),
+    [
+        ({"model": "sonar-pro", "input_tokens": 9, "output_tokens": 150}, 0.016277),
+        ({"model": "sonar-pro", "input_tokens": 9, "output_tokens": 150, "request_fee_micro_usd": 5000}, 0.007277),
+        ({"model": "claude-sonnet-4-5", "searches": 2}, 0.003 + 0.0015 + 0.02),
+        ({"model": "sonar-deep-research", "reasoning_tokens": 60}, None),
+        ({"model": "gpt-4o-realtime-preview", "audio_input_tokens": 500, "audio_output_tokens": 50}, None),
+        ({"model": "gpt-image-1", "image_input_tokens": 500}, None),
+    ],
+)
+def test_every_kind_that_a_request_used_is_billed(engine: Engine, change: dict[str, Any], usd: float | None) -> None:
+    if usd is None:
+        kinds = {name: value for name, value in change.items() if name != "model"}
+        usd = api_price(change["model"]).usd(1000, 100, **kinds)
+        assert usd > 1.05 * api_price(change["model"]).usd(1000, 100) or "reasoning_tokens" in kinds
+    (total,) = aggregate(fill_costs(engine(log(1, **change))).frame)
+    assert total.cost_usd == pytest.approx(usd, abs=1e-6)
+
+
+def test_who_serves_decides_on_the_price(engine: Engine) -> None:
+    rows = log(3, model="gpt-oss-120b", provider=["cerebras", "fireworks-ai", "ovhcloud"], output_tokens=0)
+    found = aggregate(fill_costs(engine(rows)).frame, by=["provider"])
+    ours = {"cerebras": "cerebras", "fireworks-ai": "fireworks", "ovhcloud": "ovhcloud"}
+    for group in found:
+        wanted = api_price("gpt-oss-120b", ours[group.key[0]], "2026-11-01").usd(1000)
+        assert group.cost_micro_usd == micro_usd("usd", wanted)
+    assert len({group.cost_micro_usd for group in found}) > 1
+    told = fill_costs(engine(rows), provider="cerebras")
+    assert len({group.cost_micro_usd for group in aggregate(told.frame, by=["provider"])}) == 1
+    with pytest.raises(UnknownNameError, match="unknown provider 'grok'; did you mean 'groq'"):
+        fill_costs(engine(rows), provider="grok")
+
+
+def test_a_provider_that_nobody_knows_leaves_the_price_to_the_models_name_and_says_so(engine: Engine) -> None:
+    filled = fill_costs(engine(log(2, provider=["our-gateway", "openai"])))
+    assert aggregate(filled.frame)[0].cost_usd == pytest.approx(2 * 0.0035)
+    (assumption,) = filled.pricing.assumptions
+    assert (assumption.requests, assumption.usd) == (1, pytest.approx(0.0035))
+    assert "no provider 'our-gateway'" in assumption.text
+
+
+def test_servers_of_ones_own_send_no_bill_whatever_the_model_is_called(engine: Engine) -> None:
+    rows = log(4, model=["gpt-4o", "my-model", "gpt-4o", "my-model"], provider=["hosted_vllm", "ollama", "openai", ""])
+    filled = fill_costs(engine(rows))
+    (total,) = aggregate(filled.frame)
+    assert (total.cost_usd, total.unpriced_requests) == (pytest.approx(0.0035), 1)
+    assert (filled.pricing.requests_own_server, filled.requests_priced) == (2, 1)
+    assert any("2 requests went to servers of one's own" in note for note in filled.notes)
+    assert list(filled.unknown) == ["my-model"]
+    # A cost that somebody put down for them stays.
+    kept = fill_costs(engine(rows | {"cost_micro_usd": [7, None, None, None]}), reprice=True)
+    assert aggregate(kept.frame, by=["provider"])[1].cost_micro_usd == 7
+
+
+def test_the_tier_of_service_that_was_used_is_paid(engine: Engine) -> None:
+    rows = log(4, model="gpt-5-mini", service_tier=["standard", "batch", "flex", "priority"])
+    whole = api_price("gpt-5-mini", as_of="2026-11-01").usd(1000, 100)
+    found = aggregate(fill_costs(engine(rows)).frame, by=["service_tier"])
+    factors = {"standard": 1, "batch": 0.5, "flex": 0.5, "priority": 1.8}
+    for group in found:
+        assert group.cost_micro_usd == micro_usd("usd", factors[group.key[0]] * whole)
+    batch = aggregate(fill_costs(engine(rows), service_tier="batch").frame)[0]
+    assert batch.cost_micro_usd == 4 * micro_usd("usd", 0.5 * whole)
+    lost = fill_costs(engine(log(1, model="gpt-4o", service_tier="scale")))
+    assert "unknown service tier 'scale'" in lost.unknown["gpt-4o"]
+    with pytest.raises(UnknownNameError, match="unknown service tier 'btach'; did you mean 'batch'"):
+        fill_costs(engine(rows), service_tier="btach")
+
+
+def test_a_discount_is_taken_off_what_is_priced_here(engine: Engine) -> None:
+    rows = log(2, cost_micro_usd=[None, 1000], provider=["openai", "openai"])
+    filled = fill_costs(engine(rows), discount=0.12)
+    assert aggregate(filled.frame)[0].cost_usd == pytest.approx(0.001 + 0.88 * 0.0035)
+    assert any(note.startswith("negotiated: 12 % off") for note in filled.notes)
+    azure = fill_costs(engine(rows), discount=Discounts(by_provider={"azure": 0.5}))
+    assert aggregate(azure.frame)[0].cost_usd == pytest.approx(0.0045)
+    with pytest.raises(InvalidValueError, match="discount must be"):
+        fill_costs(engine(rows), discount=12)
+
+
+def test_costs_that_are_there_are_replaced_where_that_is_asked_for(engine: Engine) -> None:
+    rows = log(4, cost_micro_usd=[None, 1, -500, 9], model=["gpt-4o", "gpt-4o", "gpt-4o", "in-house"])
+    filled = fill_costs(engine(rows), reprice=True)
+    (total,) = aggregate(filled.frame)
+    assert total.cost_micro_usd == 2 * 3500 - 500 + 9
+    assert (filled.pricing.requests_priced, filled.pricing.requests_repriced) == (1, 1)
+    assert "1 requests with a cost, which is replaced, and 1 requests without a cost" in filled.notes[0]
+
+
+def test_a_row_of_many_requests_is_priced_as_so_many(engine: Engine) -> None:
+    long = log(1, model="gemini-2.5-pro", input_tokens=1_000_000, output_tokens=0, requests=5)
+    filled = fill_costs(engine(long))
+    assert filled.requests_priced == 5
+    assert aggregate(filled.frame)[0].cost_usd == pytest.approx(1.25)  # each is short; one of a million would be 2.50
+    fees = log(1, model="sonar-pro", input_tokens=9000, output_tokens=150_000, requests=1000)
+    assert aggregate(fill_costs(engine(fees)).frame)[0].cost_usd == pytest.approx(16.277)
+
+
+def test_a_deployment_is_the_model_behind_it(engine: Engine) -> None:
+    rows = log(1, model="chat-prod", provider="azure")
+    assert fill_costs(engine(rows)).unknown
+    filled = fill_costs(engine(rows), deployments={"chat-prod": "gpt-4o"})
+    assert aggregate(filled.frame)[0].cost_usd == pytest.approx(0.0035)
+
+
+def test_what_has_no_price_is_listed_with_its_reason_and_the_nearest_names(engine: Engine) -> None:
+    rows = log(6, model=["gpt-4oo", "gpt-4oo", "whisper-1", "claude-3-haiku", "claude-3-haiku", "gpt-4o"],
+               searches=[0, 0, 0, 1, 0, 0])  # fmt: skip
+    filled = fill_costs(engine(rows))
+    first, *others = filled.pricing.unpriced
+    assert (first.model, first.requests, first.nearest[0]) == ("gpt-4oo", 2, "gpt-4o")
+    assert [(one.model, one.requests) for one in others] == [("claude-3-haiku", 1), ("whisper-1", 1)]
+    reasons = {one.model: one.reason for one in filled.pricing.unpriced}
+    assert filled.requests_priced == 2
+    assert "no price per input token for 'whisper-1'" in reasons["whisper-1"]
+    assert "no price per search" in reasons["claude-3-haiku"]
+    assert aggregate(filled.frame)[0].unpriced_requests == 4  # that of the search, not the other
+
+
+def test_requests_after_the_catalogues_day_have_its_last_price_and_say_so(engine: Engine) -> None:
+    rows = log(2, time_s=[noon(date(2026, 11, 9)), noon(date(2026, 12, 24))])
+    filled = fill_costs(engine(rows))
+    (assumption,) = filled.pricing.assumptions
+    assert (assumption.requests, assumption.usd) == (1, pytest.approx(0.0035))
+    assert "prices have not changed since 2026-11-09" in assumption.text
+    with pytest.raises(PriceNotFoundError, match="no API prices after 2026-11-09"):
+        fill_costs(engine(rows), as_of="2026-12-24")
+
+
+def test_hundreds_of_models_are_told_apart() -> None:
+    names = sorted(api_models("openrouter"))[::2]
+    rows = log(len(names), model=names, provider="openrouter", input_tokens=1_000_000)
+    filled = fill_costs(duckdb_frame(rows))
+    found = {one.key[0]: one for one in aggregate(filled.frame, by=["model"])}
+    assert len(found) == len(names) > 200
+    for name in names:
+        if name not in filled.unknown:
+            usd = api_price(name, "openrouter", "2026-11-01").usd(1_000_000, 100)
+            assert math.isclose(found[name].cost_usd, usd, abs_tol=1e-6), name
+    assert fill_costs(pandas_frame(rows)).requests_priced == filled.requests_priced
+
+
+def test_every_engine_prices_the_same() -> None:
+    rng, count = np.random.default_rng(3), 2000
+    models = ["gpt-4o", "claude-sonnet-4-5", "deepseek-chat", "gpt-5.6-luna", "sonar-pro", "gemini-2.5-pro", "nobody's"]
+    tokens = rng.integers(1, 400_000, count)
+    written = tokens // 3
+    rows = log(
+        count,
+        time_s=(rng.uniform(noon(date(2026, 6, 1)), noon(date(2026, 11, 9)), count)).tolist(),
+        model=rng.choice(models, count).tolist(),
+        provider=rng.choice(["", "hosted_vllm", "somebody"], count, p=[0.8, 0.1, 0.1]).tolist(),
+        service_tier=rng.choice(["standard", "batch"], count).tolist(),
+        input_tokens=tokens.tolist(),
+        cached_input_tokens=(tokens // 2).tolist(),
+        cache_write_tokens=written.tolist(),
+        cache_write_1h_tokens=[None if n % 3 == 0 else int(n) // 2 for n in written],
+        output_tokens=rng.integers(0, 5000, count).tolist(),
+        cost_micro_usd=[None if n % 4 else 5 for n in range(count)],
+    )
+    first, *others = (fill_costs(make(rows)) for make in ENGINES)
+    totals = aggregate(first.frame, by=["model", "provider", "service_tier"])
+    assert len(totals) > 20
+    for other in others:
+        assert other.pricing.unpriced == first.pricing.unpriced
+        assert aggregate(other.frame, by=["model", "provider", "service_tier"]) == totals
+        for one, same in zip(other.pricing.assumptions, first.pricing.assumptions, strict=True):
+            assert (one.requests, one.usd) == (same.requests, pytest.approx(same.usd))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from costlab.errors import LogError
 from costlab.monitoring.gpu_hours import GpuUsage, gpu_usage
 from costlab.monitoring.keymetrics import KeyMetrics
+from costlab.monitoring.pricing import Pricing
 from costlab.monitoring.report.savings import Saving, savings
 from costlab.monitoring.usage import SPANS, LogFrame, UsageTotals, aggregate, roll_up
 from costlab.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
@@ -54,6 +55,8 @@ class Report:
         What was assumed on the way.
     unpriced_models : mapping of str to str
         Models of requests without a cost, and why the catalogue could not help.
+    pricing : Pricing or None
+        What the catalogue priced, and on which assumptions.
     """
 
     total: UsageTotals
@@ -69,6 +72,7 @@ class Report:
     savings: tuple[Saving, ...]
     notes: tuple[str, ...] = ()
     unpriced_models: Mapping[str, str] = field(default_factory=dict)
+    pricing: Pricing | None = None
 
     @property
     def usd_per_month(self) -> float | None:
@@ -96,6 +100,7 @@ def build_report(
     gpu_bill_apart: bool = False,
     notes: Sequence[str] = (),
     unpriced_models: Mapping[str, str] | None = None,
+    pricing: Pricing | None = None,
     step: Callable[[], object] = lambda: None,
 ) -> Report:
     """The report of a log of requests and, where there is one, of a log of GPU hours.
@@ -109,7 +114,9 @@ def build_report(
     notes : sequence of str
         Passed on.
     unpriced_models : mapping of str to str, optional
-        Passed on; ``PricedLog.unknown``.
+        Passed on; by default those of `pricing`.
+    pricing : Pricing, optional
+        Passed on; ``PricedLog.pricing``.
     step : callable
         Called after each of the two readings of the log.
 
@@ -166,7 +173,8 @@ def build_report(
         covered_hours=covered_hours,
         savings=savings(cells, hours, gpus, covered_hours)[:3],
         notes=(*notes, *_about_gpu_bill(total, gpus, gpu_bill_apart)),
-        unpriced_models=dict(unpriced_models or {}),
+        unpriced_models=dict(unpriced_models or (pricing.unknown if pricing else {})),
+        pricing=pricing,
     )
 
 
