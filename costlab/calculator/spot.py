@@ -114,7 +114,7 @@ def spot_job(
     work_hours : float
         Uninterrupted computing time in hours, > 0.
     spot_usd_per_hour, on_demand_usd_per_hour : float
-        Prices in USD per hour of all GPUs of the job together, > 0.
+        Prices in USD per hour of all machines of the job together, > 0: they are rented whole.
     mtbf_hours : float
         Mean time between interruptions in hours, > 0. Of the whole job: with n machines that are taken away
         independently and all needed, one machine's time divided by n.

@@ -506,4 +506,6 @@ def hourly_price(device: Device, price: GpuPrice | None) -> tuple[float | None, 
     source = f"{paid.gpu} {paid.pricing}, {paid.place}, {paid.checked}"
     if device.kind == "cpu" and price is None:
         source += " (the whole machine, for its CPU)"
+    elif (paid.instance_gpus or 1) > 1:
+        source += f" (one of {paid.instance_gpus} GPUs of {paid.instance}, which is rented whole)"
     return paid.usd_per_hour, source

@@ -101,6 +101,9 @@ def gpu_usage(frame: IntoFrame, by: Sequence[str] = ()) -> tuple[GpuUsage, ...]:
     The utilization of a row is a mean: an hour that is half at 100 % and half at 0 counts as half busy, and as not
     idle. Short rows find more idle time than long ones. Unknown utilization is neither idle nor busy.
 
+    The bill is that of the rows: GPUs of a machine that nobody uses, and hours of a reservation in which the machine is
+    switched off, are paid too and belong into the log.
+
     Examples
     --------
     A GPU at 1 dollar an hour works three hours at 80 % and waits one. What did the waiting cost?

@@ -127,6 +127,7 @@ def test_a_device_without_a_price_has_no_dollars() -> None:
     assert why.startswith("none: unknown GPU")
     h100 = Device("cuda", "NVIDIA H100", "h100", "1", 80.0, 4)
     assert hourly_price(h100, None)[0] == gpu_price("H100", snapshot="list", provider="aws").usd_per_hour
+    assert hourly_price(h100, None)[1].endswith("(one of 8 GPUs of p5.48xlarge, which is rented whole)")
 
 
 def test_a_result_is_recorded_and_read_again(clock: list[float], tmp_path: Path) -> None:

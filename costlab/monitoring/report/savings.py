@@ -82,6 +82,9 @@ def savings(
     return tuple(sorted(worth, key=lambda saving: -saving.usd))
 
 
+#: The log names GPUs and not their machines, nor how their hours were bought.
+GIVEN_BACK: Final = "A machine is given back whole, and a reserved one not at all"
+
 #: Name, action, USD and how of a saving.
 Candidate = tuple[str, str, float, str]
 
@@ -96,7 +99,7 @@ def _gpus(gpus: Sequence[GpuUsage]) -> Iterable[Candidate]:
             f"switch GPUs off while they wait, {worst.key[0]} first",
             sum(gpu.idle_cost_usd for gpu in idle),
             f"{idle_hours:,.1f} GPU-hours below 10 % utilization at their price; "
-            f"{worst.idle_hours:,.1f} of them on {worst.key[0]}",
+            f"{worst.idle_hours:,.1f} of them on {worst.key[0]}. {GIVEN_BACK}",
         )
     cost = sum(gpu.underused_cost_micro_usd for gpu in gpus) / MICRO_USD_PER_USD
     hours, busy = sum(gpu.underused_hours for gpu in gpus), sum(gpu.underused_busy_hours for gpu in gpus)
@@ -107,7 +110,7 @@ def _gpus(gpus: Sequence[GpuUsage]) -> Iterable[Candidate]:
             "gather the work of half-empty GPUs on fewer",
             cost * (1 - needed / hours),
             f"{hours:,.1f} GPU-hours from 10 to 40 % utilization do {busy:,.1f} hours of work, which "
-            f"{needed:,.1f} GPU-hours at {TARGET_UTILIZATION_FRACTION:.0%} do as well",
+            f"{needed:,.1f} GPU-hours at {TARGET_UTILIZATION_FRACTION:.0%} do as well. {GIVEN_BACK}",
         )
 
 

@@ -103,6 +103,8 @@ def test_idle_and_underused_gpus() -> None:
     assert (report.idle_usd, saving(report, "idle_gpus").usd) == (100.0, 100.0)
     # 13 hours of work fit into 20 hours at 65 %.
     assert saving(report, "underused_gpus").usd == pytest.approx(80.0)
+    # Eight GPUs of a machine, or a reserved one, cannot be given back one by one: the log does not say which they are.
+    assert all("A machine is given back whole" in saving(report, name).how for name in ("idle_gpus", "underused_gpus"))
     assert [gpu.key[0] for gpu in report.gpus] == ["a", "b", "c"]
 
 
