@@ -43,6 +43,10 @@ PARTS: Final = (
 )  # fmt: skip
 
 
+#: Why a model has no price of which nothing is known.
+NO_SUCH_MODEL: Final = "the catalogue has no model of that name, nor one with a name like it"
+
+
 @dataclass(frozen=True, slots=True)
 class UnpricedModel:
     """A model of requests without a cost that could not be priced.
@@ -162,11 +166,12 @@ class Pricing:
                 f"{self.requests_own_server:,} requests went to servers of one's own: no API sends a bill for them, "
                 "and what they cost are the GPU hours"
             )
-        for one in self.unpriced[:3]:
-            yield f"no price for {one.requests:,} requests of {one.model or 'no model'}: {one.reason}"
-        if len(self.unpriced) > 3:
-            rest = sum(one.requests for one in self.unpriced[3:])
-            yield f"no price for {rest:,} requests of {len(self.unpriced) - 3} more models"
+        # That a name is unlike any other is no news where it is called unpriced.
+        explained = [one for one in self.unpriced if one.reason != NO_SUCH_MODEL]
+        for one in explained[:3]:
+            yield f"no price for {one.requests:,} requests of {one.model}: {one.reason}"
+        if len(explained) > 3:
+            yield f"and none for {sum(one.requests for one in explained[3:]):,} requests of {len(explained) - 3} more"
         for assumption in self.assumptions:
             yield f"assumed, for {dollars(assumption.usd)} of {assumption.requests:,} requests: {assumption.text}"
 
@@ -459,10 +464,12 @@ def _without_price(found: Iterable[_Served]) -> Iterator[_Served]:
 
 
 def _unpriced(served: _Served) -> UnpricedModel:
+    reason = str(served.error)
     nearest = tuple(served.error.suggestions) if isinstance(served.error, UnknownNameError) else ()
-    return UnpricedModel(
-        served.model, served.provider, served.service_tier, served.requests, str(served.error), nearest
-    )
+    if isinstance(served.error, UnknownNameError):
+        # Where no name is like it, the error lists some of the two thousand that there are.
+        reason = reason if nearest else NO_SUCH_MODEL
+    return UnpricedModel(served.model, served.provider, served.service_tier, served.requests, reason, nearest)
 
 
 #: What is to be known of a row under a price, or under none, on a server of one's own, as an expression.
