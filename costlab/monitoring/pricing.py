@@ -428,13 +428,16 @@ def _priced(
             None,
             f"the catalogue has no provider {asked!r}: its requests are priced by the model's name",
         )
+    tier = service_tier or served.service_tier or "standard"
     try:
+        if tier not in SERVICE_TIERS:
+            raise PriceNotFoundError(f"unknown service tier {tier!r}; known: {', '.join(SERVICE_TIERS)}")
         name = deployed_model(served.model, deployments)
         found = resolve_model(name, asked)
         if found.own_server:
             return replace(served, own_server=True)
         # By the log's own name, which may say where: a region has its price.
-        periods = price_periods(name, asked, service_tier or served.service_tier or "standard")
+        periods = price_periods(name, asked, tier)
         if day is not None:
             second = datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
             chosen = [period for period in periods if period.from_s <= second < period.until_s]
