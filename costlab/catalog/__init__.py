@@ -25,12 +25,7 @@ if TYPE_CHECKING:
     )
     from costlab.catalog.discounts import Discounts as Discounts
     from costlab.catalog.gpu_specs import PRECISIONS as PRECISIONS, GpuSpec as GpuSpec, gpu as gpu, gpus as gpus
-    from costlab.catalog.model_ids import (
-        ModelId as ModelId,
-        is_own_server as is_own_server,
-        provider_id as provider_id,
-        resolve_model as resolve_model,
-    )
+    from costlab.catalog.model_ids import ModelId as ModelId, resolve_model as resolve_model
     from costlab.catalog.price_snapshot import ApiSnapshot as ApiSnapshot, api_snapshot as api_snapshot
     from costlab.catalog.prices import (
         COMMITMENTS as COMMITMENTS,
@@ -51,6 +46,7 @@ if TYPE_CHECKING:
         store_price as store_price,
         store_prices as store_prices,
     )
+    from costlab.catalog.provider_ids import is_own_server as is_own_server, provider_id as provider_id
     from costlab.catalog.service_tiers import service_tier_factor as service_tier_factor
 else:
     __getattr__, __dir__ = lazy_package(__name__)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias, TypedDi
 
 from costlab._internal import checks
 from costlab._internal.arrays import numpy_of
-from costlab.catalog.model_ids import FoundModel, find_model, one_provider, providers
+from costlab.catalog.model_ids import FoundModel, find_model
 from costlab.catalog.price_snapshot import ApiSnapshot, api_snapshot
 from costlab.catalog.prices import parse_day
+from costlab.catalog.provider_ids import one_provider, providers
 from costlab.catalog.service_tiers import prices_at, tier_start
 from costlab.errors import InvalidValueError, PriceNotFoundError, UnknownNameError
 from costlab.events.request import PARTS

@@ -1,4 +1,4 @@
-"""Who serves a model, and which model it is: from the names that logs have to the ones that the catalogue has."""
+"""Which model a log means: from the names that logs have to the ones that the catalogue has."""
 
 from __future__ import annotations
 
@@ -6,11 +6,20 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import cache
-from ipaddress import ip_address
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Final
 
-from costlab.catalog.model_prices import added_models, in_region
+from costlab.catalog.model_names import Reading, read_name
+from costlab.catalog.model_prices import in_region
+from costlab.catalog.provider_ids import (
+    CLOSED,
+    is_gateway,
+    is_own_server,
+    one_provider,
+    passed_on,
+    provider_id,
+    providers,
+)
 from costlab.errors import AmbiguousPriceError, CostlabError, PriceNotFoundError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -18,106 +27,11 @@ if TYPE_CHECKING:
 
     from genai_prices.types import MatchLogic, ModelInfo, Provider
 
-#: The catalogue's provider for the names that logs have for it, without their separators and in lower case: the values
-#: of `gen_ai.provider.name` and, before it, `gen_ai.system` (OpenTelemetry's semantic conventions for generative AI),
-#: LiteLLM's `custom_llm_provider`, OpenInference's `llm.provider`, and the providers of the Vercel AI SDK and of
-#: pydantic-ai. The catalogue's own ids need no entry.
-_PROVIDER_NAMES: Final[Mapping[str, str]] = {
-    "anthropictext": "anthropic",
-    "claude": "anthropic",
-    "amazon": "aws",
-    "amazonbedrock": "aws",
-    "awsbedrock": "aws",
-    "bedrock": "aws",
-    "bedrockconverse": "aws",
-    "bedrockmantle": "aws",
-    "azai": "azure",
-    "azaiinference": "azure",
-    "azaiopenai": "azure",
-    "azureai": "azure",
-    "azureaiinference": "azure",
-    "azureaiopenai": "azure",
-    "azureopenai": "azure",
-    "azuretext": "azure",
-    "workersai": "cloudflare",
-    "coherechat": "cohere",
-    "fireworksai": "fireworks",
-    "githubcopilot": "github-copilot",
-    "gcp": "google",
-    "gcpgemini": "google",
-    "gcpgenai": "google",
-    "gcpvertexagent": "google",
-    "gcpvertexai": "google",
-    "gemini": "google",
-    "googleaistudio": "google",
-    "googlecloud": "google",
-    "googlegenai": "google",
-    "googlegenerativeai": "google",
-    "googlegla": "google",
-    "googlevertex": "google",
-    "googlevertexai": "google",
-    "vertex": "google",
-    "vertexai": "google",
-    "vertexaibeta": "google",
-    "codestral": "mistral",
-    "mistralai": "mistral",
-    "textcompletioncodestral": "mistral",
-    "moonshot": "moonshotai",
-    "chatgpt": "openai",
-    "openaichat": "openai",
-    "openairesponses": "openai",
-    "textcompletionopenai": "openai",
-    "pplx": "perplexity",
-    "togetherai": "together",
-    "voyage": "voyageai",
-    "zhipu": "zhipuai",
-    "bigmodel": "zhipuai",
-}
-
-#: Parts of an API that instrumentations put behind the provider's name: ``openai.chat``, ``anthropic.messages``.
-_API_PARTS: Final = ("chat", "responses", "messages", "completion", "completions", "embedding", "embeddings")
-
-#: Servers that run on one's own machines: LiteLLM's names and those of instrumentations.
-_OWN_SERVERS: Final = frozenset({
-    "dockermodelrunner", "gpt4all", "hostedvllm", "infinity", "koboldcpp", "lemonade", "llamacpp", "llamacppserver",
-    "llamafile", "lmstudio", "localai", "mlx", "ollama", "ollamachat", "oobabooga", "openllm", "petals", "sglang",
-    "textgenerationinference", "tgi", "triton", "tritonserver", "vllm", "xinference",
-})  # fmt: skip
-
-#: Models that nobody runs at home. An address inside one's own network that serves them is a gateway to their maker.
-_CLOSED: Final = re.compile(
-    r"(^|[/.:])(gpt-(?!oss)|chatgpt|o[1-9](-|$)|text-embedding-(3|ada)|claude|gemini|grok-[3-9]|sonar|voyage-|nova-|command-a)"
-)
-
-#: Gateways that pass a request on to whom the model's name says, at that provider's own price.
-_GATEWAYS: Final = frozenset({"clfaigateway", "gateway", "helicone", "litellm", "litellmproxy", "portkey", "vercel",
-                              "vercelaigateway"})  # fmt: skip
-
-#: Vendors before whose models Bedrock puts their name: ``anthropic.claude-...``, ``us.amazon.nova-...``.
-_BEDROCK_ID: Final = re.compile(
-    r"((?P<region>[a-z]{2,6}(-gov)?)\.)?(ai21|amazon|anthropic|cohere|deepseek|google|luma|meta|minimax|mistral|moonshotai"
-    r"|moonshot|nvidia|openai|qwen|stability|twelvelabs|writer|zai)\.[a-z].*"
-)
-_ARN: Final = re.compile(
-    r"arn:aws[a-z-]*:(?P<service>bedrock|sagemaker):(?P<region>[a-z0-9-]*):\d*:(?P<kind>[a-z-]+)/(?P<model>.+)", re.I
-)
-_VERTEX_PATH: Final = re.compile(
-    r"/*(projects/[^/]+/)?(locations/(?P<region>[^/]+)/)?(publishers/[^/]+/)?models/(?P<model>[^/]+)"
-)
-_AWS_REGION: Final = re.compile(r"[a-z]{2}(-gov|-iso[a-z]?)?-[a-z]+-\d")
-
-#: Parts of a path that choose a route of LiteLLM's, or a kind of deployment at the same price, and no model.
-_ROUTES: Final[Mapping[str, frozenset[str]]] = {
-    "aws": frozenset({"converse", "converse_like", "invoke", "mantle", "nova", "llama", "deepseek_r1", "qwen3"}),
-    "azure": frozenset({"o_series", "gpt5_series", "responses", "global", "global-standard", "standard"}),
-}
-_AZURE_ZONES: Final = frozenset({"us", "eu", "us-gov", "apac"})
-
 #: Providers whose client libraries call others as well, so that a log may name them for requests that went elsewhere.
 _CLIENTS: Final = ("openai", "anthropic")
 
 #: Models that are their maker's own, or are called so at their maker alone.
-_MAKERS_OWN: Final = re.compile(_CLOSED.pattern + r"|^(deepseek-(chat|reasoner)|mistral-(large|medium|small)-latest)$")
+_MAKERS_OWN: Final = re.compile(CLOSED.pattern + r"|^(deepseek-(chat|reasoner)|mistral-(large|medium|small)-latest)$")
 
 #: What may follow a model's name: the date or the version of a release.
 _RELEASE: Final = re.compile(
@@ -180,55 +94,6 @@ class FoundModel:
         return own if own.startswith("https://") and " " not in own else (self.owner.pricing_urls or [""])[0]
 
 
-def provider_id(name: str) -> str | None:
-    """The catalogue's provider for the name that a log has for it; None where it is not one of the catalogue's.
-
-    Parameters
-    ----------
-    name : str
-        ``aws.bedrock``, ``azure_ai``, ``gcp.vertex_ai``, ``az.ai.openai``, ``openai.chat``, ``together_ai``, ...
-
-    Examples
-    --------
-    >>> provider_id("aws.bedrock"), provider_id("vertex_ai"), provider_id("somebody")
-    ('aws', 'google', None)
-    """
-    key = _compact(name)
-    if key in _OWN_SERVERS:
-        return None
-    ids = {_compact(provider): provider for provider in providers()}
-    for spelling in (key, *(key.removesuffix(part) for part in _API_PARTS if key.endswith(part))):
-        if found := ids.get(spelling) or _PROVIDER_NAMES.get(spelling):
-            return found
-    return "google" if key.startswith("vertexai") else None
-
-
-def is_own_server(provider: str, api_base: str = "", model: str = "") -> bool:
-    """Whether requests went to a server of one's own, for which no API sends a bill.
-
-    Parameters
-    ----------
-    provider : str
-        As the log calls it: ``hosted_vllm``, ``ollama``, ``llamafile``, ...; may be empty.
-    api_base : str
-        The address that was called; may be empty.
-    model : str
-        The model's name as the log has it. It matters where only the address tells: at a private one, a model that
-        nobody can run oneself is one behind a gateway, which does have a bill; and it may have a prefix of its own.
-
-    Examples
-    --------
-    >>> is_own_server("ollama"), is_own_server("openai", "http://10.0.0.7:8000/v1", "qwen3-32b")
-    (True, True)
-    >>> is_own_server("openai", "http://localhost:4000", "gpt-4o")
-    False
-    """
-    prefix, _, rest = model.partition("/")
-    if _compact(provider) in _OWN_SERVERS or (rest and _compact(prefix) in _OWN_SERVERS):
-        return not (_compact(provider).startswith("ollama") and _host(api_base).endswith("ollama.com"))
-    return _is_private(_host(api_base)) and not _CLOSED.search(model.casefold())
-
-
 def resolve_model(name: str, provider: str | None = None, *, deployments: Mapping[str, str] | None = None) -> ModelId:
     """The model that a log means, as the catalogue finds it.
 
@@ -261,8 +126,8 @@ def resolve_model(name: str, provider: str | None = None, *, deployments: Mappin
     """
     wanted = deployed_model(name, deployments or {})
     prefix, _, rest = wanted.partition("/")
-    if (provider and is_own_server(provider)) or (rest and _compact(prefix) in _OWN_SERVERS):
-        return ModelId(name, None, rest if rest and _compact(prefix) in _OWN_SERVERS else wanted, own_server=True)
+    if is_own_server(provider or "", model=wanted):
+        return ModelId(name, None, rest if rest and is_own_server(prefix) else wanted, own_server=True)
     found = find_model(wanted, provider).id
     return ModelId(name, found.provider, found.model, found.region, found.fine_tuned, False, found.assumption)
 
@@ -274,24 +139,6 @@ def deployed_model(name: str, deployments: Mapping[str, str]) -> str:
     return behind.get(chosen) or behind.get(chosen.removeprefix("azure/")) or name
 
 
-@cache
-def providers() -> Mapping[str, Provider]:
-    """The providers of the snapshot and, before their models, those that our own rows add, by id."""
-    # Imported here, since it takes a third of a second. These are the bundled prices, whatever newer ones a program in
-    # the same interpreter may have fetched: a lesson's figures must not change under it.
-    from genai_prices.data import providers as bundled
-
-    return {one.id: replace(one, models=[*added_models(one.id), *one.models]) for one in bundled}
-
-
-def one_provider(name: str) -> Provider:
-    """The provider of that name, the catalogue's or a log's; otherwise the error suggests the nearest."""
-    found = provider_id(name) if isinstance(name, str) else None
-    if found is None:
-        raise UnknownNameError("provider", name, tuple(providers()))
-    return providers()[found]
-
-
 def find_model(name: str, provider_name: str | None = None) -> FoundModel:
     """The model of the snapshot that a name means; raises as :func:`resolve_model`."""
     found = _found(name, provider_name)
@@ -300,7 +147,7 @@ def find_model(name: str, provider_name: str | None = None) -> FoundModel:
     return found
 
 
-@cache
+@lru_cache(maxsize=65536)
 def _found(name: str, provider_name: str | None) -> FoundModel | CostlabError:
     """As :func:`find_model`; what is not found is kept as well, since looking for near names takes long."""
     try:
@@ -309,108 +156,14 @@ def _found(name: str, provider_name: str | None) -> FoundModel | CostlabError:
         return error
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """What a name says of itself: who serves it, the model without prefixes, where, and why it can have no price."""
-
-    provider: str | None
-    model: str
-    region: str = ""
-    unpriced: str = ""
-
-    @property
-    def tuned(self) -> bool:
-        return self.model.startswith("ft:") or ".ft-" in self.model or ":ft-" in self.model
-
-
-def _read(name: str) -> _Reading:
-    """A name without its prefixes."""
-    text = name.strip()
-    head, separator, rest = text.partition("/")
-    while separator and _compact(head) in _GATEWAYS:
-        text = rest
-        head, separator, rest = text.partition("/")
-    if arn := _ARN.fullmatch(text):
-        return _read_arn(arn)
-    if path := _VERTEX_PATH.fullmatch(text):
-        return _Reading("google", path["model"], path["region"] or "")
-    if head in ("projects", "tunedModels", "endpoints") and separator:
-        return _Reading("google", text, "", "it is an endpoint of one's own, which does not say what runs there")
-    if head == "accounts" and separator:
-        return _read_fireworks(text)
-    if _compact(head) == "huggingface" and separator:
-        host, _, model = rest.partition("/")
-        named = f"huggingface_{host}"
-        return _Reading(named, model) if named in providers() else _Reading(None, rest)
-    if separator and (by := provider_id(head)):
-        return _read_at(by, rest)
-    before, colon, after = text.partition(":")
-    if colon and (by := provider_id(before)):
-        return _read_at(by, after)
-    if bedrock := _BEDROCK_ID.fullmatch(text.casefold()):
-        return _Reading("aws", text, bedrock["region"] or "")
-    if re.fullmatch(r"claude-[a-z0-9.-]+@\w+", text):
-        return _Reading("google", text)
-    if re.match(r"ft:(gpt-|o\d|babbage-|davinci-)", text):
-        return _Reading("openai", _tuned_base(text))
-    return _Reading(None, _tuned_base(text))
-
-
-def _read_arn(arn: re.Match[str]) -> _Reading:
-    if arn["service"] == "bedrock" and arn["kind"] in ("foundation-model", "inference-profile"):
-        inner = _BEDROCK_ID.fullmatch(arn["model"].casefold())
-        return _Reading("aws", arn["model"], (inner and inner["region"]) or arn["region"])
-    why = {
-        "application-inference-profile": "an application inference profile does not say which model it stands for",
-        "default-prompt-router": "a prompt router does not say which model answered",
-        "prompt-router": "a prompt router does not say which model answered",
-    }.get(arn["kind"], "it is paid by the hour, not by the token")
-    return _Reading("aws", arn[0], arn["region"], why)
-
-
-def _read_fireworks(text: str) -> _Reading:
-    model, dedicated, _ = text.partition("#")
-    if dedicated or "/deployments/" in text:
-        return _Reading("fireworks", model, "", "a deployment of one's own is paid by the hour, not by the token")
-    if not text.startswith("accounts/fireworks/"):
-        return _Reading("fireworks", model, "", "it is a model of one's own, of which there is no list price")
-    return _Reading("fireworks", model)
-
-
-def _read_at(provider: str, rest: str) -> _Reading:
-    """What follows a provider's prefix."""
-    region = ""
-    while "/" in rest:
-        head, _, after = rest.partition("/")
-        if head in _ROUTES.get(provider, ()):
-            pass
-        elif head in _AZURE_ZONES if provider == "azure" else provider == "aws" and _AWS_REGION.fullmatch(head):
-            region = head
-        elif provider == "aws" and head.endswith("-month-commitment"):
-            return _Reading(provider, after, region, "it is paid by the hour, not by the token")
-        else:
-            break
-        rest = after
-    inner = _read(rest) if re.match(r"arn:|accounts/|/*projects/|publishers/|models/", rest) else None
-    if inner and inner.provider == provider:
-        return _Reading(provider, inner.model, inner.region or region, inner.unpriced)
-    if provider == "aws" and not region and (bedrock := _BEDROCK_ID.fullmatch(rest.casefold())):
-        region = bedrock["region"] or ""
-    if provider == "google" and (rest.isdigit() or re.fullmatch(r"(gemini|openai)/\d+", rest)):
-        return _Reading(provider, rest, "", "it is an endpoint of one's own, which does not say what runs there")
-    return _Reading(provider, _tuned_base(rest), region)
-
-
-def _tuned_base(name: str) -> str:
-    """A fine-tuned model's name without what its owner added: ``ft:gpt-4o-2024-08-06:acme::9xyz``."""
-    return ":".join(name.split(":")[:2]) if name.startswith("ft:") else name
-
-
 def _find(name: str, provider_name: str | None) -> FoundModel:
-    reading, told = _read(name), _told(name, provider_name)
+    reading, told = read_name(name), _told(name, provider_name)
     if reading.unpriced and told in (None, reading.provider):
         raise PriceNotFoundError(f"no price of {name!r}: {reading.unpriced}")
     found = _at_told(told, name, reading) if told else _untold(name, reading)
+    if found and not found.id.assumption and passed_on(name, provider_name):
+        why = f"a gateway passed it on; the price is that of {found.provider.id} itself"
+        found = replace(found, id=replace(found.id, assumption=why))
     if found is None and told in _CLIENTS and (reading.provider or _MAKERS_OWN.search(name.casefold())):
         found = _untold(name, reading)
         if found and found.provider.id != told:
@@ -434,15 +187,15 @@ def _find(name: str, provider_name: str | None) -> FoundModel:
 
 def _told(name: str, provider_name: str | None) -> str | None:
     """The provider that the log tells, if it is one that serves rather than passes on."""
-    if provider_name is None or _compact(provider_name) in _GATEWAYS:
+    if provider_name is None or is_gateway(provider_name):
         return None
-    if _compact(provider_name) == "huggingface":
+    if provider_name == "huggingface":
         host = name.rpartition(":")[2] if ":" in name else name.removeprefix("huggingface/").partition("/")[0]
         return one_provider(f"huggingface_{host}").id
     return one_provider(provider_name).id
 
 
-def _at_told(told: str, name: str, reading: _Reading) -> FoundModel | None:
+def _at_told(told: str, name: str, reading: Reading) -> FoundModel | None:
     """The model at the provider that the log tells."""
     seller = providers()[told]
     names = [name]
@@ -467,7 +220,7 @@ def _at_told(told: str, name: str, reading: _Reading) -> FoundModel | None:
     return None
 
 
-def _untold(name: str, reading: _Reading) -> FoundModel | None:
+def _untold(name: str, reading: Reading) -> FoundModel | None:
     """The model where only its name can tell who serves it."""
     if reading.provider is not None:
         seller = providers()[reading.provider]
@@ -480,13 +233,14 @@ def _untold(name: str, reading: _Reading) -> FoundModel | None:
             )
         if found:
             return found
-    for provider in providers().values():
+    # A name with a provider's prefix is not looked for at others, unless the prefix is a part of the name there.
+    for provider in providers().values() if reading.provider is None else ():
         maker = provider.model_match is not None and provider.model_match.is_match(reading.model.casefold())
         if maker and (found := _at(provider, reading.model, name, reading, fallbacks=False)):
             return found
-    sold = _offers()
-    offering = [providers()[one] for one in sold.get(name.casefold()) or sold.get(reading.model.casefold(), ())]
-    offers = [one for seller in offering if (one := _at_told(seller.id, name, reading))]
+    wanted = reading.model if reading.provider is None else name
+    offering = [providers()[one] for one in _offers().get(wanted.casefold(), ())]
+    offers = [one for seller in offering if (one := _at(seller, wanted, name, reading, fallbacks=False))]
     if not offers:
         return None
     if not all(_same_price(offer.model, offers[0].model) for offer in offers):
@@ -502,7 +256,10 @@ def _untold(name: str, reading: _Reading) -> FoundModel | None:
         }
         if others:
             raise AmbiguousPriceError(f"{len(others) + 1} providers sell a model of the name {name!r}; name one")
-        why = f"nothing says who served it, and {found.provider.id} alone is known to sell a model of that name"
+    if found.provider.model_match is None:
+        sold_by = f"{found.provider.id} alone is" if len(offers) == 1 else "those who are"
+        why = f"nothing says who served it, and {sold_by} known to sell a model of that name"
+        why += "" if len(offers) == 1 else " ask the same"
         return replace(found, id=replace(found.id, assumption=found.id.assumption or why))
     return found
 
@@ -527,7 +284,7 @@ def _same_price(one: ModelInfo, other: ModelInfo) -> bool:
 _TOKEN_KEYS: Final = ("input_mtok", "cache_read_mtok", "cache_write_mtok", "output_mtok", "requests_kcount")
 
 
-def _at(provider: Provider, name: str, given: str, reading: _Reading, *, fallbacks: bool = True) -> FoundModel | None:
+def _at(provider: Provider, name: str, given: str, reading: Reading, *, fallbacks: bool = True) -> FoundModel | None:
     for owner in (provider, *(_fallbacks(provider) if fallbacks else ())):
         if owner.id in _NOT_SERVED and _NOT_SERVED[owner.id].match(name):
             continue
@@ -660,23 +417,3 @@ def _listed(rule: MatchLogic) -> Iterator[tuple[str, str]]:
             yield kind, getattr(rule, kind)
     for part in (*getattr(rule, "or_", ()), *getattr(rule, "and_", ())):
         yield from _listed(part)
-
-
-def _compact(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.casefold())
-
-
-def _host(address: str) -> str:
-    rest = re.sub(r"^[a-z][a-z0-9+.-]*://", "", address.strip().casefold())
-    host = rest.split("/")[0].rpartition("@")[2]
-    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-
-
-def _is_private(host: str) -> bool:
-    """Whether a host is inside one's own network: by its address, or by a name that no public one has."""
-    if not host:
-        return False
-    try:
-        return ip_address(host).is_private
-    except ValueError:
-        return "." not in host or host.endswith((".local", ".internal", ".lan", ".localhost", ".svc", ".home.arpa"))

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from costlab._internal.toml_tables import parse_table, read_text
 from costlab.catalog import Discounts
-from costlab.catalog.model_ids import one_provider
+from costlab.catalog.provider_ids import one_provider
 from costlab.errors import CostlabError, UnknownNameError
 
 Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]

@@ -23,7 +23,8 @@ from costlab.catalog import (
     provider_id,
     resolve_model,
 )
-from costlab.catalog.model_ids import deployed_model, one_provider
+from costlab.catalog.model_ids import deployed_model
+from costlab.catalog.provider_ids import one_provider
 from costlab.errors import AmbiguousPriceError, PriceNotFoundError, UnknownNameError
 from costlab.events import SERVICE_TIERS, micro_usd_column
 from costlab.monitoring.usage import REQUIRED, LogFrame

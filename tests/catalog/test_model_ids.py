@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from costlab.catalog import api_models, api_price, is_own_server, provider_id, resolve_model
-from costlab.catalog.model_ids import find_model, providers
+from costlab.catalog.model_ids import find_model
+from costlab.catalog.provider_ids import providers
 from costlab.errors import AmbiguousPriceError, PriceNotFoundError, UnknownNameError
 
 #: The values of `gen_ai.provider.name` and, before it, `gen_ai.system` (OpenTelemetry's semantic conventions), of
@@ -48,6 +49,38 @@ def test_a_provider_goes_by_many_names(provider: str, name: str) -> None:
 @pytest.mark.parametrize("name", ["somebody", "", "/", "ollama", "hosted_vllm", "openaiish", "my-azure"])
 def test_nobody_elses_name_is_a_providers(name: str) -> None:
     assert provider_id(name) is None
+
+
+@pytest.mark.parametrize(
+    ("address", "provider"),
+    [
+        ("https://api.deepseek.com/v1", "deepseek"),
+        ("api.x.ai", "x-ai"),
+        ("https://acme.openai.azure.com/openai/v1", "azure"),
+        ("https://bedrock-runtime.eu-central-1.amazonaws.com", "aws"),
+        ("https://us-east5-aiplatform.googleapis.com/v1", "google"),
+        ("https://openrouter.ai/api/v1", "openrouter"),
+        ("https://api.openai.com/v1", "openai"),
+        # A gateway of one's own says nothing.
+        ("http://localhost:4000", "openai"),
+        ("https://llm.acme.example", "openai"),
+        ("", "openai"),
+    ],
+)
+def test_the_address_of_an_api_counts_more_than_the_name_of_its_client(address: str, provider: str) -> None:
+    assert provider_id("openai", address) == provider
+
+
+def test_a_prefix_is_not_looked_for_at_another_provider() -> None:
+    # DeepSeek has the model too; the log says Fireworks.
+    with pytest.raises(UnknownNameError, match="unknown model at fireworks 'fireworks_ai/deepseek-v4-pro-0813'"):
+        resolve_model("fireworks_ai/deepseek-v4-pro-0813")
+
+
+def test_what_a_gateway_chose_is_an_assumption() -> None:
+    found = resolve_model("openai/gpt-5-mini", "vercel_ai_gateway")
+    assert found.assumption == "a gateway passed it on; the price is that of openai itself"
+    assert not resolve_model("litellm_proxy/azure/gpt-4o").assumption
 
 
 def test_providers_that_agree_on_the_price_make_no_ambiguity() -> None:
@@ -95,7 +128,7 @@ def table() -> list[dict[str, str]]:
     "row", [row for row in table() if row["provider"]], ids=lambda row: f"{row['id']} {row['told']}"
 )
 def test_an_id_is_the_model_and_has_the_price(row: dict[str, str]) -> None:
-    """The prices are those of litellm's own table wherever `source` names it, and the snapshot's for the others."""
+    """Where `source` names litellm, its table has the same price but for rounding; others have the snapshot's."""
     found, price = resolve_model(row["id"], row["told"] or None), api_price(row["id"], row["told"] or None)
     assert (found.provider, found.model) == (row["provider"], row["model"]) == (price.provider, price.model)
     assert math.isclose(price.input_usd_per_mtok, float(row["input_usd_per_mtok"]), rel_tol=1e-5)

@@ -10,7 +10,8 @@ from genai_prices import Usage
 from genai_prices.data import providers as snapshot
 
 from costlab.catalog import api_price, service_tier_factor
-from costlab.catalog.model_ids import find_model, providers
+from costlab.catalog.model_ids import find_model
+from costlab.catalog.provider_ids import providers
 from costlab.catalog.service_tiers import _CONTEXTS, prices_at
 from costlab.errors import PriceNotFoundError, UnknownNameError
 from costlab.events import SERVICE_TIERS
