@@ -152,8 +152,9 @@ def _print_gpu_prices(prices: tuple[catalog.GpuPrice, ...]) -> None:
     rows = []
     for p in prices:
         hour, source = f"{p.usd_per_hour:,.4f}", p.source_url or p.note
-        rows.append((p.gpu, p.pricing, p.place, p.instance, hour, p.kind, str(p.checked), source))
-    headings = ("gpu", "pricing", "from", "instance", "usd per GPU-hour", "kind", "checked", "source")
+        machine = "" if p.instance_gpus is None else f"{p.instance} with {p.instance_gpus}"
+        rows.append((p.gpu, p.pricing, p.place, machine, hour, p.kind, str(p.checked), source))
+    headings = ("gpu", "pricing", "from", "sold as", "usd per GPU-hour", "kind", "checked", "source")
     print_rows(headings, rows, numbers=("usd per GPU-hour",), width=160)
 
 

@@ -95,6 +95,7 @@ def test_prices_lists_the_whole_catalogue(run: Run) -> None:
     assert "elasticache" not in out
     status, out, _ = run("prices", "--gpu", "A100_40")
     assert status == 0
+    assert "with 8" in out  # p4d.24xlarge is sold whole
     assert "redis" not in out
 
 
