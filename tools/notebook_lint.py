@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from costlab.lessons.claims_ledger import claims
+from tools.quoted_recordings import unread, unread_page
 
 Cell = dict[str, Any]
 
@@ -41,8 +42,18 @@ def setup_source() -> str:
     )
 
 
-def lint_notebook(path: Path) -> list[str]:
-    """Everything in a lesson that breaks a rule, a line each; empty when it keeps them all."""
+def lint_notebook(path: Path, recordings: Path | None = None) -> list[str]:
+    """Everything in a lesson that breaks a rule, a line each; empty when it keeps them all.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The lesson; or a page in Markdown, of which only what it quotes from recordings is checked.
+    recordings : pathlib.Path, optional
+        Folder of the recordings, by default that of the package.
+    """
+    if path.suffix == ".md":
+        return list(unread_page(path.read_text(encoding="utf-8"), path.name, recordings))
     try:
         notebook = json.loads(path.read_text(encoding="utf-8"))
         cells: list[Cell] = notebook["cells"]
@@ -50,7 +61,7 @@ def lint_notebook(path: Path) -> list[str]:
         return [f"not a notebook: {error}"]
     lesson = path.stem.split("_")[0]
     code = [cell for cell in cells if cell["cell_type"] == "code"]
-    return [*_structure(cells, code, lesson), *_outputs(code), *_prose(cells, lesson)]
+    return [*_structure(cells, code, lesson), *_outputs(code), *_prose(cells, lesson), *unread(cells, recordings)]
 
 
 def _source(cell: Cell) -> str:
@@ -203,7 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     problems = [f"{name}: {problem}" for name in names for problem in lint_notebook(Path(name))]
     for problem in problems:
         print(problem)
-    print(f"notebook lint: {len(names)} notebooks, {len(problems)} problems")
+    print(f"notebook lint: {len(names)} files, {len(problems)} problems")
     return 1 if problems or not names else 0
 
 

@@ -13,6 +13,7 @@ import nbformat
 from nbclient import NotebookClient
 
 from tools.notebook_lint import setup_source
+from tools.quoted_recordings import mark_read
 
 ROOT = Path(__file__).parents[1]
 SKELETON = Path(__file__).parent / "skeleton.ipynb"
@@ -62,6 +63,7 @@ def new(name: str, folder: Path = ROOT / "notebooks") -> Path:
             cell.source = cell.source.replace("{{" + mark + "}}", text)
         cell.id = f"{number}-{index:02d}"
     nbformat.write(notebook, path)
+    mark_read(path)
     return path
 
 

@@ -93,7 +93,7 @@ class PublishedTable:
             words += [word for word in (figure.quality, figure.detail) if word]
             start = f"  {figure.quantity:<{width}} {figure.value:>7,.4g} {figure.unit:<{unit}}"
             lines.append("  ".join([start, *words]).rstrip())
-        return [*lines, f"  {self.note}", f"  read {self.checked} at {self.source_url}"]
+        return [*lines, f"  {self.note}", f"  checked {self.checked} at {self.source_url}"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

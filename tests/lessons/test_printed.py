@@ -77,7 +77,7 @@ def test_where_nothing_was_recorded_the_published_figures_say_whose_they_are(
     recorded("quantization", "l4", tmp_path)
     out = capsys.readouterr().out
     assert out.startswith("published, not measured by us: quantization on A100 80GB, nearest to the L4 in memory")
-    assert "read 2026-11-30 at https://github.com/pytorch/ao/" in out
+    assert "checked 2026-11-30 at https://github.com/pytorch/ao/" in out
     assert out.endswith("to record it ourselves, on the device: costlab bench quantization --device cuda --record\n")
 
 
