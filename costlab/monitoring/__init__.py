@@ -37,6 +37,14 @@ if TYPE_CHECKING:
         prometheus_rules as prometheus_rules,
         rule_tests as rule_tests,
     )
+    from costlab.monitoring.focus import (
+        FOCUS_COLUMNS as FOCUS_COLUMNS,
+        Commitment as Commitment,
+        CommitmentsFileError as CommitmentsFileError,
+        focus_table as focus_table,
+        load_commitments as load_commitments,
+        write_focus as write_focus,
+    )
     from costlab.monitoring.gpu_hours import GPU_COLUMNS as GPU_COLUMNS, GpuUsage as GpuUsage, gpu_usage as gpu_usage
     from costlab.monitoring.gpu_metrics import (
         GpuMetrics as GpuMetrics,

@@ -74,7 +74,9 @@ class KeyMetrics:
             gpu_utilization_fraction=busy / known if known else None,
             daily_gpu_spend_usd={day.key[0]: day.cost_usd for day in days},
             cost_by_tier_usd={tier.key[0]: tier.cost_usd for tier in tiers},
-            requests_by_tier_fraction={tier.key[0]: tier.requests / total.requests for tier in tiers} if total else {},
+            requests_by_tier_fraction={tier.key[0]: tier.requests / total.requests for tier in tiers}
+            if total and total.requests
+            else {},
             cost_per_conversion_usd=cost / conversions if conversions else None,
             cost_of_revenue_fraction=cost / revenue if revenue else None,
             idle_gpu_hours=sum(day.idle_hours for day in days) if with_gpus else None,

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from costlab.monitoring.importers.columns import COLUMNS_FORMAT
+from costlab.monitoring.importers.focus import FOCUS_FORMAT
 from costlab.monitoring.importers.litellm import LITELLM_FORMAT
 from costlab.monitoring.importers.otel import OTEL_FORMAT
 from costlab.monitoring.importers.protocol import LogFormat
 
 #: By name. The first that looks like the files reads them; own columns come last, since they take what is left.
-LOG_FORMATS: Final[dict[str, LogFormat]] = {one.name: one for one in (OTEL_FORMAT, LITELLM_FORMAT, COLUMNS_FORMAT)}
+LOG_FORMATS: Final[dict[str, LogFormat]] = {
+    one.name: one for one in (OTEL_FORMAT, LITELLM_FORMAT, FOCUS_FORMAT, COLUMNS_FORMAT)
+}
 
 #: Their names.
 FORMATS: Final = tuple(LOG_FORMATS)
