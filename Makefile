@@ -35,7 +35,15 @@ $(VENV)/bare.stamp: pyproject.toml constraints.txt
 	$(VENV)/bare/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt --editable . anyio pytest pytest-xdist hypothesis
 	@touch $@
 
-setup: $(VENV)/test.stamp  ## Make the whole environment in .venv
+# What logs and bills are compared with. The validator of FOCUS runs on Python 3.12 alone, and is left out where that is not.
+FOCUS_PYTHON ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.12.*/bin/python) $(shell command -v python3.12 2>/dev/null))
+$(VENV)/peers.stamp: $(VENV)/python.stamp tests/peers.txt
+	@if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix $(VENV)/peers ccusage@20.0.24; fi
+	@if [ -n "$(FOCUS_PYTHON)" ]; then $(FOCUS_PYTHON) -m venv $(VENV)/focus && \
+		$(VENV)/focus/bin/python -m pip --disable-pip-version-check --quiet install -r tests/peers.txt; fi
+	@touch $@
+
+setup: $(VENV)/test.stamp $(VENV)/peers.stamp  ## Make the whole environment in .venv
 
 book: $(VENV)/book.stamp  ## Build the site from the stored outputs and check every page
 	@rm -rf _build
@@ -67,7 +75,7 @@ lint: $(VENV)/test.stamp  ## Style, types, architecture, workflows, notebook rul
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/python -m tools.notebook_lint $(LESSONS)
 
-test: $(VENV)/test.stamp $(VENV)/bare.stamp  ## Everything that CI checks
+test: $(VENV)/test.stamp $(VENV)/bare.stamp $(VENV)/peers.stamp  ## Everything that CI checks
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint book instructor
 	COSTLAB_SITE=$(SITE) $(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
 	$(BIN)/pytest -n 2 --dist loadfile --nbval -p no:warnings notebooks/solutions/*.ipynb

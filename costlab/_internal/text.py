@@ -15,12 +15,14 @@ def dollars(usd: float | None, *, cents: bool = False) -> str:
 
     Examples
     --------
-    >>> [dollars(usd) for usd in (1234.5, 0.3, 0.0095, 0.0, None)]
-    ['$1,234.50', '$0.30', '$0.0095', '$0', '-']
+    >>> [dollars(usd) for usd in (1234.5, 0.3, 0.0095, 0.0, -0.3, None)]
+    ['$1,234.50', '$0.30', '$0.0095', '$0', '-$0.30', '-']
     """
     if usd is None:
         return "-"
-    if cents or abs(usd) >= 1:
+    if usd < 0:
+        return f"-{dollars(-usd, cents=cents)}"
+    if cents or usd >= 1:
         return f"${usd:,.2f}"
     if usd == 0:
         return "$0"

@@ -23,7 +23,7 @@ from costlab.errors import InvalidValueError
 if TYPE_CHECKING:
     import duckdb
 
-    from costlab.monitoring import GpuReading
+    from costlab.monitoring import GpuReading, Report
 
 #: Files from this size on take long enough for a progress bar.
 LARGE_BYTES = 50 * 10**6
@@ -68,6 +68,13 @@ def report(
     as_of: Annotated[
         str | None, typer.Option(metavar="DATE", help="Price all as on this ISO date, not each at its own time.")
     ] = None,
+    focus: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the costs as rows of FOCUS too: .csv or .parquet.")
+    ] = None,
+    commitments: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Commitments to GPUs (TOML), for --focus: unused hours are rows too."),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """What a log of requests cost: totals, unit costs, trend, waste, and the three largest savings."""
@@ -75,11 +82,14 @@ def report(
     from costlab.monitoring import (
         build_report,
         fill_costs,
+        focus_table,
+        load_commitments,
         load_discounts,
         open_gpu_hours,
         open_log,
         report_html,
         report_lines,
+        write_focus,
     )
     from costlab.monitoring.importers import duckdb_reason
     from costlab.monitoring.report.build import STEPS
@@ -87,6 +97,12 @@ def report(
     columns = _mapping(column, "--column", "FIELD=NAME")
     deployments = _mapping(deployment, "--deployment", "NAME=MODEL")
     discounts = None if discount is None else load_discounts(discount)
+    if commitments is not None and (focus is None or gpu_hours is None or not gpu_bill_apart):
+        raise InvalidValueError(
+            "commitments",
+            "given with --focus, --gpu-hours and --gpu-bill-apart: what they cost comes on top",
+            commitments,
+        )
     with nullcontext() if html is None else atomic_write(html) as page:
         opened = open_log(log, format=log_format, columns=columns, cached_apart=cached_apart)
         hours = None if gpu_hours is None else open_gpu_hours(gpu_hours)
@@ -112,12 +128,17 @@ def report(
                     pricing=filled.pricing,
                     step=step,
                 )
+                if focus is not None:
+                    under = () if commitments is None else load_commitments(commitments)
+                    write_focus(focus_table(filled.frame, hours if gpu_bill_apart else None, under), focus)
         except duckdb.Error as error:
             raise LogError(f"{log.name}: {duckdb_reason(error)}") from error
         if page is not None:
             page.write_text(report_html(built, log.name), encoding="utf-8")
     if html is not None:
         typer.echo(f"wrote {html}", err=True)
+    if focus is not None:
+        typer.echo(f"wrote {focus}{_not_in_focus(built, hours is not None and not gpu_bill_apart)}", err=True)
     if as_json:
         print_json({"log": log.name, "format": opened.format, **built.as_dict()})
         return
@@ -127,6 +148,16 @@ def report(
             typer.echo(part)
         else:
             print_table(part)
+
+
+def _not_in_focus(report: Report, gpus_contained: bool) -> str:
+    """What a reader of the rows has to know of what is not in them."""
+    words = []
+    if report.total.unpriced_requests:
+        words.append(f"{report.total.unpriced_requests:,} requests without a known cost are in no row")
+    if gpus_contained:
+        words.append("GPU hours have no rows, as the requests' costs are taken to contain them (--gpu-bill-apart)")
+    return "".join(f"; {word}" for word in words)
 
 
 def _mapping(pairs: list[str] | None, option: str, form: str) -> dict[str, str] | None:

@@ -227,6 +227,11 @@ class UsageTotals:
         return self.requests - self.unpriced_requests
 
     @property
+    def has_cost(self) -> bool:
+        """Whether anything is known of the cost: of a request, or of charges and credits that are none."""
+        return self.priced_requests > 0 or self.cost_micro_usd != 0
+
+    @property
     def unpriced_fraction(self) -> float:
         """Share of the requests without a known cost; 0 of none."""
         return self.unpriced_requests / self.requests if self.requests else 0.0

@@ -193,3 +193,26 @@ def test_large_files_show_their_progress_on_a_terminal_only(logs: Path) -> None:
     os.close(leader)
     assert "reading log.parquet" in told
     assert json.loads(shown.stdout) == json.loads(quiet.stdout)
+
+
+def test_the_costs_are_written_as_rows_of_focus_with_what_was_committed(run: Run, logs: Path, tmp_path: Path) -> None:
+    log, hours, out = str(logs / "log.parquet"), str(logs / "gpus.csv"), tmp_path / "focus.csv"
+    status, told, err = run("report", log, "--focus", str(out), "--json")
+    unpriced = json.loads(told)["total"]["unpriced_requests"]
+    assert unpriced > 0
+    assert (status, err) == (0, f"wrote {out}; {unpriced} requests without a known cost are in no row\n")
+    alone = out.read_text().count("\n")
+    status, _, err = run("report", log, "--focus", str(out), "--gpu-hours", hours)
+    assert status == 0
+    assert err.endswith("GPU hours have no rows, as the requests' costs are taken to contain them (--gpu-bill-apart)\n")
+    commitments = tmp_path / "commitments.toml"
+    commitments.write_text('[[commitment]]\nid = "ri-1"\ngpus = ["a10g-0"]\ncount = 2\nusd_per_hour = 0.63\n')
+    under = ("--commitments", str(commitments))
+    status, _, err = run("report", log, "--focus", str(out), "--gpu-hours", hours, "--gpu-bill-apart", *under)
+    assert status == 0
+    told = out.read_text()
+    assert told.count("\n") > alone
+    assert told.count("committed hours that no GPU used") == told.count("commitment to 2 GPUs") == 7
+    status, _, err = run("report", log, *under)
+    assert status == 2
+    assert "commitments must be given with --focus, --gpu-hours and --gpu-bill-apart" in err

@@ -21,6 +21,7 @@ from costlab.monitoring import (
     open_log,
     write_focus,
 )
+from costlab.monitoring.report.render import facts, group_tables
 from tests import needs
 
 needs.extra("duckdb", "usage")
@@ -207,7 +208,15 @@ def test_a_cloud_bill_is_what_was_billed_taxes_and_credits_with_it(tmp_path: Pat
         ("Amazon SQS", 1),
         ("Tax", 4_050_000),
     ]
-    assert build_report(log.frame).total == total
+    report = build_report(log.frame)
+    assert report.total == total
+    assert next(iter(facts(report)))[1].startswith("$44.55")
+    (tiers, *_) = group_tables(report)
+    assert [row[:4] for row in tiers.rows] == [
+        ("Amazon Bedrock", "0", "-", "$40.50"),
+        ("Tax", "0", "-", "$4.05"),
+        ("Amazon SQS", "0", "-", "$0.000001"),
+    ]
 
 
 def test_other_currencies_are_refused(tmp_path: Path) -> None:

@@ -78,11 +78,11 @@ def gpu_tables(report: Report, max_rows: int = MAX_ROWS) -> tuple[ReportTable, .
 
 def _group_row(group: UsageTotals, total: UsageTotals) -> tuple[str, ...]:
     """A group's line under :data:`GROUP_HEADINGS`."""
-    share = group.cost_micro_usd / total.cost_micro_usd if total.cost_micro_usd and group.priced_requests else None
+    share = group.cost_micro_usd / total.cost_micro_usd if total.cost_micro_usd and group.has_cost else None
     return (
         f"{group.requests:,}",
-        f"{group.requests / total.requests:.1%}",
-        dollars(group.cost_usd if group.priced_requests else None),
+        f"{group.requests / total.requests:.1%}" if total.requests else "-",
+        dollars(group.cost_usd if group.has_cost else None),
         "-" if share is None else f"{share:.1%}",
         dollars(group.usd_per_request),
         dollars(group.usd_per_1k_tokens),
@@ -93,15 +93,15 @@ def _group_row(group: UsageTotals, total: UsageTotals) -> tuple[str, ...]:
 def facts(report: Report) -> tuple[tuple[str, str], ...]:
     """The headline figures, each with its name."""
     total, metrics = report.total, report.metrics
-    priced = total.priced_requests > 0
+    priced = total.has_cost
     monthly = f", {dollars(report.usd_per_month)} a month (730 h) at this rate" if report.usd_per_month else ""
     lines = [
         ("cost of the requests", dollars(total.cost_usd) + monthly if priced else "unknown: no request has a price")
     ]
-    if priced:
+    if total.priced_requests:
         lines.append(("per request", dollars(metrics.cost_per_request_usd)))
-        if total.usd_per_1k_tokens is not None:  # requests that were counted without tokens have none
-            lines.append(("per 1K tokens", dollars(total.usd_per_1k_tokens)))
+    if priced and total.usd_per_1k_tokens is not None:  # requests that were counted without tokens have none
+        lines.append(("per 1K tokens", dollars(total.usd_per_1k_tokens)))
     if total.conversions and priced:
         words = f"{dollars(metrics.cost_per_conversion_usd)} for each of {total.conversions:,}"
         if metrics.cost_of_revenue_fraction is not None:

@@ -167,6 +167,8 @@ def _prompt_cache(cells: Sequence[UsageTotals]) -> Candidate | None:
     models = {model.key[0]: model for model in roll_up(cells, 1)}
     by_tenant = roll_up(cells, 1, 2)
     for model, whole in models.items():
+        if not whole.requests:
+            continue
         try:
             price = api_price(model)
         except (UnknownNameError, PriceNotFoundError, AmbiguousPriceError):
