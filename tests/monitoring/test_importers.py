@@ -91,7 +91,7 @@ def test_cached_tokens_counted_apart_are_added_once(tmp_path: Path) -> None:
     path = text(tmp_path, "a.csv", rows)
     found = total(open_log(path, cached_apart=True))
     assert (found.input_tokens, found.cached_input_tokens) == (1200, 1000)
-    with pytest.raises(LogError, match="a.csv line 2: without cached_input_tokens between 0 and input_tokens"):
+    with pytest.raises(LogError, match=r"a.csv line 2: without cached_input_tokens between 0 and input_tokens"):
         total(open_log(path))
 
 
