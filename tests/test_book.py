@@ -188,7 +188,7 @@ def test_no_machine_path_is_on_the_site(site: Path) -> None:
 
 def test_glossary_terms_of_the_course_are_defined(site: Path) -> None:
     page = (site / "book" / "glossary.html").read_text()
-    for term in ("spot", "utilization", "MTBF", "TTFT", "showback", "false hit", "savings plan"):
+    for term in ("spot", "utilization", "MTBF", "TTFT", "showback", "false hit", "savings plan", "unit of sale"):
         assert f'id="term-{term.replace(" ", "-")}"' in page
 
 
