@@ -24,7 +24,7 @@ from costlab.catalog import (
     resolve_model,
 )
 from costlab.catalog.model_ids import deployed_model
-from costlab.catalog.provider_ids import one_provider
+from costlab.catalog.provider_ids import CLOSED, is_gateway, one_provider
 from costlab.errors import AmbiguousPriceError, PriceNotFoundError, UnknownNameError
 from costlab.events import SERVICE_TIERS, micro_usd_column
 from costlab.monitoring.usage import REQUIRED, LogFrame
@@ -425,10 +425,12 @@ def _priced(
         return replace(served, own_server=True)
     asked, assumption = provider or served.provider or None, ""
     if asked is not None and provider_id(asked) is None:
-        asked, assumption = (
-            None,
-            f"the catalogue has no provider {asked!r}: its requests are priced by the model's name",
-        )
+        if not is_gateway(asked) and not CLOSED.search(served.model.casefold()):
+            # An open model has another price at every host, and its name tells none of them.
+            error = PriceNotFoundError(f"the catalogue has no prices of the provider {asked!r}")
+            return replace(served, error=error)
+        assumption = f"the catalogue has no provider {asked!r}: its requests are priced by the model's name"
+        asked = None
     tier = service_tier or served.service_tier or "standard"
     try:
         if tier not in SERVICE_TIERS:
