@@ -416,6 +416,9 @@ def _self_hosted_sources(quote: SelfHostedQuote, cost: OptionCost | None) -> lis
     if not quote.machine.name:
         who = "the file does not say" if row is None else "the table does not say"
         lines.append(f"{who} in which numbers its GPUs are sold: each replica's are taken to be (gpus_per_machine)")
+    elif quote.option is not None and quote.machine.gpus < quote.option.gpus_per_replica:
+        few = f"{quote.machine.name} has {quote.machine.gpus} of the {quote.option.gpus_per_replica} GPUs of a replica"
+        lines.append(f"{few}, and no larger machine is known there: each replica takes several")
     if cost is not None and quote.option is not None and cost.unused_usd_per_month:
         paid = in_whole_machines(cost.replicas, quote.option.replicas_per_machine)
         machines = round(paid * quote.option.place_usd_per_hour / quote.machine.usd_per_hour)

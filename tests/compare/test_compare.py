@@ -85,6 +85,9 @@ def test_in_which_numbers_a_gpu_is_sold_is_said_or_assumed_aloud() -> None:
         assert "in which numbers its GPUs are sold: each replica's are taken to be" in explanation(found)
     found = compare(parse_workload(HEAD + API + of_the_file + "gpus_per_machine = 4\n"))
     assert "1 x 4-GPU machine, 4 GPUs for the 1 that work, 4,380 USD a month of it for nothing" in explanation(found)
+    on_google = BY_EIGHT.replace("aws", "gcp") + "gpus_per_replica = 2\n"
+    told = explanation(compare(parse_workload(HEAD + API + on_google)))
+    assert "a2-highgpu-1g has 1 of the 2 GPUs of a replica, and no larger machine is known there" in told
     with pytest.raises(WorkloadFileError, match="usd_per_gpu_hour; aws/us-east-1 sells machines with 1 or 4 or 8 L4"):
         compare(parse_workload(HEAD + API + OWN + "gpus_per_machine = 8\n"))
 
