@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from costlab._internal import checks
 from costlab._internal.extras import extra
@@ -101,7 +101,7 @@ def random_llama(
     torch.nn.Module
         In evaluation mode, without gradients. ``reserve(batch, length)`` makes room for keys and values; called with
         tokens, shape (batch, tokens), and the place of the first of them, it gives the logits after the last. Either
-        all tokens of a prompt from place 0, or one.
+        all tokens of a prompt from place 0, or one. Its ``layers`` are alike and its ``head`` makes the logits.
 
     Notes
     -----
@@ -125,6 +125,26 @@ def random_llama(
     return model
 
 
+def compile_llama(model: torch.nn.Module, options: Mapping[str, bool | str] | None = None) -> None:
+    """Let ``torch.compile`` translate a layer and the head of what :func:`random_llama` made, at its next call.
+
+    The layers are alike, so that one translation serves all of them: seconds instead of minutes for the whole model.
+    The `options` are Inductor's, by default none; asked again it forgets what it translated before.
+    """
+    with extra("models"):
+        import torch
+    torch.compiler.reset()
+    layers = cast("Iterable[torch.nn.Module]", model.layers)
+    for part in (*layers, cast("torch.nn.Module", model.head)):
+        part.compile(fullgraph=True, dynamic=False, options=dict(options or {}))
+
+
+def interpret_llama(model: torch.nn.Module) -> None:
+    """Undo :func:`compile_llama`: each operation is asked for by itself again."""
+    for part in model.modules():
+        part._compiled_call_impl = None
+
+
 def _model_class() -> Callable[[LlamaShape], torch.nn.Module]:
     """The model's class; made here because torch is imported when it is needed."""
     import torch
@@ -145,12 +165,10 @@ def _model_class() -> Callable[[LlamaShape], torch.nn.Module]:
             super().__init__()
             self.shape = shape
             queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
-            self.q = nn.Linear(shape.hidden, queries, bias=False)
-            self.k = nn.Linear(shape.hidden, keys, bias=False)
-            self.v = nn.Linear(shape.hidden, keys, bias=False)
+            # What reads the same numbers is one matrix, as serving engines have it: fewer kernels, and larger ones.
+            self.qkv = nn.Linear(shape.hidden, queries + 2 * keys, bias=False)
             self.o = nn.Linear(queries, shape.hidden, bias=False)
-            self.gate = nn.Linear(shape.hidden, shape.ffn, bias=False)
-            self.up = nn.Linear(shape.hidden, shape.ffn, bias=False)
+            self.gate_up = nn.Linear(shape.hidden, 2 * shape.ffn, bias=False)
             self.down = nn.Linear(shape.ffn, shape.hidden, bias=False)
             self.attention_norm = nn.RMSNorm(shape.hidden, eps=EPSILON)
             self.forward_norm = nn.RMSNorm(shape.hidden, eps=EPSILON)
@@ -158,17 +176,16 @@ def _model_class() -> Callable[[LlamaShape], torch.nn.Module]:
         def forward(self, states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, start: int) -> torch.Tensor:
             """States with what this layer adds."""
             states = states + self.o(self._attention(self.attention_norm(states), cos, sin, start))
-            inner = self.forward_norm(states)
-            forward: torch.Tensor = self.down(functional.silu(self.gate(inner)) * self.up(inner))
+            gate, up = self.gate_up(self.forward_norm(states)).chunk(2, -1)
+            forward: torch.Tensor = self.down(functional.silu(gate) * up)
             return states + forward
 
         def _attention(self, states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, start: int) -> torch.Tensor:
             batch, tokens, _ = states.shape
             heads, kv_heads, size = self.shape.heads, self.shape.kv_heads, self.shape.head_dim
-            q, k, v = (
-                layer(states).view(batch, tokens, count, size).transpose(1, 2)
-                for layer, count in ((self.q, heads), (self.k, kv_heads), (self.v, kv_heads))
-            )
+            counts = (heads, kv_heads, kv_heads)
+            parts = self.qkv(states).view(batch, tokens, sum(counts), size).transpose(1, 2)
+            q, k, v = parts.split(counts, dim=1)
             q, k = q * cos + turned(q) * sin, k * cos + turned(k) * sin
             self.keys[:, :, start : start + tokens] = k
             self.values[:, :, start : start + tokens] = v
@@ -179,6 +196,19 @@ def _model_class() -> Callable[[LlamaShape], torch.nn.Module]:
                 return functional.scaled_dot_product_attention(grouped, *seen).reshape(batch, 1, heads * size)
             mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=heads > kv_heads)
             return mixed.transpose(1, 2).reshape(batch, tokens, heads * size)
+
+    class Head(nn.Module):
+        """From the states after the last layer to logits."""
+
+        def __init__(self, shape: LlamaShape) -> None:
+            super().__init__()
+            self.norm = nn.RMSNorm(shape.hidden, eps=EPSILON)
+            self.output = nn.Linear(shape.hidden, shape.vocabulary, bias=False)
+
+        def forward(self, states: torch.Tensor) -> torch.Tensor:
+            """Logits after the last token."""
+            logits: torch.Tensor = self.output(self.norm(states[:, -1]))
+            return logits
 
     class Llama(nn.Module):
         """The whole model."""
@@ -191,8 +221,7 @@ def _model_class() -> Callable[[LlamaShape], torch.nn.Module]:
             self.shape = shape
             self.words = nn.Embedding(shape.vocabulary, shape.hidden)
             self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
-            self.norm = nn.RMSNorm(shape.hidden, eps=EPSILON)
-            self.output = nn.Linear(shape.hidden, shape.vocabulary, bias=False)
+            self.head = Head(shape)
 
         def reserve(self, batch: int, length: int) -> None:
             """Room for the keys and values of `length` places."""
@@ -200,10 +229,7 @@ def _model_class() -> Callable[[LlamaShape], torch.nn.Module]:
             for layer in self.layers:
                 room = (batch, self.shape.kv_heads, length, self.shape.head_dim)
                 for name in ("keys", "values"):
-                    zeros = torch.zeros(room, device=device, dtype=dtype)
-                    setattr(layer, name, zeros)
-                    if device.type == "cuda":  # a CUDA graph may then write into them
-                        torch._dynamo.mark_static_address(zeros)
+                    setattr(layer, name, torch.zeros(room, device=device, dtype=dtype))
             half = torch.arange(0, self.shape.head_dim, 2, device=device, dtype=torch.float32) / self.shape.head_dim
             angles = torch.outer(torch.arange(length, device=device, dtype=torch.float32), THETA**-half).repeat(1, 2)
             self.cos, self.sin = angles.cos().to(dtype), angles.sin().to(dtype)
@@ -215,7 +241,7 @@ def _model_class() -> Callable[[LlamaShape], torch.nn.Module]:
             states = self.words(tokens)
             for layer in self.layers:
                 states = layer(states, cos, sin, start)
-            logits: torch.Tensor = self.output(self.norm(states[:, -1]))
+            logits: torch.Tensor = self.head(states)
             return logits
 
     return Llama

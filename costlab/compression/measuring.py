@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import math
 import random
 import statistics
@@ -141,12 +142,19 @@ class LanguageModel:
         context = self._windows.flatten()[:CONTEXT].repeat(batch, 1)
         last = context[:, -1:]
         cache = DynamicCache(config=cast("PreTrainedConfig", self._model.config))
+        # Transformers before 5.24 called it by another name, and takes no notice of one that it does not know.
+        named = "cache" if "cache" in inspect.signature(self._model.forward).parameters else "past_key_values"
+        given = {named: cache, "use_cache": True, "logits_to_keep": 1}
         with torch.inference_mode():
-            self._model(context, cache=cache, use_cache=True, logits_to_keep=1)
+            self._model(context, **given)
+        if cache.get_seq_length() != CONTEXT:
+            raise RuntimeError(
+                f"the model kept {cache.get_seq_length()} of {CONTEXT} tokens in the cache that it was given"
+            )
 
         def decode() -> None:
             with torch.inference_mode():
-                self._model(last, cache=cache, use_cache=True, logits_to_keep=1)
+                self._model(last, **given)
             cache.crop(-1)  # each step starts from the same context
 
         return decode

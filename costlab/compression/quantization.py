@@ -203,16 +203,19 @@ def _by_torchao(model: torch.nn.Module, scheme: Scheme, device: str) -> None:
     with extra("models"):
         from torchao import quantization
 
+    # Left to itself, torchao sets how this process compiles, and before 0.18 how it multiplies fp32.
+    options = {"set_inductor_config": False}
     if scheme.name == "int4-weight-only":
         if device != "cuda":
             raise NotImplementedError("torchao has its 4-bit kernel for GPUs only")
-        config = quantization.Int4WeightOnlyConfig(scheme.group, int4_packing_format="tile_packed_to_4d")
+        packing = {"int4_packing_format": "tile_packed_to_4d"}
+        config = quantization.Int4WeightOnlyConfig(scheme.group, **packing, **options)
     elif scheme.name == "int8-weight-only":
-        config = quantization.Int8WeightOnlyConfig()
+        config = quantization.Int8WeightOnlyConfig(version=2, **options)  # the default of 0.17 is the old one
     elif scheme.name == "int8-dynamic":
-        config = quantization.Int8DynamicActivationInt8WeightConfig()
+        config = quantization.Int8DynamicActivationInt8WeightConfig(version=2, **options)
     else:
-        config = quantization.Float8DynamicActivationFloat8WeightConfig()
+        config = quantization.Float8DynamicActivationFloat8WeightConfig(granularity=quantization.PerRow(), **options)
     chosen = {layer for _, layer in linear_layers(model)}
     quantization.quantize_(model, config, filter_fn=lambda module, name: module in chosen)
 

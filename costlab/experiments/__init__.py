@@ -56,6 +56,17 @@ if TYPE_CHECKING:
         measure_semantic as measure_semantic,
         support_lookups as support_lookups,
     )
+    from costlab.experiments.serving import (
+        ServingResult as ServingResult,
+        ServingRow as ServingRow,
+        serving_study as serving_study,
+    )
+    from costlab.experiments.sparse import (
+        SPARSE_KINDS as SPARSE_KINDS,
+        SparseResult as SparseResult,
+        SparseRow as SparseRow,
+        sparse_study as sparse_study,
+    )
     from costlab.experiments.tiers import (
         LESSON_USD_PER_REQUEST as LESSON_USD_PER_REQUEST,
         LabelledQueries as LabelledQueries,

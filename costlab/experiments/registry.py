@@ -53,6 +53,8 @@ EXPERIMENTS: Final[Mapping[str, str]] = {
     "decode": (
         "Speed of a large model's shape with random weights, beside what the device allows (needs torch, torchao)."
     ),
+    "sparse": "Whether 2:4 sparsity makes a large model's matrices faster, and how near their floor (needs torch).",
+    "serving": "Throughput and latency of a server that speaks OpenAI's protocol, by concurrency (needs openai).",
 }
 
 

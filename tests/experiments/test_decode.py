@@ -65,23 +65,31 @@ def test_it_computes_what_llama_computes() -> None:
     ours: Any = random_llama(TINY, dtype=torch.float32, seed=3)
     names = {
         "words.weight": "model.embed_tokens.weight",
-        "norm.weight": "model.norm.weight",
-        "output.weight": "lm_head.weight",
+        "head.norm.weight": "model.norm.weight",
+        "head.output.weight": "lm_head.weight",
     }
     parts = {
-        "q": "self_attn.q_proj",
-        "k": "self_attn.k_proj",
-        "v": "self_attn.v_proj",
         "o": "self_attn.o_proj",
-        "gate": "mlp.gate_proj",
-        "up": "mlp.up_proj",
         "down": "mlp.down_proj",
         "attention_norm": "input_layernorm",
         "forward_norm": "post_attention_layernorm",
     }
     for layer in range(2):
         names |= {f"layers.{layer}.{a}.weight": f"model.layers.{layer}.{b}.weight" for a, b in parts.items()}
-    theirs.load_state_dict({names[name]: weights for name, weights in ours.state_dict().items()})
+    weights = ours.state_dict()
+    for layer in range(2):  # what we have as one matrix
+        q, k, v = weights.pop(f"layers.{layer}.qkv.weight").split((64, 32, 32))
+        gate, up = weights.pop(f"layers.{layer}.gate_up.weight").chunk(2)
+        for name, part in (
+            ("self_attn.q", q),
+            ("self_attn.k", k),
+            ("self_attn.v", v),
+            ("mlp.gate", gate),
+            ("mlp.up", up),
+        ):
+            names[f"{layer} {name}"] = f"model.layers.{layer}.{name}_proj.weight"
+            weights[f"{layer} {name}"] = part
+    theirs.load_state_dict({names[name]: part for name, part in weights.items()})
     tokens = torch.randint(128, (2, 7), generator=torch.Generator().manual_seed(0))
     ours.reserve(2, 7)
     with torch.inference_mode():
@@ -98,7 +106,7 @@ def test_weights_are_as_many_as_the_shape_says_and_come_from_the_seed() -> None:
     torch = libraries()
     first, again, other = (random_llama(TINY, seed=seed) for seed in (1, 1, 2))
     assert measured_bytes(first) == 2 * TINY.weights.parameters
-    weights = [model.get_parameter("output.weight") for model in (first, again, other)]
+    weights = [model.get_parameter("head.output.weight") for model in (first, again, other)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
 
@@ -122,7 +130,8 @@ def test_each_time_stands_beside_its_floor(result: DecodeResult) -> None:
     shape = LLAMA_SHAPES["small"]
     read = 4 * (shape.weights.parameters - shape.vocabulary * shape.hidden)
     assert wide.moved_bytes == read + 2 * 4 * 2 * 64 * 33 * 4  # keys and values of 4 layers, 2 heads of 64, in fp32
-    assert wide.memory_floor_ms == pytest.approx(1000 * wide.moved_bytes / (1e9 * result.copy_gb_per_s))
+    assert wide.memory_floor_ms == pytest.approx(1000 * wide.moved_bytes / (1e9 * result.bandwidth_gb_per_s))
+    assert result.bandwidth_gb_per_s == max(result.copy_gb_per_s, result.read_gb_per_s)
     assert wide.operations == shape.decode_operations(1, 32)
     rate = 1e12 * result.matmul_tflop_per_s["fp32"]
     assert wide.arithmetic_floor_ms == pytest.approx(1000 * wide.operations / rate)
@@ -195,7 +204,7 @@ def test_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
         decode_study("small", schemes=["int5"], device="cpu")
     with pytest.raises(InvalidValueError, match="context must be a whole number >= 2, got 1"):
         decode_study("small", device="cpu", context=1)
-    with pytest.raises(InvalidValueError, match="schemes and batch_sizes must be not empty"):
+    with pytest.raises(InvalidValueError, match="schemes, batch_sizes and phases must be not empty"):
         decode_study("small", device="cpu", batch_sizes=[])
     with pytest.raises(InvalidValueError, match="repeats must be a whole number >= 5, got 4"):
         decode_study("small", device="cpu", repeats=4)
