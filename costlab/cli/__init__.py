@@ -64,6 +64,10 @@ COMMANDS: Final[Table] = {
         "What a response cache saves, net of what it costs.",
         {"size": ("How big a cache should be, and whether it pays, at every store price known.", "cache:size")},
     ),
+    "recordings": (
+        "What was measured on other machines.",
+        {"check": ("Whether recordings can be believed; exit status 1 where one cannot.", "recordings:check")},
+    ),
     "monitoring": (
         "Metrics, alerts and dashboards of a running service.",
         {

@@ -43,6 +43,10 @@ if TYPE_CHECKING:
         quantization_study as quantization_study,
         quantization_variants as quantization_variants,
     )
+    from costlab.experiments.recording_checks import (
+        RecordingFault as RecordingFault,
+        check_recordings as check_recordings,
+    )
     from costlab.experiments.registry import (
         EXPERIMENTS as EXPERIMENTS,
         Experiment as Experiment,

@@ -1,4 +1,5 @@
 import json
+import warnings
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -249,3 +250,96 @@ def test_the_command_prints_and_records(
         "costlab bench decode --device cpu --model small --scheme fp32 --scheme int8-weight-only --scheme "
         "int4-weight-only --batch 1 --context 1024 --repeats 9 --seed 0 --record"
     )
+
+
+def test_runs_of_single_steps_are_put_together_beside_the_first_scheme(result: DecodeResult) -> None:
+    runs = [
+        decode_study(
+            "small", schemes=[s], phases=[p], batch_sizes=[1], context=8, repeats=5, device="cpu", progress=False
+        )
+        for p in ("prefill", "decode")
+        for s in ("fp32", "int8-weight-only")
+    ]
+    assert [len(run.rows) for run in runs] == [1] * 4
+    whole = DecodeResult.together(runs)
+    assert [(row.scheme, row.phase) for row in whole.rows] == [
+        ("fp32", "decode"),
+        ("fp32", "prefill"),
+        ("int8-weight-only", "decode"),
+        ("int8-weight-only", "prefill"),
+    ]
+    wide, narrow = whole.row("fp32"), whole.row("int8-weight-only")
+    assert (wide.speedup, wide.how) == (1.0, "one by one")
+    assert narrow.speedup == pytest.approx((wide.median or 0) / (narrow.median or 1))
+    # The best rate that any run saw is the floor of all: a floor must not lie above what was possible.
+    assert whole.read_gb_per_s == max(run.read_gb_per_s for run in runs)
+    assert wide.memory_floor_ms == pytest.approx(1e-6 * wide.moved_bytes / whole.bandwidth_gb_per_s)
+    with pytest.raises(InvalidValueError, match="results must be of one device and shape with equal repeats"):
+        DecodeResult.together([runs[0], replace(runs[1], repeats=7)])
+    with pytest.raises(InvalidValueError, match="results must be of one device"):
+        DecodeResult.together([])
+    with pytest.raises(UnknownNameError, match="unknown phase 'decoding'"):
+        decode_study("small", phases=["decoding"], device="cpu")
+
+
+def test_eight_bits_multiplied_have_a_floor_of_their_own(result: DecodeResult) -> None:
+    row = replace(result.row("fp32"), scheme="fp8")
+    on_gpu = replace(result, driver="580", matmul_tflop_per_s={"fp32": 50.0, "bf16": 800.0, "fp8": 1500.0})
+    assert on_gpu._beside_floor(row).arithmetic_floor_ms == pytest.approx(1e-9 * row.operations / 1500.0)
+    without = replace(on_gpu, matmul_tflop_per_s={"fp32": 50.0, "bf16": 800.0})
+    assert without._beside_floor(row).arithmetic_floor_ms == pytest.approx(1e-9 * row.operations / 800.0)
+
+
+@pytest.mark.slow
+def test_one_layer_is_translated_for_all_and_computes_the_same() -> None:
+    torch = libraries()
+    needs.program("g++", "c++", "clang++", install="apt-get install g++")
+    from torch._dynamo.utils import counters
+
+    from costlab.compression import quantize
+    from costlab.compression.llama import compile_llama, interpret_llama
+
+    model: Any = quantize(random_llama(TINY, dtype=torch.float32), "int8-weight-only", device="cpu", in_place=True)
+    model.reserve(2, 5)
+    tokens = torch.tensor([[3], [4]])
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torchao's tensors have no name for the cache of translations
+        plain = model(tokens, 4)
+        compile_llama(model, {"coordinate_descent_tuning": True})
+        counters.clear()
+        compiled = model(tokens, 4)
+        assert counters["stats"]["unique_graphs"] == 2  # the layer, of which there are two, and the head
+        interpret_llama(model)
+        counters.clear()
+        assert torch.equal(model(tokens, 4), plain)
+        assert not counters["stats"]
+    assert torch.allclose(compiled, plain, atol=1e-5)
+    assert float(plain.std()) > 1e-3
+    torch.compiler.reset()
+
+
+def test_a_step_that_cannot_be_compiled_runs_without_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    libraries()
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("no compiler\nhere")
+
+    monkeypatch.setattr("costlab.experiments.decode.compile_llama", refuse)
+    found = decode_study(
+        "small", schemes=["fp32"], batch_sizes=[1], context=8, repeats=5, device="cpu", compiled=True, progress=False
+    )
+    assert {row.how for row in found.rows} == {"one by one (not compiled: no compiler here)"}
+    assert all(row.median for row in found.rows)
+
+
+def test_numbers_that_are_none_are_no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = libraries()
+
+    def spoilt(*words: Any, **options: Any) -> Any:
+        model = random_llama(*words, **options)
+        model.get_parameter("head.norm.weight").fill_(torch.nan)
+        return model
+
+    monkeypatch.setattr("costlab.experiments.decode.random_llama", spoilt)
+    found = decode_study("small", schemes=["fp32"], batch_sizes=[1], context=8, repeats=5, device="cpu", progress=False)
+    assert {row.reason for row in found.rows} == {"its logits are not finite"}

@@ -34,6 +34,9 @@ LOG: Final = "kit.log"
 #: With less time than this no further step is begun.
 LEAST_S: Final = 20.0
 
+#: Before the end of the call a step under way is ended, so that all is written by then.
+MARGIN_S: Final = 3.0
+
 #: The exit status when steps are left.
 STEPS_LEFT: Final = 3
 
@@ -149,7 +152,7 @@ def run(
                 if remaining_s < min(LEAST_S, limits.total_s / 5):
                     left += 1
                     continue
-                left += not _measured(worker, journal, step, min(limits.step_s, remaining_s - 3), limits.step_s, say)
+                left += not _measured(worker, journal, step, limits.step_s, ends_s, say)
                 _write(stage, journal, folder)
             for line in stage.told(_write(stage, journal, folder)):
                 say(line)
@@ -160,18 +163,16 @@ def run(
 
 
 def _measured(
-    worker: _Worker, journal: Journal, step: Step, allowed_s: float, step_s: float, say: Callable[[str], None]
+    worker: _Worker, journal: Journal, step: Step, step_s: float, ends_s: float, say: Callable[[str], None]
 ) -> bool:
     """Measure a step; False where the call's time ran out, and the step is for the next call."""
     began_s = time.monotonic()
-    answer = worker.measure(step.name, journal.done, allowed_s)
+    answer = worker.measure(step.name, journal.done, step_s, ends_s)
     took_s = time.monotonic() - began_s
     now = time.strftime("%H:%M:%S")
-    if answer is None and allowed_s < step_s:
+    if answer is None:
         say(f"{now} {took_s:5.0f} s  {step.name}: stopped, time is up")
         return False
-    if answer is None:
-        answer = {"reason": f"it took longer than {step_s:g} s"}
     if answer.get("reason"):
         journal.add(step.name, took_s, reason=answer["reason"])
         say(f"{now} {took_s:5.0f} s  {step.name}: not measured: {answer['reason']}")
@@ -201,21 +202,27 @@ class _Worker:
         self._process: subprocess.Popen[str] | None = None
         self._said: queue.Queue[str | None] = queue.Queue()
 
-    def measure(self, step: str, done: Mapping[str, Recording], allowed_s: float) -> dict[str, Any] | None:
-        """What the worker says of a step; None where it took too long, after which it is ended."""
-        if self._process is None or self._process.poll() is not None:
-            self._start()
-        process = self._process
-        assert process is not None
-        assert process.stdin is not None
-        floors = {name: asdict(recording) for name, recording in done.items() if recording.experiment == "device"}
+    def measure(self, step: str, done: Mapping[str, Recording], step_s: float, ends_s: float) -> dict[str, Any] | None:
+        """What the worker says of a step; None where the call's time was up before.
+
+        A step that takes too long is ended with the worker.
+        """
+        left_s = ends_s - time.monotonic() - MARGIN_S
         try:
+            if self._process is None or self._process.poll() is not None:
+                self._start()
+                said = self._said.get(timeout=max(left_s, 0.1))  # that it is ready
+            process = self._process
+            assert process is not None
+            assert process.stdin is not None
+            floors = {name: asdict(recording) for name, recording in done.items() if recording.experiment == "device"}
             process.stdin.write(json.dumps({"step": step, "done": floors}) + "\n")
             process.stdin.flush()
-            said = self._said.get(timeout=max(allowed_s, 0.1))
+            left_s = ends_s - time.monotonic() - MARGIN_S
+            said = self._said.get(timeout=max(min(step_s, left_s), 0.1))
         except queue.Empty:
             self.stop()
-            return None
+            return {"reason": f"it took longer than {step_s:g} s"} if step_s < left_s else None
         except BrokenPipeError:
             said = None
         if said is None:
@@ -284,6 +291,8 @@ def work(asked: Asked) -> None:
     orders: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_listen, args=(orders,), daemon=True).start()
     steps = {step.name: step for stage in plan(asked) for step in stage.steps}
+    answers.write("ready\n")
+    answers.flush()
     while True:
         order = json.loads(orders.get())
         done = {name: Recording(**{**one, "rows": tuple(one["rows"])}) for name, one in order["done"].items()}
