@@ -17,6 +17,9 @@ ROOT = Path(__file__).parents[1]
 #: What decides whether the code runs; the others only have to be there.
 LIBRARIES = ("torch", "torchao", "transformers")
 
+#: What they choose the release of.
+FREE = (*LIBRARIES, "huggingface-hub")
+
 #: What runs in the environment by default.
 TESTS = ("tests/compression", "tests/experiments", "tests/test_gpu_kit.py")
 
@@ -38,7 +41,7 @@ def models() -> list[str]:
 def constraints() -> list[str]:
     """The tested versions, with the oldest of the three."""
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    others = [line for line in lines if not line.startswith("#") and line.split("==")[0] not in LIBRARIES]
+    others = [line for line in lines if not line.startswith("#") and line.split("==")[0] not in FREE]
     return [*others, *(f"{name}=={oldest}" for name, oldest in floors().items())]
 
 

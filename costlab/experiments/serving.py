@@ -331,4 +331,6 @@ def _recording(result: ServingResult, options: Mapping[str, object]) -> Recordin
     return result.to_recording(bench_command("serving", chosen))
 
 
-EXPERIMENT: Final = Experiment(measure=serving_study, lines=ServingResult.lines, recording=_recording)
+EXPERIMENT: Final = Experiment(
+    measure=serving_study, lines=ServingResult.lines, recording=_recording, load=ServingResult.from_recording
+)

@@ -329,4 +329,6 @@ def _recording(result: SparseResult, options: Mapping[str, object]) -> Recording
     return result.to_recording(bench_command("sparse", chosen))
 
 
-EXPERIMENT: Final = Experiment(measure=sparse_study, lines=SparseResult.lines, recording=_recording)
+EXPERIMENT: Final = Experiment(
+    measure=sparse_study, lines=SparseResult.lines, recording=_recording, load=SparseResult.from_recording
+)

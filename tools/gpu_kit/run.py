@@ -320,23 +320,12 @@ def _answer(step: Step, done: Mapping[str, Recording]) -> dict[str, Any]:
         if all(reasons):
             return {"reason": reasons[0]}
         json.dumps(asdict(recording), allow_nan=False)
-        lines = _lines(find_experiment, recording)
+        # Without the first, which says where and when.
+        lines = list(find_experiment(recording.experiment).recorded_lines(recording))[1:]
     except Exception as error:
         print(f"{step.name}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
         return {"reason": one_line(error)}
     return {"recording": asdict(recording), "lines": lines}
-
-
-def _lines(find: Callable[[str], Any], recording: Recording) -> list[str]:
-    """The lines of a recording's rows, without the first, which says where and when."""
-    from costlab.compression import BenchmarkResult
-    from costlab.experiments import DecodeResult, ServingResult, SparseResult
-
-    kinds: dict[str, Any] = {"decode": DecodeResult, "sparse": SparseResult, "serving": ServingResult}
-    kinds |= dict.fromkeys(("quantization", "pruning"), BenchmarkResult)
-    kind = kinds.get(recording.experiment)
-    result = recording if kind is None else kind.from_recording(recording)
-    return list(find(recording.experiment).lines(result))[1:]
 
 
 def _is_broken(device: str) -> bool:
