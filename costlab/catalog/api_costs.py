@@ -143,6 +143,7 @@ def api_cost(
     as_of: date | str | None = None,
     quality: str | None = None,
     service_tier: str = "standard",
+    discount_fraction: float = 0.0,
 ) -> ApiCost:
     """What a workload costs at an API.
 
@@ -155,6 +156,8 @@ def api_cost(
         A model's name, or its price as :func:`api_price` or :func:`image_price` gives it.
     provider, as_of, quality, service_tier
         As for :func:`api_price` and :func:`image_price`.
+    discount_fraction : float
+        A negotiated share off the price, in 0..1.
 
     Raises
     ------
@@ -187,13 +190,15 @@ def api_cost(
         else:
             model = api_price(model, provider, as_of, service_tier)
     requests = workload.requests_per_month
+    left = 1.0 - checks.fraction("discount_fraction", discount_fraction)
     if isinstance(model, ImagePrice):
         if not workload.images or workload.input_tokens or workload.output_tokens:
             raise InvalidValueError("workload", "one of images alone, as the price is per image", workload)
-        usd = workload.images * model.usd_per_image
+        usd = workload.images * model.usd_per_image * left
         return ApiCost(usd, usd * requests, 0.0, 0.0, 0.0, usd, 0.0, requests, model)
     if workload.images:
         raise InvalidValueError("workload", f"one without images, as {model.model} is priced by the token", workload)
+    model = model.discounted(discount_fraction)
     parts = {name: getattr(workload, name) for name in _PARTS if getattr(workload, name)}
     tokens_in, tokens_out, cached = workload.input_tokens, workload.output_tokens, workload.cached_input_tokens
     total = model.usd(tokens_in, tokens_out, cached, **parts)

@@ -248,8 +248,11 @@ def _unique_names() -> Callable[[str], str]:
 
 
 def _api_quote(entry: ApiEntry, workload: Workload, as_of: date | str | None, unique: Callable[[str], str]) -> ApiQuote:
-    cost = api_cost(workload, entry.model, entry.provider, entry.as_of or as_of, entry.quality)
-    name = unique(f"{cost.price.model} at {cost.price.provider}")
+    day, tier, off = entry.as_of or as_of, entry.service_tier, entry.discount_fraction
+    cost = api_cost(workload, entry.model, entry.provider, day, entry.quality, tier, off)
+    terms = [f"{tier} tier"] if tier != "standard" else []
+    terms += [f"less {off:.6g} of the list price"] if off else []
+    name = unique(f"{cost.price.model} at {cost.price.provider}" + (f" ({', '.join(terms)})" if terms else ""))
     return ApiQuote(ApiOption(name, cost.usd_per_request, **entry.option_keys(ApiOption)), cost)
 
 
@@ -314,7 +317,9 @@ def _offers(entry: SelfHostedEntry, as_of: date | str | None) -> list[tuple[GpuP
 def heading(comparison: Comparison) -> str:
     """The traffic in a line."""
     work = comparison.workload
-    cached = f" ({work.cached_input_fraction:.0%} of them cached)" if work.cached_input_fraction else ""
+    parts = ((work.cached_input_fraction, "cached"), (work.cache_write_fraction, "written to the cache"))
+    words = ", ".join(f"{share:.0%} of them {what}" for share, what in parts if share)
+    cached = f" ({words})" if words else ""
     tokens = f"{work.input_tokens:,.6g} tokens in{cached} and {work.output_tokens:,.6g} out"
     request = f"{work.images:g} images" if work.images else tokens
     return f"{work.requests_per_day:,.10g} requests a day of {request}, peak {work.peak_to_mean:g} x mean"
@@ -398,6 +403,7 @@ def _api_sources(quote: ApiQuote) -> list[str]:
         return [f"{name}: {price.usd_per_image:g} USD an image, {price.kind}, {price.checked} ({price.source_url})"]
     output = "" if price.output_usd_per_mtok is None else f", {price.output_usd_per_mtok:g} out"
     fee = f", {price.usd_per_request:g} a request" if price.usd_per_request else ""
+    fee += f", {price.usd_per_search:g} a search" if quote.cost.searches_usd else ""
     rates = f"{price.input_usd_per_mtok:g} USD/Mtok in{output}, on {price.as_of}{fee}"
     lines = [f"{name}: {rates} (genai-prices {price.snapshot.version}; {price.source_url})"]
     return lines + ([f"{name}: {price.note}"] if price.note else [])

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from costlab._internal.toml_tables import NonNegative, Positive, parse_table, read_text
 from costlab.build_vs_buy import ApiOption, Constraints, SelfHostOption
-from costlab.errors import CostlabError
+from costlab.errors import CostlabError, InvalidValueError
 from costlab.workload import Workload
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -27,7 +27,11 @@ class _Table(BaseModel):
 
 
 class WorkloadTable(_Table):
-    """The keys of ``[workload]``; see :class:`costlab.workload.Workload`."""
+    """The keys of ``[workload]``; see :class:`costlab.workload.Workload`.
+
+    Of the provider's prompt cache either the shares are given, or what happens: a beginning of `cached_prefix_tokens`
+    that all prompts share is written, and read by so many requests before it is written again.
+    """
 
     requests_per_day: NonNegative
     input_tokens: NonNegative
@@ -35,6 +39,41 @@ class WorkloadTable(_Table):
     cached_input_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
     peak_to_mean: Times = 1.0
     images: NonNegative = 0.0
+    cache_write_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
+    cache_write_1h_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
+    cached_prefix_tokens: NonNegative = 0.0
+    reads_per_cache_write: NonNegative | None = None
+    cache_lifetime: Literal["5m", "1h"] = "5m"
+    reasoning_tokens: NonNegative = 0.0
+    audio_input_tokens: NonNegative = 0.0
+    audio_output_tokens: NonNegative = 0.0
+    searches: NonNegative = 0.0
+
+    def cache_fractions(self) -> dict[str, float]:
+        """Shares of the input that are read from the cache, written to it, and written for an hour.
+
+        One request in ``reads_per_cache_write + 1`` writes the prefix, and the others find it there.
+        """
+        names = ("cached_input_fraction", "cache_write_fraction", "cache_write_1h_fraction")
+        shares = {name: getattr(self, name) for name in names}
+        if self.reads_per_cache_write is None:
+            if self.cached_prefix_tokens:
+                raise InvalidValueError("reads_per_cache_write", "given where cached_prefix_tokens is", None)
+            return shares
+        if any(shares.values()):
+            given = ", ".join(name for name, share in shares.items() if share)
+            raise InvalidValueError(
+                "reads_per_cache_write", f"left out where {given} is given", self.reads_per_cache_write
+            )
+        if not 0 < self.cached_prefix_tokens <= self.input_tokens:
+            requirement = f"above 0 and at most input_tokens ({self.input_tokens:g}), of which they are a part"
+            raise InvalidValueError("cached_prefix_tokens", requirement, self.cached_prefix_tokens)
+        share, cycle = self.cached_prefix_tokens / self.input_tokens, self.reads_per_cache_write + 1.0
+        return {
+            "cached_input_fraction": share * self.reads_per_cache_write / cycle,
+            "cache_write_fraction": share / cycle,
+            "cache_write_1h_fraction": share / cycle if self.cache_lifetime == "1h" else 0.0,
+        }
 
 
 class _Entry(_Table):
@@ -50,6 +89,8 @@ class ApiEntry(_Entry):
     provider: str | None = None
     quality: str | None = None
     as_of: str | date | None = None
+    service_tier: Literal["standard", "batch", "flex", "priority"] = "standard"
+    discount_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0
     upfront_usd: NonNegative = 0.0
     fixed_usd_per_month: NonNegative = 0.0
     weeks_to_production: NonNegative = 2.5
@@ -126,7 +167,8 @@ class WorkloadFile(_Table):
 
     def workload(self) -> Workload:
         """The traffic as the package's own type."""
-        return Workload(**self.workload_table.model_dump())
+        told = {"cached_prefix_tokens", "reads_per_cache_write", "cache_lifetime"}
+        return Workload(**self.workload_table.model_dump(exclude=told) | self.workload_table.cache_fractions())
 
     def constraints(self) -> Constraints:
         """The constraints as the package's own type."""
@@ -141,7 +183,12 @@ def parse_workload(text: str, name: str = "the workload") -> WorkloadFile:
     WorkloadFileError
         If the text is no TOML, or a key is missing, unknown or has a value that it may not have.
     """
-    return parse_table(WorkloadFile, text, name, "a workload file", WorkloadFileError, _keys_beside)
+    file = parse_table(WorkloadFile, text, name, "a workload file", WorkloadFileError, _keys_beside)
+    try:
+        file.workload()
+    except InvalidValueError as error:
+        raise WorkloadFileError(f"{name}: workload.{error}") from error
+    return file
 
 
 def _keys_beside(place: tuple[int | str, ...]) -> tuple[str, ...]:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from inspect import isawaitable
 from itertools import pairwise
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from costlab._internal import checks
 from costlab._internal.fork_safety import UniqueNames
 from costlab.cache import Answer, Request
 from costlab.errors import BudgetExceeded, BudgetStoreError, InvalidValueError
-from costlab.events import PRIORITIES, Hook, Hooks, Outcome, Priority, RequestEvent, micro_usd
+from costlab.events import PRIORITIES, Hook, Hooks, Outcome, Priority, RequestEvent, ServedAs, micro_usd
 from costlab.router.budgeted_calls import BudgetedCalls
 from costlab.router.models.protocol import ModelError, Prediction, TokenUsage
 from costlab.router.policy import AttemptOutcome, NextStep, chosen_tier, first_step, next_step
@@ -59,6 +60,8 @@ class RouteState:
     cost_usd = 0.0
     owed_usd = 0.0  # the part of the cost that no budget guard has heard of yet
     input_tokens = cached_input_tokens = output_tokens = 0  # of all attempts together
+    parts: Mapping[str, int] = MappingProxyType({})  # what else they used, by the name of an event's field
+    service_tier: ServedAs = "standard"  # of the last of them
     # Of the attempt under way: whether a model was asked, and may send a bill; and that bill, where it came already.
     sent = False
     bill: tuple[float, TokenUsage | None] | None = None
@@ -103,6 +106,9 @@ class RouteState:
             self.input_tokens += usage.input_tokens
             self.cached_input_tokens += usage.cached_input_tokens
             self.output_tokens += usage.output_tokens
+            if usage.parts:
+                self.parts = {**self.parts, **{name: n + self.parts.get(name, 0) for name, n in usage.parts.items()}}
+            self.service_tier = usage.service_tier or "standard"
         self._since_s, self._gate_usd, self._gate_error = now_s, 0.0, ""
         self.sent, self.bill = False, None
 
@@ -392,6 +398,9 @@ class Cascade:
                     outcome=outcome,
                     tenant=tenant,
                     priority=priority,
+                    provider="" if tier is None else tier.provider_name,
+                    service_tier=state.service_tier,
+                    **state.parts,
                 )
             )
             if state.owed_usd and self._budget is not None:

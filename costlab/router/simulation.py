@@ -380,7 +380,7 @@ def _stage(file: TiersFile, number: int) -> Stage:
         if simulation.input_tokens is None:
             raise file.error(f"{place}.input_tokens is missing; simulate needs it for a price by the token")
         try:
-            usd = price.usd(simulation.input_tokens, simulation.output_tokens, simulation.cached_input_tokens)
+            usd = simulation.usd(price)
         except InvalidValueError as error:
             raise file.error(f"{place}.{error}") from error
     else:

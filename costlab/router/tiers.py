@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from costlab._internal import checks
-from costlab.catalog import ApiPrice
-from costlab.errors import InvalidValueError
+from costlab.catalog import ApiPrice, api_price
+from costlab.errors import AmbiguousPriceError, InvalidValueError, PriceNotFoundError, UnknownNameError
 from costlab.router.policy import is_trusted
 
 if TYPE_CHECKING:
@@ -20,6 +21,16 @@ Price = float | ApiPrice
 Gate = Callable[[str], bool | Awaitable[bool]]
 
 
+@cache
+def _as_served(price: ApiPrice, service_tier: str) -> ApiPrice:
+    """The price of the tier that was used; the tier's own where the catalogue has none, as for rates of one's own."""
+    try:
+        there = api_price(price.model, price.provider, price.as_of, service_tier)
+    except (UnknownNameError, PriceNotFoundError, AmbiguousPriceError):
+        return price
+    return there.discounted(price.discount_fraction)
+
+
 @dataclass(frozen=True, slots=True)
 class Tier:
     """One model of a cascade.
@@ -29,7 +40,8 @@ class Tier:
     name, model : str, Model
         What to call it in results and events, not empty, and who answers.
     price : float or ApiPrice
-        USD per request, >= 0; or an API's rates, applied to the usage that the model reports.
+        USD per request, >= 0; or an API's rates, applied to the usage that the model reports, at the tier of service
+        that it says was used.
     min_confidence : float
         An answer is kept when its confidence is *greater*, in 0..1; without meaning at the last tier, which always
         answers.
@@ -95,14 +107,27 @@ class Tier:
         if usage is None:
             return 0.0
         price = self.price
-        if isinstance(price, ApiPrice):
-            return price.usd(usage.input_tokens, usage.output_tokens, usage.cached_input_tokens)
-        return price
+        if not isinstance(price, ApiPrice):
+            return price
+        if usage.service_tier is not None and usage.service_tier != price.service_tier:
+            price = _as_served(price, usage.service_tier)
+        counts = (usage.input_tokens, usage.output_tokens, usage.cached_input_tokens)
+        parts: dict[str, float] = dict(usage.parts)
+        if price.usd_per_search is None:  # the call was made and has a bill: what has a price is booked
+            parts.pop("searches", None)
+        if usage.request_fee_usd is not None:
+            parts["request_fee_usd"] = usage.request_fee_usd
+        return price.usd(*counts, **parts) if parts else price.usd(*counts)
 
     @property
     def model_name(self) -> str:
         """The name by which events call the model, as in the catalogue where its price is from there."""
         return self.price.model if isinstance(self.price, ApiPrice) else self.name
+
+    @property
+    def provider_name(self) -> str:
+        """The provider, as in the catalogue; empty where the price is not from there."""
+        return self.price.provider if isinstance(self.price, ApiPrice) and self.price.snapshot.version else ""
 
     @property
     def reserve_usd(self) -> float | None:

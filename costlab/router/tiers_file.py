@@ -42,14 +42,26 @@ class _StrictTable(BaseModel):
 
 
 class PriceTable(_StrictTable):
-    """The keys of ``price``: a model of the catalogue, or rates per million tokens."""
+    """The keys of ``price``: a model of the catalogue, or rates of one's own; see :class:`costlab.catalog.ApiPrice`."""
 
     model: Text | None = None
     provider: Text | None = None
     as_of: str | date | None = None
+    service_tier: Literal["standard", "batch", "flex", "priority"] = "standard"
+    discount_fraction: Fraction = 0.0
     input_usd_per_mtok: NonNegative | None = None
     output_usd_per_mtok: NonNegative | None = None
     cached_input_usd_per_mtok: NonNegative | None = None
+    cache_write_usd_per_mtok: NonNegative | None = None
+    cache_write_1h_usd_per_mtok: NonNegative | None = None
+    audio_input_usd_per_mtok: NonNegative | None = None
+    cached_audio_input_usd_per_mtok: NonNegative | None = None
+    image_input_usd_per_mtok: NonNegative | None = None
+    reasoning_usd_per_mtok: NonNegative | None = None
+    audio_output_usd_per_mtok: NonNegative | None = None
+    image_output_usd_per_mtok: NonNegative | None = None
+    usd_per_request: NonNegative = 0.0
+    usd_per_search: NonNegative | None = None
 
 
 class GateTable(_StrictTable):
@@ -73,6 +85,16 @@ class SimulationTable(_StrictTable):
     input_tokens: NonNegative | None = None
     output_tokens: NonNegative = 0.0
     cached_input_tokens: NonNegative = 0.0
+    cache_write_tokens: NonNegative = 0.0
+    cache_write_1h_tokens: NonNegative = 0.0
+    reasoning_tokens: NonNegative = 0.0
+    searches: NonNegative = 0.0
+
+    def usd(self, price: ApiPrice) -> float:
+        """What a mean request costs at an API."""
+        names = ("cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens", "searches")
+        parts = {name: count for name in names if (count := getattr(self, name))}
+        return price.usd(self.input_tokens or 0.0, self.output_tokens, self.cached_input_tokens, **parts)
 
 
 class ScriptedAnswer(_StrictTable):
@@ -262,20 +284,21 @@ def _price(name: str, number: int, tier: TierTable) -> float | ApiPrice:
         raise TiersFileError(f"{place}.price must have model or input_usd_per_mtok, got {got}")
     if rates.model is not None:
         try:
-            return api_price(rates.model, rates.provider, rates.as_of)
+            price = api_price(rates.model, rates.provider, rates.as_of, rates.service_tier)
         except CostlabError as error:
             raise TiersFileError(f"{place}.price: {error}") from error
-    return ApiPrice(
+        return price.discounted(rates.discount_fraction)
+    given = rates.model_dump(exclude={"model", "provider", "as_of", "discount_fraction"})
+    price = ApiPrice(
         model=tier.name,
         provider=name,
-        input_usd_per_mtok=rates.input_usd_per_mtok or 0.0,
-        output_usd_per_mtok=rates.output_usd_per_mtok,
-        cached_input_usd_per_mtok=rates.cached_input_usd_per_mtok,
+        **given,
         as_of=date.min,
         snapshot=ApiSnapshot("", date.min, dated=False),
         source_url="",
         note="given in the file",
     )
+    return price.discounted(rates.discount_fraction)
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from costlab.compare import (
     option_rows,
     parse_workload,
 )
+from costlab.compare.comparison import heading
 from costlab.errors import AmbiguousPriceError
 
 HEAD = "[workload]\nrequests_per_day = 100_000\ninput_tokens = 400\noutput_tokens = 200\n"
@@ -42,6 +43,70 @@ def test_what_the_file_gives_is_what_is_compared() -> None:
     even = break_even(0.003, 0.8048, 2.0 * 0.8)
     assert found.break_even == even
     assert math.isclose(found.recommendation.options[0].running_usd_per_month, 0.8048 * 730)
+
+
+AGENT = HEAD.replace("= 400", "= 20_000") + "cached_prefix_tokens = 15_000\nreads_per_cache_write = 9\n"
+CLAUDE = '[[api]]\nmodel = "claude-sonnet-4-5"\n'
+
+
+def test_a_prefix_is_written_once_and_read_until_it_is_written_again() -> None:
+    # One request in ten writes 15,000 of its 20,000 tokens, and nine read them: 3 USD a million in, 0.30 read, 3.75
+    # written, 6 written for an hour (Anthropic, prompt caching); 200 tokens out at 15.
+    plain = 5_000 * 3e-6 + 200 * 15e-6
+    for lifetime, rate in (("5m", 3.75e-6), ("1h", 6e-6)):
+        file = parse_workload(f'{AGENT}cache_lifetime = "{lifetime}"\n{CLAUDE}{OWN}')
+        usd = compare(file).apis[0].cost.usd_per_request
+        assert math.isclose(usd, plain + 15_000 * (0.9 * 0.3e-6 + 0.1 * rate))
+    told = heading(compare(file))
+    assert "20,000 tokens in (68% of them cached, 8% of them written to the cache)" in told
+    # Without any cache it is dearer; with one that is never read again, dearest.
+    none = compare(parse_workload(AGENT.split("cached_prefix")[0] + CLAUDE + OWN)).apis[0].cost.usd_per_request
+    lost = compare(parse_workload(AGENT.replace("= 9", "= 0") + CLAUDE + OWN)).apis[0].cost.usd_per_request
+    assert usd < none < lost
+
+
+def test_the_same_in_shares() -> None:
+    shares = "cached_input_fraction = 0.675\ncache_write_fraction = 0.075\n"
+    by_share = compare(parse_workload(AGENT.split("cached_prefix")[0] + shares + CLAUDE + OWN))
+    by_prefix = compare(parse_workload(AGENT + CLAUDE + OWN))
+    assert math.isclose(by_share.apis[0].cost.usd_per_request, by_prefix.apis[0].cost.usd_per_request)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (
+            "cached_prefix_tokens = 300\n",
+            "w: workload.reads_per_cache_write must be given where cached_prefix_tokens is",
+        ),
+        ("reads_per_cache_write = 9\n", "workload.cached_prefix_tokens must be above 0 and at most input_tokens (400)"),
+        ("reads_per_cache_write = 9\ncached_prefix_tokens = 401\n", "workload.cached_prefix_tokens must be above 0"),
+        (
+            "reads_per_cache_write = 9\ncached_prefix_tokens = 4\ncached_input_fraction = 0.1\n",
+            "workload.reads_per_cache_write must be left out where cached_input_fraction is given, got 9",
+        ),
+        ("cached_input_fraction = 0.6\ncache_write_fraction = 0.5\n", "workload.cache_write_fraction must be at most"),
+        ("reasoning_tokens = 201\n", "workload.reasoning_tokens must be at most output_tokens (200)"),
+        ('cache_lifetime = "2h"\n', "workload.cache_lifetime must be '5m' or '1h', got '2h'"),
+    ],
+)
+def test_a_cache_that_cannot_be_is_named(keys: str, message: str) -> None:
+    with pytest.raises(WorkloadFileError) as caught:
+        parse_workload(HEAD + keys + API + OWN, "w")
+    assert message in str(caught.value)
+
+
+def test_an_api_by_the_batch_and_with_a_discount_is_one_more_option() -> None:
+    batch = CLAUDE + 'service_tier = "batch"\n'
+    less = CLAUDE + "discount_fraction = 0.12\n"
+    found = compare(parse_workload(HEAD + CLAUDE + batch + less + OWN))
+    whole, half, ours = (quote.cost.usd_per_request for quote in found.apis)
+    assert (half / whole, ours / whole) == (pytest.approx(0.5), pytest.approx(0.88))
+    assert [quote.option.name for quote in found.apis] == [
+        "claude-sonnet-4-5 at anthropic",
+        "claude-sonnet-4-5 at anthropic (batch tier)",
+        "claude-sonnet-4-5 at anthropic (less 0.12 of the list price)",
+    ]
 
 
 BY_EIGHT = OWN.replace('"L4"', '"A100 40GB"') + "spare_replicas = 1\nfixed_usd_per_month = 4_000\n"

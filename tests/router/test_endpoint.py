@@ -15,7 +15,18 @@ import pytest
 
 from costlab.catalog import api_price
 from costlab.errors import CostlabError, InvalidValueError
-from costlab.router import EndpointModel, ModelError, ModelTimeoutError, Prediction, TokenUsage, TransformersModel
+from costlab.events import RequestEvent
+from costlab.monitoring.budget import AsyncBudgetGuard, BudgetPolicy, MemoryBudgetStore
+from costlab.router import (
+    Cascade,
+    EndpointModel,
+    ModelError,
+    ModelTimeoutError,
+    Prediction,
+    ScriptedModel,
+    TokenUsage,
+    TransformersModel,
+)
 from costlab.router.models.endpoint import read_completion, read_usage
 from costlab.router.tiers import Tier
 from tests import needs
@@ -133,7 +144,76 @@ async def test_cached_tokens_are_a_part_of_the_input_and_paid_once() -> None:
         # Hidden reasoning is a part of the output.
         (
             {"prompt_tokens": 9, "completion_tokens": 50, "completion_tokens_details": {"reasoning_tokens": 48}},
-            TokenUsage(9, 0, 50),
+            TokenUsage(9, 0, 50, reasoning_tokens=48),
+        ),
+        # xAI: it stands beside the answer, and the total proves it.
+        (
+            {
+                "prompt_tokens": 900,
+                "completion_tokens": 60,
+                "total_tokens": 2360,
+                "completion_tokens_details": {"reasoning_tokens": 1400},
+            },
+            TokenUsage(900, 0, 1460, reasoning_tokens=1400),
+        ),
+        # The same where it is fewer than the answer, so that nothing but the total tells.
+        (
+            {
+                "prompt_tokens": 900,
+                "completion_tokens": 600,
+                "total_tokens": 1520,
+                "completion_tokens_details": {"reasoning_tokens": 20},
+            },
+            TokenUsage(900, 0, 620, reasoning_tokens=20),
+        ),
+        # OpenAI: a total that adds up without it.
+        (
+            {
+                "prompt_tokens": 900,
+                "completion_tokens": 600,
+                "total_tokens": 1500,
+                "completion_tokens_details": {"reasoning_tokens": 20},
+            },
+            TokenUsage(900, 0, 600, reasoning_tokens=20),
+        ),
+        # Gemini behind OpenAI's protocol: thoughts that only the total has.
+        ({"prompt_tokens": 21, "completion_tokens": 5, "total_tokens": 86}, TokenUsage(21, 0, 65, reasoning_tokens=60)),
+        # Without a total: more reasoning than answer can only stand beside it.
+        (
+            {"prompt_tokens": 9, "completion_tokens": 6, "completion_tokens_details": {"reasoning_tokens": 60}},
+            TokenUsage(9, 0, 66, reasoning_tokens=60),
+        ),
+        # OpenAI, OpenRouter: written to the cache, a part of the prompt.
+        (
+            {
+                "prompt_tokens": 9000,
+                "completion_tokens": 6,
+                "total_tokens": 9006,
+                "prompt_tokens_details": {"cached_tokens": 1000, "cache_write_tokens": 7000, "audio_tokens": 20},
+            },
+            TokenUsage(9000, 1000, 6, cache_write_tokens=7000, audio_input_tokens=20),
+        ),
+        # Anthropic's own names, beside the prompt; two thousand tokens for an hour.
+        (
+            {
+                "prompt_tokens": 12,
+                "completion_tokens": 200,
+                "cache_read_input_tokens": 5000,
+                "cache_creation_input_tokens": 3000,
+                "cache_creation": {"ephemeral_5m_input_tokens": 1000, "ephemeral_1h_input_tokens": 2000},
+                "server_tool_use": {"web_search_requests": 2},
+            },
+            TokenUsage(8012, 5000, 200, cache_write_tokens=3000, cache_write_1h_tokens=2000, searches=2),
+        ),
+        # Perplexity tells its fee, in which the searches are.
+        (
+            {
+                "prompt_tokens": 9,
+                "completion_tokens": 150,
+                "num_search_queries": 2,
+                "cost": {"total_cost": 0.012277, "request_cost": 0.01},
+            },
+            TokenUsage(9, 0, 150, request_fee_usd=0.01),
         ),
         # More cached than all can only mean that they are counted apart.
         (
@@ -150,6 +230,61 @@ async def test_cached_tokens_are_a_part_of_the_input_and_paid_once() -> None:
 )
 def test_usage_is_read_in_every_dialect_or_not_at_all(usage: Any, read: TokenUsage | None) -> None:
     assert read_usage({"usage": usage}) == read
+
+
+@pytest.mark.parametrize(
+    ("said", "tier"),
+    [("flex", "flex"), ("priority", "priority"), ("default", "standard"), ("scale", "standard"), (None, None)],
+)
+def test_the_tier_that_was_used_is_read(said: str | None, tier: str | None) -> None:
+    body = completion(usage={"prompt_tokens": 9, "completion_tokens": 2}) | {"service_tier": said}
+    found = read_usage(body)
+    assert found is not None
+    assert found.service_tier == tier
+
+
+GROK: dict[str, Any] = {
+    "prompt_tokens": 900, "completion_tokens": 60, "total_tokens": 2360,
+    "completion_tokens_details": {"reasoning_tokens": 1400},
+}  # fmt: skip
+
+
+async def test_reasoning_that_stands_beside_the_answer_is_booked_by_tier_guard_and_event() -> None:
+    told: list[RequestEvent] = []
+    with ChatServer(says(completion(usage=GROK))) as server:
+        async with EndpointModel("grok-4", server.url, None) as model:
+            tier = Tier("grok", model, model.price(), estimate_usd=0.05)
+            guard = AsyncBudgetGuard(
+                BudgetPolicy(daily_soft_usd=1, daily_hard_usd=1, monthly_usd=9), MemoryBudgetStore()
+            )
+            routed = await Cascade([tier], guard=guard, hooks=[told.append]).route("why?")
+    # 900 tokens in at 3 dollars a million, 1,460 out at 15.
+    assert routed.cost_usd == pytest.approx(0.0246)
+    assert (await guard.status()).day_spent_micro_usd == 24_600
+    (event,) = told
+    assert (event.cost_micro_usd, event.output_tokens, event.reasoning_tokens) == (24_600, 1460, 1400)
+    assert (event.provider, event.service_tier) == ("x-ai", "standard")
+
+
+async def test_the_tier_that_was_used_is_paid_whatever_was_asked_for() -> None:
+    usage = {"prompt_tokens": 1000, "completion_tokens": 100}
+    standard = api_price("gpt-5-mini").usd(1000, 100)
+    paid = {}
+    for said in ("flex", "default", "priority"):
+        with ChatServer(says(completion(usage=usage) | {"service_tier": said})) as server:
+            async with EndpointModel("gpt-5-mini", server.url, None) as model:
+                for asked in ("standard", "flex"):
+                    tier = Tier("mini", model, api_price("gpt-5-mini", service_tier=asked))
+                    paid[said, asked] = (await Cascade([tier]).route("why?")).cost_usd / standard
+    for asked in ("standard", "flex"):
+        assert [paid[said, asked] for said in ("flex", "default", "priority")] == pytest.approx([0.5, 1.0, 1.8])
+
+
+def test_what_has_no_price_does_not_keep_the_rest_of_a_bill_from_the_books() -> None:
+    usage = TokenUsage(1000, 0, 100, searches=2, service_tier="priority")
+    haiku = api_price("claude-3-haiku")
+    tier = Tier("t", ScriptedModel({}), haiku)
+    assert tier.usd(usage) == haiku.usd(1000, 100)
 
 
 async def test_an_answer_that_does_not_say_what_it_cost_is_no_answer() -> None:

@@ -42,6 +42,19 @@ def test_a_price_is_per_request_from_the_catalogue_or_by_the_token() -> None:
     assert own.model == "b"
 
 
+def test_a_price_may_be_that_of_a_tier_and_less_a_discount_and_rates_may_have_every_kind() -> None:
+    batch, own = parse_tiers(
+        '[[tier]]\nname = "a"\nprice = { model = "gpt-4o-mini", service_tier = "batch", discount_fraction = 0.1 }\n'
+        '[[tier]]\nname = "b"\nprice = { input_usd_per_mtok = 1.0, cache_write_usd_per_mtok = 1.25, '
+        "output_usd_per_mtok = 4.0, reasoning_usd_per_mtok = 2.0, usd_per_request = 0.5, usd_per_search = 0.01 }\n"
+    ).prices
+    assert isinstance(batch, ApiPrice)
+    assert isinstance(own, ApiPrice)
+    assert batch.usd(1000, 10) == pytest.approx(0.45 * api_price("gpt-4o-mini").usd(1000, 10))
+    by_hand = (200 + 800 * 1.25 + 10 * 4 + 30 * 2) / 1e6 + 0.5 + 2 * 0.01
+    assert own.usd(1000, 40, cache_write_tokens=800, reasoning_tokens=30, searches=2) == pytest.approx(by_hand)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

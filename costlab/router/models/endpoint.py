@@ -8,13 +8,15 @@ import math
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import date
+from itertools import combinations
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from costlab._internal import checks
 from costlab._internal.extras import extra
 from costlab.catalog import ApiPrice, api_price
 from costlab.errors import CostlabError, InvalidValueError
+from costlab.events import SERVICE_TIERS
 from costlab.router.models.protocol import (
     ModelError,
     ModelTimeoutError,
@@ -26,6 +28,8 @@ from costlab.router.models.protocol import (
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletionMessageParam
+
+    from costlab.events import ServedAs
 
 #: Answers after which the same request may be sent again: too many requests, a conflict, the server's own trouble.
 RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
@@ -263,27 +267,111 @@ def read_completion(
 def read_usage(body: object) -> TokenUsage | None:
     """What a chat completion says was billed; None where it does not, or not in whole numbers.
 
-    The protocol's ``prompt_tokens`` are all input tokens and ``cached_tokens`` the part of them that was read from the
-    prompt cache; ``completion_tokens`` are all output tokens, those of hidden reasoning included. DeepSeek names the
-    cached ones ``prompt_cache_hit_tokens``. A server that counts the cached tokens beside the others, as Anthropic's
-    own protocol does, is recognised where there are more of them than of all; otherwise nothing tells it apart.
+    In the protocol ``prompt_tokens`` are all input tokens and ``completion_tokens`` all output tokens; the details name
+    parts of them: read from the prompt cache, written to it, audio, images, reasoning. Servers that count a part beside
+    them instead are recognised by ``total_tokens``, which only adds up with it (xAI and Gemini leave reasoning out of
+    ``completion_tokens``, Anthropic's own protocol the cache out of the input), or where the part is more than its
+    whole. What a total has beyond everything that is named is output that nobody sees. Where nothing tells them apart,
+    the protocol's meaning holds.
+
+    DeepSeek names the cached tokens ``prompt_cache_hit_tokens``, Anthropic ``cache_read_input_tokens`` and
+    ``cache_creation_input_tokens``. The tier that was used stands in ``service_tier``, Perplexity's fee for the request
+    in ``cost.request_cost``.
     """
     usage = body.get("usage") if isinstance(body, dict) else None
     if not isinstance(usage, dict):
         return None
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    if cached is None:
-        cached = usage.get("prompt_cache_hit_tokens")
-    counts = (usage.get("prompt_tokens"), cached or 0, usage.get("completion_tokens", 0))
-    whole = [n for n in counts if isinstance(n, int) and not isinstance(n, bool)]
-    if len(whole) < len(counts):
-        return None
-    total, read, output = whole
     try:
-        return TokenUsage(total + read if read > total else total, read, output)
-    except InvalidValueError:
+        counts = {name: _count(usage, *places) for name, places in COUNTS.items()}
+        prompt, answer, total = (usage.get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
+        tokens_in, tokens_out = _whole(prompt), _whole(0 if answer is None else answer)
+        beside = _beside(tokens_in, tokens_out, counts, total)
+        input_tokens = tokens_in + sum(
+            counts[name] for name in ("cached_input_tokens", "cache_write_tokens") if name in beside
+        )
+        output_tokens = tokens_out + (counts["reasoning_tokens"] if "reasoning_tokens" in beside else 0)
+        if isinstance(total, int) and total > input_tokens + output_tokens and not beside:
+            counts["reasoning_tokens"] += total - input_tokens - output_tokens
+            output_tokens = total - input_tokens
+        told = _inner(usage, "cost", "request_cost")
+        fee = float(told) if isinstance(told, int | float) and not isinstance(told, bool) else None
+        if fee is not None:  # the searches of the request are in it
+            counts["searches"] = 0
+        return TokenUsage(
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            request_fee_usd=fee,
+            service_tier=_tier(_inner(body, "service_tier") or usage.get("service_tier")),
+            **counts,
+        )
+    except (InvalidValueError, TypeError):
         return None
+
+
+#: Where an answer's usage has its counts; the first place that has one counts.
+COUNTS: Final = {
+    "cached_input_tokens": (
+        "prompt_tokens_details.cached_tokens",
+        "prompt_cache_hit_tokens",
+        "cache_read_input_tokens",
+    ),
+    "cache_write_tokens": (
+        "prompt_tokens_details.cache_write_tokens",
+        "prompt_tokens_details.cache_creation_tokens",
+        "cache_creation_input_tokens",
+    ),
+    "cache_write_1h_tokens": (
+        "prompt_tokens_details.cache_creation_token_details.ephemeral_1h_input_tokens",
+        "cache_creation.ephemeral_1h_input_tokens",
+    ),
+    "audio_input_tokens": ("prompt_tokens_details.audio_tokens",),
+    "cached_audio_input_tokens": ("prompt_tokens_details.cached_tokens_details.audio_tokens",),
+    "image_input_tokens": ("prompt_tokens_details.image_tokens",),
+    "reasoning_tokens": ("completion_tokens_details.reasoning_tokens", "reasoning_tokens"),
+    "audio_output_tokens": ("completion_tokens_details.audio_tokens",),
+    "image_output_tokens": ("completion_tokens_details.image_tokens",),
+    "searches": ("server_tool_use.web_search_requests", "num_search_queries"),
+}
+
+
+def _inner(values: object, *path: str) -> object:
+    for key in path:
+        values = values.get(key) if isinstance(values, dict) else None
+    return values
+
+
+def _count(usage: dict[str, object], *places: str) -> int:
+    found = (_inner(usage, *place.split(".")) for place in places)
+    return _whole(next((value for value in found if value is not None), 0))
+
+
+def _whole(value: object) -> int:
+    """A count; raises TypeError for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(value)
+    return value
+
+
+def _beside(tokens_in: int, tokens_out: int, counts: Mapping[str, int], total: object) -> tuple[str, ...]:
+    """Those counts that are not among input and output, but beside them."""
+    apart = ("reasoning_tokens", "cached_input_tokens", "cache_write_tokens")
+    candidates = [name for name in apart if counts[name]]
+    if isinstance(total, int) and (rest := total - tokens_in - tokens_out) > 0:
+        for size in range(1, len(candidates) + 1):
+            for some in combinations(candidates, size):
+                if sum(counts[name] for name in some) == rest:
+                    return some
+    larger = ["reasoning_tokens"] if counts["reasoning_tokens"] > tokens_out else []
+    if counts["cached_input_tokens"] + counts["cache_write_tokens"] > tokens_in:
+        larger += ["cached_input_tokens", "cache_write_tokens"]
+    return tuple(larger)
+
+
+def _tier(name: object) -> ServedAs | None:
+    """A provider's name for its tier of service; one that we do not know is told as the standard one."""
+    if not isinstance(name, str):
+        return None
+    return cast("ServedAs", name.lower()) if name.lower() in SERVICE_TIERS else "standard"
 
 
 def _first(body: object, key: str) -> dict[str, object] | None:

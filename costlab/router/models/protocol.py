@@ -6,13 +6,19 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, cast
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from costlab._internal import checks
 from costlab.errors import CostlabError, InvalidValueError
+from costlab.events import PARTS, SERVICE_TIERS, ServedAs
 
 T = TypeVar("T")
+#: The counts of a call beside input, cached input and output.
+USAGE_PARTS: Final = (
+    "cache_write_tokens", "cache_write_1h_tokens", "audio_input_tokens", "cached_audio_input_tokens",
+    "image_input_tokens", "reasoning_tokens", "audio_output_tokens", "image_output_tokens", "searches",
+)  # fmt: skip
 #: Of a model's own words, so many characters go into an error.
 MAX_QUOTED = 200
 
@@ -27,16 +33,54 @@ class TokenUsage:
         Of the request, >= 0, and the part of them that was read from the provider's prompt cache.
     output_tokens : int
         Of the answer, >= 0.
+    cache_write_tokens, cache_write_1h_tokens, audio_input_tokens, cached_audio_input_tokens, image_input_tokens : int
+        Further parts of the input; see :class:`costlab.events.RequestEvent`.
+    reasoning_tokens, audio_output_tokens, image_output_tokens : int
+        Parts of the output.
+    searches : int
+        Searches billed beside the tokens, >= 0.
+    request_fee_usd : float or None
+        The fee for the request where the server tells it.
+    service_tier : {'standard', 'batch', 'flex', 'priority'} or None
+        The tier that the server says it used; None where it says nothing.
+
+    Attributes
+    ----------
+    parts : mapping of str to int
+        What it has beside input, cached input and output, by name; what is 0 is left out.
     """
 
     input_tokens: int = 0
     cached_input_tokens: int = 0
     output_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    audio_input_tokens: int = 0
+    cached_audio_input_tokens: int = 0
+    image_input_tokens: int = 0
+    reasoning_tokens: int = 0
+    audio_output_tokens: int = 0
+    image_output_tokens: int = 0
+    searches: int = 0
+    request_fee_usd: float | None = None
+    service_tier: ServedAs | None = None
+    parts: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 0 <= self.cached_input_tokens <= self.input_tokens or self.output_tokens < 0:
             counts = (self.input_tokens, self.cached_input_tokens, self.output_tokens)
             raise InvalidValueError("usage", "counts >= 0, the cached tokens among the input", counts)
+        # Worked out once, since it is asked for at every step of a cascade.
+        object.__setattr__(self, "parts", {name: n for name in USAGE_PARTS if (n := getattr(self, name))})
+        if min(self.parts.values(), default=0) < 0:
+            raise InvalidValueError("usage", "counts >= 0", self.parts)
+        for whole, names in PARTS if self.parts else ():
+            if sum(getattr(self, name) for name in names) > getattr(self, whole):
+                raise InvalidValueError("usage", f"counts with {' and '.join(names)} among {whole}", self)
+        if self.request_fee_usd is not None:
+            checks.non_negative("request_fee_usd", self.request_fee_usd)
+        if self.service_tier is not None:
+            checks.one_of("service_tier", self.service_tier, SERVICE_TIERS)
 
 
 @dataclass(frozen=True, slots=True)
