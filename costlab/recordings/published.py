@@ -6,11 +6,20 @@ import math
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
+from itertools import groupby
+from typing import Final
 
 from costlab._internal import checks
 from costlab._internal.rows import shipped_rows
 from costlab.catalog import GpuSpec, gpu
 from costlab.errors import InvalidValueError, RecordingError
+from costlab.serving import Measurement, model_spec, published_measurements
+
+#: The experiments for which the rows of ``costlab.serving`` stand, and which kind of them.
+_SERVED: Final = {"decode": "static", "serving": "serving"}
+
+#: The shape that those experiments measure; of others' models the nearest in size is shown.
+_MODEL: Final = "Llama-3-8B"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +77,9 @@ class PublishedTable:
     def __post_init__(self) -> None:
         if not self.source_url.startswith("https://"):
             raise InvalidValueError("source_url", "the address that was read", self.source_url)
+        quantities = [figure.quantity for figure in self.figures]
+        if len(set(quantities)) < len(quantities):
+            raise InvalidValueError("figures", "of different quantities", quantities)
 
     def figure(self, quantity: str) -> PublishedFigure:
         """The figure of a quantity. Raises an InvalidValueError if there is none."""
@@ -91,7 +103,8 @@ class PublishedTable:
             times = "" if speedup is None else f"{speedup:.2f}x"
             words = [f"{times:<5}"] if any(one.over for one in self.figures) else []
             words += [word for word in (figure.quality, figure.detail) if word]
-            start = f"  {figure.quantity:<{width}} {figure.value:>7,.4g} {figure.unit:<{unit}}"
+            value = f"{figure.value:,.0f}" if figure.value >= 1000 else f"{figure.value:.4g}"
+            start = f"  {figure.quantity:<{width}} {value:>7} {figure.unit:<{unit}}"
             lines.append("  ".join([start, *words]).rstrip())
         return [*lines, f"  {self.note}", f"  checked {self.checked} at {self.source_url}"]
 
@@ -126,22 +139,60 @@ class NearestPublished:
 def published_tables(experiment: str | None = None) -> tuple[PublishedTable, ...]:
     """All published tables, or those that stand for one experiment.
 
+    For ``decode`` and ``serving`` these are the rows of :func:`costlab.serving.published_measurements`.
+
     Examples
     --------
-    How much slower than dense was a vision model on an A100 with 2:4 sparsity in its MLPs, and at which quality?
+    How much faster than dense was a vision model on an A100 with 2:4 sparsity in its MLPs, and at which quality?
 
     >>> table = next(table for table in published_tables("pruning") if table.gpu == "A100 80GB")
     >>> round(table.speedup("2:4 in the MLPs"), 2), table.figure("2:4 in the MLPs").quality
     (1.09, 'mIoU 0.5672')
     """
-    tables = (
+    tables = [
         PublishedTable(
             **{key: value for key, value in row.items() if key != "figure"},
             figures=tuple(PublishedFigure(**figure) for figure in row["figure"]),
         )
         for row in shipped_rows("costlab.recordings", "published.toml", "table")
-    )
+    ]
+    for name, kind in _SERVED.items():
+        rows = sorted(published_measurements(kind=kind), key=_table_of)
+        tables += [_served_table(name, tuple(group)) for _, group in groupby(rows, key=_table_of)]
     return tuple(table for table in tables if experiment in (None, table.experiment))
+
+
+def _table_of(row: Measurement) -> tuple[str, ...]:
+    return row.gpu, row.model, row.source, row.engine, row.engine_version, row.source_url, row.note
+
+
+def _served_table(experiment: str, rows: tuple[Measurement, ...]) -> PublishedTable:
+    """Rows of one model on one GPU from one source as a table, in the unit that each was published in."""
+    first = rows[0]
+    figures = []
+    for row in rows:
+        batch = "as many as fit" if row.batch is None else f"batch {row.batch}"
+        boards = f", {row.gpus} GPUs" if row.gpus > 1 else ""
+        per_s = row.output_tokens_per_s
+        name = "prefill" if row.ttft_s is not None else "decode" if row.phase == "decode" else "whole"
+        figures.append(
+            PublishedFigure(
+                quantity=f"{name}, {row.scheme}, {batch}, {row.input_tokens}/{row.output_tokens} tokens{boards}",
+                value=per_s if per_s is not None else 1000 * row.measured,
+                unit="ms" if per_s is None else "tokens/s",
+            )
+        )
+    return PublishedTable(
+        experiment=experiment,
+        gpu=first.gpu,
+        model=first.model,
+        source=first.source,
+        library=f"{first.engine} {first.engine_version}".strip(),
+        checked=first.checked,
+        source_url=first.source_url,
+        note=first.note,
+        figures=tuple(figures),
+    )
 
 
 def nearest_published(experiment: str, device: str) -> NearestPublished:
@@ -164,7 +215,8 @@ def nearest_published(experiment: str, device: str) -> NearestPublished:
     Notes
     -----
     Nearest is the GPU whose memory bandwidth, by the data sheet, differs by the smallest factor: it decides how fast a
-    language model writes. Arithmetic, and what a kernel needs, may still differ.
+    language model writes. Arithmetic, and what a kernel needs, may still differ. Of the models that were served there,
+    the one nearest in size to Llama-3-8B is shown, which our own experiments run.
 
     Examples
     --------
@@ -179,13 +231,17 @@ def nearest_published(experiment: str, device: str) -> NearestPublished:
         raise RecordingError(f"nothing was published of {experiment}, as far as costlab/recordings/published.toml goes")
     specs = {table.gpu: gpu(table.gpu) for table in tables}
     found = min(specs.values(), key=lambda spec: _bandwidth_factor(wanted, spec))
+    near = [table for table in tables if specs[table.gpu] is found]
+    if experiment in _SERVED:
+        size = min(_size_factor(table.model) for table in near)
+        near = [table for table in near if _size_factor(table.model) == size]
     return NearestPublished(
-        experiment=experiment,
-        asked=wanted.name,
-        gpu=found.name,
-        nearness=nearness(wanted, found),
-        tables=tuple(table for table in tables if specs[table.gpu] is found),
+        experiment=experiment, asked=wanted.name, gpu=found.name, nearness=nearness(wanted, found), tables=tuple(near)
     )
+
+
+def _size_factor(model: str) -> float:
+    return abs(math.log(model_spec(model).used_parameters / model_spec(_MODEL).used_parameters))
 
 
 def _bandwidth_factor(one: GpuSpec, other: GpuSpec) -> float:

@@ -89,6 +89,7 @@ def test_where_nothing_was_recorded_the_published_figures_say_whose_they_are(
             "cpu",
             "device on cpu is neither recorded nor published: record it there with 'costlab bench device",
         ),
+        ("decode", "cpu", "decode on cpu is neither recorded nor published"),
         ("traffic", "h200", "traffic on h200 is neither .* 'costlab bench traffic --record', or add"),
     ],
 )

@@ -1,6 +1,7 @@
 """Published figures: each with its source, none above what its GPU can do, and the nearest ones for a device."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +9,7 @@ from costlab.catalog import gpu, gpus
 from costlab.errors import InvalidValueError, RecordingError, UnknownNameError
 from costlab.experiments import EXPERIMENTS
 from costlab.recordings import PublishedFigure, PublishedTable, nearest_published, published_tables
+from costlab.serving import published_measurements
 
 TABLES = published_tables()
 
@@ -18,12 +20,13 @@ def named(table: PublishedTable) -> str:
 
 @pytest.mark.parametrize("table", TABLES, ids=named)
 def test_each_table_stands_for_an_experiment_on_a_known_gpu_and_names_its_source(table: PublishedTable) -> None:
-    assert table.experiment in EXPERIMENTS
+    assert table.experiment in (*EXPERIMENTS, "serving")
     assert gpu(table.gpu).name == table.gpu
     assert all((table.source, table.library, table.note, table.figures))
-    assert re.match(
-        r"https://(github\.com/[^/]+/[^/]+/blob/[0-9a-f]{7,40}/|pypi\.org/project/[^/]+/[0-9.]+/)", table.source_url
-    )
+    if table.experiment not in ("decode", "serving"):  # those of costlab.serving have tests of their own
+        assert re.match(
+            r"https://(github\.com(/[^/]+){2}/blob/[0-9a-f]{7,40}/|pypi\.org/project/[^/]+/[0-9.]+/)", table.source_url
+        )
 
 
 @pytest.mark.parametrize("table", TABLES, ids=named)
@@ -63,7 +66,7 @@ def test_speeds_are_those_that_their_source_states() -> None:
     assert a100.speedup("dense") is None
 
 
-@pytest.mark.parametrize("experiment", ["device", "quantization", "pruning"])
+@pytest.mark.parametrize("experiment", ["device", "quantization", "pruning", "decode", "serving"])
 def test_every_gpu_of_the_catalogue_has_something_near(experiment: str) -> None:
     for spec in gpus():
         near = nearest_published(experiment, spec.name)
@@ -84,6 +87,24 @@ def test_nearest_is_by_ratio_and_not_by_difference() -> None:
     assert nearest_published("pruning", "H200").gpu == "H100"
 
 
+def test_what_was_served_is_shown_for_decode_and_serving_in_the_unit_of_its_source() -> None:
+    rows = [row for row in published_measurements() if row.kind in ("static", "serving")]
+    tables = published_tables("decode") + published_tables("serving")
+    assert sum(len(table.figures) for table in tables) == len(rows)
+    near = nearest_published("decode", "H200")  # runs of a batch were found for an H100
+    assert near.nearness == "nearest to the H200 in memory bandwidth (3,350 and 4,800 GB/s)"
+    assert {table.model for table in near.tables} == {"Llama-3.1-8B"}
+    lines = "\n".join(near.lines())
+    # bitsandbytes, benchmarking/README.md: 0.0244 s a token; torchao's README: 126.9 tokens a second.
+    assert re.search(r"decode, bf16, batch 1, 64/64 tokens +24\.4 ms", lines)
+    assert re.search(r"whole, bf16, batch 1, 8/200 tokens +126\.9 tokens/s", lines)
+
+
+def test_of_several_models_the_one_nearest_to_eight_billion_weights_is_shown() -> None:
+    assert {table.model for table in nearest_published("serving", "H200").tables} == {"Llama-3.1-8B"}
+    assert {table.model for table in nearest_published("decode", "T4").tables} == {"Mistral-7B"}
+
+
 def test_nothing_published_is_an_error() -> None:
     with pytest.raises(RecordingError, match="nothing was published of traffic"):
         nearest_published("traffic", "H200")
@@ -101,3 +122,5 @@ def test_a_quantity_that_is_not_there_and_impossible_rows_are_refused() -> None:
             experiment="device", gpu="T4", source="a slide", library="", checked=TABLES[0].checked, source_url="",
             note="", figures=(),
         )  # fmt: skip
+    with pytest.raises(InvalidValueError, match="figures must be of different quantities"):
+        replace(TABLES[0], figures=TABLES[0].figures * 2)
