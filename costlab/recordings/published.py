@@ -91,7 +91,10 @@ class PublishedTable:
     def speedup(self, quantity: str) -> float | None:
         """How many times as fast a quantity is as the one it is measured against; None where it is against none."""
         figure = self.figure(quantity)
-        return figure.value / self.figure(figure.over).value if figure.over else None
+        if not figure.over:
+            return None
+        ratio = figure.value / self.figure(figure.over).value
+        return 1 / ratio if figure.unit in ("ms", "us") else ratio
 
     def lines(self) -> list[str]:
         """The table as text: whose it is, the figures, and its address."""
