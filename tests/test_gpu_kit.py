@@ -196,7 +196,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     def popen(command: list[str], **options: Any) -> Any:
         return start([sys.executable, str(worker), command[-1]], **options)
 
-    monkeypatch.setattr(run.subprocess, "Popen", popen)
+    monkeypatch.setattr(subprocess, "Popen", popen)
     return tmp_path / "kit"
 
 
@@ -228,6 +228,14 @@ def test_it_stops_before_its_time_is_up_and_keeps_what_it_has(small: Path) -> No
     assert said[-1] == "1 of 6 steps measured, 2 with a reason instead, 3 left"
     rows = load_recording(small / "device-cpu.json").rows
     assert [row["quantity"] for row in rows] == ["fine", "fails", "crashes"]
+
+
+def test_a_worker_that_cannot_start_costs_its_steps_a_reason(small: Path) -> None:
+    (small.parent / "worker.py").write_text("raise SystemExit('no torch here')\n")
+    status, said = go(small, run.Limits(step_s=60.0), "decode")
+    assert status == 0
+    assert "last: not measured: the process ended with status 1; no torch here" in said[0]
+    assert not list(small.glob("*.json"))
 
 
 def test_what_failed_is_tried_again_only_when_asked(small: Path) -> None:

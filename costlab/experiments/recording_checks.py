@@ -10,26 +10,14 @@ from pathlib import Path
 from typing import Final
 
 from costlab.catalog import GpuSpec, gpu
-from costlab.compression import BenchmarkResult, StudyResult
 from costlab.compression.quantization import one_line
 from costlab.errors import InvalidValueError, RecordingError, UnknownNameError
-from costlab.experiments.decode import MULTIPLIED, DecodeResult
-from costlab.experiments.distillation import DistillationResult
-from costlab.experiments.registry import EXPERIMENTS
-from costlab.experiments.serving import ServingResult
-from costlab.experiments.sparse import SparseResult
+from costlab.experiments.decode import MULTIPLIED
+from costlab.experiments.registry import EXPERIMENTS, find_experiment
 from costlab.recordings import FOLDER, Recording, Row, load_recording
 
-#: What the rows of an experiment must be readable as.
-_RESULTS: Final[Mapping[str, type[StudyResult[object]]]] = {
-    "combined": BenchmarkResult,
-    "decode": DecodeResult,
-    "distillation": DistillationResult,
-    "pruning": BenchmarkResult,
-    "quantization": BenchmarkResult,
-    "serving": ServingResult,
-    "sparse": SparseResult,
-}  # type: ignore[dict-item]
+#: Experiments whose recordings must be readable as their results; of the others a recording is the result.
+RESULTS: Final = ("combined", "decode", "distillation", "pruning", "quantization", "serving", "sparse")
 
 #: Experiments whose rows are times or rates: each is measured several times.
 TIMED: Final = ("combined", "decode", "device", "pruning", "quantization", "serving", "sparse")
@@ -100,10 +88,10 @@ def _faults(path: Path, today: date) -> Iterator[str]:
     for number, row in enumerate(recording.rows, 1):
         for name in _not_finite(row):
             yield f"row {number}: {name} is no finite number"
-    kind = _RESULTS.get(recording.experiment)
-    if kind is not None:
+    load = find_experiment(recording.experiment).load if recording.experiment in RESULTS else None
+    if load is not None:
         try:
-            kind.from_recording(recording)
+            load(recording)
         except RecordingError as error:
             yield f"its rows are not those of {recording.experiment}: {one_line(error)}"
             return
@@ -130,8 +118,9 @@ def _label(recording: Recording, path: Path, today: date) -> Iterator[str]:
     known = recording.library_versions
     if not all(isinstance(name, str) and name for name in known.values()):
         yield "a version is empty"
-    if recording.experiment in TIMED and recording.experiment != "serving" and "torch" not in known:
-        yield "the version of torch is not given"
+    for name in ("costlab",) if recording.experiment == "serving" else ("costlab", "torch"):
+        if recording.experiment in TIMED and name not in known:
+            yield f"the version of {name} is not given"
     if recording.experiment in TIMED and recording.repeats < LEAST_REPEATS:
         yield f"{recording.repeats} repeats are too few for a spread"
 

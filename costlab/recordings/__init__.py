@@ -17,6 +17,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any, TypeAlias
 
+from costlab import __version__
 from costlab._internal import checks
 from costlab._internal.atomic_write import atomic_write
 from costlab.errors import InvalidValueError, RecordingError
@@ -146,11 +147,15 @@ def _cpu_name() -> str:
 
 
 def library_versions(*names: str) -> dict[str, str]:
-    """The versions of those of the libraries that are installed; ``python`` is Python's own."""
+    """The versions of those of the libraries that are installed.
+
+    ``python`` is Python's own, and ``costlab`` this package's, installed or not.
+    """
+    own = {"python": platform.python_version, "costlab": lambda: __version__}
     versions = {}
     for name in names:
         try:
-            versions[name] = platform.python_version() if name == "python" else version(name)
+            versions[name] = own[name]() if name in own else version(name)
         except PackageNotFoundError:
             continue
     return versions

@@ -100,6 +100,7 @@ LABELS: list[tuple[dict[str, Any], str]] = [
     ({"recorded_on": "lately"}, "recorded_on must be an ISO date"),
     ({"library_versions": {"costlab": "1.0"}}, "the version of torch is not given"),
     ({"library_versions": {"torch": ""}}, "a version is empty"),
+    ({"library_versions": {"torch": "2.11"}}, "the version of costlab is not given"),
     ({"library_versions": {}}, "a recording without library_versions proves nothing"),
     ({"repeats": 2}, "2 repeats are too few for a spread"),
     ({"rows": []}, "a recording without rows proves nothing"),

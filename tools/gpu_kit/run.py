@@ -207,24 +207,28 @@ class _Worker:
 
         A step that takes too long is ended with the worker.
         """
-        left_s = ends_s - time.monotonic() - MARGIN_S
-        try:
-            if self._process is None or self._process.poll() is not None:
-                self._start()
-                said = self._said.get(timeout=max(left_s, 0.1))  # that it is ready
-            process = self._process
-            assert process is not None
-            assert process.stdin is not None
+        said: str | None = ""
+        process, left_s = self._process, ends_s - time.monotonic() - MARGIN_S
+        if process is None or process.poll() is not None:
+            process = self._start()
+            try:
+                said = self._said.get(timeout=max(left_s, 0.1))  # that it is ready, or nothing: it has ended already
+            except queue.Empty:
+                self.stop()
+                return None
+        if said is not None:
             floors = {name: asdict(recording) for name, recording in done.items() if recording.experiment == "device"}
-            process.stdin.write(json.dumps({"step": step, "done": floors}) + "\n")
-            process.stdin.flush()
             left_s = ends_s - time.monotonic() - MARGIN_S
-            said = self._said.get(timeout=max(min(step_s, left_s), 0.1))
-        except queue.Empty:
-            self.stop()
-            return {"reason": f"it took longer than {step_s:g} s"} if step_s < left_s else None
-        except BrokenPipeError:
-            said = None
+            try:
+                assert process.stdin is not None
+                process.stdin.write(json.dumps({"step": step, "done": floors}) + "\n")
+                process.stdin.flush()
+                said = self._said.get(timeout=max(min(step_s, left_s), 0.1))
+            except queue.Empty:
+                self.stop()
+                return {"reason": f"it took longer than {step_s:g} s"} if step_s < left_s else None
+            except BrokenPipeError:
+                said = None
         if said is None:
             status = process.wait()
             how = f"signal {-status}" if status < 0 else f"status {status}"
@@ -236,7 +240,7 @@ class _Worker:
             self.stop()
         return answer
 
-    def _start(self) -> None:
+    def _start(self) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "tools.gpu_kit", "work", json.dumps(asdict(self._asked))]
         paths = [str(ROOT), *(path for path in sys.path if path)]
         environment = {
@@ -248,7 +252,7 @@ class _Worker:
         }
         with self._log.open("a", encoding="utf-8") as log:
             # In a session of its own, so that what it starts to compile ends with it.
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -258,9 +262,10 @@ class _Worker:
                 cwd=ROOT,
                 start_new_session=True,
             )
-        assert self._process.stdout is not None
-        self._said = queue.Queue()
-        threading.Thread(target=_forward, args=(self._process.stdout, self._said), daemon=True).start()
+        assert process.stdout is not None
+        self._process, self._said = process, queue.Queue()
+        threading.Thread(target=_forward, args=(process.stdout, self._said), daemon=True).start()
+        return process
 
     def stop(self) -> None:
         """End the process and what it started."""
