@@ -1,9 +1,11 @@
 """One request as it was served: the row of the ledger and the source of every metric."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
+from operator import attrgetter
 from types import NoneType
-from typing import TYPE_CHECKING, Final, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
 
 from costlab._internal import checks
 from costlab._internal.extras import extra
@@ -141,6 +143,7 @@ class RequestEvent:
     priority: Priority = "standard"
     # What ledgers and files of costlab 1.0 lack. A new field stands last: so SQLite adds it to a table.
     provider: str = ""
+    service_tier: ServedAs = "standard"
     cache_write_tokens: int = 0
     cache_write_1h_tokens: int = 0
     audio_input_tokens: int = 0
@@ -150,8 +153,15 @@ class RequestEvent:
     audio_output_tokens: int = 0
     image_output_tokens: int = 0
     searches: int = 0
-    service_tier: ServedAs = "standard"
     request_fee_micro_usd: int | None = None
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Value:
+            # Asked for where a slot is empty: most requests have none of the rarer kinds, and are made without them.
+            if name in _RARE:
+                return _RARE[name]
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __init__(
         self,
@@ -170,6 +180,7 @@ class RequestEvent:
         conversion_value_micro_usd: int | None = None,
         priority: Priority = "standard",
         provider: str = "",
+        service_tier: ServedAs = "standard",
         cache_write_tokens: int = 0,
         cache_write_1h_tokens: int = 0,
         audio_input_tokens: int = 0,
@@ -179,17 +190,14 @@ class RequestEvent:
         audio_output_tokens: int = 0,
         image_output_tokens: int = 0,
         searches: int = 0,
-        service_tier: ServedAs = "standard",
         request_fee_micro_usd: int | None = None,
     ) -> None:
         # An event is made for every request. The constructor of a frozen dataclass looks every field up by name; with
         # it the cascade answers a hit in 6.0 us instead of 5.2, where benchmarks/router.py wants 5. For the same reason
-        # what is plainly right is passed in one expression.
+        # what is plainly right is passed in one expression, and what hardly any request has is not set.
         (
             set_id, set_time, set_tier, set_model, set_input, set_cached, set_output, set_cost, set_latency,
-            set_outcome, set_tenant, set_value, set_priority, set_provider, set_written, set_written_1h, set_audio_in,
-            set_cached_audio, set_image_in, set_reasoning, set_audio_out, set_image_out, set_searches, set_served_as,
-            set_fee,
+            set_outcome, set_tenant, set_value, set_priority, set_provider, set_served_as,
         ) = _SLOTS  # fmt: skip
         set_id(self, request_id)
         set_time(self, time_s)
@@ -205,17 +213,20 @@ class RequestEvent:
         set_value(self, conversion_value_micro_usd)
         set_priority(self, priority)
         set_provider(self, provider)
-        set_written(self, cache_write_tokens)
-        set_written_1h(self, cache_write_1h_tokens)
-        set_audio_in(self, audio_input_tokens)
-        set_cached_audio(self, cached_audio_input_tokens)
-        set_image_in(self, image_input_tokens)
-        set_reasoning(self, reasoning_tokens)
-        set_audio_out(self, audio_output_tokens)
-        set_image_out(self, image_output_tokens)
-        set_searches(self, searches)
         set_served_as(self, service_tier)
-        set_fee(self, request_fee_micro_usd)
+        rare = not (
+            cache_write_tokens
+            is cache_write_1h_tokens
+            is audio_input_tokens
+            is cached_audio_input_tokens
+            is image_input_tokens
+            is reasoning_tokens
+            is audio_output_tokens
+            is image_output_tokens
+            is searches
+            is _NONE
+            and request_fee_micro_usd is None
+        )
         cost, value = cost_micro_usd, conversion_value_micro_usd
         if not (
             type(input_tokens) is type(cached_input_tokens) is type(output_tokens) is int
@@ -234,42 +245,39 @@ class RequestEvent:
             and model
             and type(provider) is str
             and service_tier in SERVICE_TIERS
-            and request_fee_micro_usd is None
-            # Most requests have none of these.
-            and (
-                cache_write_tokens
-                is cache_write_1h_tokens
-                is audio_input_tokens
-                is cached_audio_input_tokens
-                is image_input_tokens
-                is reasoning_tokens
-                is audio_output_tokens
-                is image_output_tokens
-                is searches
-                is _NONE
-                or (
-                    type(cache_write_tokens)
-                    is type(cache_write_1h_tokens)
-                    is type(audio_input_tokens)
-                    is type(cached_audio_input_tokens)
-                    is type(image_input_tokens)
-                    is type(reasoning_tokens)
-                    is type(audio_output_tokens)
-                    is type(image_output_tokens)
-                    is type(searches)
-                    is int
-                    and 0 <= cache_write_1h_tokens <= cache_write_tokens <= input_tokens - cached_input_tokens
-                    and 0 <= cached_audio_input_tokens <= audio_input_tokens <= input_tokens - image_input_tokens
-                    and cached_audio_input_tokens <= cached_input_tokens
-                    and image_input_tokens >= 0
-                    and 0 <= reasoning_tokens <= output_tokens
-                    and 0 <= audio_output_tokens <= output_tokens - image_output_tokens
-                    and image_output_tokens >= 0
-                    and searches >= 0
-                )
-            )
         ):
+            if rare:
+                self._set_rare(locals())
             self._check()
+        elif rare:
+            self._set_rare(locals())
+            fee = request_fee_micro_usd
+            if not (
+                type(cache_write_tokens)
+                is type(cache_write_1h_tokens)
+                is type(audio_input_tokens)
+                is type(cached_audio_input_tokens)
+                is type(image_input_tokens)
+                is type(reasoning_tokens)
+                is type(audio_output_tokens)
+                is type(image_output_tokens)
+                is type(searches)
+                is int
+                and 0 <= cache_write_1h_tokens <= cache_write_tokens <= input_tokens - cached_input_tokens
+                and 0 <= cached_audio_input_tokens <= audio_input_tokens <= input_tokens - image_input_tokens
+                and cached_audio_input_tokens <= cached_input_tokens
+                and image_input_tokens >= 0
+                and 0 <= reasoning_tokens <= output_tokens
+                and 0 <= audio_output_tokens <= output_tokens - image_output_tokens
+                and image_output_tokens >= 0
+                and searches >= 0
+                and (fee is None or (type(fee) is int and 0 <= fee <= MAX_MICRO_USD))
+            ):
+                self._check()
+
+    def _set_rare(self, values: Mapping[str, Any]) -> None:
+        for name, set_value in _RARE_SLOTS:
+            set_value(self, values[name])
 
     def _check(self) -> None:
         """Raise what is wrong; numbers of other types that are as good are taken in the field's own type."""
@@ -311,7 +319,10 @@ class RequestEvent:
 
     def as_row(self) -> tuple[Value, ...]:
         """The values in the order of `COLUMNS`."""
-        return tuple(getattr(self, name) for name in COLUMNS)
+        try:
+            return _USUAL_VALUES(self) + tuple([get(self) for get in _RARE_GETTERS])
+        except AttributeError:  # none of them is set
+            return _USUAL_VALUES(self) + tuple(_RARE.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,7 +362,14 @@ def _column(source: Field[Value]) -> Column:
 
 #: The one table of an event's fields, by name, from which every other list of columns follows.
 COLUMNS: Final = {source.name: _column(source) for source in fields(RequestEvent)}
-_SLOTS: Final = tuple(getattr(RequestEvent, name).__set__ for name in COLUMNS)
+_NAMES: Final = list(COLUMNS)
+_USUAL, _RARER = _NAMES[: _NAMES.index("cache_write_tokens")], _NAMES[_NAMES.index("cache_write_tokens") :]
+_SLOTS: Final = tuple(getattr(RequestEvent, name).__set__ for name in _USUAL)
+_USUAL_VALUES: Final = attrgetter(*_USUAL)
+#: The fields that hardly any request has, with the values that stand for that.
+_RARE: Final = {name: COLUMNS[name].default for name in _RARER}
+_RARE_SLOTS: Final = [(name, getattr(RequestEvent, name).__set__) for name in _RARER]
+_RARE_GETTERS: Final = [getattr(RequestEvent, name).__get__ for name in _RARER]
 
 
 def arrow_schema() -> "pyarrow.Schema":

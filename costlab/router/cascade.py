@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from inspect import isawaitable
 from itertools import pairwise
@@ -60,7 +61,7 @@ class RouteState:
     cost_usd = 0.0
     owed_usd = 0.0  # the part of the cost that no budget guard has heard of yet
     input_tokens = cached_input_tokens = output_tokens = 0  # of all attempts together
-    parts: Mapping[str, int] = MappingProxyType({})  # what else they used, by the name of an event's field
+    parts: Mapping[str, Any] = MappingProxyType({})  # what else they used, by the name of an event's field
     service_tier: ServedAs = "standard"  # of the last of them
     # Of the attempt under way: whether a model was asked, and may send a bill; and that bill, where it came already.
     sent = False
@@ -384,25 +385,25 @@ class Cascade:
                 latency_s = clock() - started_s
                 state.tier = self._last_tried(state)
             tier = state.tier
-            self.hooks.emit(
-                RequestEvent(
-                    request_id=self._new_id(),
-                    time_s=self._now(),
-                    tier="cache" if tier is None else tier.name,
-                    model="cache" if tier is None else tier.model_name,
-                    input_tokens=state.input_tokens,
-                    cached_input_tokens=state.cached_input_tokens,
-                    output_tokens=state.output_tokens,
-                    cost_micro_usd=micro_usd("cost_usd", state.cost_usd),
-                    latency_s=latency_s,
-                    outcome=outcome,
-                    tenant=tenant,
-                    priority=priority,
-                    provider="" if tier is None else tier.provider_name,
-                    service_tier=state.service_tier,
-                    **state.parts,
-                )
+            event = RequestEvent(
+                request_id=self._new_id(),
+                time_s=self._now(),
+                tier="cache" if tier is None else tier.name,
+                model="cache" if tier is None else tier.model_name,
+                input_tokens=state.input_tokens,
+                cached_input_tokens=state.cached_input_tokens,
+                output_tokens=state.output_tokens,
+                cost_micro_usd=micro_usd("cost_usd", state.cost_usd),
+                latency_s=latency_s,
+                outcome=outcome,
+                tenant=tenant,
+                priority=priority,
+                provider="" if tier is None else tier.provider_name,
+                service_tier=state.service_tier,
             )
+            if state.parts:
+                event = replace(event, **state.parts)
+            self.hooks.emit(event)
             if state.owed_usd and self._budget is not None:
                 await self._budget.record(state.owed_usd)
 

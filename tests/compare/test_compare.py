@@ -12,11 +12,11 @@ from costlab.compare import (
     compare,
     example_workload,
     explanation,
+    heading,
     load_workload,
     option_rows,
     parse_workload,
 )
-from costlab.compare.comparison import heading
 from costlab.errors import AmbiguousPriceError
 
 HEAD = "[workload]\nrequests_per_day = 100_000\ninput_tokens = 400\noutput_tokens = 200\n"
@@ -101,7 +101,7 @@ def test_an_api_by_the_batch_and_with_a_discount_is_one_more_option() -> None:
     less = CLAUDE + "discount_fraction = 0.12\n"
     found = compare(parse_workload(HEAD + CLAUDE + batch + less + OWN))
     whole, half, ours = (quote.cost.usd_per_request for quote in found.apis)
-    assert (half / whole, ours / whole) == (pytest.approx(0.5), pytest.approx(0.88))
+    assert [half / whole, ours / whole] == pytest.approx([0.5, 0.88])
     assert [quote.option.name for quote in found.apis] == [
         "claude-sonnet-4-5 at anthropic",
         "claude-sonnet-4-5 at anthropic (batch tier)",

@@ -1,5 +1,7 @@
+import copy
 import math
-from dataclasses import FrozenInstanceError
+import pickle
+from dataclasses import FrozenInstanceError, asdict, replace
 from typing import Any
 
 import pytest
@@ -128,10 +130,20 @@ def test_events_do_not_change() -> None:
         RequestEvent(**GOOD).cost_micro_usd = 0  # type: ignore[misc]
 
 
-def test_a_row_makes_the_same_event_again() -> None:
-    event = RequestEvent(**GOOD | DETAILS, tenant="acme", conversion_value_micro_usd=5, priority="batch")
+@pytest.mark.parametrize("details", [{}, {"searches": 1}, DETAILS], ids=["plain", "one", "all"])
+def test_a_row_makes_the_same_event_again(details: dict[str, Any]) -> None:
+    event = RequestEvent(**GOOD | details, tenant="acme", conversion_value_micro_usd=5, priority="batch")
     row: dict[str, Any] = dict(zip(COLUMNS, event.as_row(), strict=True))
     assert RequestEvent(**row) == event
+    assert {name: getattr(event, name) for name in COLUMNS} == row == asdict(event)
+    assert copy.copy(event) == pickle.loads(pickle.dumps(event)) == event
+    assert hash(replace(event)) == hash(event)
+    assert replace(event, reasoning_tokens=7).reasoning_tokens == 7
+
+
+def test_what_is_no_field_is_no_attribute() -> None:
+    with pytest.raises(AttributeError, match="'RequestEvent' object has no attribute 'searchs'"):
+        RequestEvent(**GOOD).searchs  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_each_field_says_what_ledgers_files_and_logs_need() -> None:
@@ -151,6 +163,7 @@ def test_each_field_says_what_ledgers_files_and_logs_need() -> None:
         "conversion_value_micro_usd": ("INTEGER", False, None),
         "priority": ("TEXT NOT NULL", False, "standard"),
         "provider": ("TEXT NOT NULL", False, ""),
+        "service_tier": ("TEXT NOT NULL", False, "standard"),
         **dict.fromkeys(
             (
                 "cache_write_tokens",
@@ -165,7 +178,6 @@ def test_each_field_says_what_ledgers_files_and_logs_need() -> None:
             ),
             ("INTEGER NOT NULL", False, 0),
         ),
-        "service_tier": ("TEXT NOT NULL", False, "standard"),
         "request_fee_micro_usd": ("INTEGER", False, None),
     }
 
