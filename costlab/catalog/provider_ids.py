@@ -77,8 +77,8 @@ _API_PARTS: Final = ("chat", "responses", "messages", "completion", "completions
 #: Servers that run on one's own machines: LiteLLM's names and those of instrumentations.
 _OWN_SERVERS: Final = frozenset({
     "dockermodelrunner", "gpt4all", "hostedvllm", "infinity", "koboldcpp", "lemonade", "llamacpp", "llamacppserver",
-    "llamafile", "lmstudio", "localai", "mlx", "ollama", "ollamachat", "oobabooga", "openllm", "petals", "sglang",
-    "textgenerationinference", "tgi", "triton", "tritonserver", "vllm", "xinference",
+    "llamafile", "lmstudio", "localai", "mlx", "ollama", "ollamachat", "oobabooga", "openllm", "ownserver",
+    "petals", "sglang", "textgenerationinference", "tgi", "triton", "tritonserver", "vllm", "xinference",
 })  # fmt: skip
 
 #: Models that nobody runs at home. An address inside one's own network that serves them is a gateway to their maker.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 from collections.abc import Iterable, Mapping
 from itertools import product
 from pathlib import Path
@@ -13,11 +15,13 @@ if TYPE_CHECKING:
 #: What a column is converted to; see :meth:`LogFiles.table`.
 Kind = Literal["text", "whole", "number", "time", "json"]
 
-#: Hidden columns of converted rows: why a row cannot be read, its file, and, where asked for, its number there.
+#: Hidden columns of converted rows: why a row cannot be read, why it is no request, its file, and, where asked for, its
+#: number there.
 BAD: Final = "log_bad"
+DROPPED: Final = "log_dropped"
 FILE: Final = "log_file"
 ROW: Final = "log_row"
-HIDDEN: Final = (BAD, FILE, ROW)
+HIDDEN: Final = (BAD, DROPPED, FILE, ROW)
 
 #: Types of numbers as DuckDB names them; DECIMAL(p, s) too.
 INTEGERS: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
@@ -35,7 +39,16 @@ TYPES: Final[Mapping[Kind, str]] = {
 NOTHING: Final = "('', 'NULL', 'null', 'None', 'NaN', 'nan', '\\N')"
 
 #: What a value is not that does not convert.
-NOT_A: Final[Mapping[Kind, str]] = {"whole": "no whole number", "number": "no number", "time": "no time"}
+NOT_A: Final[Mapping[Kind, str]] = {
+    "whole": "no whole number",
+    "number": "no number",
+    "time": "no time",
+    "json": "no JSON",
+}
+
+#: What SQL calls :func:`json_of_python`, and :func:`costlab.catalog.is_own_server`.
+OF_PYTHON: Final = "json_of_python"
+OWN_SERVER: Final = "is_own_server"
 
 #: Dates of spreadsheets, each with the times that may follow it: those that say themselves what is the day, and the
 #: same by figures alone, day first and month first. Two figures of a year come first, since %Y takes two as well.
@@ -62,7 +75,10 @@ def sql_files(paths: Iterable[Path]) -> str:
 
 
 def select(rows: duckdb.DuckDBPyRelation, sql: Mapping[str, str]) -> duckdb.DuckDBPyRelation:
-    """Rows with other columns, name and expression of each; the hidden ones of :meth:`LogFiles.table` stay."""
+    """Rows with other columns, name and expression of each; the hidden ones of :meth:`LogFiles.table` stay.
+
+    A reader may give the column `log_dropped`: why a row is no request, or null. Such rows are counted, and left out.
+    """
     columns = dict(sql) | {name: name for name in HIDDEN if name in rows.columns}
     return rows.project(", ".join(f"{value} AS {sql_identifier(name)}" for name, value in columns.items()))
 
@@ -101,8 +117,8 @@ def _converted(name: str, type_here: str, kind: Kind, decimal: str | None, day_f
     text = column if type_here == "VARCHAR" else f"CAST({column} AS VARCHAR)"
     if kind == "text":
         return text, ""
-    if kind == "json":
-        return (f"TRY_CAST({column} AS JSON)" if type_here == "VARCHAR" else f"to_json({column})"), ""
+    if kind == "json" and type_here != "VARCHAR":
+        return f"to_json({column})", ""
     if type_here in NUMBERS or type_here.startswith("DECIMAL"):
         wanted = "BIGINT" if kind == "whole" and type_here in INTEGERS else "DOUBLE"
         return (column if type_here == wanted else f"CAST({column} AS {wanted})"), ""
@@ -110,7 +126,7 @@ def _converted(name: str, type_here: str, kind: Kind, decimal: str | None, day_f
         return f"epoch(CAST({column} AS TIMESTAMPTZ))", ""
     text = f"trim({text})"
     text = f"CASE WHEN {text} NOT IN {NOTHING} THEN {text} END"
-    value = _time(text, day_first) if kind == "time" else _number(text, kind, decimal)
+    value = {"time": _time(text, day_first), "json": _json(text)}.get(kind) or _number(text, kind, decimal)
     told = f"{sql_text(name + ' ')} || chr(39) || left({text}, 40) || chr(39) || {sql_text(f' is {NOT_A[kind]}')}"
     return value, f"CASE WHEN {text} IS NOT NULL AND {value} IS NULL THEN {told} END"
 
@@ -138,6 +154,21 @@ def _number(text: str, kind: Kind, decimal: str | None) -> str:
         return f"CASE WHEN isfinite({number}) THEN {number} END"
     whole = f"TRY_CAST({text} AS BIGINT)"
     return f"CASE WHEN {number} = {whole} THEN {whole} END"  # as the whole number of 1.5 is 2
+
+
+def _json(text: str) -> str:
+    """Also of JSON that was written as a text of JSON, and of Python's dictionaries, as pandas writes them to CSV."""
+    whole = f"CASE WHEN {text} IS NULL OR json_valid({text}) THEN {text} ELSE {OF_PYTHON}({text}) END"
+    inside = f"CASE WHEN json_type({whole}) = 'VARCHAR' THEN json_extract_string({whole}, '$') ELSE {whole} END"
+    return f"TRY_CAST({inside} AS JSON)"
+
+
+def json_of_python(text: str) -> str | None:
+    """A dictionary that Python printed, as JSON; None of anything else."""
+    try:
+        return json.dumps(ast.literal_eval(text))
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return None
 
 
 def _time(text: str, day_first: bool | None) -> str:

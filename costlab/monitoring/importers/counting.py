@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from costlab._internal.extras import extra
 from costlab.errors import LogError
 from costlab.events import micro_usd_column
-from costlab.monitoring.importers.conversion import BAD, FILE, HIDDEN, ROW, hints_sql, sql_identifier, sql_text
+from costlab.monitoring.importers.conversion import BAD, DROPPED, FILE, HIDDEN, ROW, hints_sql, sql_identifier, sql_text
 from costlab.monitoring.importers.log_files import MAX_ROW_BYTES, LogFiles, RowTooLongError
 from costlab.monitoring.importers.paths import COMPRESSED
 from costlab.monitoring.importers.protocol import IN_USD, BadRow, LogRows, ReadCounts
@@ -117,12 +117,13 @@ def _counted(
 
     relation, rows = log.rows(files)
     notes = (*rows.notes, *notes)
-    stored = BAD in relation.columns or files.options.max_bad_rows > 0
+    stored = bool({BAD, DROPPED} & set(relation.columns)) or files.options.max_bad_rows > 0
     try:
         if stored:
             # Text is converted once; whoever counts the rows reads the result.
             relation = _stored(files, relation, log.table)
-            counts = _without_bad(log, files)
+            dropped = _without_dropped(files, relation, log.table)
+            counts = _without_bad(log, files) + ReadCounts(sum(dropped.values()), dropped=dropped)
         else:
             ((number,),) = relation.aggregate("count(*)").fetchall()
             counts = ReadCounts(number)
@@ -200,7 +201,18 @@ def _stored(files: LogFiles, rows: duckdb.DuckDBPyRelation, table: str) -> duckd
     return files.connection.sql(f"FROM stored.{table}")
 
 
-# Rows that cannot be read
+# Rows that are no requests, or cannot be read
+
+
+def _without_dropped(files: LogFiles, rows: duckdb.DuckDBPyRelation, table: str) -> dict[str, int]:
+    """Delete stored rows that are no requests; how many there were, by the reason."""
+    if DROPPED not in rows.columns:
+        return {}
+    told = rows.filter(f"{DROPPED} IS NOT NULL").aggregate(f"{DROPPED} AS reason, count(*) AS number")
+    dropped: dict[str, int] = dict(told.order("number DESC, reason").fetchall())
+    if dropped:
+        files.connection.execute(f"DELETE FROM stored.{table} WHERE {DROPPED} IS NOT NULL")
+    return dropped
 
 
 def _without_bad(log: _Log, files: LogFiles) -> ReadCounts:
@@ -278,6 +290,8 @@ def _first_bad(
         # The file is read once more to number its rows, which takes longer than reading.
         one = replace(files, paths=(Path(path),), numbered=True)
         rows = log.with_reasons(log.rows(one)[0])
+        if DROPPED in rows.columns:
+            rows = rows.filter(f"{DROPPED} IS NULL")
         shown = rows.filter(f"{BAD} IS NOT NULL").order(ROW).limit(MAX_SHOWN).project(f"{ROW}, {BAD}")
         none = sorted(record for other, record, _ in rejected if other == path)
         for row, why in shown.fetchall():

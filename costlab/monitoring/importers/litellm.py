@@ -1,14 +1,17 @@
-"""Spend logs of LiteLLM's proxy: its table LiteLLM_SpendLogs, and what ``/spend/logs`` answers."""
+"""Spend logs of LiteLLM's proxy: its table LiteLLM_SpendLogs, and what ``/spend/logs`` and its version 2 answer."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from costlab.monitoring.importers.conversion import Kind, select
+from costlab.errors import LogError
+from costlab.monitoring.importers.conversion import DROPPED, OWN_SERVER, Kind, select, sql_text
 from costlab.monitoring.importers.protocol import LogFormat, LogRows
 from costlab.monitoring.usage import require_columns
 
 if TYPE_CHECKING:
+    import duckdb
+
     from costlab.monitoring.importers.log_files import LogFiles
 
 #: What every version of the table has, and what it may have besides.
@@ -21,24 +24,51 @@ REQUIRED: Final[dict[str, Kind]] = {
     "model": "text",
 }
 OPTIONAL: Final[dict[str, Kind]] = {
+    "total_tokens": "whole",
+    "call_type": "text",
     "endTime": "time",
     "metadata": "json",
     "cache_hit": "text",
     "status": "text",
     "custom_llm_provider": "text",
+    "api_base": "text",
     "model_group": "text",
     "team_id": "text",
     "end_user": "text",
     "user": "text",
 }
 
-#: Where versions keep the tokens that the provider read from its prompt cache. They repeat one another, so the first
-#: that is there counts; adding them up would count the tokens twice.
-CACHED: Final = (
-    "$.usage_object.prompt_tokens_details.cached_tokens",
-    "$.usage_object.cache_read_input_tokens",
-    "$.additional_usage_values.prompt_tokens_details.cached_tokens",
-    "$.additional_usage_values.cache_read_input_tokens",
+#: The usage in a row's `metadata`, as it was answered, and what LiteLLM adds to it. They repeat each other.
+USAGE: Final = ("$.usage_object", "$.additional_usage_values")
+
+#: Where versions of LiteLLM, and the vendors whose usage they pass on, keep the parts of the tokens. Names of one part
+#: repeat one another, and a zero in one place may stand beside the count in another: the largest counts.
+PARTS: Final = {
+    "cached": ("prompt_tokens_details.cached_tokens", "cache_read_input_tokens", "prompt_cache_hit_tokens"),
+    "written": (
+        "prompt_tokens_details.cache_write_tokens",
+        "prompt_tokens_details.cache_creation_tokens",
+        "cache_creation_input_tokens",
+    ),
+    "written_1h": (
+        "prompt_tokens_details.cache_creation_token_details.ephemeral_1h_input_tokens",
+        "cache_creation_token_details.ephemeral_1h_input_tokens",
+        "cache_creation.ephemeral_1h_input_tokens",
+    ),
+    "audio_in": ("prompt_tokens_details.audio_tokens",),
+    "image_in": ("prompt_tokens_details.image_tokens",),
+    "reasoning": ("completion_tokens_details.reasoning_tokens", "reasoning_tokens"),
+    "audio_out": ("completion_tokens_details.audio_tokens",),
+    "image_out": ("completion_tokens_details.image_tokens",),
+    "searches": ("server_tool_use.web_search_requests", "prompt_tokens_details.web_search_requests"),
+}
+
+#: What a request was billed as, in `metadata`.
+SERVICE_TIERS: Final = ("$.cost_breakdown.service_tier", *(f"{usage}.service_tier" for usage in USAGE))
+
+#: Calls that manage something, and are no request for a model where they have neither tokens nor a price.
+NO_MODEL: Final = (
+    "batch|file|assistant|thread|add_message|get_messages|vector_store|fine_tun|client_secret|mcp|_(list|get)$"
 )
 
 
@@ -47,43 +77,98 @@ def read_litellm(files: LogFiles) -> LogRows:
 
     Notes
     -----
-    LiteLLM writes a spend of 0 for a model that it has no price for. A spend of 0 for an answer with tokens that did
-    not come from its cache is therefore no cost at all: unknown, to be priced from the catalogue or reported as
-    unpriced. `cache_hit` speaks of LiteLLM's own response cache, not of the provider's prompt cache.
+    LiteLLM writes a spend of 0 or none for a model that it has no price for. A spend of 0 for an answer that did not
+    come from its cache is therefore no cost at all: unknown, to be priced from the catalogue or reported as unpriced.
+    `cache_hit` speaks of LiteLLM's own response cache, not of the provider's prompt cache. `prompt_tokens` count what
+    was read from that and written to it; where the parts are more than the whole, an older version left them out.
     """
-    require_columns(files.name, files.column_names, tuple(REQUIRED))
+    present = files.column_names
+    if "request_id" not in present and {"startTime", "spend", "models"} <= set(present):
+        raise LogError(
+            f"{files.name} is LiteLLM's summary by day, which tells no requests: ask /spend/logs with summarize=false, "
+            "or /spend/logs/v2"
+        )
+    require_columns(files.name, present, tuple(REQUIRED))
+    rows = _with_parts(files)
 
     def text(name: str) -> str:
         return f"nullif({name}, '')"
 
-    # A zero in one place may stand beside the count in another.
-    reads = [f"TRY_CAST(metadata->>'{path}' AS BIGINT)" for path in CACHED]
-    cached = f"greatest({', '.join(reads)}, 0)"
-    spend, tokens_in, tokens_out = (f"coalesce({name}, 0)" for name in ("spend", "prompt_tokens", "completion_tokens"))
     hit = f"lower(coalesce({text('cache_hit')}, '')) = 'true'"
-    failed = f"coalesce({text('status')}, 'success') = 'failure'"
-    end = 'coalesce("endTime", "startTime")'
+    failed = f"coalesce({text('status')}, metadata->>'$.status', 'success') = 'failure'"
+    apart = "true" if files.options.cached_apart else "cached + written > tokens_in"
+    tokens_in = f"tokens_in + CASE WHEN {apart} THEN cached + written ELSE 0 END"
+    # Some vendors count the tokens of reasoning beside those of the answer; a total proves it.
+    beside = "reasoning > 0 AND total_tokens = tokens_in + tokens_out + reasoning"
+    tokens_out = f"tokens_out + CASE WHEN {beside} THEN reasoning ELSE 0 END"
+    asked = "tokens_in + tokens_out > 0"
     # "azure/gpt-4o" at azure is gpt-4o.
     model, prefix = f"coalesce({text('model')}, 'unknown')", f"({text('custom_llm_provider')} || '/')"
     model = f"CASE WHEN starts_with({model}, {prefix}) THEN substr({model}, length({prefix}) + 1) ELSE {model} END"
+    # What an API was paid for is not one's own, whatever its address; what cost nothing may be, and only that shows it.
+    provider, base = text("custom_llm_provider"), text("api_base")
+    by_name, by_address = (
+        f"{OWN_SERVER}(coalesce({provider}, ''), {address}, {model})" for address in ("''", f"coalesce({base}, '')")
+    )
+    own = f"coalesce(spend, 0) = 0 AND {base} IS NOT NULL AND NOT {by_name} AND {by_address}"
+
+    def part(name: str, whole: str) -> str:
+        # What is no part of the whole is not told rightly.
+        return f"CASE WHEN {name} <= {whole} THEN {name} ELSE 0 END"
+
     columns = {
-        "request_id": "request_id",
-        "time_s": end,
+        # A row without an id has this text.
+        "request_id": "nullif(request_id, 'None')",
+        "time_s": 'coalesce("endTime", "startTime")',
         "tier": f"coalesce({text('model_group')}, {model})",
         "model": model,
-        "input_tokens": f"{tokens_in} + {cached}" if files.options.cached_apart else tokens_in,
-        "cached_input_tokens": cached,
+        "provider": f"CASE WHEN {own} THEN 'own server' ELSE {provider} END",
+        "input_tokens": tokens_in,
+        "cached_input_tokens": "cached",
+        "cache_write_tokens": "written",
+        "cache_write_1h_tokens": part("written_1h", "written"),
+        "audio_input_tokens": part("audio_in", f"{tokens_in} - image_in"),
+        "image_input_tokens": part("image_in", f"{tokens_in} - audio_in"),
         "output_tokens": tokens_out,
-        "cost_usd": (
-            f"CASE WHEN {spend} = 0 AND {tokens_in} + {tokens_out} > 0 AND NOT {hit} AND NOT {failed} THEN NULL "
-            f"ELSE {spend} END"
-        ),
+        "reasoning_tokens": part("reasoning", f"({tokens_out})"),
+        "audio_output_tokens": part("audio_out", f"({tokens_out}) - image_out"),
+        "image_output_tokens": part("image_out", f"({tokens_out}) - audio_out"),
+        "searches": "searches",
+        "service_tier": "service_tier",
+        "cost_usd": f"CASE WHEN {hit} OR {failed} THEN coalesce(spend, 0) ELSE nullif(spend, 0) END",
         "latency_s": 'greatest(0, "endTime" - "startTime")',
         "outcome": f"CASE WHEN {hit} THEN 'cached' WHEN {failed} THEN 'error' ELSE 'ok' END",
         "tenant": f"coalesce({text('team_id')}, {text('end_user')}, {text('user')}, '')",
+        DROPPED: (
+            f"CASE WHEN coalesce(spend, 0) = 0 AND NOT ({asked}) AND NOT {failed} AND NOT {hit} "
+            f"AND regexp_matches(coalesce(call_type, ''), {sql_text(NO_MODEL)}) THEN 'calls that ask no model' END"
+        ),
     }
     note = "a spend of 0 for an answer that was not in LiteLLM's cache counts as unknown, not as free"
-    return LogRows(select(files.table(REQUIRED | OPTIONAL), columns), (note,))
+    return LogRows(select(rows, columns), (note,))
+
+
+def _with_parts(files: LogFiles) -> duckdb.DuckDBPyRelation:
+    """Rows with the parts of their tokens that `metadata` tells, and what was billed for how they were served."""
+    rows = files.table(REQUIRED | OPTIONAL)
+    paths = [f"{usage}.{path}" for usage in USAGE for names in PARTS.values() for path in names]
+    # All at once, as each look reads the whole text.
+    found = f"json_extract_string(metadata, [{', '.join(map(sql_text, [*paths, *SERVICE_TIERS]))}])"
+    places = {path: f"found[{place}]" for place, path in enumerate([*paths, *SERVICE_TIERS], 1)}
+    parts = {
+        name: "greatest(0, {})".format(
+            ", ".join(f"TRY_CAST({places[f'{usage}.{path}']} AS BIGINT)" for usage in USAGE for path in names)
+        )
+        for name, names in PARTS.items()
+    }
+    tier = f"lower(coalesce({', '.join(places[path] for path in SERVICE_TIERS)}))"
+    told = {
+        "tokens_in": "coalesce(prompt_tokens, 0)",
+        "tokens_out": "coalesce(completion_tokens, 0)",
+        "service_tier": f"CASE WHEN {tier} IN ('batch', 'flex', 'priority') THEN {tier} END",
+    }
+    added = ", ".join(f"{value} AS {name}" for name, value in (parts | told).items())
+    return rows.project(f"*, {found} AS found").project(f"* EXCLUDE (found), {added}")
 
 
 LITELLM_FORMAT: Final = LogFormat(

@@ -6,17 +6,18 @@ import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from costlab._internal import checks
 from costlab._internal.extras import extra
+from costlab.catalog import is_own_server
 from costlab.errors import InvalidValueError
 from costlab.monitoring.gpu_hours import GPU_COLUMNS
 from costlab.monitoring.importers.columns import COLUMNS_FORMAT, FIELDS
-from costlab.monitoring.importers.conversion import Kind
+from costlab.monitoring.importers.conversion import OF_PYTHON, OWN_SERVER, Kind, json_of_python
 from costlab.monitoring.importers.counting import counted_rows, with_defaults
 from costlab.monitoring.importers.formats import LOG_FORMATS
 from costlab.monitoring.importers.log_files import LogFiles, ReadOptions, RowTooLongError
@@ -218,4 +219,6 @@ def connect() -> tuple[duckdb.DuckDBPyConnection, Path]:
     )
     weakref.finalize(connection, scratch.cleanup)
     connection.execute("SET TimeZone = 'UTC'")
+    connection.create_function(OF_PYTHON, json_of_python, ["VARCHAR"], "VARCHAR")
+    connection.create_function(OWN_SERVER, lru_cache(2**12)(is_own_server), ["VARCHAR"] * 3, "BOOLEAN")
     return connection, Path(scratch.name)
