@@ -35,7 +35,9 @@ Column = Annotated[
 
 
 def report(
-    log: Annotated[Path, typer.Argument(help="CSV, Parquet or JSON: own columns, LiteLLM spend logs, or OTel spans.")],
+    log: Annotated[
+        list[Path], typer.Argument(help="Files or folders: CSV, Parquet or JSON, of any format that is known.")
+    ],
     gpu_hours: Annotated[Path | None, typer.Option(metavar="FILE", help="A log of GPU hours, for idle waste.")] = None,
     log_format: Annotated[
         str | None, typer.Option("--format", help="Its format, as litellm; by default what it looks like.")
@@ -44,6 +46,15 @@ def report(
     cached_apart: Annotated[
         bool, typer.Option("--cached-apart", help="The log's input tokens leave out the cached ones.")
     ] = False,
+    max_bad_rows: Annotated[
+        int, typer.Option(metavar="N", help="So many rows may be left out that cannot be read.")
+    ] = 0,
+    decimal: Annotated[
+        str | None, typer.Option(metavar="SIGN", help="The decimal separator, a point or a comma, if none shows it.")
+    ] = None,
+    day_first: Annotated[
+        bool | None, typer.Option("--day-first/--month-first", help="How to take 01/10/2026, if no date shows it.")
+    ] = None,
     gpu_bill_apart: Annotated[
         bool, typer.Option("--gpu-bill-apart", help="The requests' costs leave out the GPUs: add their bill.")
     ] = False,
@@ -78,6 +89,9 @@ def report(
     as_json: JsonFlag = False,
 ) -> None:
     """What a log of requests cost: totals, unit costs, trend, waste, and the three largest savings."""
+    with extra("usage"):
+        import duckdb
+
     from costlab.errors import LogError
     from costlab.monitoring import (
         build_report,
@@ -103,13 +117,21 @@ def report(
             "given with --focus, --gpu-hours and --gpu-bill-apart: what they cost comes on top",
             commitments,
         )
+    name = ", ".join(one.name or str(one) for one in log)
     with nullcontext() if html is None else atomic_write(html) as page:
-        opened = open_log(log, format=log_format, columns=columns, cached_apart=cached_apart)
         hours = None if gpu_hours is None else open_gpu_hours(gpu_hours)
-        import duckdb
-
-        try:
-            with _progress(log, opened.connection, STEPS + 1) as step:
+        with _progress(name, log, STEPS + 2) as bar:
+            opened = open_log(
+                log,
+                format=log_format,
+                columns=columns,
+                cached_apart=cached_apart,
+                max_bad_rows=max_bad_rows,
+                decimal=decimal,
+                day_first=day_first,
+            )
+            bar.follow(opened.connection)
+            try:
                 filled = fill_costs(
                     opened.frame,
                     as_of,
@@ -119,31 +141,32 @@ def report(
                     deployments=deployments,
                     reprice=reprice,
                 )
-                step()
+                bar.step()
                 built = build_report(
                     filled.frame,
                     hours,
                     gpu_bill_apart=gpu_bill_apart,
                     notes=(*opened.notes, *filled.notes),
                     pricing=filled.pricing,
-                    step=step,
+                    read=opened.read,
+                    step=bar.step,
                 )
                 if focus is not None:
                     under = () if commitments is None else load_commitments(commitments)
                     write_focus(focus_table(filled.frame, hours if gpu_bill_apart else None, under), focus)
-        except duckdb.Error as error:
-            raise LogError(f"{log.name}: {duckdb_reason(error)}") from error
+            except duckdb.Error as error:
+                raise LogError(f"{name}: {duckdb_reason(error)}") from error
         if page is not None:
-            page.write_text(report_html(built, log.name), encoding="utf-8")
+            page.write_text(report_html(built, name), encoding="utf-8")
     if html is not None:
         typer.echo(f"wrote {html}", err=True)
     if focus is not None:
         typer.echo(f"wrote {focus}{_not_in_focus(built, hours is not None and not gpu_bill_apart)}", err=True)
     if as_json:
-        print_json({"log": log.name, "format": opened.format, **built.as_dict()})
+        print_json({"log": name, "format": opened.format, **built.as_dict()})
         return
     width = max(40, shutil.get_terminal_size((120, 24)).columns)
-    for part in report_lines(built, log.name, width):
+    for part in report_lines(built, name, width):
         if isinstance(part, str):
             typer.echo(part)
         else:
@@ -172,33 +195,51 @@ def _mapping(pairs: list[str] | None, option: str, form: str) -> dict[str, str] 
     return mapping
 
 
+class _Bar:
+    """How far a log is read: steps, and within one of them how far its query is."""
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.connection: duckdb.DuckDBPyConnection | None = None
+
+    def follow(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """The files are opened; what is counted from now on belongs to a connection."""
+        self.connection = connection
+        self.step()
+
+    def step(self) -> None:
+        """A step ended."""
+        self.done += 1
+
+    def completed(self) -> float:
+        """Steps that ended, and the part of the present one."""
+        part = 0.0 if self.connection is None else max(0.0, self.connection.query_progress()) / 100
+        return self.done + min(part, 1.0)
+
+
 @contextmanager
-def _progress(log: Path, connection: duckdb.DuckDBPyConnection, steps: int) -> Iterator[Callable[[], None]]:
-    """A bar on stderr while a large file is read, where a person is looking; what it yields ends a step."""
-    if log.stat().st_size < LARGE_BYTES or not sys.stderr.isatty():
-        yield lambda: None
+def _progress(name: str, logs: Sequence[Path], steps: int) -> Iterator[_Bar]:
+    """A bar on stderr while a large log is read, where a person is looking."""
+    followed = _Bar()
+    files = (file for log in logs for file in (log.rglob("*") if log.is_dir() else (log,)))
+    if not sys.stderr.isatty() or sum(file.stat().st_size for file in files) < LARGE_BYTES:
+        yield followed
         return
     from rich.console import Console
     from rich.progress import Progress
 
-    done, ended = 0, threading.Event()
+    ended = threading.Event()
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"reading {log.name}", total=steps)
+        task = bar.add_task(f"reading {name}", total=steps)
 
         def follow() -> None:
             while not ended.wait(0.1):
-                part = max(0.0, connection.query_progress()) / 100
-                bar.update(task, completed=done + min(part, 1.0))
+                bar.update(task, completed=followed.completed())
 
         watcher = threading.Thread(target=follow, daemon=True)
         watcher.start()
-
-        def step() -> None:
-            nonlocal done
-            done += 1
-
         try:
-            yield step
+            yield followed
         finally:
             ended.set()
             watcher.join()

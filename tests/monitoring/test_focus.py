@@ -210,7 +210,7 @@ def test_a_cloud_bill_is_what_was_billed_taxes_and_credits_with_it(tmp_path: Pat
     ]
     report = build_report(log.frame)
     assert report.total == total
-    assert next(iter(facts(report)))[1].startswith("$44.55")
+    assert dict(facts(report))["cost of the requests"].startswith("$44.55")
     (tiers, *_) = group_tables(report)
     assert [row[:4] for row in tiers.rows] == [
         ("Amazon Bedrock", "0", "-", "$40.50"),

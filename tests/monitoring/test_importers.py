@@ -11,7 +11,7 @@ import pytest
 from costlab.catalog import api_price
 from costlab.errors import LogError, UnknownNameError
 from costlab.events import micro_usd
-from costlab.monitoring import UsageTotals, aggregate, fill_costs, gpu_usage, open_gpu_hours, open_log
+from costlab.monitoring import FORMATS, UsageTotals, aggregate, fill_costs, gpu_usage, open_gpu_hours, open_log
 from costlab.monitoring.importers import LogFiles, LogFormat, LogRows, opening, select
 from costlab.synthetic import sample_gpu_hours, sample_log
 from tests import needs
@@ -188,6 +188,11 @@ def test_a_format_is_an_entry_and_a_reader(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(opening, "LOG_FORMATS", {"mine": mine} | opening.LOG_FORMATS)
     opened = open_log(text(tmp_path, "a.csv", "m,usd\nx,0.5\n"))
     assert (opened.format, opened.notes, total(opened).cost_micro_usd) == ("mine", ("read",), 500_000)
+
+
+def test_every_format_has_a_row_on_its_page() -> None:
+    page = Path("book/log-formats.md").read_text()
+    assert [name for name in FORMATS if f"\n| `{name}` |" not in page] == []
 
 
 def test_mappings_must_name_fields_and_columns(tmp_path: Path) -> None:

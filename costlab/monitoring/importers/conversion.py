@@ -158,17 +158,17 @@ def _number(text: str, kind: Kind, decimal: str | None) -> str:
 
 def _json(text: str) -> str:
     """Also of JSON that was written as a text of JSON, and of Python's dictionaries, as pandas writes them to CSV."""
-    whole = f"CASE WHEN {text} IS NULL OR json_valid({text}) THEN {text} ELSE {OF_PYTHON}({text}) END"
+    whole = f"CASE WHEN {text} IS NULL OR json_valid({text}) THEN {text} ELSE nullif({OF_PYTHON}({text}), '') END"
     inside = f"CASE WHEN json_type({whole}) = 'VARCHAR' THEN json_extract_string({whole}, '$') ELSE {whole} END"
     return f"TRY_CAST({inside} AS JSON)"
 
 
-def json_of_python(text: str) -> str | None:
-    """A dictionary that Python printed, as JSON; None of anything else."""
+def json_of_python(text: str) -> str:
+    """A dictionary that Python printed, as JSON; empty of anything else."""
     try:
         return json.dumps(ast.literal_eval(text))
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return None
+        return ""
 
 
 def _time(text: str, day_first: bool | None) -> str:

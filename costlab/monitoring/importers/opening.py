@@ -152,7 +152,7 @@ def _logs(
             found.setdefault(key, {}).update(dict.fromkeys(files.paths))
             if whole.name not in names.setdefault(key, whole.name).split(", "):
                 names[key] += f", {whole.name}"
-    if not found:
+    if not found and strange:
         # Nothing looks like a log; the reader of columns says what is missing.
         found = {(COLUMNS_FORMAT.name, files.kind): dict.fromkeys(files.paths) for files in strange[:1]}
         names, strange = dict.fromkeys(found, strange[0].name), []

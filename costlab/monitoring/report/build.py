@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from costlab.errors import LogError
 from costlab.monitoring.gpu_hours import GpuUsage, gpu_usage
+from costlab.monitoring.importers.protocol import ReadCounts
 from costlab.monitoring.keymetrics import KeyMetrics
 from costlab.monitoring.pricing import Pricing
 from costlab.monitoring.report.savings import Saving, savings
@@ -57,6 +58,8 @@ class Report:
         Models of requests without a cost, and why the catalogue could not help.
     pricing : Pricing or None
         What the catalogue priced, and on which assumptions.
+    read : ReadCounts or None
+        What became of the rows of the files; None for a log that was in memory.
     """
 
     total: UsageTotals
@@ -73,6 +76,12 @@ class Report:
     notes: tuple[str, ...] = ()
     unpriced_models: Mapping[str, str] = field(default_factory=dict)
     pricing: Pricing | None = None
+    read: ReadCounts | None = None
+
+    @property
+    def assumed_usd(self) -> float:
+        """How much of the cost rests on what was assumed, in USD, at most."""
+        return min(self.total.cost_usd, sum(one.usd for one in self.pricing.assumptions)) if self.pricing else 0.0
 
     @property
     def usd_per_month(self) -> float | None:
@@ -84,10 +93,12 @@ class Report:
         plain = _with_figures(self)
         for name in ("tiers", "models", "tenants", "trend", "gpus"):
             plain[name] = [_with_figures(group) for group in getattr(self, name)]
+        if self.read is not None:
+            plain["read"] = _with_figures(self.read)
         return plain | {"total": _with_figures(self.total)}
 
 
-def _with_figures(group: Report | UsageTotals | GpuUsage) -> dict[str, object]:
+def _with_figures(group: Report | UsageTotals | GpuUsage | ReadCounts) -> dict[str, object]:
     """Fields and properties."""
     figures = [name for name, member in vars(type(group)).items() if isinstance(member, property)]
     return asdict(group) | {name: getattr(group, name) for name in figures}
@@ -101,6 +112,7 @@ def build_report(
     notes: Sequence[str] = (),
     unpriced_models: Mapping[str, str] | None = None,
     pricing: Pricing | None = None,
+    read: ReadCounts | None = None,
     step: Callable[[], object] = lambda: None,
 ) -> Report:
     """The report of a log of requests and, where there is one, of a log of GPU hours.
@@ -117,6 +129,8 @@ def build_report(
         Passed on; by default those of `pricing`.
     pricing : Pricing, optional
         Passed on; ``PricedLog.pricing``.
+    read : ReadCounts, optional
+        Passed on; ``UsageLog.read``.
     step : callable
         Called after each of the two readings of the log.
 
@@ -175,6 +189,7 @@ def build_report(
         notes=(*notes, *_about_gpu_bill(total, gpus, gpu_bill_apart)),
         unpriced_models=dict(unpriced_models or (pricing.unknown if pricing else {})),
         pricing=pricing,
+        read=read,
     )
 
 

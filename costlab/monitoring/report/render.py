@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from costlab._internal.text import dollars, moment
+from costlab.monitoring.importers.protocol import ReadCounts
 from costlab.monitoring.report.build import Report
 from costlab.monitoring.report.savings import Saving
 from costlab.monitoring.usage import SPANS, UsageTotals
+from costlab.units import MICRO_USD_PER_USD
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -90,14 +92,64 @@ def _group_row(group: UsageTotals, total: UsageTotals) -> tuple[str, ...]:
     )
 
 
+def reading(report: Report) -> tuple[tuple[str, str], ...]:
+    """What was read and what became of it, each with its name: the first thing that a reader of the figures asks."""
+    lines = [("read", _read(report.read))] if report.read else []
+    total, pricing = report.total, report.pricing
+    ended = {"failed": total.failed_requests, "from a cache": total.cached_requests, "refused": total.refused_requests}
+    if any(ended.values()):
+        words = ", ".join(f"{count:,} {how}" for how, count in ended.items() if count)
+        lines.append(("outcomes", f"{words}, of {total.requests:,} requests"))
+    if total.credits:
+        credited = "a credit" if total.credits == 1 else f"{total.credits:,} credits"
+        lines.append(("credits", f"{credited} of {dollars(total.credit_micro_usd / MICRO_USD_PER_USD)}, taken off"))
+    if pricing:
+        told = total.priced_requests - pricing.requests_priced - pricing.requests_repriced - pricing.requests_own_server
+        counts = {
+            "by the log": told,
+            "from the catalogue": pricing.requests_priced,
+            "from the catalogue in place of the log's cost": pricing.requests_repriced,
+            "at nothing, on servers of one's own": pricing.requests_own_server,
+        }
+        where = [f"{count:,} {how}" for how, count in counts.items() if count]
+        if where:
+            lines.append(("priced", f"{', '.join(where)}, of {total.requests:,} requests"))
+    if total.unpriced_requests:
+        nearest = {one.model: one.nearest for one in pricing.unpriced} if pricing else {}
+        models = [model.key[0] or "(none)" for model in report.models if model.unpriced_requests]
+        named = [f"{model} (near {nearest[model][0]})" if nearest.get(model) else model for model in models[:3]]
+        names = ", ".join(named) + (f" and {len(models) - 3} more" if len(models) > 3 else "")
+        lines.append(
+            (
+                "unpriced",
+                f"{total.unpriced_requests:,} requests ({total.unpriced_fraction:.1%}) of {names}: "
+                "in no figure in dollars, so the true cost is higher",
+            )
+        )
+    return tuple(lines)
+
+
+def _read(read: ReadCounts) -> str:
+    """What became of the rows of the files."""
+    files = "" if read.files == 1 else f" in {read.files:,} files"
+    parts = [f"{read.rows:,} rows{files}"]
+    if read.repeated:
+        parts.append(f"{read.repeated:,} tell a request again and are left out")
+    parts += [f"{number:,} left out: {reason}" for reason, number in read.dropped.items() if number]
+    if read.bad_rows:
+        first = read.bad[0]
+        parts.append(f"{read.bad_rows:,} left out that cannot be read, as {first.where}: {first.why}")
+    return "; ".join(parts)
+
+
 def facts(report: Report) -> tuple[tuple[str, str], ...]:
     """The headline figures, each with its name."""
     total, metrics = report.total, report.metrics
     priced = total.has_cost
     monthly = f", {dollars(report.usd_per_month)} a month (730 h) at this rate" if report.usd_per_month else ""
-    lines = [
-        ("cost of the requests", dollars(total.cost_usd) + monthly if priced else "unknown: no request has a price")
-    ]
+    assumed = f"; up to {dollars(report.assumed_usd)} of it rests on what was assumed" if report.assumed_usd else ""
+    cost = dollars(total.cost_usd) + monthly + assumed if priced else "unknown: no request has a price"
+    lines = [*reading(report), ("cost of the requests", cost)]
     if total.priced_requests:
         lines.append(("per request", dollars(metrics.cost_per_request_usd)))
     if priced and total.usd_per_1k_tokens is not None:  # requests that were counted without tokens have none
@@ -111,16 +163,6 @@ def facts(report: Report) -> tuple[tuple[str, str], ...]:
                 f"({target} the target of 5 %)"
             )
         lines.append(("per conversion", words))
-    if total.unpriced_requests:
-        models = [model.key[0] for model in report.models if model.unpriced_requests]
-        names = ", ".join(models[:3]) + (f" and {len(models) - 3} more" if len(models) > 3 else "")
-        lines.append(
-            (
-                "unpriced",
-                f"{total.unpriced_requests:,} requests ({total.unpriced_fraction:.1%}) of {names}: "
-                "in no figure in dollars, so the true cost is higher",
-            )
-        )
     if report.gpus:
         hours = sum(gpu.hours for gpu in report.gpus)
         bill, served = sum(gpu.cost_usd for gpu in report.gpus), dollars(metrics.gpu_cost_per_request_usd)

@@ -9,6 +9,7 @@ The server answers as the vendors document. Each call is one that the tests name
 """
 
 import asyncio
+import contextlib
 import json
 import threading
 from datetime import datetime
@@ -18,9 +19,7 @@ from typing import Any
 
 import litellm  # type: ignore[import-not-found, unused-ignore]
 from litellm.integrations.custom_logger import CustomLogger  # type: ignore[import-not-found, unused-ignore]
-from litellm.proxy.spend_tracking.spend_tracking_utils import (  # type: ignore[import-not-found, unused-ignore]
-    get_logging_payload,
-)
+from litellm.proxy.spend_tracking.spend_tracking_utils import get_logging_payload  # type: ignore[import-not-found, unused-ignore]
 
 OPENAI_USAGE = {
     "prompt_tokens": 2000,
@@ -104,13 +103,11 @@ async def main() -> None:
 
     async def call(model: str, path: str = "/v1", **more: Any) -> None:
         metadata = {"user_api_key_team_id": "red", "model_group": model.split("/")[-1]}
-        try:
+        with contextlib.suppress(litellm.BadRequestError):
             await litellm.acompletion(
                 model=model, api_base=base + path, api_key="none", num_retries=0, metadata=metadata,
                 messages=[{"role": "user", "content": "hello"}], **more,
             )  # fmt: skip
-        except litellm.BadRequestError:
-            pass
         await asyncio.sleep(1)  # the callbacks run beside
 
     await call("openai/gpt-5-mini")

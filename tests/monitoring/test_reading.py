@@ -1,0 +1,321 @@
+"""Files as people have them: names, folders, encodings, numbers, dates, and rows that cannot be read."""
+
+import gzip
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from costlab.errors import InvalidValueError, LogError
+from costlab.monitoring import UsageTotals, aggregate, gpu_usage, open_gpu_hours, open_log
+from tests import needs
+
+for module in ("narwhals", "pyarrow", "duckdb"):
+    needs.extra(module, "usage")
+
+import pyarrow  # noqa: E402
+import pyarrow.parquet  # noqa: E402
+
+HEAD = "time_s,model,input_tokens,output_tokens,cost_usd\n"
+ROW = "1790000000,gpt-4o,1000,100,0.45\n"
+
+
+def written(folder: Path, name: str, content: str | bytes, encoding: str = "utf-8") -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode(encoding))
+    return path
+
+
+def total(log: Any) -> UsageTotals:
+    (found,) = aggregate(log.frame)
+    return found
+
+
+def one_row(folder: Path, name: str, usd: float) -> Path:
+    row = {"time_s": 1.0, "model": "m", "input_tokens": 1, "output_tokens": 1, "cost_usd": usd}
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".parquet":
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist([row]), path)
+    elif path.suffix == ".csv":
+        path.write_text(f"{HEAD}1,m,1,1,{usd}\n")
+    elif path.suffix == ".jsonl":
+        path.write_text(json.dumps(row) + "\n")
+    else:
+        path.write_text(json.dumps([row], indent=1))
+    return path
+
+
+# Names and folders
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl", "json"])
+@pytest.mark.parametrize("folder", ["plain", "q[34]", "a*b?", "it's"])
+def test_names_are_names_and_no_patterns(tmp_path: Path, kind: str, folder: str) -> None:
+    for other in ("plain", "q3", "axbx", "its"):
+        for name in (f"bill1.{kind}", f"bill[1].{kind}"):
+            one_row(tmp_path / other, name, 7.0)
+    meant = one_row(tmp_path / folder, f"bill[1].{kind}", 100.0)
+    assert total(open_log(meant)).cost_usd == 100.0
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
+def test_a_folder_is_read_whole_and_its_name_is_no_column(tmp_path: Path, kind: str) -> None:
+    for day in (1, 2):
+        one_row(tmp_path / f"log/cost_micro_usd=5/dt=2026-07-0{day}", f"part-{day}.{kind}", 0.5)
+    written(tmp_path, "log/_SUCCESS", "")
+    written(tmp_path, f"log/cost_micro_usd=5/.part-1.{kind}.crc", "x")
+    written(tmp_path, "log/package.json", '{"name": "no log"}')
+    opened = open_log(tmp_path / "log")
+    assert (total(opened).cost_usd, opened.read.files) == (1.0, 2)
+    assert opened.notes[0] == "files of no known format were left out: 1, as package.json"
+
+
+def test_several_paths_of_several_formats_are_one_log(tmp_path: Path) -> None:
+    row = {"request_id": "a", "model": "gpt-4o", "spend": 0.5, "prompt_tokens": 10, "completion_tokens": 1}
+    written(tmp_path, "spend.json", json.dumps({"data": [row | {"startTime": "2026-10-01T10:00:00Z"}]}))
+    paths = [tmp_path / "spend.json", one_row(tmp_path, "a.parquet", 1.0), one_row(tmp_path, "b.csv", 2.0)]
+    opened = open_log(paths)
+    assert (opened.format, opened.read.files, total(opened).cost_usd) == ("litellm, columns", 3, 3.5)
+    assert total(open_log([paths[2], paths[2]])).requests == 1  # a file that is named twice is read once
+    with pytest.raises(InvalidValueError, match="path must be at least one file or folder"):
+        open_log([])
+
+
+def test_columns_may_differ_from_file_to_file(tmp_path: Path) -> None:
+    written(tmp_path, "log/a.csv", f"{HEAD}1,m,1,1,1\n")
+    written(tmp_path, "log/b.csv", "cost_usd,tenant,time_s,model,output_tokens,input_tokens\n2,acme,1,m,1,5\n")
+    opened = open_log(tmp_path / "log")
+    assert {one.key: one.cost_usd for one in aggregate(opened.frame, by=["tenant"])} == {("",): 1.0, ("acme",): 2.0}
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    with socket.socket(socket.AF_UNIX) as opened:
+        opened.bind(str(tmp_path / "socket.csv"))
+        for name in ("pipe.csv", "socket.csv"):
+            with pytest.raises(LogError, match="is no regular file; a log is read more than once"):
+                open_log(tmp_path / name)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(LogError, match="is a folder without a file of a known kind"):
+        open_log(tmp_path / "empty")
+    with pytest.raises(LogError, match=r"a\.csv is empty"):
+        open_log(written(tmp_path, "a.csv", ""))
+
+
+# Encodings
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("bom.csv", (HEAD + ROW).encode("utf-8-sig")),
+        ("utf-16.csv", (HEAD + ROW).encode("utf-16")),
+        ("utf-16-le.csv", (HEAD + ROW).encode("utf-16-le")),
+        ("utf-16-be.csv", (HEAD + ROW).encode("utf-16-be")),
+        ("utf-16.csv.gz", gzip.compress((HEAD + ROW).encode("utf-16"))),
+        ("plain.csv.gz", gzip.compress((HEAD + ROW).encode())),
+        ("two-parts.csv.gz", gzip.compress(HEAD.encode()) + gzip.compress(ROW.encode())),
+        ("plain.csv.zst", pyarrow.compress((HEAD + ROW).encode(), "zstd", asbytes=True)),
+        ("gzip-in-disguise.csv", gzip.compress((HEAD + ROW).encode())),
+        ("told.csv", ("sep=;\n" + (HEAD + ROW).replace(",", ";")).encode()),
+        ("tabs.tsv", (HEAD + ROW).replace(",", "\t").encode()),
+        ("windows.csv", (HEAD + ROW).replace("\n", "\r\n").encode()),
+        ("unended.csv", (HEAD + ROW).strip().encode()),
+    ],
+)
+def test_text_is_read_however_it_was_saved(tmp_path: Path, name: str, content: bytes) -> None:
+    found = total(open_log(written(tmp_path, name, content)))
+    assert (found.requests, found.input_tokens, found.cost_usd) == (1, 1000, 0.45)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_json_is_read_however_it_was_saved(tmp_path: Path, encoding: str, indent: int | None) -> None:
+    row = {"time_s": 1, "model": "m", "input_tokens": 1, "output_tokens": 1, "cost_usd": 0.5}
+    text = "\n".join([json.dumps(row, indent=indent)] * 3)
+    assert total(open_log(written(tmp_path, "a.json", text, encoding))).cost_usd == 1.5
+
+
+# Numbers and dates
+
+
+@pytest.mark.parametrize(
+    ("rows", "decimal", "usd"),
+    [
+        ('1;m;10;1;"0,45"\n2;m;1.000;1;1.234,56', None, 1235.01),
+        ("1;m;10;1;0,45\n2;m;10;1;1.234", None, 1234.45),  # a comma elsewhere tells what the point is
+        ("1;m;10;1;1 234,50", None, 1234.5),
+        ('1;m;1,000;1;"1,234.50"', None, 1234.5),
+        ("1;m;10;1;1,234", ",", 1.234),
+        ("1;m;10;1;1,234", ".", 1234.0),
+        ("1;m;10;1;$0.50\n2;m;10;1;US$1", None, 1.5),
+        ("1;m;10.0;1e0;5e-1", None, 0.5),
+        ("1;m;10;1;NULL\n2;m;10;1;1", None, 1.0),
+    ],
+)
+def test_numbers_are_read_where_they_show_how(tmp_path: Path, rows: str, decimal: str | None, usd: float) -> None:
+    path = written(tmp_path, "a.csv", f"{HEAD.replace(',', ';')}{rows}\n")
+    assert total(open_log(path, decimal=decimal)).cost_usd == pytest.approx(usd)
+
+
+@pytest.mark.parametrize("row", ["1;m;10;1;1,234", "1;m;1.000;1;1"])
+def test_numbers_are_asked_for_where_they_do_not_show_it(tmp_path: Path, row: str) -> None:
+    path = written(tmp_path, "a.csv", f"{HEAD.replace(',', ';')}{row}\n")
+    with pytest.raises(LogError, match=r"has numbers such as 1,234 or 1\.000: say with --decimal"):
+        open_log(path)
+    with pytest.raises(InvalidValueError, match="decimal must be a point or a comma, got ';'"):
+        open_log(path, decimal=";")
+
+
+@pytest.mark.parametrize(
+    ("dates", "day_first", "first_s"),
+    [
+        (["13/10/2026 10:00", "01/10/2026 10:00"], None, 1790848800),  # 1 October
+        (["10/13/2026 10:00 AM", "10/1/26 10:00"], None, 1790848800),
+        (["01/10/2026 10:00"], True, 1790848800),
+        (["10/01/2026 10:00"], False, 1790848800),
+        (["1.10.2026 10:00:00"], None, 1790848800),  # points are written after the day alone
+        (["1-Oct-2026 10:00"], None, 1790848800),
+        (["Oct 1, 2026, 10:00 AM"], None, 1790848800),
+        (["2026-10-01T12:00:00+02:00"], None, 1790848800),
+        (["2026/10/01 10:00:00.000"], None, 1790848800),
+        (["1790848800.0"], None, 1790848800),
+    ],
+)
+def test_dates_are_read_where_they_show_how(
+    tmp_path: Path, dates: list[str], day_first: bool | None, first_s: float
+) -> None:
+    rows = "".join(f'"{date}",m,1,1,1\n' for date in dates)
+    assert total(open_log(written(tmp_path, "a.csv", HEAD + rows), day_first=day_first)).first_s == first_s
+
+
+def test_dates_are_asked_for_where_they_do_not_show_it(tmp_path: Path) -> None:
+    with pytest.raises(LogError, match="has dates such as 01/10/2026: say --day-first or --month-first"):
+        open_log(written(tmp_path, "a.csv", f"{HEAD}11/10/2026 10:00,m,1,1,1\n"))
+    both = "13/10/2026,m,1,1,1\n10/13/2026,m,1,1,1\n"
+    with pytest.raises(LogError, match=r"a\.csv has 2 rows that cannot be read"):
+        open_log(written(tmp_path, "a.csv", HEAD + both))
+
+
+def test_identifiers_stay_as_they_are_written(tmp_path: Path) -> None:
+    names = ["0012", "12", "1.10", "1.1", "1e3", "1000", "true", "TRUE", "007"]
+    rows = "".join(f"{place},m,1,1,1,{name}\n" for place, name in enumerate(names))
+    opened = open_log(written(tmp_path, "a.csv", HEAD.strip() + ",tenant\n" + rows))
+    assert sorted(one.key[0] for one in aggregate(opened.frame, by=["tenant"])) == sorted(names)
+
+
+# Rows that cannot be read
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "where", "why"),
+    [
+        ("a.csv", HEAD + ROW * 25_000 + "soon,m,1,1,1\n", "a.csv line 25,002", "time_s 'soon' is no time"),
+        ("a.csv", HEAD + ROW + "1,m,1.5,1,1\n", "a.csv line 3", "input_tokens '1.5' is no whole number"),
+        ("a.csv", HEAD + ROW + "1,m,1,1,0.5 €\n", "a.csv line 3", "cost_usd '0.5 €' is no number"),
+        ("a.csv", HEAD + ROW + "1,m,1,1,inf\n", "a.csv line 3", "cost_usd 'inf' is no number"),
+        # A field over several lines; the log was cut off while it was copied.
+        ("a.csv", HEAD + '1,"a\nb",1,1,1\n' + "1,gpt", "a.csv line 4", "Expected Number of Columns: 5 Found: 2"),
+        (
+            "a.csv",
+            HEAD + '1,"a\nb",1,1,1\n1,m\n1,m,x,1,1\n' + ROW,
+            "a.csv line 5",
+            "input_tokens 'x' is no whole number",
+        ),
+        ("a.csv", HEAD + ROW + "1,m,,1,1\n", "a.csv line 3", "without input_tokens a whole number >= 0"),
+        ("a.csv", HEAD + ROW + "1,m,-5,1,1\n", "a.csv line 3", "without input_tokens a whole number >= 0"),
+        (
+            "a.jsonl",
+            '{"time_s": 1, "model": "m", "input_tokens": 1, "output_tokens": 1}\n\n{"time_s": 2, "mod',
+            "a.jsonl line 3",
+            "no JSON, or without any of the columns",
+        ),
+        (
+            "a.json",
+            '[{"time_s": 1, "model": "m", "input_tokens": 1, "output_tokens": 1}, {"time_s": "soon", "model": "m"}]',
+            "a.json row 2",
+            "time_s 'soon' is no time",
+        ),
+    ],
+)
+def test_rows_that_cannot_be_read_are_counted_with_their_lines(
+    tmp_path: Path, name: str, content: str, where: str, why: str
+) -> None:
+    path = written(tmp_path, name, content)
+    with pytest.raises(LogError) as caught:
+        open_log(path)
+    assert f"{where}: {why}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    read = open_log(path, max_bad_rows=2).read
+    assert (where, True) in [(one.where, why in one.why) for one in read.bad]
+    assert read.bad_rows == len(read.bad) == read.rows - read.kept
+
+
+def test_bad_rows_of_a_folder_are_named_by_file(tmp_path: Path) -> None:
+    written(tmp_path, "log/a.csv", HEAD + ROW)
+    written(tmp_path, "log/b.csv", HEAD + ROW + "x,m,1,1,1\n" + ROW)
+    written(tmp_path, "log/c.csv.gz", gzip.compress((HEAD + "y,m,1,1,1\n").encode()))
+    with pytest.raises(
+        LogError, match=r"b\.csv line 3: time_s 'x' is no time; c\.csv\.gz line 2: time_s 'y' is no time"
+    ):
+        open_log(tmp_path / "log", max_bad_rows=1)
+    assert total(open_log(tmp_path / "log", max_bad_rows=2)).requests == 3
+
+
+def test_a_typed_file_lets_impossible_rows_pass_only_if_told(tmp_path: Path) -> None:
+    rows = {"time_s": [1.0, 2.0], "model": ["m", "m"], "input_tokens": [1, None], "output_tokens": [1, 1]}
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.table(rows | {"cost_micro_usd": [1, 1]}), path)
+    with pytest.raises(LogError, match="1 rows without input_tokens a whole number"):
+        total(open_log(path))
+    opened = open_log(path, max_bad_rows=1)
+    assert (total(opened).requests, opened.read.bad[0].where) == (1, "a.parquet row 2")
+
+
+def test_gpu_hours_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
+    head = "time_s,gpu,hours,usd_per_hour,utilization_fraction\n"
+    good = written(tmp_path, "gpus.csv", f"{head.replace(',', ';')}2026-10-01 10:00;0;1,5;2;0,5\n")
+    (found,) = gpu_usage(open_gpu_hours(good), by=["gpu"])
+    assert (found.key, found.hours, found.cost_usd) == (("0",), 1.5, 3.0)
+    for row in ("0,a,many,1,\n", "0,a,1\n"):
+        with pytest.raises(LogError, match=r"bad\.csv line 2"):
+            open_gpu_hours(written(tmp_path, "bad.csv", head + row))
+
+
+# Rows that tell a request again
+
+
+def test_of_the_lines_of_one_request_the_most_complete_counts(tmp_path: Path) -> None:
+    lines = ["1,a,m,10,5,", "2,a,m,10,9,0.5", "3,a,m,10,9,", "4,b,m,10,1,1", "5,,m,1,1,1", "6,,m,1,1,1", "7,b,m,0,0,-1"]
+    head = "time_s,request_id,model,input_tokens,output_tokens,cost_usd\n"
+    opened = open_log(written(tmp_path, "a.csv", head + "\n".join(lines) + "\n"))
+    found = total(opened)
+    # Of two with as many tokens that with a cost. Rows without an id are requests; a credit has the id of a request.
+    assert (found.requests, found.output_tokens, found.cost_usd, found.credits) == (4, 9 + 1 + 1 + 1, 2.5, 1)
+    assert (opened.read.rows, opened.read.repeated) == (7, 2)
+
+
+def test_one_id_of_several_models_is_told(tmp_path: Path) -> None:
+    head = "time_s,request_id,model,input_tokens,output_tokens\n"
+    opened = open_log(written(tmp_path, "a.csv", f"{head}1,a,m,1,1\n2,a,n,1,1\n"))
+    assert "1 ids stand at rows of different models, of which one counts: do they name requests?" in opened.notes
+
+
+def test_repeated_ids_of_typed_files_are_found(tmp_path: Path) -> None:
+    count = 300_000
+    rows = {
+        "request_id": [f"r{place % (count - 1)}" for place in range(count)],
+        "time_s": [float(place) for place in range(count)],
+        "model": ["m"] * count,
+        "input_tokens": [1] * count,
+        "output_tokens": [1] * count,
+        "cost_micro_usd": [1] * count,
+    }
+    pyarrow.parquet.write_table(pyarrow.table(rows), tmp_path / "a.parquet")
+    opened = open_log(tmp_path / "a.parquet")
+    assert (opened.read.repeated, total(opened).first_s) == (1, 1.0)  # the last line counts, the first is left out
