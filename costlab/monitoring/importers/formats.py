@@ -9,10 +9,13 @@ from costlab.monitoring.importers.focus import FOCUS_FORMAT
 from costlab.monitoring.importers.litellm import LITELLM_FORMAT
 from costlab.monitoring.importers.otel import OTEL_FORMAT
 from costlab.monitoring.importers.protocol import LogFormat
+from costlab.monitoring.importers.sessions import CLAUDE_CODE_FORMAT, CODEX_FORMAT
 
-#: By name. The first that looks like the files reads them; own columns come last, since they take what is left.
+#: By name. The first that looks like the files reads them; sessions come first, since anything may be said in them, and
+#: own columns last, since they take what is left.
 LOG_FORMATS: Final[dict[str, LogFormat]] = {
-    one.name: one for one in (OTEL_FORMAT, LITELLM_FORMAT, FOCUS_FORMAT, COLUMNS_FORMAT)
+    one.name: one
+    for one in (CLAUDE_CODE_FORMAT, CODEX_FORMAT, OTEL_FORMAT, LITELLM_FORMAT, FOCUS_FORMAT, COLUMNS_FORMAT)
 }
 
 #: Their names.

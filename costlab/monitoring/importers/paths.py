@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
@@ -29,6 +30,10 @@ COMPRESSED: Final = (".gz", ".zst")
 
 #: So much is looked at to tell what a file is.
 HEAD_BYTES: Final = 65_536
+
+#: What is looked at of an object that is longer than that: the names of its first fields.
+BEGINNING_CHARACTERS: Final = 500
+BEGINNING: Final = re.compile(r'"(\w+)"\s*:')
 
 #: How compressed files begin, by the name that DuckDB has for it.
 MAGIC: Final = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -180,5 +185,5 @@ def signature(path: Path) -> tuple[str, ...]:
     try:
         first, _ = json.JSONDecoder().raw_decode(text)
     except ValueError:
-        return ("",)  # longer than was looked at
+        return ("", *BEGINNING.findall(text[:BEGINNING_CHARACTERS]))  # longer than was looked at
     return tuple(sorted(first)) if isinstance(first, dict) else ()

@@ -1,0 +1,363 @@
+"""Files in which coding agents keep their sessions: Claude Code's projects, and the rollouts of Codex CLI."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from costlab._internal.extras import extra
+from costlab.monitoring.importers.protocol import BadRow, LogFormat, LogRows, ReadCounts
+
+if TYPE_CHECKING:
+    import pyarrow
+
+    from costlab.monitoring.importers.log_files import LogFiles
+    from costlab.monitoring.importers.session_lines import CodexTokens
+
+#: So many lines at the beginning of a file tell whose it is.
+FIRST_LINES: Final = 50
+
+#: So many bad lines are kept to be shown.
+MAX_SHOWN: Final = 5
+
+#: So many calls wait in a list before they become columns.
+BATCH: Final = 50_000
+
+#: What Claude Code names for messages that it wrote itself.
+SYNTHETIC: Final = "<synthetic>"
+
+NO_MODEL: Final = "messages that Claude Code wrote itself"
+NOT_WHOLE: Final = "a last line that is not written to its end"
+
+NOT_A_BILL: Final = (
+    "sessions tell no bill: where they tell no cost, it is what the API asks for such calls. A subscription asks its "
+    "own fee instead, however much is used"
+)
+
+#: How a line begins that is longer than was looked at.
+CLAUDE_LINE: Final = re.compile(r'\{"(?:parentUuid|isSidechain|type)":[^{}\[\]]*"sessionId":')
+CODEX_LINE: Final = re.compile(r'\{"timestamp":"[^"]*","type":"(?:session_meta|turn_context)","payload":\{')
+
+#: Lines of Claude Code that do not name the session, and what shows that they are its.
+WITHOUT_SESSION: Final = {"summary": "leafUuid", "file-history-snapshot": "messageId"}
+
+#: The kinds of lines of a rollout.
+CODEX_TYPES: Final = ("session_meta", "turn_context", "event_msg", "response_item", "compacted")
+
+#: What the lines of a rollout have that tell of calls.
+CODEX_MARKS: Final = (b'"token_count"', b'"turn_context"', b'"session_meta"')
+
+#: Who served a message, by the beginning of its id.
+SERVED_BY: Final = {"msg_bdrk_": "aws", "msg_vrtx_": "google"}
+
+#: The columns that are read, as Arrow calls their types.
+COLUMNS: Final = {
+    **dict.fromkeys(("request_id", "model", "provider", "tenant", "service_tier", "message_id"), "string"),
+    **dict.fromkeys(("time_s", "cost_usd"), "float64"),
+    **dict.fromkeys(("input_tokens", "cached_input_tokens", "cache_write_tokens", "cache_write_1h_tokens"), "int64"),
+    **dict.fromkeys(("output_tokens", "reasoning_tokens", "searches"), "int64"),
+    "sidechain": "bool",
+}
+
+#: A call as columns.
+Row = dict[str, str | int | float | None]
+
+
+class _Calls:
+    """The calls of a log while it is read, and what became of the other lines."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.batches: list[pyarrow.RecordBatch] = []
+        self.dropped: dict[str, int] = {}
+        self.repeated = 0
+        self.bad_rows = 0
+        self.bad: list[BadRow] = []
+
+    def add(self, row: Row) -> None:
+        self.rows.append(row)
+        if len(self.rows) == BATCH:
+            self._flush()
+
+    def drop(self, reason: str) -> None:
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+
+    def spoil(self, path: Path, line: int, error: ValueError) -> None:
+        self.bad_rows += 1
+        if len(self.bad) < MAX_SHOWN:
+            self.bad.append(BadRow(f"{path.name} line {line:,}", str(error)))
+
+    def _flush(self) -> None:
+        with extra("usage"):
+            import pyarrow
+        schema = pyarrow.schema([(name, pyarrow.type_for_alias(kind)) for name, kind in COLUMNS.items()])
+        self.batches.append(pyarrow.RecordBatch.from_pylist(self.rows, schema=schema))
+        self.rows = []
+
+    def table(self) -> pyarrow.Table:
+        with extra("usage"):
+            import pyarrow
+        self._flush()
+        return pyarrow.Table.from_batches(self.batches).combine_chunks()
+
+    def log_rows(self, files: LogFiles, table: pyarrow.Table, *notes: str) -> LogRows:
+        rows = sum(self.dropped.values()) + self.repeated + self.bad_rows
+        counts = ReadCounts(rows, self.repeated, self.dropped, self.bad_rows, tuple(self.bad))
+        columns = table.drop_columns(["sidechain", "message_id"])
+        return LogRows(files.connection.from_arrow(columns), (NOT_A_BILL, *notes), counts)
+
+
+def _lines(files: LogFiles, path: Path, marks: Sequence[bytes], calls: _Calls) -> Iterator[tuple[int, bytes]]:
+    """Number and text of the lines with one of the marks; the others are what was said and done."""
+    with files.open(path) as file:
+        for number, line in enumerate(file, 1):
+            if any(mark in line for mark in marks):
+                if line.endswith(b"\n") or _is_json(line):
+                    yield number, line
+                else:
+                    calls.drop(NOT_WHOLE)
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
+
+
+def _begins(files: LogFiles, is_its: Callable[[dict[str, object]], bool], unfinished: re.Pattern[str]) -> bool:
+    """Whether one of the first lines is what is looked for."""
+    if files.kind != "json":
+        return False
+    for line in files.head.split("\n")[:FIRST_LINES]:
+        try:
+            document = json.loads(line)
+        except ValueError:
+            return unfinished.match(line) is not None
+        if isinstance(document, dict) and is_its(document):
+            return True
+    return False
+
+
+def _time_s(text: str | None) -> float:
+    if text is None:
+        raise ValueError("a call without a time")
+    return datetime.fromisoformat(text).timestamp()
+
+
+# Claude Code
+
+
+def _is_claude_code(line: dict[str, object]) -> bool:
+    kind = line.get("type")
+    return isinstance(kind, str) and ("sessionId" in line or WITHOUT_SESSION.get(kind) in line)
+
+
+def read_claude_code(files: LogFiles) -> LogRows:
+    """The calls in sessions of Claude Code.
+
+    Notes
+    -----
+    A call is named by the ids of its message and of its request. An answer is written several times while it grows, and
+    the line with the most output counts. Where a side conversation tells a message of the main one again, under another
+    request, the latter counts. The tenant is the project: the folder in which Claude Code was started.
+
+    Input is what was read afresh, written to the cache and read from it. Where a line does not say for how long tokens
+    were written, nobody knows it. What a line says that it cost (`costUSD`, of old versions) is its cost. A message of
+    Bedrock or Vertex AI shows it in its id.
+    """
+    with extra("usage"):
+        import pyarrow
+        import pyarrow.compute as pc
+
+    calls, projects, in_us = _Calls(), dict[str, str](), 0
+    for path in files.paths:
+        folder = _project_folder(path)
+        for number, line in _lines(files, path, (b'"usage"',), calls):
+            try:
+                found = _claude_row(line)
+            except (ValueError, OverflowError) as error:
+                calls.spoil(path, number, ValueError(error))
+                continue
+            if found is None:
+                continue
+            row, cwd, us = found
+            if row["model"] == SYNTHETIC:
+                calls.drop(NO_MODEL)
+                continue
+            if folder and folder not in projects and re.sub(r"[^A-Za-z0-9]", "-", cwd) == folder:
+                projects[folder] = cwd
+            in_us += us
+            calls.add(row | {"tenant": folder or cwd})
+    table = calls.table()
+    # A folder's name has lost what was between the letters of the path.
+    folders = pc.dictionary_encode(table["tenant"]).combine_chunks()
+    names = pyarrow.array([projects.get(name, name) for name in folders.dictionary.to_pylist()], "string")
+    table = table.set_column(table.column_names.index("tenant"), "tenant", names.take(folders.indices))
+    of_main = table.filter(pc.invert(table["sidechain"]))["message_id"].drop_null().combine_chunks()
+    again = pc.and_(table["sidechain"], pc.is_in(table["message_id"], of_main))
+    calls.repeated += pc.sum(again).as_py() or 0
+    table = table.filter(pc.invert(again))
+    notes = []
+    if side := pc.sum(table["sidechain"]).as_py():
+        notes.append(f"{side:,} lines are of subagents; what they cost is in the cost of their project")
+    if in_us:
+        notes.append(
+            f"{in_us:,} lines ask for inference in the US alone, which Anthropic bills at 1.1 times the price that is "
+            "taken here"
+        )
+    return calls.log_rows(files, table, *notes)
+
+
+def _project_folder(path: Path) -> str:
+    """The folder of a project, as Claude Code calls it: below `projects`, or else one that is named like a path."""
+    folders = path.absolute().parts[:-1]
+    for place in range(len(folders) - 1, 0, -1):
+        if folders[place - 1] == "projects":
+            return folders[place]
+    return next((folder for folder in reversed(folders) if folder.startswith("-")), "")
+
+
+def _claude_row(line: bytes) -> tuple[Row, str, bool] | None:
+    """The call that a line tells, the folder in which it was made, and whether it was to stay in the US."""
+    from costlab.monitoring.importers.session_lines import claude_call
+
+    found = claude_call(line)
+    if found is None:
+        return None
+    call, message, usage = found
+    lives, read = usage.cache_creation, usage.cache_read_input_tokens or 0
+    for_an_hour = (lives.ephemeral_1h_input_tokens or 0) if lives else 0
+    told = for_an_hour + ((lives.ephemeral_5m_input_tokens or 0) if lives else 0)
+    written = max(usage.cache_creation_input_tokens or 0, told)
+    model, name, side = message.model or "unknown", message.id or None, bool(call.isSidechain)
+    provider = next((one for start, one in SERVED_BY.items() if (name or "").startswith(start)), "")
+    details, tools = usage.output_tokens_details, usage.server_tool_use
+    row: Row = {
+        # Side conversations tell a message again under the id of another request. Where there is none, as with other
+        # providers than Anthropic, gateways may give all messages one id: their input tells them apart.
+        "request_id": name
+        if side or not name
+        else f"{name}/{call.requestId or f'{usage.input_tokens}-{written}-{read}'}",
+        "message_id": name,
+        "sidechain": side,
+        "time_s": _time_s(call.timestamp),
+        # The same model at a higher price.
+        "model": f"{model}-fast" if usage.speed == "fast" else model,
+        "provider": provider or ("anthropic" if model.startswith("claude-") and "@" not in model else ""),
+        "input_tokens": (usage.input_tokens or 0) + written + read,
+        "cached_input_tokens": read,
+        "cache_write_tokens": written,
+        "cache_write_1h_tokens": None if written and lives is None else for_an_hour,
+        "output_tokens": usage.output_tokens or 0,
+        "reasoning_tokens": (details.thinking_tokens or 0) if details else 0,
+        "searches": (tools.web_search_requests or 0) if tools else 0,
+        "service_tier": (usage.service_tier or "standard").lower(),
+        "cost_usd": call.costUSD,
+    }
+    return row, call.cwd or "", usage.inference_geo == "us"
+
+
+# Codex CLI
+
+
+def _is_codex(line: dict[str, object]) -> bool:
+    return line.get("type") in CODEX_TYPES and {"timestamp", "payload"} <= line.keys()
+
+
+def read_codex(files: LogFiles) -> LogRows:
+    """The calls in rollouts of Codex CLI.
+
+    Notes
+    -----
+    An event tells the tokens of the session so far; what came to those of the event before is a call. Where nothing
+    did, the call is told again, as Codex does with news of the rate limits. Where the sum is the first of its file, or
+    less than before, what the event says of the last call counts. Cached tokens are a part of the input, those of
+    reasoning a part of the output. The model is that of the turn. A session that was branched off begins with a copy of
+    the other: events of one time and one sum are one call. The tenant is the folder in which Codex was started.
+    """
+    calls = _Calls()
+    for path in files.paths:
+        _read_rollout(files, path, calls)
+    note = "Codex does not write which tier of service it used: it counts as standard (--tier)"
+    return calls.log_rows(files, calls.table(), note)
+
+
+def _read_rollout(files: LogFiles, path: Path, calls: _Calls) -> None:
+    from costlab.monitoring.importers.session_lines import codex_line
+
+    model, provider, tenant, subagent = "unknown", "openai", "", False
+    events: list[tuple[str, float, str, CodexTokens | None, CodexTokens | None]] = []
+    for number, line in _lines(files, path, CODEX_MARKS, calls):
+        try:
+            found = codex_line(line)
+            if found is None:
+                continue
+            told, payload = found
+            if told.type == "session_meta":
+                # The first is the file's own; a copied conversation brings others.
+                if not tenant:
+                    tenant, provider = payload.cwd or "", payload.model_provider or provider
+                    subagent = b"thread_spawn" in line
+            elif told.type == "turn_context":
+                model, tenant = payload.model or model, tenant or payload.cwd or ""
+            elif payload.type == "token_count" and payload.info is not None:
+                total, last = payload.info.total_token_usage, payload.info.last_token_usage
+                if (total or last) is not None:
+                    events.append((told.timestamp or "", _time_s(told.timestamp), model, total, last))
+        except ValueError as error:
+            calls.spoil(path, number, error)
+    before: CodexTokens | None = None
+    # A subagent's rollout begins with a copy of what was said before, all of it written in one second.
+    seconds = [when[:19] for when, *_ in events[:2]]
+    copied_in = seconds[0] if subagent and len(events) > 1 and seconds[0] == seconds[1] else None
+    for when, time_s, of_model, total, last in events:
+        used, before = _used(total, last, before), before if total is None else total
+        copied_in = copied_in if when[:19] == copied_in else None
+        if not used or copied_in:
+            calls.repeated += 1
+            continue
+        calls.add({
+            "request_id": f"{when}/{total or used}",
+            "message_id": None,
+            "sidechain": subagent,
+            "time_s": time_s,
+            "model": of_model,
+            "provider": provider,
+            "tenant": tenant,
+            "input_tokens": used.input_tokens,
+            "cached_input_tokens": used.cached_input_tokens,
+            "cache_write_tokens": 0,
+            "cache_write_1h_tokens": 0,
+            "output_tokens": used.output_tokens,
+            "reasoning_tokens": used.reasoning_output_tokens,
+            "searches": 0,
+            "service_tier": "standard",
+            "cost_usd": None,
+        })  # fmt: skip
+
+
+def _used(total: CodexTokens | None, last: CodexTokens | None, before: CodexTokens | None) -> CodexTokens | None:
+    """The tokens of the call that an event tells."""
+    if total is None:
+        return last
+    more = None if before is None else total.less(before)
+    if more is None or more.smallest < 0:
+        return total if last is None else last
+    return more
+
+
+CLAUDE_CODE_FORMAT: Final = LogFormat(
+    "claude-code",
+    "sessions of Claude Code: ~/.claude/projects",
+    lambda files: _begins(files, _is_claude_code, CLAUDE_LINE),
+    read_claude_code,
+)
+CODEX_FORMAT: Final = LogFormat(
+    "codex", "sessions of Codex CLI: ~/.codex/sessions", lambda files: _begins(files, _is_codex, CODEX_LINE), read_codex
+)

@@ -1,0 +1,339 @@
+"""Sessions of coding agents: the same calls, tokens and dollars as ccusage finds, or a line that says why not."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from costlab.catalog import api_price
+from costlab.errors import LogError
+from costlab.events import micro_usd
+from costlab.monitoring import Report, UsageLog, UsageTotals, aggregate, build_report, fill_costs, open_log
+from tests import needs
+from tests.monitoring.sessions import (
+    claude_line,
+    claude_usage,
+    codex_meta,
+    codex_tokens,
+    codex_turn,
+    moment,
+    write_lines,
+)
+
+for module in ("narwhals", "pyarrow", "duckdb", "msgspec"):
+    needs.extra(module, "usage")
+
+SHOP = "projects/-home-ada-shop-web/0b7e.jsonl"
+ROLLOUT = "sessions/2026/11/03/rollout-2026-11-03T10-00-00-019a.jsonl"
+
+
+def total(log: UsageLog) -> UsageTotals:
+    (found,) = aggregate(fill_costs(log.frame).frame)
+    return found
+
+
+def report_of(path: Path) -> Report:
+    log = open_log(path)
+    filled = fill_costs(log.frame)
+    return build_report(filled.frame, notes=(*log.notes, *filled.notes), pricing=filled.pricing)
+
+
+def test_an_answer_that_grew_is_one_call_and_its_last_state_counts(tmp_path: Path) -> None:
+    """The answer A of the made-up bill: 12 + 3,000 written + 5,000 read, output 200, is 0.020286 USD."""
+    usage = {"fresh": 12, "written_5m": 1000, "written_1h": 2000, "read": 5000}
+    model = "claude-sonnet-4-5-20250929"
+    lines = [claude_line(n, "msg_01", "req_01", claude_usage(**usage, output=o), model=model)
+             for n, o in enumerate([1, 1, 200])]  # fmt: skip
+    write_lines(tmp_path / SHOP, [{"type": "summary", "summary": "Shop", "leafUuid": "6f1c"}, *lines])
+    log = open_log(tmp_path)
+    assert (log.format, log.read.rows, log.read.repeated, log.read.kept) == ("claude-code", 3, 2, 1)
+    found = total(log)
+    assert (found.requests, found.cost_micro_usd) == (1, 20_286)
+    assert (found.input_tokens, found.cached_input_tokens, found.cache_write_tokens) == (8012, 5000, 3000)
+    assert found.output_tokens == 200
+
+
+def test_where_no_lifetime_is_told_five_minutes_are_assumed_and_marked(tmp_path: Path) -> None:
+    usage = claude_usage(fresh=12, written_5m=3000, read=5000, output=200)
+    del usage["cache_creation"]
+    write_lines(tmp_path / SHOP, [claude_line(1, "m", "r", usage, model="claude-sonnet-4-5-20250929")])
+    filled = fill_costs(open_log(tmp_path).frame)
+    (found,) = aggregate(filled.frame)
+    assert found.cost_micro_usd == 15_786
+    (assumed,) = filled.pricing.assumptions
+    assert "five minutes" in assumed.text
+    assert assumed.usd == pytest.approx(3000 * 3.75e-6)
+
+
+def test_the_tenant_is_the_project_by_the_path_that_its_folder_stands_for(tmp_path: Path) -> None:
+    """Claude Code makes `-` of all that is no letter and no figure: the lines themselves say the path."""
+    write_lines(tmp_path / SHOP, [claude_line(1, "a", "a", claude_usage(), cwd="/home/ada/shop.web/src"),
+                                  claude_line(2, "b", "b", claude_usage())])  # fmt: skip
+    side = "projects/-home-ada-shop-web/0b7e/subagents/agent-a1.jsonl"
+    write_lines(tmp_path / side, [claude_line(3, "c", "c", claude_usage(), cwd="/tmp", isSidechain=True)])
+    write_lines(tmp_path / "projects/-srv-api/1.jsonl", [claude_line(4, "d", "d", claude_usage(), cwd="/elsewhere")])
+    log = open_log(tmp_path / "projects")
+    found = {one.key[0]: one.requests for one in aggregate(log.frame, by=["tenant"])}
+    assert found == {"/home/ada/shop.web": 3, "-srv-api": 1}
+    assert any(note.startswith("1 lines are of subagents") for note in log.notes)
+    # A file that is named itself still has its project, and one outside of the folders the place where it was made.
+    assert [one.key[0] for one in aggregate(open_log(tmp_path / SHOP).frame, by=["tenant"])] == ["/home/ada/shop.web"]
+    loose = write_lines(tmp_path / "x.jsonl", [claude_line(1, "a", "a", claude_usage())])
+    assert [one.key[0] for one in aggregate(open_log(loose).frame, by=["tenant"])] == ["/home/ada/shop.web"]
+
+
+def test_lines_that_ask_no_model_are_no_calls(tmp_path: Path) -> None:
+    tool = {"type": "user", "sessionId": "0b7e", "timestamp": moment(2), "message": {"role": "user", "content": []},
+            "toolUseResult": {"usage": {"input_tokens": 5, "output_tokens": 5}, "totalTokens": 10}}  # fmt: skip
+    own = claude_line(3, "x", None, claude_usage(fresh=0, output=0), model="<synthetic>", isApiErrorMessage=True)
+    path = write_lines(tmp_path / SHOP, [claude_line(1, "a", "a", claude_usage()), tool, own])
+    # The session goes on: its last line is half there.
+    path.write_bytes(path.read_bytes() + json.dumps(claude_line(4, "b", "b", claude_usage())).encode()[:400])
+    read = open_log(tmp_path).read
+    assert read.dropped == {
+        "messages that Claude Code wrote itself": 1,
+        "a last line that is not written to its end": 1,
+    }
+    assert read.kept == 1
+
+
+def test_what_was_used_beside_the_tokens_counts(tmp_path: Path) -> None:
+    """Searches cost 0.01 each; `costUSD` is what old versions told; thinking is a part of the output."""
+    searched = claude_usage(server_tool_use={"web_search_requests": 2, "web_fetch_requests": 1})
+    thought = claude_usage(output=50, output_tokens_details={"thinking_tokens": 30})
+    write_lines(tmp_path / SHOP, [
+        claude_line(1, "a", "a", searched),
+        claude_line(2, "b", "b", thought, costUSD=0.5),
+        claude_line(3, "msg_bdrk_1", None, claude_usage()),
+        claude_line(4, "msg_vrtx_1", None, claude_usage()),
+        claude_line(5, "e", "e", claude_usage(service_tier="batch")),
+        claude_line(6, "f", "f", claude_usage(inference_geo="us")),
+        claude_line(7, "g", "g", claude_usage(speed="fast"), model="claude-opus-5"),
+    ])  # fmt: skip
+    log = open_log(tmp_path)
+    plain = api_price("claude-haiku-4-5", "anthropic").usd(3, 10)
+    by_provider = {one.key[0]: one.requests for one in aggregate(log.frame, by=["provider"])}
+    assert by_provider == {"anthropic": 5, "aws": 1, "google": 1}
+    found = total(log)
+    assert (found.searches, found.reasoning_tokens) == (2, 30)
+    elsewhere = [api_price("claude-haiku-4-5-20251001", provider).usd(3, 10) for provider in ("aws", "google")]
+    prices = [plain + 0.02, *elsewhere, plain / 2, plain]
+    assert found.cost_micro_usd == 500_000 + sum(micro_usd("usd", usd) for usd in prices)
+    # The same model at twice the price: not priced as if it were the other.
+    assert list(fill_costs(log.frame).unknown) == ["claude-opus-5-fast"]
+    assert any("1 lines ask for inference in the US alone" in note for note in log.notes)
+
+
+def test_a_call_without_a_request_id_is_known_by_its_input(tmp_path: Path) -> None:
+    """Answers of Bedrock stand on several lines and have no request id; ccusage counts each line."""
+    write_lines(tmp_path / SHOP, [
+        claude_line(1, "msg_bdrk_1", None, claude_usage(output=1)),
+        claude_line(2, "msg_bdrk_1", None, claude_usage(output=90)),
+        # A gateway that gives all of its messages one id.
+        claude_line(3, "msg_bdrk_1", None, claude_usage(fresh=400, output=7)),
+        claude_line(4, None, None, claude_usage(output=5)),
+        claude_line(5, None, None, claude_usage(output=5)),
+    ])  # fmt: skip
+    found = total(open_log(tmp_path))
+    assert (found.requests, found.output_tokens) == (4, 90 + 7 + 5 + 5)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ('{"type":"assistant","sessionId":"s","message":{"usage":{"input_tokens":"3"}}}', "Expected `int | null`"),
+        ('{"type":"assistant","sessionId":"s","message":{"usage":{"input_tokens":3}}}', "a call without a time"),
+        ('{"type":"assistant","sessionId":"s","timestamp":"soon","message":{"usage":{}}}', "Invalid isoformat"),
+        ('{"type":"assistant","message":{"usage"', "Input data was truncated"),
+    ],
+)  # fmt: skip
+def test_lines_that_cannot_be_read_are_shown(tmp_path: Path, line: str, why: str) -> None:
+    path = write_lines(tmp_path / SHOP, [claude_line(1, "a", "a", claude_usage())])
+    path.write_text(path.read_text() + line + "\n")
+    with pytest.raises(LogError, match=rf"0b7e.jsonl line 2: .*{why}"):
+        open_log(tmp_path)
+    log = open_log(tmp_path, max_bad_rows=1)
+    assert (log.read.rows, log.read.bad_rows, log.read.kept) == (2, 1, 1)
+
+
+def test_sessions_are_told_by_their_lines_whatever_is_said_in_them(tmp_path: Path) -> None:
+    """Also where the first line is longer than is looked at, and where spans of OpenTelemetry are talked about."""
+    talk = {"parentUuid": None, "isSidechain": False, "cwd": "/a", "sessionId": "s", "type": "user",
+            "message": {"role": "user", "content": 'resourceSpans gen_ai.usage "spend" ' + "x" * 100_000}}  # fmt: skip
+    write_lines(tmp_path / "a/projects/-a/1.jsonl", [talk, claude_line(1, "a", "a", claude_usage())])
+    long_meta = codex_meta("/a", base_instructions={"text": "gen_ai. " + "x" * 100_000})
+    write_lines(tmp_path / "b" / ROLLOUT, [long_meta, codex_turn(1, "gpt-5"), codex_tokens(2, (9, 0, 1, 0))])
+    assert open_log(tmp_path / "a").format == "claude-code"
+    assert open_log(tmp_path / "b").format == "codex"
+    both = open_log(tmp_path)
+    assert (both.format, both.read.kept) == ("claude-code, codex", 2)
+    # What else lies in the folder is left out, and said.
+    (tmp_path / "a/projects/-a/sessions-index.json").write_text('{"version": 1, "entries": []}')
+    assert any("sessions-index.json" in note for note in open_log(tmp_path / "a").notes)
+
+
+def test_a_session_without_calls_is_an_empty_log(tmp_path: Path) -> None:
+    write_lines(tmp_path / SHOP, [{"type": "summary", "summary": "Shop", "leafUuid": "6f1c"}])
+    assert open_log(tmp_path).read.rows == 0
+    write_lines(tmp_path / "c" / ROLLOUT, [codex_meta("/a")])
+    assert open_log(tmp_path / "c").read.rows == 0
+
+
+# Codex CLI
+
+
+def test_the_difference_between_two_sums_is_a_call(tmp_path: Path) -> None:
+    """The answer O of the made-up bill: 2,000 of which 1,536 cached, 300 of which 256 reasoning."""
+    write_lines(tmp_path / ROLLOUT, [
+        codex_meta("/home/ada/api"),
+        codex_turn(1, "gpt-5-mini-2025-08-07"),
+        {"timestamp": moment(2), "type": "event_msg", "payload": {"type": "token_count", "info": None}},
+        codex_tokens(3, (2000, 1536, 300, 256), (2000, 1536, 300, 256)),
+        codex_tokens(4, (2000, 1536, 300, 256), (2000, 1536, 300, 256)),  # news of the rate limits
+        codex_tokens(5, (4000, 3072, 600, 512)),
+        codex_turn(6, "gpt-5-mini"),
+        codex_tokens(7, (300, 0, 40, 0), (300, 0, 40, 0)),  # begun anew
+    ])  # fmt: skip
+    log = open_log(tmp_path)
+    assert (log.format, log.read.rows, log.read.repeated) == ("codex", 4, 1)
+    (first, second) = aggregate(fill_costs(log.frame).frame, by=["model", "tenant", "provider"])
+    assert first.key == ("gpt-5-mini", "/home/ada/api", "openai")
+    assert (first.input_tokens, first.output_tokens) == (300, 40)
+    assert (second.requests, second.cached_input_tokens, second.reasoning_tokens) == (2, 3072, 512)
+    assert second.cost_micro_usd == 2 * micro_usd("usd", 0.0007544)
+
+
+def test_a_conversation_that_was_copied_counts_once(tmp_path: Path) -> None:
+    """A branch begins with the lines of its origin; a subagent's with their sums, all in the second of the copy."""
+    begun = [codex_meta("/a"), codex_turn(1, "gpt-5"), codex_tokens(2, (1000, 100, 200, 20))]
+    write_lines(tmp_path / ROLLOUT, begun)
+    write_lines(tmp_path / "sessions/rollout-b.jsonl", [*begun, codex_tokens(60, (1600, 300, 450, 40))])
+    spawned = {"subagent": {"thread_spawn": {"parent_thread_id": "019a", "depth": 1}}}
+    write_lines(tmp_path / "sessions/rollout-c.jsonl", [
+        codex_meta("/a", source=spawned),
+        codex_turn(90, "gpt-5"),
+        codex_tokens(90, (1000, 100, 200, 20), (1000, 100, 200, 20)),
+        codex_tokens(90, (1600, 300, 450, 40), (600, 200, 250, 20)),
+        codex_tokens(95, (1700, 300, 460, 40), (100, 0, 10, 0)),
+    ])  # fmt: skip
+    log = open_log(tmp_path)
+    found = total(log)
+    assert (found.requests, found.input_tokens, found.output_tokens) == (3, 1700, 460)
+    assert (log.read.rows, log.read.repeated) == (6, 3)
+
+
+def test_a_model_that_nobody_named_is_unpriced(tmp_path: Path) -> None:
+    """Builds of September 2025 wrote no turns; ccusage takes gpt-5."""
+    write_lines(tmp_path / ROLLOUT, [codex_meta("/a"), codex_tokens(1, (1000, 0, 10, 0))])
+    assert list(fill_costs(open_log(tmp_path).frame).unknown) == ["unknown"]
+    spoiled = codex_tokens(2, (1000, 0, 10, 0)) | {"timestamp": None}
+    write_lines(tmp_path / ROLLOUT, [codex_meta("/a"), spoiled])
+    with pytest.raises(LogError, match="line 2: a call without a time"):
+        open_log(tmp_path)
+
+
+# ccusage
+
+
+def ccusage(home: Path, *command: str) -> dict[str, Any]:
+    """What ccusage 20.0.24 says of a folder with the prices that it carries; it looks at no other."""
+    program = Path(sys.prefix) / "peers/node_modules/.bin/ccusage"
+    needs.program(str(program), install="make setup")
+    folders = {"HOME": str(home), "CLAUDE_CONFIG_DIR": str(home), "CODEX_HOME": str(home), "TZ": "UTC"}
+    run = subprocess.run(
+        [program, *command, "--json", "--offline"], env=os.environ | folders, capture_output=True, text=True, check=True
+    )
+    found: dict[str, Any] = json.loads(run.stdout)
+    return found
+
+
+#: Models of which ccusage carries other prices than the catalogue: a long request, where it knows one rate, and a model
+#: that is newer than its list; at which models, with 250,000 tokens.
+OTHER_PRICES = {
+    "claude-sonnet-4-5-20250929": "above 200,000 tokens the catalogue has 6 USD, ccusage the 3 USD of shorter requests",
+    "claude-opus-5-5": "unknown to ccusage, which then counts 0 USD",
+}
+MODELS = (
+    "claude-haiku-4-5-20251001", "claude-sonnet-4-20250514", "claude-sonnet-4-6", "claude-opus-4-1-20250805",
+    "claude-opus-4-5-20251101", "claude-opus-4-8", "claude-opus-5", *OTHER_PRICES,
+)  # fmt: skip
+
+
+def test_claude_code_as_ccusage_counts_it(tmp_path: Path) -> None:
+    usage = {"fresh": 50_000, "written_5m": 60_000, "written_1h": 40_000, "read": 100_000, "output": 10_000}
+    lines = [claude_line(n, f"m{n}", f"r{n}", claude_usage(**usage), model=m) for n, m in enumerate(MODELS)]
+    again = [claude_line(20, "m0", "r0", claude_usage(**usage | {"output": 4}))]  # an earlier state
+    replayed = [claude_line(21, "m1", "r-new", claude_usage(read=900_000), isSidechain=True)]
+    aside = [claude_line(22, "m22", "r22", claude_usage(), isSidechain=True)]
+    told = claude_line(23, "m22", "r22", claude_usage())
+    progress = [{"type": "progress", "sessionId": "0b7e", "timestamp": moment(23), "cwd": "/home/ada/shop.web",
+                 "data": {"type": "agent_progress", "message": told | {"isSidechain": True}}}]  # fmt: skip
+    own = [claude_line(24, "m24", None, claude_usage(fresh=0, output=0), model="<synthetic>")]
+    write_lines(tmp_path / SHOP, [*lines, *again, *replayed, *aside, *progress, *own])
+    log = open_log(tmp_path / "projects")
+    ours = {one.key[0]: one for one in aggregate(fill_costs(log.frame).frame, by=["model"])}
+    (day,) = ccusage(tmp_path, "claude", "daily")["daily"]
+    theirs = {one["modelName"]: one for one in day["modelBreakdowns"]}
+    assert list(ours) == sorted(theirs) == sorted(MODELS)
+    for model, one in ours.items():
+        four = [theirs[model][name] for name in ("inputTokens", "cacheCreationTokens", "cacheReadTokens")]
+        assert one.input_tokens == sum(four)
+        assert (one.cache_write_tokens, one.cached_input_tokens) == tuple(four[1:])
+        assert one.output_tokens == theirs[model]["outputTokens"]
+        same = one.cost_usd == pytest.approx(theirs[model]["cost"], abs=2e-6)
+        assert same == (model not in OTHER_PRICES), model
+    (block,) = ccusage(tmp_path, "blocks")["blocks"]
+    # There it counts what the agent wrote itself too, which asked no model, and what was told again by the side.
+    assert sum(one.requests for one in ours.values()) == block["entries"] - 2
+
+
+#: Where we count otherwise than ccusage 20.0.24, and what both say: calls or dollars.
+DIFFERENCES = {
+    "searches": "it leaves out searches, at 0.01 USD each",
+    "no request id": "it counts each line of an answer that has no request id",
+    "spaces": "it reads a line with spaces after its colons as no call at all",
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENCES)
+def test_where_ccusage_differs(tmp_path: Path, name: str) -> None:
+    lines = {
+        "searches": [claude_line(1, "a", "a", claude_usage(server_tool_use={"web_search_requests": 3}))],
+        "no request id": [claude_line(n, "msg_bdrk_1", None, claude_usage(output=10)) for n in (1, 2)],
+        "spaces": [claude_line(1, "a", "a", claude_usage())],
+    }[name]
+    path = write_lines(tmp_path / SHOP, lines)
+    if name == "spaces":
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    ours, theirs = total(open_log(tmp_path)), ccusage(tmp_path, "claude", "daily")["totals"]
+    if name == "searches":
+        assert ours.cost_usd - theirs["totalCost"] == pytest.approx(0.03, abs=1e-6)
+    elif name == "no request id":
+        assert (ours.output_tokens, theirs["outputTokens"]) == (10, 20)
+    else:
+        assert (ours.output_tokens, theirs["outputTokens"]) == (10, 0)
+
+
+def test_codex_as_ccusage_counts_it(tmp_path: Path) -> None:
+    models = ("gpt-5", "gpt-5-codex", "gpt-5-mini", "gpt-5.1-codex-max")
+    lines, so_far = [codex_meta("/home/ada/api")], [0, 0, 0, 0]
+    for n, model in enumerate(models):
+        used = (20_000 + n, 15_000, 900, 700)
+        so_far = [one + other for one, other in zip(so_far, used, strict=True)]
+        event = codex_tokens(10 * n + 2, (so_far[0], so_far[1], so_far[2], so_far[3]), used)
+        lines += [codex_turn(10 * n + 1, model), event, event]
+    write_lines(tmp_path / ROLLOUT, lines)
+    ours = {one.key[0]: one for one in aggregate(fill_costs(open_log(tmp_path).frame).frame, by=["model"])}
+    (day,) = ccusage(tmp_path, "codex", "daily")["daily"]
+    assert list(ours) == sorted(day["models"]) == sorted(models)
+    for model, one in ours.items():
+        theirs = day["models"][model]
+        assert one.input_tokens == theirs["inputTokens"] + theirs["cacheReadTokens"]
+        assert one.cached_input_tokens == theirs["cacheReadTokens"]
+        assert (one.output_tokens, one.reasoning_tokens) == (theirs["outputTokens"], theirs["reasoningOutputTokens"])
+    cost = sum(one.cost_usd for one in ours.values())
+    assert cost == pytest.approx(day["costUSD"], abs=1e-5)
