@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -20,11 +20,11 @@ from costlab.monitoring.importers.otel_usage import (
     family,
     is_plain,
     kind_of,
-    plain_tokens,
     server_of,
     service_tier_of,
     tokens_of,
 )
+from costlab.monitoring.importers.otlp_json import AnyValue, Document, Group, KeyValue, SdkContext, Span, Status
 from costlab.monitoring.importers.protocol import BadRow
 
 if TYPE_CHECKING:
@@ -32,52 +32,60 @@ if TYPE_CHECKING:
 
     from costlab.monitoring.importers.otlp_json import Document, Group, KeyValue, Span
 
-#: The columns of a row and their types: where a record stands in the log; which span it is, and which encloses it; what
-#: it is; and, of calls and of what sums them up, what it says. `pair` is what the two records of a call by Logfire have
-#: in common, `half` which of them it is.
-COLUMNS: Final = {
+#: What a row has: where the record stands in the log; which span it is, and which encloses it; what it is; and, of calls
+#: and of what sums them up, what it says.
+_ROW: Final = {
     "seq": "int64",
     "trace": "string",
     "span": "string",
     "parent": "string",
     "kind": "int8",
-    "producer": "string",
     "start_ns": "int64",
     "end_ns": "int64",
-    "outcome": "string",
-    "model": "string",
-    "family": "string",
-    "provider": "string",
     "response_id": "string",
     "input": "int64",
     "output": "int64",
     "cached": "int64",
     "written": "int64",
+    "reasoning": "int64",
+}
+
+#: What many rows have in common.
+_COMMON: Final = ("producer", "outcome", "model", "family", "provider", "service_tier", "tenant", "tier")
+
+#: What few rows say. `pair` is what the two records of a call by Logfire have in common, `half` which of them it is.
+_RARE: Final = {
     "written_1h": "int64",
     "audio": "int64",
     "cached_audio": "int64",
     "image": "int64",
-    "reasoning": "int64",
     "audio_output": "int64",
     "image_output": "int64",
     "searches": "int64",
     "beside": "bool",
-    "service_tier": "string",
     "cost": "float64",
-    "tenant": "string",
-    "tier": "string",
     "half": "string",
     "pair": "string",
 }
 
+#: All columns of the rows.
+COLUMNS: Final = (*_ROW, *_COMMON, *_RARE)
+
+#: What decides what a span is, what a plain call tells, and what is known of it and makes no difference.
+_DECIDERS: Final = ("operation", "kind", "ai_operation", "request_type", "workflow_kind")
+_PLAIN: Final = (
+    "model", "provider", "address", "response_id", "service_tier", "input", "output", "cached", "written", "reasoning",
+)  # fmt: skip
+_UNUSED: Final = ("session", "sequence", "instance", "event", "event_time", "event_kind", "duration_s", "duration_ms")
+_MAX_KINDS: Final = 256
+_ABSENT: Final = AnyValue()
+
 Row = tuple[object, ...]
 Found = dict[str, Attribute]
 
-#: What a row of no interest has in place of what a call says.
-_NOTHING: Final = (None,) * (len(COLUMNS) - 5)
-
-#: Rows that become an Arrow batch together.
-_BATCH_ROWS: Final = 8192
+#: What a row of no interest has in place of what a call says: the place of what it has in common with others, its own
+#: columns, and what is rare.
+_NOTHING: Final = (None,) * (len(_ROW) - 5 + 2)
 
 
 @dataclass(slots=True)
@@ -91,6 +99,9 @@ class Records:
     bad_rows: int = 0
     bad: list[BadRow] = field(default_factory=list)
     _plans: dict[tuple[str, ...], _Plan] = field(default_factory=dict)
+    _rows: list[Row] = field(default_factory=list)
+    _common: dict[tuple[str, ...], int] = field(default_factory=dict)
+    _served: dict[tuple[str | None, ...], int] = field(default_factory=dict)
 
     def refuse(self, where: str, why: str, shown: int = 5) -> None:
         """Count a record that cannot be read."""
@@ -98,95 +109,137 @@ class Records:
         if len(self.bad) < shown:
             self.bad.append(BadRow(where, why))
 
-    def batches(self, rows: Iterable[Row]) -> Iterator[pyarrow.RecordBatch]:
-        """Rows as Arrow batches."""
-        collected: list[Row] = []
-        for row in rows:
-            collected.append(row)
-            if len(collected) == _BATCH_ROWS:
-                yield _batch(collected)
-                collected.clear()
-        if collected:
-            yield _batch(collected)
-
-    def rows(self, document: Document, where: str) -> Iterator[Row]:
-        """A row for each span and each log record that tells of a call."""
+    def add(self, document: Document, where: str) -> None:
+        """Take the spans and the log records of a document."""
         if document.resourceSpans is not None:
             for group in document.resourceSpans:
-                yield from self._group(group, where)
+                self._add_spans(group, where)
         if document.resourceLogs is not None:
             for group in document.resourceLogs:
-                yield from self._logs(group, where)
+                self._add_logs(group, where)
         if document.context is not None:
-            yield self._sdk_span(document, where)
+            self._add_sdk_span(document, document.context, where)
         elif document.traceId and document.spanId:
-            from costlab.monitoring.importers.otlp_json import Span
-
             attributes = document.attributes
             span = Span(
                 document.traceId, document.spanId, document.parentSpanId, document.name, document.startTimeUnixNano,
-                document.endTimeUnixNano, attributes if isinstance(attributes, list) else None, None,
+                document.endTimeUnixNano, attributes if isinstance(attributes, list) else None,
+                None if document.status is None else Status(document.status.code),
             )  # fmt: skip
-            yield self._otlp_span(span, "", {}, where)
+            self._served.clear()
+            self._add_span(span, "", {}, where)
         elif document.timestamp is not None or document.observed_timestamp is not None:
-            yield from self._sdk_log(document, where)
+            self._add_sdk_log(document, where)
 
-    def _group(self, group: Group, where: str) -> Iterator[Row]:
+    def batch(self, least: int = 1) -> pyarrow.RecordBatch | None:
+        """The rows taken since the last batch; None if there are fewer than `least`."""
+        if len(self._rows) < least:
+            return None
+        batch = _batch(self._rows, list(self._common))
+        self._rows.clear()
+        self._common.clear()
+        self._served.clear()
+        return batch
+
+    def _add_spans(self, group: Group, where: str) -> None:
         base = _of_pairs(group.resource.attributes if group.resource else None)
+        self._served.clear()  # what it holds is of the resource before
         for scoped in group.scopeSpans:
             producer = (scoped.scope.name if scoped.scope else None) or ""
             for span in scoped.spans:
-                yield self._otlp_span(span, producer, base, where)
+                self._add_span(span, producer, base, where)
 
-    def _otlp_span(self, span: Span, producer: str, base: Found, where: str) -> Row:
+    def _add_span(self, span: Span, producer: str, base: Found, where: str) -> None:
         self.spans += 1
         seq = self.spans + self.logs
         attributes = span.attributes
-        kind, found, plain = OTHER, None, False
-        if attributes:
-            # A library names few sets of attributes, and a set says where in it to look.
-            names = (producer, *[pair.key for pair in attributes])
-            plan = self._plans.get(names)
-            if plan is None:
-                plan = self._plans[names] = _Plan.of(names)
-            if plan.picks:
-                found, plain = plan.found(attributes), plan.plain
-                kind = kind_of(found)
-        place = (seq, span.traceId, span.spanId, span.parentSpanId or "", kind)
-        if found is None or (kind != CALL and not (kind == SUM and ("input" in found or "usage_text" in found))):
-            return place + _NOTHING
+        if not attributes:
+            self._rows.append((seq, span.traceId, span.spanId, span.parentSpanId or "", OTHER, *_NOTHING))
+            return
+        # A library names few sets of attributes, and a set says where in it to look.
+        names = (producer, *[pair.key for pair in attributes])
+        plan = self._plans.get(names)
+        if plan is None:
+            plan = self._plans[names] = _Plan.of(names)
+        kind = plan.kind(attributes)
+        if kind != CALL and not (kind == SUM and plan.told):
+            self._rows.append((seq, span.traceId, span.spanId, span.parentSpanId or "", kind, *_NOTHING))
+            return
         try:
             start, end = span.startTimeUnixNano, span.endTimeUnixNano
             if start is None or end is None:
                 raise ValueError(f"it has no {'start' if start is None else 'end'} time")
             failed = span.status is not None and span.status.code in (2, "2", "STATUS_CODE_ERROR")
-            return place + self._call(found, base, producer or span.name, start, end, failed=failed, plain=plain)
+            call = None
+            if plan.plain and not failed:
+                call = self._plain_call(plan, attributes, base, producer or span.name, start, end)
+            if call is None:
+                call = self._call(plan.found(attributes), base, producer or span.name, start, end, failed=failed)
+            self._rows.append((seq, span.traceId, span.spanId, span.parentSpanId or "", kind, *call))
         except (InvalidValueError, ValueError) as error:
             self.refuse(where, f"span {span.spanId}: {error}")
-            return (*place[:4], OTHER, *_NOTHING)
+            self._rows.append((seq, span.traceId, span.spanId, span.parentSpanId or "", OTHER, *_NOTHING))
 
-    def _sdk_span(self, span: Document, where: str) -> Row:
+    def _plain_call(
+        self, plan: _Plan, attributes: list[KeyValue], base: Found, producer: str, start: int, end: int
+    ) -> Row | None:
+        """As :meth:`_call`, fast, for a call by the present conventions alone; None where its numbers do not agree."""
+        model, provider, address, response_id, service_tier, told_in, told_out, told_cached, told_written, reason = [
+            _ABSENT if place < 0 else attributes[place].value for place in plan.places
+        ]
+        tokens_in, tokens_out, cached = told_in.intValue, told_out.intValue or 0, told_cached.intValue
+        written, reasoning = told_written.intValue, reason.intValue or 0
+        if self.cached_apart or not (
+            type(tokens_in) is int
+            and 0 <= (cached or 0) + (written or 0) <= tokens_in
+            and 0 <= reasoning <= tokens_out
+            and (cached or 0) >= 0 <= (written or 0)
+        ):
+            return None
+        served = (producer, model.stringValue, provider.stringValue, address.stringValue, service_tier.stringValue)
+        common = self._served.get(served)
+        if common is None:
+            name = model.stringValue or "unknown"
+            server = server_of(provider.stringValue or "", address.stringValue or "", name)
+            tier = service_tier.stringValue
+            common = self._served[served] = self._in_common(
+                producer, "ok", name, server, None if tier is None else service_tier_of({"service_tier": tier}),
+                str(base.get("tenant", "")), str(base.get("tier", name)),
+            )  # fmt: skip
+        return (
+            common, start, end if end > start else start, response_id.stringValue, tokens_in, tokens_out, cached,
+            written, reasoning, None,
+        )  # fmt: skip
+
+    def _in_common(
+        self, producer: str, outcome: str, model: str, provider: str, service_tier: str | None, tenant: str, tier: str
+    ) -> int:
+        """The place of what a row has in common with others of its batch."""
+        common = (producer, outcome, model, family(model), provider, service_tier, tenant, tier)
+        return self._common.setdefault(common, len(self._common))
+
+    def _add_sdk_span(self, span: Document, context: SdkContext, where: str) -> None:
         self.spans += 1
-        context = span.context
-        assert context is not None
         attributes = span.attributes if isinstance(span.attributes, dict) else {}
         found = _of_mapping(attributes)
         kind = kind_of(found) if found else OTHER
         place = (self.spans + self.logs, context.trace_id, context.span_id, span.parent_id or "", kind)
         if kind != CALL and not (kind == SUM and ("input" in found or "usage_text" in found)):
-            return place + _NOTHING
+            self._rows.append(place + _NOTHING)
+            return
         try:
             start, end = _iso_nanoseconds(span.start_time, "start"), _iso_nanoseconds(span.end_time, "end")
             failed = span.status is not None and span.status.status_code == "ERROR"
             resource = (span.resource.attributes if span.resource else None) or {}
             # The console exporter leaves the library out; the first word of a span's name stands for it.
             producer = "claude_code" if span.name.startswith("claude_code") else span.name.partition(" ")[0]
-            return place + self._call(found, _of_mapping(resource), producer, start, end, failed=failed)
+            call = self._call(found, _of_mapping(resource), producer, start, end, failed=failed)
         except (InvalidValueError, ValueError) as error:
             self.refuse(where, f"span {context.span_id}: {error}")
-            return (*place[:4], OTHER, *_NOTHING)
+            place, call = (*place[:4], OTHER), _NOTHING
+        self._rows.append(place + call)
 
-    def _logs(self, group: Group, where: str) -> Iterator[Row]:
+    def _add_logs(self, group: Group, where: str) -> None:
         base = _of_pairs(group.resource.attributes if group.resource else None)
         for scoped in group.scopeLogs:
             producer = (scoped.scope.name if scoped.scope else None) or ""
@@ -196,11 +249,9 @@ class Records:
                 times = (record.timeUnixNano, record.observedTimeUnixNano)
                 end = next((time for time in times if time), None)
                 name = str(found.get("event") or record.eventName or body or "")
-                yield from self._event(
-                    name, base, found, producer, end, (record.traceId or "", record.spanId or ""), where
-                )
+                self._add_event(name, base, found, producer, end, (record.traceId or "", record.spanId or ""), where)
 
-    def _sdk_log(self, record: Document, where: str) -> Iterator[Row]:
+    def _add_sdk_log(self, record: Document, where: str) -> None:
         attributes = record.attributes if isinstance(record.attributes, dict) else {}
         found = _of_mapping(attributes)
         name = str(found.get("event") or record.event_name or record.body or "")
@@ -210,14 +261,14 @@ class Records:
             self.refuse(where, f"a log record: {error}")
             return
         resource = (record.resource.attributes if record.resource else None) or {}
-        yield from self._event(
+        self._add_event(
             name, _of_mapping(resource), found, "", end, (record.trace_id or "", record.span_id or ""), where
         )
 
-    def _event(
+    def _add_event(
         self, name: str, base: Found, found: Found, producer: str, end: int | None, ids: tuple[str, str], where: str
-    ) -> Iterator[Row]:
-        """The row of a log record that tells of a call: of a coding agent, or as the conventions have it."""
+    ) -> None:
+        """Take a log record that tells of a call: of a coding agent, or as the conventions have it."""
         self.logs += 1
         seq = self.spans + self.logs
         short = name.rpartition(".")[2]
@@ -254,23 +305,22 @@ class Records:
         except (InvalidValueError, ValueError, TypeError) as error:
             self.refuse(where, f"{name or 'a log record'}: {error}")
             return
-        yield (seq, trace, span, "", CALL, *row)
+        self._rows.append((seq, trace, span, "", CALL, *row))
 
-    def _call(
-        self, found: Found, base: Found, producer: str, start: int, end: int, *, failed: bool, plain: bool = False
-    ) -> Row:
+    def _call(self, found: Found, base: Found, producer: str, start: int, end: int, *, failed: bool) -> Row:
         get = found.get
         model = str(get("model", "unknown"))
         provider = server_of(str(get("provider", "")), str(get("address", "")), model)
-        tokens = plain_tokens(found) if plain and not self.cached_apart else None
-        if tokens is None:
-            tokens = tokens_of(found, producer, provider, apart=self.cached_apart)
+        (
+            tokens_in, tokens_out, cached, written, hour, audio, cached_audio, image, reasoning, audio_output,
+            image_output, searches, beside,
+        ) = tokens_of(found, producer, provider, apart=self.cached_apart)  # fmt: skip
         cost = cost_of(found) if "cost" in found or "cost_text" in found else None
         if failed or "error" in found or get("success") in (False, "false"):
             outcome = "error"
         else:
             outcome = "cached" if get("cache_hit") in (True, "True", "true") else "ok"
-            if cost == 0 and tokens[0] and outcome == "ok" and not is_own_server(provider):
+            if cost == 0 and tokens_in and outcome == "ok" and not is_own_server(provider):
                 cost = None  # as gateways write it that have no price
         half = pair = None
         if "logfire_type" in found:
@@ -278,31 +328,76 @@ class Records:
             pair = f"{base.get('instance', '')} {get('logfire_request', '')}"
             if half == "log" and "duration_s" in found:
                 start = end - int(float(found["duration_s"]) * 1e9)  # type: ignore[arg-type]
-        tier = get("tier", base.get("tier"))
-        tenant = get("tenant", base.get("tenant"))
         response_id = get("response_id")
+        common = self._in_common(
+            producer, outcome, model, provider, service_tier_of(found), str(get("tenant", base.get("tenant", ""))),
+            str(get("tier", base.get("tier", model))),
+        )  # fmt: skip
+        rare = (hour, audio, cached_audio, image, audio_output, image_output, searches, beside, cost, half, pair)
         return (
-            producer, start, end if end > start else start, outcome, model, family(model), provider,
-            None if response_id is None else str(response_id), *tokens, service_tier_of(found), cost,
-            "" if tenant is None else str(tenant), model if tier is None else str(tier), half, pair,
+            common, start, end if end > start else start, None if response_id is None else str(response_id), tokens_in,
+            tokens_out, cached, written, reasoning, rare if any(rare) or cost is not None or hour is not None else None,
         )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Plan:
-    """Where in attributes of certain names the known ones stand, and whether they are plain."""
+    """Where in attributes of certain names the known ones stand.
+
+    Attributes
+    ----------
+    picks : tuple
+        What is told, and its place.
+    places : tuple of int
+        The places of what a plain call tells, -1 for what it does not.
+    plain : bool
+        Whether nothing else is told.
+    told : bool
+        Whether use is told.
+    deciders : tuple of int
+        The places of what decides what the span is.
+    kinds : dict
+        What it is, by the values there.
+    """
 
     picks: tuple[tuple[str, int], ...]
+    places: tuple[int, ...]
     plain: bool
+    told: bool
+    deciders: tuple[int, ...]
+    kinds: dict[object, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, names: tuple[str, ...]) -> _Plan:
+        """The plan for attributes of a producer."""
         best: dict[str, tuple[int, int]] = {}
         for place, name in enumerate(names[1:]):
             hit = KNOWN.get(name)
             if hit is not None and best.get(hit[0], (99, 0))[0] > hit[1]:
                 best[hit[0]] = (hit[1], place)
-        return cls(tuple((what, place) for what, (_, place) in best.items()), is_plain(best, names[0]))
+        places = {what: place for what, (_, place) in best.items()}
+        return cls(
+            tuple(places.items()),
+            tuple(places.get(what, -1) for what in _PLAIN),
+            "input" in places and is_plain(places, names[0]) and places.keys() <= {*_PLAIN, *_DECIDERS, *_UNUSED},
+            "input" in places or "usage_text" in places,
+            tuple(places[what] for what in _DECIDERS if what in places),
+        )
+
+    def kind(self, attributes: list[KeyValue]) -> int:
+        """What a span is."""
+        deciders = self.deciders
+        values: object
+        if len(deciders) == 1:
+            values = attributes[deciders[0]].value.stringValue
+        else:
+            values = tuple([attributes[place].value.stringValue for place in deciders])
+        kind = self.kinds.get(values)
+        if kind is None:
+            kind = kind_of(self.found(attributes))
+            if len(self.kinds) < _MAX_KINDS:
+                self.kinds[values] = kind
+        return kind
 
     def found(self, attributes: list[KeyValue]) -> Found:
         found: Found = {}
@@ -334,10 +429,11 @@ def _of_mapping(attributes: Mapping[str, object]) -> Found:
     ranks: dict[str, int] = {}
     for name, value in attributes.items():
         hit = KNOWN.get(name)
-        if hit is not None and value is not None and value != "" and ranks.get(hit[0], 99) > hit[1]:
-            if isinstance(value, str | int | float | bool):
-                found[hit[0]] = value
-                ranks[hit[0]] = hit[1]
+        if hit is None or value == "" or not isinstance(value, str | int | float | bool):
+            continue
+        what, rank = hit
+        if ranks.get(what, 99) > rank:
+            found[what], ranks[what] = value, rank
     return found
 
 
@@ -348,22 +444,44 @@ def _iso_nanoseconds(value: str | None, what: str) -> int:
         raise ValueError(f"it has no {what} time") from None
 
 
-def _batch(rows: list[Row]) -> pyarrow.RecordBatch:
+def _batch(rows: list[Row], commons: list[tuple[str | None, ...]]) -> pyarrow.RecordBatch:
     with extra("usage"):
         import pyarrow
-    schema = arrow_schema()
-    columns = zip(*rows, strict=True)
-    return pyarrow.RecordBatch.from_arrays(
-        [pyarrow.array(column, one.type) for column, one in zip(columns, schema, strict=True)], schema=schema
-    )
+    seq, trace, span, parent, kind, common, *told, rare = zip(*rows, strict=True)
+    arrays = [
+        pyarrow.array(values, _type(name))
+        for name, values in zip(_ROW, (seq, trace, span, parent, kind, *told), strict=True)
+    ]
+    places = pyarrow.array(common, pyarrow.int32())
+    arrays += [
+        pyarrow.DictionaryArray.from_arrays(places, pyarrow.array([one[place] for one in commons], pyarrow.string()))
+        for place in range(len(_COMMON))
+    ]
+    some = any(rare)
+    for place, name in enumerate(_RARE):
+        kind_of_it = _type(name)
+        arrays.append(
+            pyarrow.array([one[place] if one else None for one in rare], kind_of_it)
+            if some
+            else pyarrow.nulls(len(rows), kind_of_it)
+        )
+    return pyarrow.RecordBatch.from_arrays(arrays, schema=arrow_schema())
+
+
+def _type(name: str) -> pyarrow.DataType:
+    import pyarrow
+
+    kinds = {
+        "int8": pyarrow.int8(), "int64": pyarrow.int64(), "float64": pyarrow.float64(), "string": pyarrow.string(),
+        "bool": pyarrow.bool_(),
+    }  # fmt: skip
+    if name in _COMMON:
+        return pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
+    return kinds[_ROW.get(name) or _RARE[name]]
 
 
 def arrow_schema() -> pyarrow.Schema:
     """The columns of the rows."""
-    with extra("usage"):
-        import pyarrow
-    types = {
-        "int8": pyarrow.int8(), "int64": pyarrow.int64(), "float64": pyarrow.float64(), "string": pyarrow.string(),
-        "bool": pyarrow.bool_(),
-    }  # fmt: skip
-    return pyarrow.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
+    import pyarrow
+
+    return pyarrow.schema([(name, _type(name)) for name in COLUMNS])

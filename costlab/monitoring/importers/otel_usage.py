@@ -215,33 +215,14 @@ def count_of(what: str, value: Attribute) -> int:
     return int(number)
 
 
-#: The names that :func:`plain_tokens` needs no more than.
-PLAIN: Final = frozenset({"input", "output", "cached", "written", "reasoning"})
-_NOT_PLAIN: Final = frozenset({*_COUNTS, "usage_text", "provider_text", "langchain"}) - PLAIN
+_NOT_PLAIN: Final = frozenset({*_COUNTS, "usage_text", "provider_text", "cost_text", "langchain"}) - {
+    "input", "output", "cached", "written", "reasoning",
+}  # fmt: skip
 
 
-def is_plain(whats: Iterable[str], producer: str) -> bool:
-    """Whether a call tells no more than the present conventions' counts, by a library that keeps to them."""
-    return _NOT_PLAIN.isdisjoint(whats) and not producer.startswith(_BESIDE_NAMES)
-
-
-def plain_tokens(found: Mapping[str, Attribute]) -> Tokens | None:
-    """As :func:`tokens_of`, fast, for a call that is plain and whose numbers agree; None where they do not."""
-    get = found.get
-    tokens_in, tokens_out, cached = get("input"), get("output", 0), get("cached")
-    written, reasoning = get("written"), get("reasoning", 0)
-    if (
-        type(tokens_in) is int
-        and type(tokens_out) is int
-        and type(reasoning) is int
-        and (cached is None or type(cached) is int)
-        and (written is None or type(written) is int)
-        and 0 <= (cached or 0) + (written or 0) <= tokens_in
-        and 0 <= reasoning <= tokens_out
-        and (cached or 0) >= 0 <= (written or 0)
-    ):
-        return (tokens_in, tokens_out, cached, written, None, 0, 0, 0, reasoning, 0, 0, 0, False)
-    return None
+def is_plain(told: Iterable[str], producer: str) -> bool:
+    """Whether a call tells of its use by the present conventions alone, and by a library that keeps to them."""
+    return _NOT_PLAIN.isdisjoint(told) and not producer.startswith(_BESIDE_NAMES)
 
 
 def tokens_of(found: Mapping[str, Attribute], producer: str, provider: str, *, apart: bool) -> Tokens:

@@ -19,7 +19,7 @@ with extra("usage"):
     import msgspec
 
 #: So much of a file is read at once, and so long may a document be that is decoded as a whole.
-CHUNK_BYTES: Final = 1 << 20
+CHUNK_BYTES: Final = 1 << 17
 WHOLE_BYTES: Final = 8 << 20
 
 #: So long may a single span be.
@@ -142,6 +142,7 @@ class SdkStatus(msgspec.Struct, gc=False):
     """How a span ended, as an SDK writes it."""
 
     status_code: str | None = None
+    code: int | str | None = None  # of a span of OTLP
 
 
 class SdkResource(msgspec.Struct, gc=False):
@@ -261,32 +262,28 @@ def pieces(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
     """
     buffer = _Buffer(file)
     while True:
-        yield from _lines(buffer)
-        if not buffer.data.strip():
-            if not buffer.more():
+        # One document a line is by far the most frequent way.
+        while not buffer.data:
+            line = file.readline(WHOLE_BYTES)
+            if not line:
                 return
-            continue
+            text = line.strip()
+            if line[-1:] == b"\n" and _is_whole(text):
+                if text:
+                    yield buffer.line, text
+                buffer.line += 1
+            else:
+                buffer.data = line
         buffer.drop(len(buffer.data) - len(buffer.data.lstrip()))
+        if not buffer.data:
+            continue
         whole = _whole(buffer)
         if whole:
-            line, document = buffer.line, buffer.data[:whole]
+            start, document = buffer.line, buffer.data[:whole]
             buffer.drop(whole)
-            yield line, document
+            yield start, document
         else:
             yield from _parts(buffer)
-
-
-def _lines(buffer: _Buffer) -> Iterator[tuple[int, bytes]]:
-    """The documents at the beginning of the buffer that take a line each, by far the most frequent way."""
-    data, start, line = buffer.data, 0, buffer.line
-    while (end := data.find(b"\n", start)) >= 0:
-        one = data[start:end].strip()
-        if one:
-            if not _is_whole(one):
-                break
-            yield line, one
-        line, start = line + 1, end + 1
-    buffer.data, buffer.line = data[start:], line
 
 
 def _is_whole(text: bytes) -> bool:
