@@ -113,7 +113,7 @@ def test_answers_without_tokens_are_not_free(tmp_path: Path) -> None:
         json.dumps(sdk("a", None, {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o"}))
     )
     opened = open_log(tmp_path / "a.jsonl")
-    assert "1 answered spans tell no tokens; they cannot be priced" in opened.notes
+    assert "1 answered requests tell no tokens (a stream that was not asked to, say); they are unpriced" in opened.notes
     (found,) = aggregate(fill_costs(opened.frame).frame)
     assert found.unpriced_requests == 1
 
@@ -121,12 +121,22 @@ def test_answers_without_tokens_are_not_free(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"attributes": {"gen_ai.operation.name": "chat"}}, "span a of trace 0xt names no model"),
-        ({"end_time": "soon"}, "span a has no end time"),
-        ({"start_time": None}, "span a has no start time"),
-        ({"attributes": CHAT | {"gen_ai.usage.input_tokens": "many"}}, "input_tokens must be a whole number, got"),
+        ({"end_time": "soon"}, "span a: no end time"),
+        ({"start_time": None}, "span a: no start time"),
+        ({"attributes": CHAT | {"gen_ai.usage.input_tokens": "many"}}, "span a: input tokens must be a whole number"),
+        ({"attributes": CHAT | {"gen_ai.usage.input_tokens": -1}}, "span a: input tokens must be a whole number"),
+        ({"attributes": CHAT | {"gen_ai.usage.cost": "dear"}}, "span a: cost must be an amount in USD"),
     ],
 )  # fmt: skip
 def test_spans_that_cannot_be_read_are_named(change: dict[str, Any], message: str) -> None:
     with pytest.raises(LogError, match=message):
         list(span_rows([sdk("a", None, CHAT) | change]))
+
+
+def test_a_request_without_a_model_is_counted_and_unpriced(tmp_path: Path) -> None:
+    lines = [json.dumps(sdk("a", None, {"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 9}))]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    opened = open_log(tmp_path / "a.jsonl")
+    assert "1 requests name no model" in opened.notes
+    (found,) = aggregate(fill_costs(opened.frame).frame, by=["model"])
+    assert (found.key, found.unpriced_requests) == (("unknown",), 1)

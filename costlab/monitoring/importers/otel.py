@@ -10,6 +10,7 @@ import gc
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from costlab._internal.extras import extra
@@ -35,6 +36,9 @@ Span = Mapping[str, Any]
 #: What DuckDB may take of memory while the calls are found; the rest is on disk.
 MEMORY_LIMIT: Final = "128MB"
 
+#: Each reading has a database of its own.
+_NUMBERS: Final = count()
+
 #: Rows that DuckDB holds together before it writes them.
 ROW_GROUP_SIZE: Final = 30_720
 
@@ -53,7 +57,7 @@ _REQUEST: Final = {
     "tenant": "tenant",
     "provider": "provider",
     "cache_write_tokens": "coalesce(written, 0)",
-    "cache_write_1h_tokens": "coalesce(written_1h, 0)",
+    "cache_write_1h_tokens": "CASE WHEN written > 0 THEN written_1h ELSE 0 END",  # null is not told
     "audio_input_tokens": "coalesce(audio, 0)",
     "cached_audio_input_tokens": "coalesce(cached_audio, 0)",
     "image_input_tokens": "coalesce(image, 0)",
@@ -88,7 +92,7 @@ def read_telemetry(files: LogFiles) -> LogRows:
         for path in files.paths:
             yield from _batches_of(files, path, records)
 
-    database = f"telemetry_{abs(hash(files.paths)):x}"
+    database = f"telemetry_{next(_NUMBERS)}"
     connection = files.connection
     connection.execute(
         f"ATTACH {sql_text(str(files.scratch / database))} AS {database} (ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
@@ -100,13 +104,6 @@ def read_telemetry(files: LogFiles) -> LogRows:
         # Rows are made by this thread alone, and each thread of DuckDB's would keep some of its own.
         connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'; SET threads = 1")
         calls = _calls(cursor, batches(), records)
-        if records.bad_rows > files.options.max_bad_rows:
-            told = "; ".join(f"{bad.where}: {bad.why}" for bad in records.bad)
-            more = f"; and {records.bad_rows - len(records.bad):,} more" * (records.bad_rows > len(records.bad))
-            raise LogError(
-                f"{files.name} has {records.bad_rows:,} records that cannot be read ({told}{more}); "
-                f"--max-bad-rows leaves them out"
-            )
         notes = _notes(cursor)
         found = cursor.execute("SELECT count(*) FROM calls").fetchall()[0][0]
     finally:
@@ -114,7 +111,8 @@ def read_telemetry(files: LogFiles) -> LogRows:
         for name, value in settings.items():
             connection.execute(f"SET {name} = {sql_text(value)}")
     if not found:
-        raise LogError(_nothing(files.name, records))
+        first = records.bad[0] if records.bad else None
+        raise LogError(f"{first.where}: {first.why}" if first else _nothing(files.name, records))
     relation = connection.sql(
         f"SELECT {', '.join(f'{sql} AS {name}' for name, sql in _REQUEST.items())} FROM {database}.calls"
     )
@@ -215,6 +213,8 @@ def _batches_of(files: LogFiles, path: Path, records: Records) -> Iterator[pyarr
                     yield batch
     except (OSError, EOFError, zlib.error, UnicodeError) as error:
         raise LogError(f"{path.name} cannot be read: {error}") from error
+    except LogError as error:
+        raise LogError(f"{path.name} is no JSON: {error}") from error
     batch = records.batch()
     if batch is not None:
         yield batch
@@ -285,4 +285,51 @@ def _nothing(name: str, records: Records) -> str:
 
 def _notes(connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
     """What was understood of the calls, and what they leave open."""
-    return ()
+    ((mute, unnamed, told, told_usd, beside),) = connection.execute(
+        """SELECT count(*) FILTER (input IS NULL AND outcome = 'ok'), count(*) FILTER (model = 'unknown'),
+            count(cost), sum(cost), count(*) FILTER (beside)
+        FROM calls"""
+    ).fetchall()
+    notes = []
+    if mute:
+        notes.append(
+            f"{mute:,} answered requests tell no tokens (a stream that was not asked to, say); they are unpriced"
+        )
+    if unnamed:
+        notes.append(f"{unnamed:,} requests name no model")
+    if told:
+        notes.append(f"{told:,} requests tell what they cost, {told_usd:,.6f} USD, which was taken as told")
+    if beside:
+        names = _producers(connection, "beside")
+        notes.append(
+            f"{beside:,} requests have the tokens of the prompt cache beside their input tokens, to which those were "
+            f"added: {names}"
+        )
+    # Who never tells cached tokens, of models that may have read some: nobody caches short prompts.
+    silent = connection.execute(
+        f"""SELECT producer, provider, count(*) FROM calls
+        WHERE input IS NOT NULL AND cost IS NULL AND outcome = 'ok'
+        GROUP BY producer, provider
+        HAVING max(input) >= {MIN_CACHED_TOKENS} AND count(cached) = 0 AND count(written) = 0 ORDER BY ALL"""
+    ).fetchall()
+    for producer, provider, requests in silent:
+        notes.append(
+            f"{requests:,} requests to {provider or 'providers'} by {producer or 'a library that is not named'} tell "
+            "nothing of the provider's prompt cache; they are priced as if it had not been used"
+        )
+    return tuple(notes)
+
+
+#: Providers cache no shorter prompts: OpenAI's documentation of prompt caching, and Anthropic's for most models.
+MIN_CACHED_TOKENS: Final = 1024
+
+
+def _producers(connection: duckdb.DuckDBPyConnection, where: str, most: int = 3) -> str:
+    """The libraries of some calls, in words."""
+    names = [
+        name or "a library that is not named"
+        for (name,) in connection.execute(
+            f"SELECT producer FROM calls WHERE {where} GROUP BY producer ORDER BY count(*) DESC, producer"
+        ).fetchall()
+    ]
+    return ", ".join(names[:most]) + ", ..." * (len(names) > most)

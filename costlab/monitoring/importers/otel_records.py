@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from costlab.monitoring.importers.otlp_json import Document, Group, KeyValue, Span
 
-#: What a row has: where the record stands in the log; which span it is, and which encloses it; what it is; and, of calls
-#: and of what sums them up, what it says.
+#: What a row has: where the record stands in the log; which span it is, and which encloses it; what it is; and, of
+#: calls and of what sums them up, what it says.
 _ROW: Final = {
     "seq": "int64",
     "trace": "string",
@@ -130,6 +130,8 @@ class Records:
             self._add_span(span, "", {}, where)
         elif document.timestamp is not None or document.observed_timestamp is not None:
             self._add_sdk_log(document, where)
+        elif document.name:
+            self.spans += 1  # without an id it can enclose nothing
 
     def batch(self, least: int = 1) -> pyarrow.RecordBatch | None:
         """The rows taken since the last batch; None if there are fewer than `least`."""
@@ -168,7 +170,7 @@ class Records:
         try:
             start, end = span.startTimeUnixNano, span.endTimeUnixNano
             if start is None or end is None:
-                raise ValueError(f"it has no {'start' if start is None else 'end'} time")
+                raise ValueError(f"no {'start' if start is None else 'end'} time")
             failed = span.status is not None and span.status.code in (2, "2", "STATUS_CODE_ERROR")
             call = None
             if plan.plain and not failed:
@@ -441,7 +443,7 @@ def _iso_nanoseconds(value: str | None, what: str) -> int:
     try:
         return int(datetime.fromisoformat(value).timestamp() * 1e6) * 1000  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        raise ValueError(f"it has no {what} time") from None
+        raise ValueError(f"no {what} time") from None
 
 
 def _batch(rows: list[Row], commons: list[tuple[str | None, ...]]) -> pyarrow.RecordBatch:

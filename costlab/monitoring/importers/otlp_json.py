@@ -194,10 +194,14 @@ def decode(document: bytes) -> list[Document]:
     """
     try:
         found = _DECODER.decode(document)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except msgspec.ValidationError as error:
+        raise LogError(f"not written as OpenTelemetry does: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if "trailing characters" in str(error):  # several in one line
             return [one for _, part in _parts_of(document) for one in decode(part)]
-        raise LogError(str(error) or "nested too deeply") from error
+        raise LogError(f"no JSON: {error}") from error
+    except RecursionError:
+        raise LogError("nested too deeply") from None
     return found if isinstance(found, list) else [found]
 
 
