@@ -122,6 +122,7 @@ def read_telemetry(files: LogFiles) -> LogRows:
         "encloses or sums up requests that are counted": calls.sums,
     }
     read = ReadCounts(
+        rows=all_records - found,
         repeated=calls.repeated + calls.delivered_twice,
         dropped={why: number for why, number in dropped.items() if number},
         bad_rows=records.bad_rows,

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from costlab._internal.extras import extra
-from costlab.catalog.model_ids import is_own_server
+from costlab.catalog import is_own_server
 from costlab.errors import InvalidValueError
 from costlab.monitoring.importers.otel_usage import (
     CALL,
@@ -24,13 +24,11 @@ from costlab.monitoring.importers.otel_usage import (
     service_tier_of,
     tokens_of,
 )
-from costlab.monitoring.importers.otlp_json import AnyValue, Document, Group, KeyValue, SdkContext, Span, Status
+from costlab.monitoring.importers.otlp_json import AnyValue, Document, KeyValue, ResourceGroup, SdkContext, Span, Status
 from costlab.monitoring.importers.protocol import BadRow
 
 if TYPE_CHECKING:
     import pyarrow
-
-    from costlab.monitoring.importers.otlp_json import Document, Group, KeyValue, Span
 
 #: What a row has: where the record stands in the log; which span it is, and which encloses it; what it is; and, of
 #: calls and of what sums them up, what it says.
@@ -100,7 +98,7 @@ class Records:
     bad: list[BadRow] = field(default_factory=list)
     _plans: dict[tuple[str, ...], _Plan] = field(default_factory=dict)
     _rows: list[Row] = field(default_factory=list)
-    _common: dict[tuple[str, ...], int] = field(default_factory=dict)
+    _common: dict[tuple[str | None, ...], int] = field(default_factory=dict)
     _served: dict[tuple[str | None, ...], int] = field(default_factory=dict)
 
     def refuse(self, where: str, why: str, shown: int = 5) -> None:
@@ -143,7 +141,7 @@ class Records:
         self._served.clear()
         return batch
 
-    def _add_spans(self, group: Group, where: str) -> None:
+    def _add_spans(self, group: ResourceGroup, where: str) -> None:
         base = _of_pairs(group.resource.attributes if group.resource else None)
         self._served.clear()  # what it holds is of the resource before
         for scoped in group.scopeSpans:
@@ -241,7 +239,7 @@ class Records:
             place, call = (*place[:4], OTHER), _NOTHING
         self._rows.append(place + call)
 
-    def _add_logs(self, group: Group, where: str) -> None:
+    def _add_logs(self, group: ResourceGroup, where: str) -> None:
         base = _of_pairs(group.resource.attributes if group.resource else None)
         for scoped in group.scopeLogs:
             producer = (scoped.scope.name if scoped.scope else None) or ""

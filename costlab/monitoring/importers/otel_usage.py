@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
-from costlab.catalog.model_ids import is_own_server, provider_id
+from costlab.catalog import is_own_server, provider_id
 from costlab.errors import InvalidValueError
 
 #: A value of an attribute.

@@ -73,7 +73,7 @@ class LogRecord(msgspec.Struct, gc=False):
     attributes: list[KeyValue] | None = None
 
 
-class Point(msgspec.Struct, gc=False):
+class DataPoint(msgspec.Struct, gc=False):
     """A data point of a sum, a gauge or a histogram."""
 
     startTimeUnixNano: int | None = None  # noqa: N815
@@ -88,7 +88,7 @@ class Point(msgspec.Struct, gc=False):
 class Points(msgspec.Struct, gc=False):
     """The data points of a metric, and whether each counts anew (1) or on (2)."""
 
-    dataPoints: list[Point] = []  # noqa: N815
+    dataPoints: list[DataPoint] = []  # noqa: N815
     aggregationTemporality: int | str | None = None  # noqa: N815
 
 
@@ -122,7 +122,7 @@ class Resource(msgspec.Struct, gc=False):
     attributes: list[KeyValue] | None = None
 
 
-class Group(msgspec.Struct, gc=False):
+class ResourceGroup(msgspec.Struct, gc=False):
     """What one service wrote."""
 
     resource: Resource | None = None
@@ -154,9 +154,9 @@ class SdkResource(msgspec.Struct, gc=False):
 class Document(msgspec.Struct, gc=False):
     """A document: a request of OTLP, or a span or log record of an SDK."""
 
-    resourceSpans: list[Group] | None = None  # noqa: N815
-    resourceLogs: list[Group] | None = None  # noqa: N815
-    resourceMetrics: list[Group] | None = None  # noqa: N815
+    resourceSpans: list[ResourceGroup] | None = None  # noqa: N815
+    resourceLogs: list[ResourceGroup] | None = None  # noqa: N815
+    resourceMetrics: list[ResourceGroup] | None = None  # noqa: N815
     # An SDK's span, or its log record.
     name: str = ""
     context: SdkContext | None = None
