@@ -279,12 +279,13 @@ def _row(quantity: str, unit: str, values: list[float]) -> Row:
 
 def _lines(result: Recording) -> Iterator[str]:
     yield f"{result.device_name} ({result.recorded_on}, median of {result.repeats})"
+    width = max(12, *(len(row["quantity"]) for row in result.rows))
     for row in result.rows:
         if row.get("reason"):
-            yield f"{row['quantity']:<25} not measured: {row['reason']}"
+            yield f"{row['quantity']:<{width}} not measured: {row['reason']}"
             continue
         spread = f"{row['least']:.4g} to {row['greatest']:.4g}"
-        yield f"{row['quantity']:<25} {row['median']:>10.4g} {row['unit']:<8} ({spread})"
+        yield f"{row['quantity']:<{width}} {row['median']:>10.4g} {row['unit']:<8} ({spread})"
 
 
 EXPERIMENT: Final = Experiment(measure=measure_device, lines=_lines)

@@ -184,7 +184,9 @@ def live_decode(
 
 
 def _copied_gb_per_s(device: str, copy_mib: int | None) -> float:
-    rows = measure_device(device, repeats=9, copy_mib=copy_mib, size=64).rows  # of the products nothing is used
+    rows = measure_device(
+        device, repeats=9, copy_mib=copy_mib, size=64, load_s=0
+    ).rows  # of the products nothing is used
     greatest: float = next(row["greatest"] for row in rows if row["quantity"] == "copy")
     return greatest
 

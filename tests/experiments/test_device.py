@@ -84,7 +84,7 @@ def test_a_driver_that_does_not_answer_is_a_row_with_its_reason() -> None:
 def test_a_row_without_a_value_is_shown_with_its_reason() -> None:
     rows = ({"quantity": "matmul fp8", "unit": "TFLOP/s", "reason": "no kernel"},)
     recording = Recording.from_run("device", rows, device=find_device("cpu"), versions={"torch": "2"})
-    assert list(EXPERIMENT.lines(recording))[1] == "matmul fp8                not measured: no kernel"
+    assert list(EXPERIMENT.lines(recording))[1] == "matmul fp8   not measured: no kernel"
 
 
 def test_eight_bits_are_multiplied_with_a_scale() -> None:
