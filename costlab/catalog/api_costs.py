@@ -99,8 +99,8 @@ def image_price(
     if "usd_per_image" in chosen and day is not None and day < chosen["checked"]:
         raise PriceNotFoundError(f"no price of {model!r} for {day}; the oldest is of {chosen['checked']}")
     if "tokens_per_image" in chosen:
-        tokens = api_price(model, chosen["provider"], as_of)
-        fields |= {"usd_per_image": tokens.usd(0, chosen["tokens_per_image"]), "snapshot": tokens.snapshot}
+        price, tokens = api_price(model, chosen["provider"], as_of), chosen["tokens_per_image"]
+        fields |= {"usd_per_image": price.usd(0, tokens, image_output_tokens=tokens), "snapshot": price.snapshot}
     return ImagePrice(**fields)
 
 

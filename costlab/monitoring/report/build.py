@@ -81,7 +81,8 @@ class Report:
     @property
     def assumed_usd(self) -> float:
         """How much of the cost rests on what was assumed, in USD, at most."""
-        return min(self.total.cost_usd, sum(one.usd for one in self.pricing.assumptions)) if self.pricing else 0.0
+        assumed = sum(one.usd for one in self.pricing.assumptions) if self.pricing else 0.0
+        return min(max(self.total.cost_usd, 0.0), assumed)  # credits may outweigh all costs
 
     @property
     def usd_per_month(self) -> float | None:

@@ -9,7 +9,7 @@ from pydantic_core import to_json
 
 from costlab.catalog import api_price
 from costlab.errors import LogError
-from costlab.monitoring import build_report
+from costlab.monitoring import build_report, fill_costs
 from costlab.monitoring.report.render import facts
 from costlab.synthetic import sample_gpu_hours, sample_log
 from tests import needs
@@ -150,6 +150,15 @@ def test_what_has_no_price_is_said_first_hand() -> None:
     words = dict(facts(build_report(log([{"cost_micro_usd": None}]))))
     assert words["cost of the requests"] == "unknown: no request has a price"
     assert "per request" not in words
+
+
+def test_no_more_rests_on_an_assumption_than_there_is() -> None:
+    late = {"time_s": 1_800_000_000.0, "model": "gpt-4o", "input_tokens": 1_000_000, "cost_micro_usd": None}
+    for credit, usd in ((1.0, 1.5001), (9.0, 0.0)):
+        priced = fill_costs(log([late, {"time_s": 1_800_000_000.0, "cost_micro_usd": int(-credit * 1e6)}]))
+        report = build_report(priced.frame, pricing=priced.pricing)
+        assert report.total.cost_usd == pytest.approx(2.5001 - credit)  # of 2027, when the prices of today may not hold
+        assert report.assumed_usd == pytest.approx(usd)
 
 
 def test_json_has_the_figures_that_follow() -> None:
