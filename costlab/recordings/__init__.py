@@ -151,11 +151,11 @@ def library_versions(*names: str) -> dict[str, str]:
 
     ``python`` is Python's own, and ``costlab`` this package's, installed or not.
     """
-    own = {"python": platform.python_version, "costlab": lambda: __version__}
+    own = {"python": platform.python_version(), "costlab": __version__}
     versions = {}
     for name in names:
         try:
-            versions[name] = own[name]() if name in own else version(name)
+            versions[name] = own.get(name) or version(name)
         except PackageNotFoundError:
             continue
     return versions
