@@ -15,7 +15,7 @@ from costlab.capstone.plan import Api, CascadeServing, EndpointPlan, Fleet, Flee
 from costlab.catalog import api_price, store_price
 from costlab.errors import PriceNotFoundError
 from costlab.router import evaluate_cascade
-from costlab.serving import BYTES_PER_WEIGHT, capacity, model_spec, replicas_needed, roofline
+from costlab.serving import BYTES_PER_WEIGHT, capacity, measured_efficiency, model_spec, replicas_needed, roofline
 from costlab.synthetic import ENDPOINTS, Endpoint
 from costlab.units import HOURS_PER_DAY, SECONDS_PER_HOUR
 
@@ -49,6 +49,9 @@ class FleetBill:
         GPUs paid for in each hour, and those that the requests need, spare replicas included.
     utilization_fraction, requests_per_s : float, mapping of str to float
         Share of what the paid GPUs could serve that is asked, and by endpoint what one replica serves at full load.
+    requests_per_s_range : mapping of str to tuple of float
+        By endpoint the same at both ends of what other GPUs reach, where nobody measured this one's efficiency; 0 where
+        the limits cannot be kept. Empty where it was measured.
     ttft_s, inter_token_s : float
         Seconds to the first token and between two, at full load; of the slowest endpoint on the fleet.
     reasons : tuple of str
@@ -60,6 +63,7 @@ class FleetBill:
     needed_per_hour: tuple[int, ...]
     utilization_fraction: float
     requests_per_s: dict[str, float]
+    requests_per_s_range: dict[str, tuple[float, float]]
     ttft_s: float
     inter_token_s: float
     reasons: tuple[str, ...]
@@ -157,23 +161,29 @@ def fleet_bill(fleet: Fleet, demands: Sequence[FleetDemand]) -> FleetBill:
     replicas, load = [0.0] * HOURS_PER_DAY, [0.0] * HOURS_PER_DAY
     reasons: list[str] = []
     rates_of: dict[str, float] = {}
+    ranges_of: dict[str, tuple[float, float]] = {}
     ttft_s = inter_token_s = 0.0
     spec = replace(model_spec(fleet.model), bytes_per_weight=BYTES_PER_WEIGHT[fleet.weights])
+    known = measured_efficiency(fleet.gpu, spec.bytes_per_weight)
+    slow, bound, fast = (
+        roofline(spec, fleet.gpu, fleet.gpus_per_replica, end) for end in (known.slow, known.likely, known.fast)
+    )
     for demand in demands:
-        bound = roofline(spec, fleet.gpu, fleet.gpus_per_replica)
         limits = demand.endpoint.max_ttft_s, demand.endpoint.max_inter_token_s
-        can = capacity(bound, demand.input_tokens, demand.output_tokens, *limits)
+        asked_of = demand.input_tokens, demand.output_tokens, *limits
+        can = capacity(bound, *asked_of)
         if can.requests_per_s is None:
             why = "; ".join(can.reasons)
             reasons.append(f"{demand.endpoint.name}: no {fleet.model} in {fleet.weights} on {fleet.gpu}: {why}")
             continue
         rates_of[demand.endpoint.name] = can.requests_per_s
+        if not known.measured:
+            least, most = (capacity(end, *asked_of).requests_per_s or 0.0 for end in (slow, fast))
+            ranges_of[demand.endpoint.name] = least, most
         ttft_s, inter_token_s = max(ttft_s, can.ttft_s or 0.0), max(inter_token_s, can.inter_token_s or 0.0)
         for hour, requests in enumerate(demand.requests_per_hour):
-            most = terms.MAX_UTILIZATION_FRACTION
-            asked = replicas_needed(
-                requests * HOURS_PER_DAY, can.requests_per_s, max_utilization_fraction=most, at_least=0
-            )
+            per_day, filled = requests * HOURS_PER_DAY, terms.MAX_UTILIZATION_FRACTION
+            asked = replicas_needed(per_day, can.requests_per_s, max_utilization_fraction=filled, at_least=0)
             replicas[hour] += asked.serving
             load[hour] += requests / SECONDS_PER_HOUR / can.requests_per_s
     needed = [int(n + terms.SPARE_REPLICAS * (n > 0)) * fleet.gpus_per_replica for n in replicas]
@@ -194,6 +204,7 @@ def fleet_bill(fleet: Fleet, demands: Sequence[FleetDemand]) -> FleetBill:
         needed_per_hour=tuple(needed),
         utilization_fraction=math.fsum(load) / total if total else 0.0,
         requests_per_s=rates_of,
+        requests_per_s_range=ranges_of,
         ttft_s=ttft_s,
         inter_token_s=inter_token_s,
         reasons=tuple(reasons),

@@ -25,7 +25,15 @@ from costlab.calculator import MachineSize
 from costlab.catalog import ApiCost, ApiPrice, GpuPrice, api_cost, gpu, gpu_machines
 from costlab.compare.sensitivity import MonteCarlo, Range, Tornado, monte_carlo, tornado
 from costlab.compare.workload_file import ApiEntry, SelfHostedEntry, WorkloadFile, WorkloadFileError
-from costlab.serving import BYTES_PER_WEIGHT, Capacity, Efficiency, capacity, model_spec, roofline
+from costlab.serving import (
+    BYTES_PER_WEIGHT,
+    Capacity,
+    EfficiencyRange,
+    capacity,
+    measured_efficiency,
+    model_spec,
+    roofline,
+)
 from costlab.workload import Workload
 
 SAMPLES: Final = 100_000
@@ -52,8 +60,10 @@ class SelfHostedQuote:
     machine : MachineSize
         What is rented, whole. Of several sizes that the provider sells it is the one that is cheapest for this fleet,
         alone. Without a name it is an assumption: GPUs are taken to be sold replica by replica.
-    capacity, efficiency : Capacity or None, Efficiency or None
+    capacity, efficiency : Capacity or None, EfficiencyRange or None
         The roofline's estimate, and what it assumes; None where the file gave a measured rate.
+    slow_requests_per_s, fast_requests_per_s : float or None
+        The rate at both ends of the efficiency's range: the same as the estimate's where this GPU's own was measured.
     """
 
     name: str
@@ -62,7 +72,9 @@ class SelfHostedQuote:
     price: GpuPrice | None
     machine: MachineSize
     capacity: Capacity | None
-    efficiency: Efficiency | None
+    efficiency: EfficiencyRange | None
+    slow_requests_per_s: float | None = None
+    fast_requests_per_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +168,8 @@ def compare(
 
     cheapest, own = min((quote.option for quote in apis), key=running), min(served, key=running)
     ranges = _ranges(file, workload, cheapest, own)
+    (quote,) = (quote for quote in owns if quote.option is own)
+    ranges["throughput"] = _with_ends(ranges["throughput"], quote)
     load, spare, marginal = own.max_utilization_fraction, own.spare_replicas, own.marginal_usd_per_request
     room = own.replicas_per_machine
 
@@ -216,6 +230,12 @@ def _ranges(file: WorkloadFile, workload: Workload, cheapest: ApiOption, own: Se
     return ranges
 
 
+def _with_ends(rate: Range, quote: SelfHostedQuote) -> Range:
+    """A range that holds the ends of the efficiency's, too."""
+    slow, fast = (rate.likely if end is None else end for end in (quote.slow_requests_per_s, quote.fast_requests_per_s))
+    return replace(rate, low=min(rate.low, slow), high=max(rate.high, fast))
+
+
 def _api_entries(file: WorkloadFile, models: Sequence[str]) -> tuple[ApiEntry, ...]:
     """The file's, or these models instead."""
     if not models:
@@ -260,23 +280,31 @@ def _self_hosted_quote(
     entry: SelfHostedEntry, workload: Workload, as_of: date | str | None, unique: Callable[[str], str]
 ) -> SelfHostedQuote:
     offers = _offers(entry, as_of)
-    estimate, efficiency, rate, board = None, None, entry.requests_per_s, entry.gpu
+    estimate, efficiency, ends = None, None, (None, None)
+    rate, board = entry.requests_per_s, entry.gpu
     if rate is None:
-        given = {"mbu_fraction": entry.mbu_fraction, "mfu_fraction": entry.mfu_fraction}
-        efficiency = Efficiency(**{name: share for name, share in given.items() if share is not None})
         shape = replace(model_spec(entry.model), bytes_per_weight=BYTES_PER_WEIGHT[entry.weights])
-        on = roofline(shape, entry.gpu, entry.gpus_per_replica, efficiency)
+        known = measured_efficiency(entry.gpu, shape.bytes_per_weight)
+        efficiency = known.given(entry.mbu_fraction, entry.mfu_fraction)
         cached = entry.prefix_cached_fraction
-        estimate = capacity(
-            on,
-            workload.input_tokens,
-            workload.output_tokens,
-            entry.max_ttft_s,
-            entry.max_inter_token_s,
-            workload.cached_input_fraction if cached is None else cached,
-            entry.max_sequences,
+        rooflines = [
+            roofline(shape, entry.gpu, entry.gpus_per_replica, end)
+            for end in (efficiency.slow, efficiency.likely, efficiency.fast)
+        ]
+        slow, estimate, fast = (
+            capacity(
+                on,
+                workload.input_tokens,
+                workload.output_tokens,
+                entry.max_ttft_s,
+                entry.max_inter_token_s,
+                workload.cached_input_fraction if cached is None else cached,
+                entry.max_sequences,
+            )
+            for on in rooflines
         )
-        rate, board = estimate.requests_per_s, on.gpu.name
+        ends = slow.requests_per_s, fast.requests_per_s
+        rate, board = estimate.requests_per_s, rooflines[0].gpu.name
     count = f"{entry.gpus_per_replica} x " if entry.gpus_per_replica > 1 else ""
     bought = "" if entry.pricing == "on_demand" else f" ({entry.pricing})"
     name = unique(f"{entry.model} {entry.weights} on {count}{board}{bought}")
@@ -288,7 +316,7 @@ def _self_hosted_quote(
             option = SelfHostOption(
                 name, gpu_usd * entry.gpus_per_replica, rate, **{**keys, "gpus_per_machine": machine.gpus}
             )
-        return SelfHostedQuote(name, option, gpu_usd, price, machine, estimate, efficiency)
+        return SelfHostedQuote(name, option, gpu_usd, price, machine, estimate, efficiency, *ends)
 
     def running(quote: SelfHostedQuote) -> tuple[float, int]:
         usd = option_cost(workload, quote.option).running_usd_per_month if quote.option else quote.machine.usd_per_hour
@@ -437,6 +465,14 @@ def _self_hosted_sources(quote: SelfHostedQuote, cost: OptionCost | None) -> lis
         origin = "given in the file"
         if estimate is not None and quote.efficiency is not None:
             origin = f"estimated by the roofline, batch {estimate.batch}, limited by {estimate.limited_by}, "
-            origin += f"MBU {quote.efficiency.mbu_fraction:g}, MFU {quote.efficiency.mfu_fraction:g}; measure it"
+            likely = quote.efficiency.likely
+            origin += f"MBU {likely.mbu_fraction:.2f}, MFU {likely.mfu_fraction:.2f}, "
+            origin += f"{1e6 * likely.layer_overhead_s:.0f} us a layer; measure it"
         lines.append(f"{quote.option.capacity_requests_per_s:.3g} requests/s and replica, {origin}")
+        if quote.efficiency is not None and not quote.efficiency.measured:
+            slow, fast = (
+                "none" if rate is None else f"{rate:.3g}"
+                for rate in (quote.slow_requests_per_s, quote.fast_requests_per_s)
+            )
+            lines.append(f"what this GPU reaches was not measured; with what others reach, {slow} to {fast} requests/s")
     return [f"{quote.name}: {line}" for line in lines]

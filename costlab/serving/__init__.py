@@ -1,7 +1,7 @@
 """From a model and a GPU to requests per second, replicas and dollars: what self-hosting can do, and what it costs.
 
 Pure functions; an argument outside its domain raises :class:`~costlab.errors.InvalidValueError`. Times come from a
-roofline whose efficiency factors are inputs; :func:`published_measurements` has the measurements to hold it against.
+roofline with the efficiency that was measured of each GPU; :func:`published_measurements` has what to hold it against.
 """
 
 from typing import TYPE_CHECKING
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
         replicas_needed as replicas_needed,
         usd_per_mtok as usd_per_mtok,
         usd_per_request as usd_per_request,
+    )
+    from costlab.serving.efficiency import (
+        Efficiency as Efficiency,
+        EfficiencyRange as EfficiencyRange,
+        measured_efficiency as measured_efficiency,
     )
     from costlab.serving.measurements import (
         Measurement as Measurement,
@@ -31,7 +36,6 @@ if TYPE_CHECKING:
     from costlab.serving.throughput import (
         BatchRun as BatchRun,
         Capacity as Capacity,
-        Efficiency as Efficiency,
         MemoryFit as MemoryFit,
         Roofline as Roofline,
         batch_run as batch_run,

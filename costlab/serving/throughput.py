@@ -10,44 +10,12 @@ from typing import Final
 from costlab._internal import checks
 from costlab.catalog import GpuSpec, gpu
 from costlab.errors import InvalidValueError
+from costlab.serving.efficiency import Efficiency, measured_efficiency, usual_precision
 from costlab.serving.models import ModelSpec, model_spec
 from costlab.units import BYTES_PER_GB, FLOPS_PER_TFLOP
 
 #: More sequences than any GPU holds.
 MAX_SEQUENCES: Final = 10**12
-
-
-@dataclass(frozen=True, slots=True)
-class Efficiency:
-    """How much of the data sheet a program gets. Measure your own; these defaults are one model on one GPU.
-
-    Parameters
-    ----------
-    mbu_fraction : float
-        Model bandwidth utilization: bytes that a decoding step must read, per second, over the peak bandwidth; in (0,
-        1]. The default is Llama-2-7B in bf16 at batch 1 on an A100 80GB: 1,419 of 2,039 GB/s (torchao, quantization
-        README). There an H100 reached 0.57, and the A100 0.55 with int8 and 0.37 with int4 weights: at batch 1 on a
-        fast GPU, work that does not shrink with the weights takes over. See `step_overhead_s`.
-    mfu_fraction : float
-        Model FLOP utilization: operations that reading a prompt must do, per second, over the dense peak; in (0, 1].
-        The default is Llama-2-7B in fp16 with 2,048 tokens on an A100: 133 ms, 211 of 312 TFLOP/s (TensorRT-LLM 0.5,
-        first-token latency). An H100 in fp8 reached 0.39 in the same table.
-    step_overhead_s : float
-        Seconds added to every decoding step: launches, attention, sampling; >= 0. With ``mbu_fraction=1`` and 2.8 ms,
-        Llama-2-7B in torchao's table agrees within 8 % at bf16, int8 and int4.
-    memory_fraction : float
-        Share of the GPU's memory that weights and KV cache may fill, in (0, 1]; 0.9 is vLLM's default.
-    """
-
-    mbu_fraction: float = 0.70
-    mfu_fraction: float = 0.67
-    step_overhead_s: float = 0.0
-    memory_fraction: float = 0.9
-
-    def __post_init__(self) -> None:
-        for name in ("mbu_fraction", "mfu_fraction", "memory_fraction"):
-            checks.fraction(name, getattr(self, name), zero=False)
-        checks.non_negative("step_overhead_s", self.step_overhead_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +59,24 @@ class Roofline:
     _bytes_per_s: float = field(repr=False)
     _flops_per_s: float = field(repr=False)
 
+    @property
+    def overhead_s(self) -> float:
+        """Seconds of a step that shrink neither with the bytes nor with the operations."""
+        return self.efficiency.step_overhead_s + self.model.layers * self.efficiency.layer_overhead_s
+
     def prefill_s(self, tokens: float, sequences: float = 1.0) -> float:
-        r"""Seconds to read prompts of `tokens` tokens each, `sequences` of them at once.
+        r"""Seconds to read prompts of `tokens` tokens each, `sequences` of them at once, in a step of their own.
 
-        .. math:: t = \frac{B\,(2 N T + 2 L H D\, T^2)}{\text{MFU} \cdot \text{peak}}
+        .. math:: t = \max\left(\frac{B\,(2 N T + 2 L H D\, T^2)}{\text{MFU} \cdot \text{peak}},\
+                  \frac{W}{\text{MBU} \cdot \text{bandwidth}}\right) + t_0
 
-        with :math:`N` used weights, :math:`L` layers, :math:`H` heads of size :math:`D`. The second term is causal
-        attention. Never less than reading the weights once.
+        with :math:`N` used weights of :math:`W` bytes, :math:`L` layers, :math:`H` heads of size :math:`D`. The second
+        term in the first fraction is causal attention; :math:`t_0` is `overhead_s`.
         """
+        return self.shared_prefill_s(tokens, sequences) + self.overhead_s if tokens else 0.0
+
+    def shared_prefill_s(self, tokens: float, sequences: float = 1.0) -> float:
+        """The same without the overhead: what a prompt adds to the steps of a server that is at work anyway."""
         shape = self.model
         attention = 2 * shape.layers * shape.heads * shape.head_dim * tokens * tokens
         flops = sequences * (2 * shape.used_parameters * tokens + attention)
@@ -108,21 +86,26 @@ class Roofline:
     def step_s(self, sequences: float, context_tokens: float) -> float:
         r"""Seconds of one decoding step: one token more for each of `sequences` sequences of this mean length.
 
-        .. math:: t = \max\left(\frac{W + B\,c\,K}{\text{MBU} \cdot \text{bandwidth}},\
-                  \frac{B\,(2N + 4 L H D\,c)}{\text{MFU} \cdot \text{peak}}\right) + t_0
+        .. math:: t = \max\left(\frac{W}{\text{MBU} \cdot \text{bandwidth}},\
+                  \frac{2 N B}{\text{MFU} \cdot \text{peak}}\right)
+                  + \frac{B\,c\,K}{\text{MBU} \cdot \text{bandwidth}} + t_0
 
-        with :math:`W` bytes of weights, :math:`K` bytes of KV cache per token and :math:`c` tokens of context.
+        with :math:`W` bytes of weights, :math:`K` bytes of KV cache per token and :math:`c` tokens of context. The
+        matrices and the attention are separate kernels, one after the other, so their times add up. Attention does a
+        few operations for every byte it reads, and is bound by reading on every GPU of the catalogue.
         """
-        return max(self.step_parts_s(sequences, context_tokens)) + self.efficiency.step_overhead_s
+        weights, arithmetic, cache = self.step_parts_s(sequences, context_tokens)
+        return max(weights, arithmetic) + cache + self.overhead_s
 
-    def step_parts_s(self, sequences: float, context_tokens: float) -> tuple[float, float]:
-        """Seconds of reading and of arithmetic in a decoding step; the greater one bounds it."""
+    def step_parts_s(self, sequences: float, context_tokens: float) -> tuple[float, float, float]:
+        """Seconds of a decoding step for reading the weights, multiplying with them, and reading the KV cache.
+
+        The greater of the first two counts, and the third comes on top.
+        """
         shape = self.model
-        read = shape.weights_read(sequences) * shape.bytes_per_weight
-        read += sequences * context_tokens * shape.kv_bytes_per_token
-        attention = 4 * shape.layers * shape.heads * shape.head_dim * context_tokens
-        flops = sequences * (2 * shape.used_parameters + attention)
-        return read / self._bytes_per_s, flops / self._flops_per_s
+        weights = shape.weights_read(sequences) * shape.bytes_per_weight / self._bytes_per_s
+        arithmetic = sequences * 2 * shape.used_parameters / self._flops_per_s
+        return weights, arithmetic, sequences * context_tokens * shape.kv_bytes_per_token / self._bytes_per_s
 
     def largest_batch(self, limit_s: float, context_tokens: float, per_sequence_s: float = 0.0) -> int:
         """About the largest batch whose step, and `per_sequence_s` for every other sequence, stays within a limit.
@@ -131,18 +114,19 @@ class Roofline:
         """
         if limit_s == math.inf:
             return MAX_SEQUENCES
-        left = limit_s - self.efficiency.step_overhead_s + per_sequence_s
-        weights = (self.model.parameters - self.model.lookup_parameters) * self.model.bytes_per_weight
-        each = context_tokens * self.model.kv_bytes_per_token / self._bytes_per_s + per_sequence_s
-        by_reading = (left - weights / self._bytes_per_s) / each if each else math.inf
-        by_arithmetic = left / (self.step_parts_s(1.0, context_tokens)[1] + per_sequence_s)
-        return int(min(MAX_SEQUENCES, max(0.0, min(by_reading, by_arithmetic))))
+        left = limit_s - self.overhead_s + per_sequence_s
+        _, arithmetic, cache = self.step_parts_s(1.0, context_tokens)
+        each = cache + per_sequence_s
+        by_reading = (left - self._all_weights_s()) / each if each else math.inf
+        return int(min(MAX_SEQUENCES, max(0.0, min(by_reading, left / (arithmetic + each)))))
 
     def critical_batch(self) -> float:
         """The batch at which arithmetic takes as long as reading the weights, the KV cache aside."""
-        per_sequence = 2 * self.model.used_parameters / self._flops_per_s
-        weights = (self.model.parameters - self.model.lookup_parameters) * self.model.bytes_per_weight
-        return weights / self._bytes_per_s / per_sequence
+        return self._all_weights_s() * self._flops_per_s / (2 * self.model.used_parameters)
+
+    def _all_weights_s(self) -> float:
+        held = self.model.parameters - self.model.lookup_parameters
+        return held * self.model.bytes_per_weight / self._bytes_per_s
 
 
 def roofline(
@@ -163,7 +147,7 @@ def roofline(
     gpus : int
         GPUs that share one replica (tensor parallel), >= 1. Memory, bandwidth and arithmetic add up.
     efficiency : Efficiency, optional
-        How much of the data sheet is reached.
+        How much of the data sheet is reached; by default what was measured, see :func:`measured_efficiency`.
     precision : str, optional
         Number format of the arithmetic; by default bf16, or fp16 on a GPU without it. Weights stored narrower are
         widened before they are multiplied, so they save bytes and no arithmetic.
@@ -177,10 +161,11 @@ def roofline(
 
     Notes
     -----
-    Left out: talk between the GPUs of a replica, and work that does not shrink with their number; on eight A100,
-    Llama-2-7B reaches 39 % of eight times the speed of one (gpt-fast), so lower the efficiency. Counted too much: the
-    output matrix, for every token of a prompt instead of the last. Counted too little: memory of more GPUs than there
-    are key-value heads, each of which holds a copy of the cache.
+    Left out: talk between the GPUs of a replica; on eight A100, Llama-2-7B reaches 39 % of eight times the speed of one
+    (gpt-fast), so lower the efficiency. Counted too much: the output matrix, for every token of a prompt instead of the
+    last. Counted too little: memory of more GPUs than there are key-value heads, each of which holds a copy of the
+    cache; steps near the batch where reading and arithmetic take the same time, which are slower than either; and short
+    prompts, whose matrices fill no GPU.
 
     References
     ----------
@@ -193,14 +178,15 @@ def roofline(
     How many milliseconds does an A100 need per token of Llama-2-7B, alone and at the start of a conversation?
 
     >>> round(1000 * roofline("Llama-2-7B", "A100 80GB").step_s(1, 100), 1)
-    9.3
+    10.9
     """
     shape = model if isinstance(model, ModelSpec) else model_spec(model)
     board = gpu_name if isinstance(gpu_name, GpuSpec) else gpu(gpu_name)
     checks.integer("gpus", gpus, at_least=1)
-    efficiency = efficiency or Efficiency()
     if precision is None:
-        precision = "bf16" if board.bf16_tflops else "fp16"
+        precision = usual_precision(board)
+    if efficiency is None:
+        efficiency = measured_efficiency(board.name, shape.bytes_per_weight, precision).likely
     bytes_per_s = efficiency.mbu_fraction * gpus * board.bandwidth_gb_per_s * BYTES_PER_GB
     flops_per_s = efficiency.mfu_fraction * gpus * board.dense_tflops(precision) * FLOPS_PER_TFLOP
     return Roofline(shape, board, gpus, efficiency, precision, bytes_per_s, flops_per_s)
@@ -295,7 +281,7 @@ def batch_run(on: Roofline, sequences: int, input_tokens: float, output_tokens: 
     How many tokens a second do 60 conversations get out of Llama-2-7B on an A100?
 
     >>> round(batch_run(roofline("Llama-2-7B", "A100 80GB"), 60, 128, 2048).output_tokens_per_s)
-    1720
+    1737
     """
     checks.integer("sequences", sequences, at_least=1)
     input_tokens, output_tokens = _checked_tokens(input_tokens, output_tokens)
@@ -362,6 +348,9 @@ def capacity(
     .. math:: t_\text{token} = t_\text{step}(B, c) + \frac{(B - 1)\, t_\text{prefill}}{T_\text{out}}, \qquad
               t_\text{first} = t_\text{step}(B, c) + t_\text{prefill}
 
+    (A prompt is read in steps that write for the others at the same time, so it has no overhead of its own:
+    `shared_prefill_s`.)
+
     and Little's law holds: :math:`B = R\,(t_\text{prefill} + T_\text{out}\, t_\text{token})`. All of them grow with
     :math:`B`; so the answer is the largest batch that memory and limits allow. A model that only reads
     (:math:`T_\text{out} = 0`, an encoder) serves :math:`1 / t_\text{prefill}`.
@@ -397,7 +386,7 @@ def capacity(
     >>> from dataclasses import replace
     >>> small = replace(model_spec("Llama-3.1-8B"), bytes_per_weight=1.0)
     >>> round(capacity(roofline(small, "L4"), 400, 200, max_inter_token_s=0.1).requests_per_s, 1)
-    4.7
+    5.2
     """
     prompt, answer = _checked_tokens(input_tokens, output_tokens)
     ttft_limit = math.inf if max_ttft_s is None else checks.positive("max_ttft_s", max_ttft_s)
@@ -406,7 +395,7 @@ def capacity(
     fit = memory_fit(on, prompt + answer)
     if not fit.fits:
         return Capacity(False, limited_by="memory", reasons=fit.reasons)
-    prefill, context = on.prefill_s(fresh), prompt + answer / 2
+    prefill, context = on.shared_prefill_s(fresh), prompt + answer / 2
     if answer == 0.0:  # a model that only reads
         if prefill > ttft_limit:
             reason = f"a lone request takes {1000 * prefill:.0f} ms"
@@ -445,9 +434,9 @@ def capacity(
             else:
                 low = middle
         batch = low
-    reading, arithmetic = on.step_parts_s(batch, context)
-    step = max(reading, arithmetic) + on.efficiency.step_overhead_s
+    weights, arithmetic, _ = on.step_parts_s(batch, context)
+    step = on.step_s(batch, context)
     rate = 1.0 / (prefill + answer * step / batch)
-    bound = "arithmetic" if arithmetic > reading else "bandwidth"
+    bound = "arithmetic" if arithmetic > weights else "bandwidth"
     between = step + (batch - 1) * per_token
     return Capacity(True, rate, rate * answer, batch, step + prefill, between, limited_by, bound)

@@ -92,6 +92,13 @@ def test_spot_is_cheaper_than_on_demand_by_less_than_its_price_says() -> None:
     assert rates["spot"] / rates["on_demand"] < spot.usd_per_day / plain.usd_per_day < 1
 
 
+def test_a_gpu_that_nobody_measured_carries_the_range_of_others() -> None:
+    day = bill(Fleet("Llama-3.1-8B", "A10G", "int8"), [1_000] * 24)
+    low, high = day.requests_per_s_range["search"]
+    assert 0 < low < day.requests_per_s["search"] < high
+    assert bill(Fleet("Llama-3.1-8B", "A100 80GB"), [1_000] * 24).requests_per_s_range == {}
+
+
 def test_what_does_not_fit_says_why_and_serves_nothing() -> None:
     day = bill(Fleet("Llama-3.1-70B", "T4"), [100] * 24)
     assert day.gpus_per_hour == (0,) * 24

@@ -322,3 +322,31 @@ def test_nothing_to_compare() -> None:
         compare(parse_workload(HEAD))
     with pytest.raises(WorkloadFileError, match=r"no .* entry that another GPU could take over"):
         compare(parse_workload(HEAD + API), gpu_names=["L4"])
+
+
+ESTIMATED = OWN.replace("requests_per_s = 2.0\n", 'weights = "fp8"\n')
+
+
+def test_a_gpu_that_nobody_measured_carries_the_range_of_others() -> None:
+    found = compare(parse_workload(HEAD + API + ESTIMATED + "\n[uncertainty]\nthroughput = 1.0\n"))
+    (own,) = found.owns
+    assert own.option is not None
+    assert own.efficiency is not None
+    assert own.slow_requests_per_s is not None
+    assert own.fast_requests_per_s is not None
+    assert own.slow_requests_per_s < own.option.capacity_requests_per_s < own.fast_requests_per_s
+    assert found.matters is not None
+    (rate,) = (bar for bar in found.matters.bars if bar.name == "throughput")
+    assert (rate.low, rate.high) == (own.slow_requests_per_s, own.fast_requests_per_s)
+    assert "what this GPU reaches was not measured" in explanation(found)
+
+
+def test_a_gpu_that_was_measured_and_figures_of_your_own_have_no_range() -> None:
+    own_figures = ESTIMATED + "mbu_fraction = 0.6\nmfu_fraction = 0.4\n"
+    for text in (ESTIMATED.replace('"L4"', '"H100"'), own_figures):
+        found = compare(parse_workload(HEAD + API + text))
+        (own,) = found.owns
+        assert own.option is not None
+        assert own.slow_requests_per_s == own.fast_requests_per_s == own.option.capacity_requests_per_s
+        assert "was not measured" not in explanation(found)
+    assert "MBU 0.60, MFU 0.40, 0 us a layer" in explanation(found)

@@ -76,7 +76,7 @@ def test_a_run_goes_before_kernels_and_one_gpu_before_several() -> None:
     near = nearest_measurement("A100 80GB", "Llama-2-70B", batch=1)
     assert near is not None
     assert (near.gpus, near.scheme) == (2, "bf16")  # the fewest that hold it in 16 bits
-    for board in ("H100", "H200", "B200"):
+    for board in ("H100", "H200"):
         row = nearest_measurement(board, "Llama-3.1-8B")
         assert row is not None
         assert row.kind != "kernels"
@@ -93,6 +93,8 @@ def test_a_row_says_in_words_that_it_is_not_ours() -> None:
     assert "on 8 x A100 80GB, batch 1, 5 tokens in and 200 out: 328 tokens/s (run with gpt-fast; " in eight.text()
     (packed,) = published_measurements("nm-vllm")
     assert "on an A10G, as many at a time as fit, " in packed.text()
+    (summed,) = published_measurements(kind="kernels", gpu="B200", phase="prefill")
+    assert "(kernels of vLLM 0.24.0, added up; " in summed.text()
 
 
 def test_what_waits_for_the_prompts_of_others() -> None:
@@ -100,7 +102,7 @@ def test_what_waits_for_the_prompts_of_others() -> None:
     row = published_measurements("aiconfigurator silicon 0.12.0", gpu="H100", model="Llama-3.1-8B")[0]
     assert row.batch is not None
     on = roofline(row.spec, row.gpu, precision="bf16")
-    wait = (row.batch - 1) * on.prefill_s(row.input_tokens) / row.output_tokens
+    wait = (row.batch - 1) * on.shared_prefill_s(row.input_tokens) / row.output_tokens
     assert modelled(row) - modelled(replace(row, kind="static")) == pytest.approx(wait)
     # The same row, had its source told tokens per second.
     rate = replace(row, inter_token_s=None, output_tokens_per_s=1.0)
