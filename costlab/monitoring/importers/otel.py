@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 #: A span, or a part of one, as JSON has it.
 Span = Mapping[str, Any]
 
-#: What DuckDB may take of memory while the calls are found; the rest is on disk.
-MEMORY_LIMIT: Final = "128MB"
+#: What DuckDB may take of memory while the calls are found, in MB; the rest is on disk.
+LIMIT_MB: Final = 64
 
 #: Each reading has a database of its own.
 _NUMBERS: Final = count()
@@ -93,23 +93,14 @@ def read_telemetry(files: LogFiles) -> LogRows:
             yield from _batches_of(files, path, records)
 
     database = f"telemetry_{next(_NUMBERS)}"
+    file = sql_text(str(files.scratch / database))
+    with _apart(files.scratch) as apart:
+        apart.execute(f"ATTACH {file} AS {database} (ROW_GROUP_SIZE {ROW_GROUP_SIZE}); USE {database}")
+        calls = _calls(apart, batches(), records)
+        notes = _notes(apart)
+        ((found,),) = apart.execute("SELECT count(*) FROM calls").fetchall()
     connection = files.connection
-    connection.execute(
-        f"ATTACH {sql_text(str(files.scratch / database))} AS {database} (ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
-    )
-    cursor = connection.cursor()
-    settings = {name: _setting(connection, name) for name in ("memory_limit", "threads")}
-    try:
-        cursor.execute(f"USE {database}")
-        # Rows are made by this thread alone, and each thread of DuckDB's would keep some of its own.
-        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'; SET threads = 1")
-        calls = _calls(cursor, batches(), records)
-        notes = _notes(cursor)
-        found = cursor.execute("SELECT count(*) FROM calls").fetchall()[0][0]
-    finally:
-        cursor.close()
-        for name, value in settings.items():
-            connection.execute(f"SET {name} = {sql_text(value)}")
+    connection.execute(f"ATTACH {file} AS {database} (READ_ONLY)")
     if not found:
         first = records.bad[0] if records.bad else None
         raise LogError(f"{first.where}: {first.why}" if first else _nothing(files.name, records))
@@ -258,7 +249,7 @@ def _calls(connection: duckdb.DuckDBPyConnection, batches: Iterator[pyarrow.Reco
             if failure:
                 raise failure[0] from None
             raise
-    return find_calls(connection)
+    return find_calls(connection, LIMIT_MB)
 
 
 @contextmanager
@@ -273,8 +264,18 @@ def _no_garbage() -> Iterator[None]:
             gc.enable()
 
 
-def _setting(connection: duckdb.DuckDBPyConnection, name: str) -> str:
-    return str(connection.execute(f"SELECT current_setting('{name}')").fetchall()[0][0])
+@contextmanager
+def _apart(scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB of its own, with little memory, all of which is given back at the end."""
+    with extra("usage"):
+        import duckdb
+    # Rows are made by one thread, and each thread of DuckDB's would keep some of its own.
+    config = {"memory_limit": f"{LIMIT_MB}MB", "threads": "1", "temp_directory": str(scratch / "spilled-telemetry")}
+    connection = duckdb.connect(config={"preserve_insertion_order": "false", **config})
+    try:
+        yield connection
+    finally:
+        connection.close()
 
 
 def _nothing(name: str, records: Records) -> str:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 #: The records of one call by different libraries overlap in time, or are no further apart than this.
 SLACK_NS: Final = 1_000_000_000
 
+#: What DuckDB may take of memory at most, in MB.
+MOST_MB: Final = 1 << 16
+
 #: So many spans of one call may be within one another.
 MAX_DEPTH: Final = 32
 
@@ -36,6 +39,12 @@ _SCORE: Final = (
 
 #: Who called, or what for: calls that one span encloses; outside of spans, those of one service.
 _CALLER: Final = "CASE WHEN w.parent IS NULL THEN hash(w.tenant) ELSE hash(w.trace, w.parent) END"
+
+#: Whether a record may stand for a call: one itself, or a sum of them that tells their use.
+_WATCHED: Final = f"(kind = {CALL} OR (kind = {SUM} AND input IS NOT NULL))"
+
+#: So many spans are gone through together.
+PART_ROWS: Final = 250_000
 
 #: Whether a record stands for a call: no span that it encloses tells of the same better. What a tool asks a model for
 #: while it runs is no part of the call that had it run.
@@ -64,31 +73,45 @@ class Calls:
     sums: int
 
 
-def find_calls(connection: duckdb.DuckDBPyConnection) -> Calls:
+def find_calls(connection: duckdb.DuckDBPyConnection, limit_mb: int) -> Calls:
     """Make the table `calls` from the table `records`: a row a call, and in `requests` how many it stands for.
 
     The table `records` has the columns of ``otel_records.COLUMNS``, its ids `trace`, `span` and `parent` as numbers.
+    `limit_mb` is what DuckDB may take of memory, which is raised where it is too little.
     """
-    return _Finder(connection).calls()
+    return _Finder(connection, limit_mb).calls()
 
 
 class _Finder:
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self.connection = connection
+    def __init__(self, connection: duckdb.DuckDBPyConnection, limit_mb: int) -> None:
+        self.connection, self.limit_mb = connection, limit_mb
 
     def run(self, sql: str) -> None:
-        self.connection.execute(sql)
+        self.query(sql)
+
+    def query(self, sql: str) -> list[tuple[object, ...]]:
+        """What a query finds, with more memory where a trace of very many spans needs it."""
+        import duckdb
+
+        while True:
+            try:
+                return self.connection.execute(sql).fetchall()
+            except duckdb.OutOfMemoryException:
+                self.limit_mb *= 2
+                if self.limit_mb > MOST_MB:
+                    raise
+                self.connection.execute(f"SET memory_limit = '{self.limit_mb}MB'")
 
     def number(self, sql: str) -> int:
-        ((found,),) = self.connection.execute(sql).fetchall()
-        return int(found or 0)
+        ((found,),) = self.query(sql)
+        return int(str(found or 0))
 
     def any(self, table: str, where: str = "true") -> bool:
-        return bool(self.connection.execute(f"SELECT 1 FROM {table} WHERE {where} LIMIT 1").fetchall())
+        return bool(self.query(f"SELECT 1 FROM {table} WHERE {where} LIMIT 1"))
 
     def calls(self) -> Calls:
         delivered_twice = self.deliver_once()
-        self.run(f"CREATE VIEW watched AS FROM records WHERE kind = {CALL} OR (kind = {SUM} AND input IS NOT NULL)")
+        self.run(f"CREATE VIEW watched AS FROM records WHERE {_WATCHED}")
         self.find_enclosing()
         covered = self.cover_mute()
         self.run(
@@ -118,7 +141,7 @@ class _Finder:
     def deliver_once(self) -> int:
         """Of the records of one span leave that which says most."""
         twice = "SELECT trace, span FROM records GROUP BY ALL HAVING count(*) > 1"
-        if not self.connection.execute(f"{twice} LIMIT 1").fetchall():
+        if not self.query(f"{twice} LIMIT 1"):
             return 0
         return self.number(
             f"""DELETE FROM records WHERE seq IN (SELECT seq FROM (
@@ -131,20 +154,30 @@ class _Finder:
         )
 
     def find_enclosing(self) -> None:
-        """Which spans enclose calls, at whatever depth, of them such that tell their use, and which by a tool's run."""
-        self.run(
-            f"""CREATE TABLE enclosing AS
-            WITH RECURSIVE climb(trace, span, told, by_tool) AS (
-                SELECT trace, parent, input IS NOT NULL, false FROM watched WHERE parent IS NOT NULL
-                UNION
-                SELECT p.trace, p.parent, c.told, c.by_tool OR p.kind = {TOOL}
-                FROM climb c JOIN records p ON p.trace = c.trace AND p.span = c.span
-                WHERE p.parent IS NOT NULL
+        """Which spans enclose calls, at whatever depth, of them such that tell their use, and which by a tool's run.
+
+        What a recursive query has found it keeps in memory, so that the traces are gone through in parts.
+        """
+        self.run("CREATE TABLE enclosing (trace UBIGINT, span UBIGINT, told BOOL, told_itself BOOL, itself BOOL)")
+        parts = self.number("SELECT count(*) FROM records") // PART_ROWS + 1
+        for part in range(parts):
+            self.run(
+                f"""CREATE TABLE part AS SELECT trace, span, parent, kind = {TOOL} AS tool,
+                    CASE WHEN {_WATCHED} THEN input IS NOT NULL END AS told
+                FROM records WHERE parent IS NOT NULL AND trace % {parts} = {part}"""
             )
-            SELECT trace, span, bool_or(told) AS told, bool_or(told AND NOT by_tool) AS told_itself,
-                bool_or(NOT by_tool) AS itself
-            FROM climb GROUP BY trace, span"""
-        )
+            self.run(
+                """INSERT INTO enclosing
+                WITH RECURSIVE climb(trace, span, told, by_tool) AS (
+                    SELECT trace, parent, told, false FROM part WHERE told IS NOT NULL
+                    UNION
+                    SELECT p.trace, p.parent, c.told, c.by_tool OR p.tool
+                    FROM climb c JOIN part p ON p.trace = c.trace AND p.span = c.span
+                )
+                SELECT trace, span, bool_or(told), bool_or(told AND NOT by_tool), bool_or(NOT by_tool)
+                FROM climb GROUP BY trace, span"""
+            )
+            self.run("DROP TABLE part")
 
     def cover_mute(self) -> int:
         """Find the calls that do not tell their use where a span around them does: a framework's, or an agent's."""
