@@ -295,17 +295,15 @@ class Records:
                 found["provider"] = (
                     "google" if "api_response" in name else "openai" if name.startswith("codex.") else ""
                 )
-            trace, span = ids
+            # A record that was written while a span ran stands within it.
+            trace, parent = ids if all(ids) else ("", "")
             session, sequence = (found.get(one) for one in ("session", "sequence"))
-            if session is not None and sequence is not None:
-                trace, span = str(session), f"event-{sequence}"
-            elif not trace or not span or not name.startswith("gen_ai."):
-                trace, span = trace or "log", f"record-{seq}"
+            own = f"record-{seq}" if session is None or sequence is None else f"{session}-{sequence}"
             row = self._call(found, base, producer or name, start, end, failed=failed)
         except (InvalidValueError, ValueError, TypeError) as error:
             self.refuse(where, f"{name or 'a log record'}: {error}")
             return
-        self._rows.append((seq, trace, span, "", CALL, *row))
+        self._rows.append((seq, trace or "log", own, parent, CALL, *row))
 
     def _call(self, found: Found, base: Found, producer: str, start: int, end: int, *, failed: bool) -> Row:
         get = found.get
