@@ -167,7 +167,7 @@ def test_a_result_is_recorded_and_read_again(result: DecodeResult, tmp_path: Pat
 
 
 def test_no_gpu_was_recorded_that_is_not_there() -> None:
-    # A lesson shows "not recorded yet" where this is None; a file that is there must be whole.
+    # A lesson shows what others published where this is None; a file that is there must be whole.
     for device in ("h100", "h200", "a100-sxm4-80gb", "t4"):
         found = DecodeResult.recorded("decode", device)
         assert found is None or found.model == "llama-3-8b"
