@@ -111,7 +111,7 @@ def _loaded(call: ast.Call) -> Iterator[str]:
     if function in ("recorded", "find_recording"):
         given = dict(zip(("experiment", "device"), call.args, strict=False))
         given |= {word.arg: word.value for word in call.keywords if word.arg in ("experiment", "device")}
-        words = {key: node.value for key, node in given.items() if isinstance(node, ast.Constant)}
+        words = {key: str(node.value) for key, node in given.items() if isinstance(node, ast.Constant)}
         if "experiment" in words and len(words) == len(given):
             yield f"{words['experiment']}-{words.get('device', 'cpu')}"
 
