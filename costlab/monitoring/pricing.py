@@ -170,11 +170,17 @@ class Pricing:
         # That a name is unlike any other is no news where it is called unpriced.
         explained = [one for one in self.unpriced if one.reason != NO_SUCH_MODEL]
         for one in explained[:3]:
-            yield f"no price for {one.requests:,} requests of {one.model}: {one.reason}"
+            yield f"no price for {_of_requests(one.requests)}{one.model}: {one.reason}"
         if len(explained) > 3:
             yield f"and none for {sum(one.requests for one in explained[3:]):,} requests of {len(explained) - 3} more"
         for assumption in self.assumptions:
-            yield f"assumed, for {dollars(assumption.usd)} of {assumption.requests:,} requests: {assumption.text}"
+            counted = f" of {assumption.requests:,} requests" if assumption.requests else ""
+            yield f"assumed, for {dollars(assumption.usd)}{counted}: {assumption.text}"
+
+
+def _of_requests(number: int) -> str:
+    """How many requests something is said of; nothing of sums that count none."""
+    return f"{number:,} requests of " if number else "sums of "
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,8 +294,8 @@ def fill_costs(
     -----
     Only gaps are filled, never a cost that is there, unless `reprice` asks for it; a credit is never replaced. Cached
     input tokens are a part of the input tokens: they are billed once, at their own rate. Rates of long requests count
-    where a request is long; a row that is the sum of many is as long as their mean. Costs are rounded up to whole
-    micro-dollars, as :func:`costlab.events.micro_usd` does.
+    where a request is long; a row that is the sum of many is as long as their mean, and short where it counts none.
+    Costs are rounded up to whole micro-dollars, as :func:`costlab.events.micro_usd` does.
 
     Tokens written to a prompt cache for an unknown time count as written for the shorter one. Unknown is the time where
     the log has no column `cache_write_1h_tokens`, or null in it; 0 says that none was for an hour.
@@ -493,14 +499,19 @@ def _usd_of(log: LogFrame, found: Sequence[_Served]) -> nw.Expr:
         parts["cache_write_1h_tokens"] = parts["cache_write_1h_tokens"].fill_null(0.0)
     fee = log.value("request_fee_micro_usd") / MICRO_USD_PER_USD if "request_fee_micro_usd" in log.schema else None
     without_cost = log.value("cost_micro_usd").is_null()
+    counted = parts.get("requests")
+    if counted is not None:
+        # Of a sum that counts no requests nobody knows how long they were: they have the price of short ones.
+        parts["requests"] = _where(counted > 0, counted, nw.lit(math.inf))
 
     def cost(price: ApiPrice | None) -> nw.Expr:
         if price is None:
             return nw.when(without_cost).then(nw.lit(0.0))
         beside = parts
-        if fee is not None:
-            catalogue = parts["requests"] * price.usd_per_request if "requests" in parts else price.usd_per_request
-            beside = parts | {"request_fee_usd": _where(fee.is_null(), nw.lit(0.0) + catalogue, fee)}
+        if fee is not None or counted is not None:
+            catalogue = nw.lit(price.usd_per_request) * (1.0 if counted is None else counted)
+            told = catalogue if fee is None else _where(fee.is_null(), catalogue, fee)
+            beside = parts | {"request_fee_usd": told}
         return price.usd_of_columns(tokens_in, tokens_out, cached, _where, **beside)
 
     return _by_price(log, found, cost)
@@ -605,6 +616,15 @@ def _assumptions(
             f"for an hour they would cost {dollars(row['cache_write_1h'])}"
         )
         yield Assumption(text, int(row["requests"]), row["cache_write"])
+    if "requests" in log.schema and any(price.tiers for price in _prices(found)):
+        of_length = among(lambda one: any(price.tiers for price in _prices([one])))
+        row = sums((requests != 1) & of_length, usd=nw.col(_USD))
+        if row["usd"]:
+            text = (
+                "sums of requests are priced as requests of their mean length, and as short ones where nobody counts "
+                "them; their models have another price for long ones"
+            )
+            yield Assumption(text, int(row["requests"]), row["usd"])
     if snapshot is not None:
         end_s = datetime(snapshot.year, snapshot.month, snapshot.day, tzinfo=UTC).timestamp() + SECONDS_PER_DAY
         if any(one.periods and one.last_s >= end_s for one in found):
@@ -621,9 +641,13 @@ def _has_hour(price: ApiPrice) -> bool:
 
 def _usd_of_kind(log: LogFrame, kind: str, tokens: nw.Expr, price: ApiPrice | None) -> nw.Expr:
     """What tokens of a kind cost in each row, whose length decides on the rate."""
+    import narwhals as nw
+
     if price is None:
         return tokens * 0.0
     usd, length = tokens * price.usd_per_token(kind), log.value("input_tokens")
+    requests = log.value("requests") if "requests" in log.schema else nw.lit(1)
     for tier in price.tiers:
-        usd = _where(length > tier.above_tokens, tokens * price.usd_per_token(kind, tier.above_tokens + 1), usd)
+        long = (length > requests * tier.above_tokens) & (requests > 0)
+        usd = _where(long, tokens * price.usd_per_token(kind, tier.above_tokens + 1), usd)
     return usd

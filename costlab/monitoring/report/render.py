@@ -126,6 +126,10 @@ def reading(report: Report) -> tuple[tuple[str, str], ...]:
                 "in no figure in dollars, so the true cost is higher",
             )
         )
+    elif uncounted := [one.model for one in (pricing.unpriced if pricing else ()) if not one.requests]:
+        names = ", ".join(uncounted[:3]) + (f" and {len(uncounted) - 3} more" if len(uncounted) > 3 else "")
+        words = f"sums of {names}, which count no requests: in no figure in dollars, so the true cost is higher"
+        lines.append(("unpriced", words))
     return tuple(lines)
 
 
