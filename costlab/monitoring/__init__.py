@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     )
     from costlab.monitoring.focus import (
         FOCUS_COLUMNS as FOCUS_COLUMNS,
-        Commitment as Commitment,
         CommitmentsFileError as CommitmentsFileError,
+        GpuCommitment as GpuCommitment,
         focus_table as focus_table,
         load_commitments as load_commitments,
         write_focus as write_focus,

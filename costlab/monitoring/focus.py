@@ -60,7 +60,7 @@ class CommitmentsFileError(CostlabError, ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Commitment:
+class GpuCommitment:
     """GPUs that are paid for every hour, whether they run or not.
 
     Attributes
@@ -98,7 +98,7 @@ class _CommitmentsFile(BaseModel):
     commitment: Annotated[list[_CommitmentTable], Field(min_length=1)]
 
 
-def load_commitments(path: Path | str) -> tuple[Commitment, ...]:
+def load_commitments(path: Path | str) -> tuple[GpuCommitment, ...]:
     """The commitments in a TOML file, a table ``[[commitment]]`` each.
 
     Raises
@@ -122,7 +122,7 @@ def load_commitments(path: Path | str) -> tuple[Commitment, ...]:
         if twice:
             raise CommitmentsFileError(f"{path.name}: {what} {twice[0]!r} stands in two places")
     return tuple(
-        Commitment(
+        GpuCommitment(
             id=one.id,
             name=one.name,
             gpus=tuple(one.gpus),
@@ -136,7 +136,7 @@ def load_commitments(path: Path | str) -> tuple[Commitment, ...]:
 def focus_table(
     frame: IntoFrame,
     gpu_hours: IntoFrame | None = None,
-    commitments: Sequence[Commitment] = (),
+    commitments: Sequence[GpuCommitment] = (),
     *,
     billing_account: str = "costlab",
 ) -> pyarrow.Table:
@@ -151,7 +151,7 @@ def focus_table(
     gpu_hours : data frame, optional
         A log of GPU hours, as for :func:`costlab.monitoring.gpu_usage`, whose bill comes on top of the requests' costs.
         A row is made for each day and GPU.
-    commitments : sequence of Commitment
+    commitments : sequence of GpuCommitment
         What is paid for every hour of the days from the first to the last row of `gpu_hours`. Each day has a row for
         the purchase, whose cost is billed, one for each GPU that used it, and one for the hours that no GPU used; their
         effective costs add up to what was billed. Hours beyond those committed stand at their own price.
@@ -351,7 +351,7 @@ def _request_rows(group: UsageTotals) -> Iterator[dict[str, object]]:
         }
 
 
-def _gpu_rows(groups: Sequence[GpuUsage], commitments: Sequence[Commitment]) -> Iterator[dict[str, object]]:
+def _gpu_rows(groups: Sequence[GpuUsage], commitments: Sequence[GpuCommitment]) -> Iterator[dict[str, object]]:
     """GPU hours by day and GPU; those under a commitment beside its purchase and its unused rest."""
     known = {group.key[1] for group in groups}
     for commitment in commitments:
@@ -404,7 +404,7 @@ def _gpu_rows(groups: Sequence[GpuUsage], commitments: Sequence[Commitment]) -> 
                 }
 
 
-def _rate(commitment: Commitment) -> Decimal:
+def _rate(commitment: GpuCommitment) -> Decimal:
     return Decimal(str(commitment.usd_per_hour))
 
 
@@ -433,7 +433,7 @@ def _gpu_row(day_s: int, resource: str, description: str) -> dict[str, object]:
     }
 
 
-def _committed(commitment: Commitment, hours: Decimal, status: str | None = None) -> dict[str, object]:
+def _committed(commitment: GpuCommitment, hours: Decimal, status: str | None = None) -> dict[str, object]:
     return {
         "CommitmentDiscountId": commitment.id,
         "CommitmentDiscountName": commitment.name or commitment.id,

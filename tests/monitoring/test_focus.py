@@ -12,8 +12,8 @@ import pytest
 
 from costlab.errors import InvalidValueError, LogError
 from costlab.monitoring import (
-    Commitment,
     CommitmentsFileError,
+    GpuCommitment,
     aggregate,
     build_report,
     focus_table,
@@ -49,7 +49,7 @@ HOURS: dict[str, Any] = {
     "usd_per_hour": [2.745] * 58,
     "utilization_fraction": [0.4] * 58,
 }
-COMMITTED = Commitment(id="ri-1", gpus=("a100-0", "a100-1"), count=2, usd_per_hour=1.73)
+COMMITTED = GpuCommitment(id="ri-1", gpus=("a100-0", "a100-1"), count=2, usd_per_hour=1.73)
 
 #: Rules of FOCUS 1.2.0.1 that are written otherwise than they read, and so cannot hold in any file like ours. One wants
 #: an invoice's id in every row, and another, beside it in the same "either or", in none. One wants a status where there
@@ -128,7 +128,7 @@ def test_a_commitment_is_billed_for_every_hour_and_shows_the_unused_ones() -> No
 
 
 def test_hours_beyond_the_commitment_stand_at_their_own_price() -> None:
-    one = Commitment(id="ri-1", gpus=("a100-0", "a100-1"), count=1, usd_per_hour=1.73)
+    one = GpuCommitment(id="ri-1", gpus=("a100-0", "a100-1"), count=1, usd_per_hour=1.73)
     rows = [row for row in rows_of(frame(LOG), frame(HOURS), [one]) if row["ServiceCategory"] == "Compute"]
     beyond = [row for row in rows if row["PricingCategory"] == "Standard" and row["ChargeCategory"] == "Usage"]
     assert [(row["ResourceId"], row["ConsumedQuantity"], row["BilledCost"]) for row in beyond] == [
@@ -139,7 +139,7 @@ def test_hours_beyond_the_commitment_stand_at_their_own_price() -> None:
 def test_a_commitment_needs_hours_and_gpus_that_are_there() -> None:
     with pytest.raises(InvalidValueError, match="commitments must be given with a log of GPU hours"):
         focus_table(frame(LOG), None, [COMMITTED])
-    strange = Commitment(id="ri-1", gpus=("h100",), count=1, usd_per_hour=1.0)
+    strange = GpuCommitment(id="ri-1", gpus=("h100",), count=1, usd_per_hour=1.0)
     with pytest.raises(InvalidValueError, match="gpus of ri-1 must be names in the log of GPU hours, got 'h100'"):
         focus_table(frame(LOG), frame(HOURS), [strange])
     with pytest.raises(InvalidValueError, match="billing_account must be a text that is not empty"):
