@@ -20,6 +20,8 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,10 +73,7 @@ FORMATS: Final = {
 
 def extract() -> dict[str, Any]:
     """The rows, from an aiconfigurator that is installed."""
-    from importlib.metadata import version
-
-    from aiconfigurator.cli.api import cli_estimate
-
+    cli_estimate = import_module("aiconfigurator.cli.api").cli_estimate
     if (found := version("aiconfigurator")) != VERSION:
         raise SystemExit(f"aiconfigurator {VERSION} is what the figures are of, and {found} is installed")
     rows: list[dict[str, Any]] = []
@@ -132,7 +131,7 @@ def board_spec(name: str) -> Any:
 
     if name != "L40S":
         return gpu(name)
-    figures = {
+    figures: dict[str, Any] = {
         "memory_gb": 48,
         "bandwidth_gb_per_s": 864,
         "bf16_tflops": 362.05,
@@ -159,9 +158,8 @@ def fit(rows: list[dict[str, Any]], mfu_fraction: float | None = None) -> tuple[
 
     def efficiency(logs: list[float]) -> Any:
         mbu, layer, *mfu = map(math.exp, logs)
-        return Efficiency(
-            mbu_fraction=min(1.0, mbu), mfu_fraction=min(1.0, mfu[0]) if mfu else mfu_fraction, layer_overhead_s=layer
-        )
+        rate = min(1.0, mfu[0]) if mfu_fraction is None else mfu_fraction
+        return Efficiency(mbu_fraction=min(1.0, mbu), mfu_fraction=rate, layer_overhead_s=layer)
 
     def errors(logs: list[float]) -> list[float]:
         return [math.log(row_seconds(row, efficiency(logs)) / row["seconds"]) for row in rows]
@@ -203,7 +201,8 @@ def least(loss: Callable[[list[float]], float], start: list[float]) -> list[floa
 def tables(data: dict[str, Any]) -> str:
     """The tables of efficiency.toml."""
     engines = {(row["gpu"], row["format"]): row["engine"] for row in data["rows"]}
-    reading, arithmetic = [], {}
+    reading: list[str] = []
+    arithmetic: dict[tuple[str, str], str] = {}
     for (board, form), (found, worst) in fits(data).items():
         _, bits, precision = FORMATS[form]
         source = f"aiconfigurator {VERSION}, kernels of {engines[board, form]} in {form} on {board}"

@@ -280,7 +280,8 @@ def _self_hosted_quote(
     entry: SelfHostedEntry, workload: Workload, as_of: date | str | None, unique: Callable[[str], str]
 ) -> SelfHostedQuote:
     offers = _offers(entry, as_of)
-    estimate, efficiency, ends = None, None, (None, None)
+    estimate, efficiency = None, None
+    ends: tuple[float | None, float | None] = (None, None)
     rate, board = entry.requests_per_s, entry.gpu
     if rate is None:
         shape = replace(model_spec(entry.model), bytes_per_weight=BYTES_PER_WEIGHT[entry.weights])

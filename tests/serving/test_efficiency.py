@@ -99,7 +99,8 @@ ENGINES: Final[dict[tuple[str, str, str, int], tuple[float, float, str]]] = {
 
 def off(row: dict[str, Any], efficiency: Efficiency) -> float:
     """How far the model is from a row, as a fraction of it."""
-    return row_seconds(row, efficiency) / row["seconds"] - 1
+    error: float = row_seconds(row, efficiency) / row["seconds"] - 1
+    return error
 
 
 @pytest.fixture(scope="module")
