@@ -30,7 +30,9 @@ def plot_predictions(
     ax = new_axes(ax, height=4.2)
     ax.grid(axis="both", alpha=0.25)
     for position, (name, pairs) in enumerate(groups.items()):
-        color, marker = line_styles(len(groups))[position][0], MARKERS[position % len(MARKERS)]
+        color = line_styles(len(groups))[position][0]
+        # When the colours begin again, the markers are others.
+        marker = MARKERS[(position + position // len(MARKERS)) % len(MARKERS)]
         ax.loglog([m for m, _ in pairs], [p for _, p in pairs], marker, color=color, label=name, ms=6, alpha=0.85)
     values = [value for pairs in groups.values() for pair in pairs for value in pair]
     ends = [min(values) / 1.4, max(values) * 1.4]
