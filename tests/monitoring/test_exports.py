@@ -291,7 +291,7 @@ def test_openrouter_is_who_asks_the_money(tmp_path: Path) -> None:
 def test_langfuse_keeps_kinds_of_tokens_apart(tmp_path: Path) -> None:
     """The answer O of the made-up bill: 2,000 of which 1,536 cached, 300 of which 256 reasoning."""
     unknown = OBSERVATION | {"id": "obs-2", "totalCost": 0, "costDetails": {}}
-    nothing = {"providedModelName": None, "usageDetails": {}, "totalCost": None, "costDetails": {}}
+    nothing: dict[str, Any] = {"providedModelName": None, "usageDetails": {}, "totalCost": None, "costDetails": {}}
     span = OBSERVATION | {"id": "obs-3", "type": "SPAN"} | nothing
     log = open_log(written(tmp_path, "o.jsonl", lines(OBSERVATION, unknown, span)))
     assert dict(log.read.dropped) == {"observations that used no model": 1}

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from costlab._internal.text import dollars
 from costlab.catalog import api_price
 from costlab.errors import LogError
 from costlab.events import micro_usd
 from costlab.monitoring import Report, UsageLog, UsageTotals, aggregate, build_report, fill_costs, open_log
+from costlab.monitoring.report.render import facts as report_facts
 from tests import needs
 from tests.monitoring.sessions import (
     claude_line,
@@ -181,6 +183,42 @@ def test_a_session_without_calls_is_an_empty_log(tmp_path: Path) -> None:
     assert open_log(tmp_path).read.rows == 0
     write_lines(tmp_path / "c" / ROLLOUT, [codex_meta("/a")])
     assert open_log(tmp_path / "c").read.rows == 0
+
+
+def test_it_is_said_what_was_written_to_the_cache_again(tmp_path: Path) -> None:
+    """The cache forgets after five minutes: a session that goes on after a longer pause writes all of it again."""
+    model = "claude-opus-5"
+    write_lines(tmp_path / SHOP, [
+        claude_line(0, "a", "a", claude_usage(written_5m=20_000), model=model),
+        claude_line(60, "b", "b", claude_usage(read=20_000, written_5m=10_000, output=1), model=model),
+        claude_line(61, "b", "b", claude_usage(read=20_000, written_5m=10_000, output=9), model=model),
+        claude_line(800, "c", "c", claude_usage(written_5m=31_000), model=model),
+        claude_line(820, "d", "d", claude_usage(written_5m=9_000), model=model),  # compacted: it had held 31,000
+    ])  # fmt: skip
+    (note,) = [note for note in open_log(tmp_path).notes if "again" in note]
+    price = api_price(model, "anthropic")
+    usd = 30_000 * (price.usd_per_token("cache_write") - price.usd_per_token("cached_input"))
+    assert note.startswith("1 calls wrote 30,000 tokens to the prompt cache again")
+    assert f"which cost ${usd:.3f} more than reading them; 1 of them came after a pause" in note
+    # The report divides the cost by kind of token.
+    facts = dict(report_facts(report_of(tmp_path)))
+    read, rest, output = (20_000 * 0.5e-6, 4 * 3 * 5e-6, 39 * 25e-6)
+    words = facts["by kind of token"]
+    assert words.startswith("about $0.438 to write 77.8% of the input to the prompt cache, ")
+    assert f"${read:.2f} to read 22.2% from it" in words
+    assert f"for the rest of the input, {dollars(output)} for output" in words
+    assert dollars(rest) in words
+
+
+def test_the_project_that_caches_least_comes_first(tmp_path: Path) -> None:
+    """What is not read from the cache was written to it, at 1.25 times the price of input."""
+    good = [claude_line(n, f"g{n}", "r", claude_usage(fresh=0, read=90_000, written_5m=10_000)) for n in range(9)]
+    bad = [claude_line(n, f"b{n}", "r", claude_usage(fresh=0, written_5m=100_000), cwd="/srv/api") for n in range(9)]
+    write_lines(tmp_path / SHOP, good)
+    write_lines(tmp_path / "projects/-srv-api/1.jsonl", bad)
+    (saving,) = [one for one in report_of(tmp_path).savings if one.name == "prompt_cache"]
+    assert saving.action.endswith("and ask again before it forgets: /srv/api first")
+    assert saving.usd == pytest.approx(9 * 90_000 * (1.25 - 0.1) * 1e-6)
 
 
 # Codex CLI

@@ -11,6 +11,7 @@ from costlab._internal.text import dollars, moment
 from costlab.monitoring.importers.protocol import ReadCounts
 from costlab.monitoring.report.build import Report
 from costlab.monitoring.report.savings import Saving
+from costlab.monitoring.report.token_kinds import usd_by_kind
 from costlab.monitoring.usage import SPANS, UsageTotals
 from costlab.units import MICRO_USD_PER_USD
 
@@ -158,6 +159,7 @@ def facts(report: Report) -> tuple[tuple[str, str], ...]:
         lines.append(("per request", dollars(metrics.cost_per_request_usd)))
     if priced and total.usd_per_1k_tokens is not None:  # requests that were counted without tokens have none
         lines.append(("per 1K tokens", dollars(total.usd_per_1k_tokens)))
+    lines += _of_kinds(report)
     if total.conversions and priced:
         words = f"{dollars(metrics.cost_per_conversion_usd)} for each of {total.conversions:,}"
         if metrics.cost_of_revenue_fraction is not None:
@@ -177,6 +179,21 @@ def facts(report: Report) -> tuple[tuple[str, str], ...]:
             ("idle GPUs", f"{dollars(report.idle_usd)} for {metrics.idle_gpu_hours or 0:,.1f} GPU-hours below 10 %"),
         ]
     return tuple(lines)
+
+
+def _of_kinds(report: Report) -> Iterator[tuple[str, str]]:
+    """Where the money goes if prompts are written to the provider's cache, which is dearer than reading them."""
+    total = report.total
+    usd = usd_by_kind(report.models) if total.cache_write_tokens else None
+    if usd is None:
+        return
+    written, read = (count / total.input_tokens for count in (total.cache_write_tokens, total.cached_input_tokens))
+    yield (
+        "by kind of token",
+        f"about {dollars(usd['cache_write'])} to write {written:.1%} of the input to the prompt cache, "
+        f"{dollars(usd['cached_input'])} to read {read:.1%} from it, {dollars(usd['input'])} for the rest of the "
+        f"input, {dollars(usd['output'])} for output",
+    )
 
 
 def _amount(saving: Saving) -> tuple[str, str]:

@@ -163,7 +163,7 @@ def _expensive_tier(cells: Sequence[UsageTotals]) -> Candidate | None:
 
 def _prompt_cache(cells: Sequence[UsageTotals]) -> Candidate | None:
     """Every tenant caching its prompts as well as the best one does, model by model."""
-    usd, best_of = 0.0, ""
+    saved, best_of = dict[str, float](), ""
     models = {model.key[0]: model for model in roll_up(cells, 1)}
     by_tenant = roll_up(cells, 1, 2)
     for model, whole in models.items():
@@ -173,27 +173,32 @@ def _prompt_cache(cells: Sequence[UsageTotals]) -> Candidate | None:
             price = api_price(model)
         except (UnknownNameError, PriceNotFoundError, AmbiguousPriceError):
             continue
-        plain, _, reread = price.rates_per_token(whole.input_tokens / whole.requests)
+        length = whole.input_tokens / whole.requests
+        plain, _, reread = price.rates_per_token(length)
+        dearer = price.usd_per_token("cache_write", length) - plain
         tenants = [tenant for tenant in by_tenant if tenant.key[0] == model and tenant.requests]
         # A tenant with few requests is no example for the others.
         large = [tenant for tenant in tenants if tenant.input_tokens >= 0.05 * whole.input_tokens]
         best = max(large, key=lambda tenant: tenant.cached_input_fraction, default=None)
         if best is None or best.cached_input_fraction == 0.0 or len(tenants) < 2:
             continue
-        share = best.cached_input_fraction
-        more = sum(max(0.0, share * tenant.input_tokens - tenant.cached_input_tokens) for tenant in tenants)
-        if more * (plain - reread) > 0:
-            usd += more * (plain - reread)
-            best_of = best_of or f"{best.key[1]} has {best.cached_input_fraction:.0%} on {model}"
-    if not usd:
+        for tenant in tenants:
+            more = best.cached_input_fraction * tenant.input_tokens - tenant.cached_input_tokens
+            # Of what is not read from the cache, a part was written to it, which is dearer than fresh input.
+            others = tenant.input_tokens - tenant.cached_input_tokens
+            each = plain - reread + (dearer * tenant.cache_write_tokens / others if others else 0.0)
+            if more * each > 0:
+                saved[tenant.key[1]] = saved.get(tenant.key[1], 0.0) + more * each
+                best_of = best_of or f"{best.key[1]} has {best.cached_input_fraction:.0%} on {model}"
+    if not saved:
         return None
-    return (
-        "prompt_cache",
-        "let prompts begin with what stays the same, so that the provider's prompt cache finds it",
-        usd,
-        f"every tenant's input tokens cached to the share of the best large tenant ({best_of}), at the catalogue's "
-        "difference between a fresh and a cached token",
-    )
+    action = "let prompts begin with what stays the same, so that the provider's prompt cache finds it"
+    how = "at the catalogue's difference between a fresh and a cached token"
+    if any(cell.cache_write_tokens for cell in cells):
+        action += f", and ask again before it forgets: {max(saved, key=lambda name: saved[name])} first"
+        how = "at the catalogue's difference between writing a token, or sending it fresh, and reading it"
+    share = f"every tenant's input tokens cached to the share of the best large tenant ({best_of})"
+    return "prompt_cache", action, sum(saved.values()), f"{share}, {how}"
 
 
 def _failures(total: UsageTotals | None) -> Candidate | None:
