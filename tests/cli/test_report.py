@@ -129,6 +129,30 @@ def test_names_of_ones_own_and_costs_that_are_there_are_priced_when_that_is_aske
     assert notes[1].startswith("1 requests with a cost, which is replaced, and 0 requests without a cost were priced")
 
 
+def test_how_numbers_and_dates_are_written_can_be_said(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "time_s;model;input_tokens;output_tokens;cost_usd\n01/10/2026 10:00;m;1.000;1;1,234\nsoon;m;1;1;1\n"
+    )
+    options = ("--decimal", ",", "--day-first", "--max-bad-rows", "1")
+    found = json.loads(run("report", str(path), *options, "--json")[1])
+    assert (found["total"]["cost_usd"], found["total"]["input_tokens"]) == (1.234, 1000)
+    assert found["trend"][0]["key"] == [1790848800]
+    assert found["read"]["bad"] == [{"where": "a.csv line 3", "why": "time_s 'soon' is no time"}]
+    told = run("report", str(path), *options, "--html", str(tmp_path / "r.html"))[1]
+    line = "2 rows; 1 left out that cannot be read, as a.csv line 3: time_s 'soon' is no time"
+    assert f"read: {line}" in told
+    assert line.replace("'", "&#39;") in (tmp_path / "r.html").read_text()
+
+
+def test_dollars_that_rest_on_an_assumption_are_marked(run: Run, tmp_path: Path) -> None:
+    head = "time_s,model,input_tokens,cache_write_tokens,output_tokens,cost_usd\n"
+    # A write for five minutes or for an hour: the log does not say. The other cost is told.
+    (tmp_path / "a.csv").write_text(f"{head}1790000000,claude-sonnet-4-5,100000,100000,0,\n1790000000,m,1,0,0,1\n")
+    told = " ".join(run("report", str(tmp_path / "a.csv"))[1].split())
+    assert "cost of the requests: $1.38; up to $0.375 of it rests on what was assumed" in told
+
+
 def test_spend_logs_and_spans_are_recognised(run: Run, tmp_path: Path) -> None:
     row = {"request_id": "a", "model": "gpt-4o", "spend": 0.5, "prompt_tokens": 10, "completion_tokens": 1}
     (tmp_path / "spend.jsonl").write_text(json.dumps(row | {"startTime": "2026-01-05T10:00:00Z"}))

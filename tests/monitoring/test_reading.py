@@ -319,3 +319,29 @@ def test_repeated_ids_of_typed_files_are_found(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(pyarrow.table(rows), tmp_path / "a.parquet")
     opened = open_log(tmp_path / "a.parquet")
     assert (opened.read.repeated, total(opened).first_s) == (1, 1.0)  # the last line counts, the first is left out
+
+
+def test_gaps_and_words_of_others_are_understood(tmp_path: Path) -> None:
+    rows = {
+        "time_s": [1.0, 2.0, 3.0],
+        "model": ["m"] * 3,
+        "input_tokens": [1.0, 2.0, float("nan")],  # how pandas leaves gaps
+        "output_tokens": [1.0, 2.0, float("nan")],
+        "cost_usd": [0.5, 0.25, float("nan")],
+        "outcome": ["success", "Succeeded", "failed"],
+        "service_tier": ["default", "Flex", None],
+    }
+    pyarrow.parquet.write_table(pyarrow.table(rows), tmp_path / "a.parquet")
+    opened = open_log(tmp_path / "a.parquet")
+    found = {one.key: (one.requests, one.cost_usd) for one in aggregate(opened.frame, by=["outcome", "service_tier"])}
+    assert found == {("ok", "standard"): (1, 0.5), ("ok", "flex"): (1, 0.25), ("error", "standard"): (1, 0.0)}
+
+
+def test_what_was_read_from_the_cache_or_written_to_it_may_be_counted_apart(tmp_path: Path) -> None:
+    head = "time_s,model,input_tokens,cached_input_tokens,cache_write_tokens,output_tokens\n"
+    path = written(tmp_path, "a.csv", f"{head}1,m,12,5000,3000,200\n")
+    assert total(open_log(path, cached_apart=True)).input_tokens == 8012
+    with pytest.raises(
+        LogError, match=r"line 2: without cached_input_tokens and cache_write_tokens between 0 and input_"
+    ):
+        open_log(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from costlab.monitoring.importers.conversion import Kind, select, sql_identifier
+from costlab.monitoring.importers.conversion import Kind, select, sql_identifier, sql_text
 from costlab.monitoring.importers.protocol import IN_USD, LogFormat, LogRows
 from costlab.monitoring.usage import LOG_COLUMNS, require_columns
 
@@ -20,6 +20,13 @@ KINDS: Final[dict[str, Kind]] = {
     "time_s": "time",
 }
 FIELDS: Final = tuple(KINDS)
+#: What others call an outcome.
+OUTCOMES: Final = {
+    **dict.fromkeys(("success", "succeeded", "successful"), "ok"),
+    **dict.fromkeys(("failure", "failed"), "error"),
+    "canceled": "cancelled",
+}
+
 REQUIRED: Final = ("time_s", "model", "input_tokens", "output_tokens")
 
 
@@ -43,9 +50,13 @@ def read_columns(files: LogFiles) -> LogRows:
         notes.append("the file has no costs")
     if "tier" not in {*present, *mapping}:
         notes.append("the file names no tiers; the model stands for the tier")
-    if files.options.cached_apart and "cached_input_tokens" in sql:
-        sql["input_tokens"] = f"({sql['input_tokens']} + coalesce({sql['cached_input_tokens']}, 0))"
+    apart = [sql[name] for name in ("cached_input_tokens", "cache_write_tokens") if name in sql]
+    if files.options.cached_apart and apart:
+        sql["input_tokens"] = " + ".join([sql["input_tokens"], *(f"coalesce({one}, 0)" for one in apart)])
         notes.append("cached input tokens were counted apart and are added to the input tokens")
+    if "outcome" in sql:
+        told = " ".join(f"WHEN {sql_text(other)} THEN {sql_text(ours)}" for other, ours in OUTCOMES.items())
+        sql["outcome"] = f"CASE lower({sql['outcome']}) {told} ELSE {sql['outcome']} END"
     return LogRows(select(rows, sql), tuple(notes))
 
 

@@ -120,6 +120,9 @@ def _converted(name: str, type_here: str, kind: Kind, decimal: str | None, day_f
     if kind == "json" and type_here != "VARCHAR":
         return f"to_json({column})", ""
     if type_here in NUMBERS or type_here.startswith("DECIMAL"):
+        if type_here in ("FLOAT", "DOUBLE") and kind != "time":
+            # Gaps may be NaN. DuckDB 2.0.1 takes isnan to be false where a Parquet file's statistics know no NaN.
+            return f"CASE WHEN isfinite({column}) THEN CAST({column} AS DOUBLE) END", ""
         wanted = "BIGINT" if kind == "whole" and type_here in INTEGERS else "DOUBLE"
         return (column if type_here == wanted else f"CAST({column} AS {wanted})"), ""
     if kind == "time" and type_here.startswith(("TIMESTAMP", "DATE")):
@@ -131,24 +134,28 @@ def _converted(name: str, type_here: str, kind: Kind, decimal: str | None, day_f
     return value, f"CASE WHEN {text} IS NOT NULL AND {value} IS NULL THEN {told} END"
 
 
+# DuckDB computes what stands in several places once, and for all rows, also where a CASE leaves most of them out. What
+# is rare is therefore given null of the other rows instead of being put behind a condition.
+
+
 def _number(text: str, kind: Kind, decimal: str | None) -> str:
     if kind == "number":
-        text = f"CASE WHEN contains({text}, '$') THEN replace(replace({text}, 'US$', ''), '$', '') ELSE {text} END"
+        money = f"CASE WHEN contains({text}, '$') THEN {text} END"
+        text = f"coalesce(replace(replace({money}, 'US$', ''), '$', ''), {text})"
     if decimal == ",":
         # Spaces in numbers are of three kinds, and as good as points there.
         packed = f"regexp_replace({text}, '[ \\x{{A0}}\\x{{202F}}]', '.', 'g')"
         fits = "[+-]?(\\d+|\\d{1,3}(\\.\\d{3})+)(,\\d*)?([eE][+-]?\\d+)?"
         text = f"CASE WHEN regexp_full_match({packed}, '{fits}') THEN replace(replace({packed}, '.', ''), ',', '.') END"
     elif decimal == ".":
-        fits = "[+-]?\\d{1,3}(,\\d{3})+(\\.\\d*)?"
-        text = (
-            f"CASE WHEN NOT contains({text}, ',') THEN {text} "
-            f"WHEN regexp_full_match({text}, '{fits}') THEN replace({text}, ',', '') END"
-        )
+        grouped = f"CASE WHEN contains({text}, ',') THEN {text} END"
+        fits = f"regexp_full_match({grouped}, '[+-]?\\d{{1,3}}(,\\d{{3}})+(\\.\\d*)?')"
+        text = f"CASE WHEN {grouped} IS NULL THEN {text} WHEN {fits} THEN replace({grouped}, ',', '') END"
     elif kind == "whole":
         # Whether 1.000 is one or a thousand is not to be seen.
-        doubtful = f"contains({text}, '.') AND regexp_full_match({text}, '[+-]?[1-9]\\d{{0,2}}(\\.\\d{{3}})+')"
-        text = f"CASE WHEN NOT ({doubtful}) THEN {text} END"
+        pointed = f"CASE WHEN contains({text}, '.') THEN {text} END"
+        doubtful = f"regexp_full_match({pointed}, '[+-]?[1-9]\\d{{0,2}}(\\.\\d{{3}})+')"
+        text = f"CASE WHEN {doubtful} IS DISTINCT FROM true THEN {text} END"
     number = f"TRY_CAST({text} AS DOUBLE)"
     if kind == "number":
         return f"CASE WHEN isfinite({number}) THEN {number} END"
@@ -158,7 +165,8 @@ def _number(text: str, kind: Kind, decimal: str | None) -> str:
 
 def _json(text: str) -> str:
     """Also of JSON that was written as a text of JSON, and of Python's dictionaries, as pandas writes them to CSV."""
-    whole = f"CASE WHEN {text} IS NULL OR json_valid({text}) THEN {text} ELSE nullif({OF_PYTHON}({text}), '') END"
+    valid = f"CASE WHEN json_valid({text}) THEN {text} END"
+    whole = f"coalesce({valid}, nullif({OF_PYTHON}(CASE WHEN NOT json_valid({text}) THEN {text} END), ''))"
     inside = f"CASE WHEN json_type({whole}) = 'VARCHAR' THEN json_extract_string({whole}, '$') ELSE {whole} END"
     return f"TRY_CAST({inside} AS JSON)"
 
@@ -176,10 +184,12 @@ def _time(text: str, day_first: bool | None) -> str:
     formats = ", ".join(sql_text("".join(parts)) for parts in product((*PLAIN_DATES, *by_figures), CLOCKS))
     number = f"TRY_CAST({text} AS DOUBLE)"
     # DuckDB takes 10/1/26 for the 26th of January in the year 10.
-    iso = f"CASE WHEN {text} LIKE '____-__-__%' OR {text} LIKE '____/__/__%' THEN TRY_CAST({text} AS TIMESTAMPTZ) END"
+    is_iso = f"({text} LIKE '____-__-__%' OR {text} LIKE '____/__/__%')"
+    iso = f"TRY_CAST(CASE WHEN {is_iso} THEN {text} END AS TIMESTAMPTZ)"
+    other = f"CASE WHEN NOT {is_iso} AND {number} IS NULL THEN replace({text}, ',', '') END"
     return (
         f"coalesce(CASE WHEN isfinite({number}) THEN {number} END, epoch({iso}), "
-        f"epoch(try_strptime(replace({text}, ',', ''), [{formats}])))"
+        f"epoch(try_strptime({other}, [{formats}])))"
     )
 
 

@@ -25,6 +25,9 @@ MAX_SHOWN: Final = 5
 #: So many ids are compared at a time: 8 bytes each.
 IDS_AT_A_TIME: Final = 2**24
 
+#: What vendors call the tier of service that is nothing special.
+USUAL_TIERS: Final = ("", "default", "on_demand", "ondemand", "standard_only")
+
 TOKENS: Final = ("input_tokens", "output_tokens")
 
 #: Where DuckDB notes what is no row of a CSV file.
@@ -150,6 +153,9 @@ def with_defaults(rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
         if name in sql and column.default is not None:
             default = sql_text(column.default) if isinstance(column.default, str) else str(column.default)
             sql[name] = f"coalesce({sql[name]}, {default})"
+    if "service_tier" in sql:
+        usual = f"lower({sql['service_tier']}) IN {USUAL_TIERS}"
+        sql["service_tier"] = f"CASE WHEN {usual} THEN 'standard' ELSE lower({sql['service_tier']}) END"
     sql["tier"] = f"coalesce({sql['tier']}, model)" if "tier" in sql else "model"
     return rows.project(", ".join(f"{value} AS {sql_identifier(name)}" for name, value in sql.items()))
 

@@ -60,7 +60,7 @@ class ReadOptions:
     columns : mapping of str to str
         The file's names of our fields; empty without a mapping.
     cached_apart : bool
-        Whether input tokens leave out the cached ones.
+        Whether input tokens leave out those that were read from the prompt cache, or written to it.
     max_bad_rows : int
         So many rows may be left out because they cannot be read.
     decimal : {'.', ','} or None
@@ -104,7 +104,7 @@ class LogFiles:
     connection: duckdb.DuckDBPyConnection
     scratch: Path
     options: ReadOptions = field(default_factory=ReadOptions)
-    row_bytes: int = 16 * 2**20
+    row_bytes: int = 4 * 2**20
     numbered: bool = False
 
     @cached_property
@@ -163,7 +163,7 @@ class LogFiles:
 
     def with_longer_rows(self) -> LogFiles:
         """The same, to be read with room for longer rows."""
-        return replace(self, row_bytes=self.row_bytes * 8)
+        return replace(self, row_bytes=min(self.row_bytes * 8, MAX_ROW_BYTES))
 
     def open(self, path: Path) -> IO[bytes]:
         """One of the files as UTF-8 without a mark at its beginning, whatever its compression and encoding."""

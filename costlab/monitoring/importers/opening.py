@@ -79,8 +79,8 @@ def open_log(
         file, that name. Also taken: `cost_usd` and `conversion_value_usd` for amounts in USD, `latency_ms`; and times
         as text or time stamps, those without a zone in UTC. Without a tier the model stands for it.
     cached_apart : bool
-        Whether the file's count of input tokens leaves out those that were read from the prompt cache, as Anthropic's
-        API counts. They are then added, once.
+        Whether the file's count of input tokens leaves out those that were read from the prompt cache and those that
+        were written to it, as Anthropic's API counts. They are then added, once.
     max_bad_rows : int
         So many rows that cannot be read may be left out, and are counted.
     decimal : {'.', ','}, optional
