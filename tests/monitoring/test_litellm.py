@@ -150,6 +150,14 @@ def test_parts_larger_than_the_prompt_were_counted_apart(tmp_path: Path) -> None
     assert (total.input_tokens, total.cached_input_tokens, total.cache_write_tokens) == (8012, 5000, 3000)
 
 
+def test_writes_of_an_untold_lifetime_are_an_assumption(tmp_path: Path) -> None:
+    usage = {"cache_creation_input_tokens": 3000}
+    row = spend(model="claude-sonnet-4-5", custom_llm_provider="anthropic", prompt_tokens=3012)
+    filled = fill_costs(opened_rows(tmp_path, row | {"metadata": json.dumps({"usage_object": usage})}).frame)
+    (assumed,) = filled.pricing.assumptions
+    assert "for five minutes" in assumed.text
+
+
 def test_reasoning_beside_the_answer_is_proved_by_the_total(tmp_path: Path) -> None:
     metadata = json.dumps({"usage_object": {"completion_tokens_details": {"reasoning_tokens": 1400}}})
     beside = spend(prompt_tokens=900, completion_tokens=60, total_tokens=2360, metadata=metadata)

@@ -126,7 +126,8 @@ def read_litellm(files: LogFiles) -> LogRows:
         "input_tokens": tokens_in,
         "cached_input_tokens": "cached",
         "cache_write_tokens": "written",
-        "cache_write_1h_tokens": part("written_1h", "written"),
+        # Null where nobody tells for how long.
+        "cache_write_1h_tokens": "CASE WHEN written = 0 THEN 0 WHEN written_1h <= written THEN written_1h END",
         "audio_input_tokens": part("audio_in", f"{tokens_in} - image_in"),
         "image_input_tokens": part("image_in", f"{tokens_in} - audio_in"),
         "output_tokens": tokens_out,
@@ -155,12 +156,11 @@ def _with_parts(files: LogFiles) -> duckdb.DuckDBPyRelation:
     # All at once, as each look reads the whole text.
     found = f"json_extract_string(metadata, [{', '.join(map(sql_text, [*paths, *SERVICE_TIERS]))}])"
     places = {path: f"found[{place}]" for place, path in enumerate([*paths, *SERVICE_TIERS], 1)}
-    parts = {
-        name: "greatest(0, {})".format(
-            ", ".join(f"TRY_CAST({places[f'{usage}.{path}']} AS BIGINT)" for usage in USAGE for path in names)
-        )
+    told_in = {
+        name: ", ".join(f"TRY_CAST({places[f'{usage}.{path}']} AS BIGINT)" for usage in USAGE for path in names)
         for name, names in PARTS.items()
     }
+    parts = {name: f"greatest({'' if name == 'written_1h' else '0, '}{where})" for name, where in told_in.items()}
     tier = f"lower(coalesce({', '.join(places[path] for path in SERVICE_TIERS)}))"
     told = {
         "tokens_in": "coalesce(prompt_tokens, 0)",
