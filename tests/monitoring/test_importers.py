@@ -12,7 +12,7 @@ from costlab.catalog import api_price
 from costlab.errors import LogError, UnknownNameError
 from costlab.events import micro_usd
 from costlab.monitoring import FORMATS, UsageTotals, aggregate, fill_costs, gpu_usage, open_gpu_hours, open_log
-from costlab.monitoring.importers import LogFiles, LogFormat, LogRows, opening, select
+from costlab.monitoring.importers import LogFiles, LogFormat, LogRows, formats, select
 from costlab.synthetic import sample_gpu_hours, sample_log
 from tests import needs
 
@@ -185,7 +185,7 @@ def test_a_format_is_an_entry_and_a_reader(tmp_path: Path, monkeypatch: pytest.M
         return LogRows(select(rows, names), ("read",))
 
     mine = LogFormat("mine", "a test's", lambda files: "usd" in files.column_names, read)
-    monkeypatch.setattr(opening, "LOG_FORMATS", {"mine": mine} | opening.LOG_FORMATS)
+    monkeypatch.setitem(formats.LOG_FORMATS, "mine", mine)
     opened = open_log(text(tmp_path, "a.csv", "m,usd\nx,0.5\n"))
     assert (opened.format, opened.notes, total(opened).cost_micro_usd) == ("mine", ("read",), 500_000)
 
