@@ -65,7 +65,8 @@ def secrets() -> dict[str, str]:
     found = {}
     for path in (*SOLUTIONS, *NOTES):
         lines = work(path) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8").splitlines()
-        for line in map(squeezed, lines):
+        # What recordings a note quotes is told by the lesson's own cells too.
+        for line in (squeezed(line) for line in lines if not line.startswith("<!-- recordings:")):
             # Some lines of a solution repeat the lesson's, to have its names.
             if len(line) >= LEAST and line not in shown:
                 found[line] = path.name

@@ -219,7 +219,7 @@ def focus_table(
         **dict.fromkeys(_COUNTS, pyarrow.int64()),
     }
     schema = pyarrow.schema([(name, kinds[name]) for name in FOCUS_COLUMNS])
-    return pyarrow.Table.from_pylist(sorted(rows, key=lambda row: row["ChargePeriodStart"]), schema=schema)
+    return pyarrow.Table.from_pylist(sorted(rows, key=lambda row: str(row["ChargePeriodStart"])), schema=schema)
 
 
 def write_focus(table: pyarrow.Table, path: Path | str) -> None:
