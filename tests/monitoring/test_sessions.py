@@ -175,7 +175,11 @@ def test_sessions_are_told_by_their_lines_whatever_is_said_in_them(tmp_path: Pat
     assert (both.format, both.read.kept) == ("claude-code, codex", 2)
     # What else lies in the folder is left out, and said.
     (tmp_path / "a/projects/-a/sessions-index.json").write_text('{"version": 1, "entries": []}')
-    assert any("sessions-index.json" in note for note in open_log(tmp_path / "a").notes)
+    (tmp_path / "a/todos.json").write_text("[]")
+    (tmp_path / "a/settings.json").write_text("{}")
+    assert any(note.startswith("files of no known format were left out: 3") for note in open_log(tmp_path / "a").notes)
+    with pytest.raises(LogError, match=r"todos.json cannot be read: it holds no JSON objects"):
+        open_log(tmp_path / "a/todos.json")
 
 
 def test_a_session_without_calls_is_an_empty_log(tmp_path: Path) -> None:

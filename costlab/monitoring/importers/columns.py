@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from costlab.errors import LogError
 from costlab.monitoring.importers.conversion import Kind, select, sql_identifier, sql_text
 from costlab.monitoring.importers.protocol import IN_USD, LogFormat, LogRows
 from costlab.monitoring.usage import LOG_COLUMNS, require_columns
@@ -33,6 +34,8 @@ REQUIRED: Final = ("time_s", "model", "input_tokens", "output_tokens")
 def read_columns(files: LogFiles) -> LogRows:
     """The rows, and notes on what was assumed."""
     present, mapping = files.column_names, files.options.columns
+    if files.kind == "json" and not present:
+        raise LogError(f"{files.name} cannot be read: it holds no JSON objects")
     require_columns(files.name, present, tuple(mapping.values()))
     hint = "map columns with --column" if not mapping else "map more columns with --column"
     require_columns(files.name, [*present, *mapping], REQUIRED, hint)

@@ -133,9 +133,7 @@ class LogFiles:
         if self.wraps_rows:
             rows = rows.project(f"unnest(json->'$.{WRAPPER}[*]') AS json")
         keys = rows.filter("json_type(json) = 'OBJECT'").project("json_keys(json)").limit(KEYS_OF)
-        found = self.fetch(keys)
-        if not found:
-            raise LogError(f"{self.name} cannot be read: it holds no JSON objects")
+        found = self.fetch(keys)  # none where the file holds something else, an empty list or a text
         return tuple(dict.fromkeys(name for (names,) in found for name in names))
 
     @cached_property
