@@ -170,3 +170,60 @@ def test_an_event_of_claude_code_and_its_span_are_one_call(tmp_path: Path) -> No
     (tmp_path / "logs.jsonl").write_text(logs("claude-code", log_record("claude_code.api_request", **event)))
     (found,) = aggregate(fill_costs(open_log(tmp_path).frame).frame)
     assert (found.requests, found.input_tokens, found.cost_micro_usd) == (1, 8012, 15_786)
+
+
+def metrics(service: str, name: str, unit: str, *points: tuple[int, str, float], delta: bool = True) -> str:
+    """Points of a counter by minute, type and amount, as an OTLP exporter writes them."""
+    found = [
+        {
+            "attributes": [
+                {"key": "model", "value": {"stringValue": "claude-sonnet-4-5-20250929"}},
+                *([{"key": "type", "value": {"stringValue": kind}}] if kind else []),
+            ],
+            "startTimeUnixNano": "1790000000000000000",
+            "timeUnixNano": str(1_790_000_000_000_000_000 + minute * 60_000_000_000),
+            **({"asDouble": amount} if unit == "USD" else {"asInt": str(amount)}),
+        }
+        for minute, kind, amount in points
+    ]
+    total = {"dataPoints": found, "aggregationTemporality": 1 if delta else 2, "isMonotonic": True}
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": service}}]}
+    scoped = [{"metrics": [{"name": name, "unit": unit, "sum": total}]}]
+    return json.dumps({"resourceMetrics": [{"resource": resource, "scopeMetrics": scoped}]}) + "\n"
+
+
+@pytest.mark.parametrize("delta", [True, False])
+def test_metrics_of_a_coding_agent_add_up_whether_they_count_anew_or_on(delta: bool, tmp_path: Path) -> None:
+    """Claude Code's documented metrics: input tokens without the cached ones, and the cost."""
+    once = {"input": 12, "output": 200, "cacheRead": 5000, "cacheCreation": 3000}
+    second = 1 if delta else 2
+    points = [(1, kind, count) for kind, count in once.items()]
+    points += [(2, kind, second * count) for kind, count in once.items()]
+    lines = [
+        metrics("claude-code", "claude_code.token.usage", "tokens", *points, delta=delta),
+        metrics("claude-code", "claude_code.cost.usage", "USD", (1, "", 0.02), (2, "", second * 0.02), delta=delta),
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(lines) + lines[0])  # the last one delivered twice
+    opened = open_log(tmp_path / "metrics.jsonl")
+    (found,) = aggregate(opened.frame, by=["provider", "tenant"])
+    assert found.key == ("anthropic", "claude-code")
+    assert (found.input_tokens, found.cached_input_tokens, found.cache_write_tokens) == (16_024, 10_000, 6000)
+    assert (found.output_tokens, found.cost_micro_usd) == (400, 40_000)
+    assert any("rows are what metrics add up to" in note for note in opened.notes)
+
+
+def test_metrics_do_not_count_again_what_events_tell(tmp_path: Path) -> None:
+    event = {
+        "event__name": "api_request",
+        "model": "claude-sonnet-4-5-20250929",
+        "input_tokens": 12,
+        "output_tokens": 2,
+    }
+    (tmp_path / "logs.jsonl").write_text(logs("claude-code", log_record("claude_code.api_request", **event)))
+    (tmp_path / "metrics.jsonl").write_text(
+        metrics("claude-code", "claude_code.token.usage", "tokens", (1, "input", 12), (1, "output", 2))
+    )
+    opened = open_log(tmp_path)
+    (found,) = aggregate(opened.frame)
+    assert (found.requests, found.input_tokens, found.output_tokens) == (1, 12, 2)
+    assert (opened.read.rows, opened.read.dropped) == (3, {"points of metrics of known requests": 2})

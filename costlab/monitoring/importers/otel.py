@@ -91,6 +91,10 @@ def read_telemetry(files: LogFiles) -> LogRows:
     def batches() -> Iterator[pyarrow.RecordBatch]:
         for path in files.paths:
             yield from _batches_of(files, path, records)
+        records.add_metrics()
+        batch = records.batch()
+        if batch is not None:
+            yield batch
 
     database = f"telemetry_{next(_NUMBERS)}"
     file = sql_text(str(files.scratch / database))
@@ -98,6 +102,11 @@ def read_telemetry(files: LogFiles) -> LogRows:
         apart.execute(f"ATTACH {file} AS {database} (ROW_GROUP_SIZE {ROW_GROUP_SIZE}); USE {database}")
         calls = _calls(apart, batches(), records)
         notes = _notes(apart)
+        if records.sums:
+            notes += (
+                f"{records.sums:,} rows are what metrics add up to in an hour, by service and model; where those do "
+                "not count requests, a row stands for one",
+            )
         ((found,),) = apart.execute("SELECT count(*) FROM calls").fetchall()
     connection = files.connection
     connection.execute(f"ATTACH {file} AS {database} (READ_ONLY)")
@@ -107,10 +116,18 @@ def read_telemetry(files: LogFiles) -> LogRows:
     relation = connection.sql(
         f"SELECT {', '.join(f'{sql} AS {name}' for name, sql in _REQUEST.items())} FROM {database}.calls"
     )
-    all_records = records.spans + records.logs
+    all_records = records.spans + records.logs + records.metrics.points
+    summed = records.metrics.points - records.sums
     dropped = {
-        "asks no model": all_records - records.bad_rows - found - calls.repeated - calls.delivered_twice - calls.sums,
+        "asks no model": all_records
+        - records.bad_rows
+        - found
+        - summed
+        - calls.repeated
+        - calls.delivered_twice
+        - calls.sums,
         "encloses or sums up requests that are counted": calls.sums,
+        "points of metrics, which were added up" if records.sums else "points of metrics of known requests": summed,
     }
     read = ReadCounts(
         rows=all_records - found,
@@ -222,7 +239,7 @@ def _calls(connection: duckdb.DuckDBPyConnection, batches: Iterator[pyarrow.Reco
         import duckdb
         import pyarrow
     from costlab.monitoring.importers.otel_calls import find_calls
-    from costlab.monitoring.importers.otel_records import COLUMNS as NAMES, arrow_schema
+    from costlab.monitoring.importers.otel_records import arrow_schema, sql_columns
 
     failure: list[Exception] = []
 
@@ -235,13 +252,12 @@ def _calls(connection: duckdb.DuckDBPyConnection, batches: Iterator[pyarrow.Reco
             raise
 
     connection.register("incoming", pyarrow.RecordBatchReader.from_batches(arrow_schema(), careful()))
-    rest = ", ".join(name for name in NAMES if name not in ("seq", "trace", "span", "parent"))
     with _no_garbage():
         try:
             connection.execute(
                 f"""CREATE TABLE records AS
                 SELECT seq, hash(trace) AS trace, hash(span) AS span,
-                    CASE WHEN parent <> '' THEN hash(parent) END AS parent, {rest},
+                    CASE WHEN parent <> '' THEN hash(parent) END AS parent, kind, {sql_columns()},
                     CASE WHEN kind >= 2 THEN trace || '-' || span END AS request_id
                 FROM incoming"""
             )
@@ -280,7 +296,13 @@ def _apart(scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def _nothing(name: str, records: Records) -> str:
     parts = [
-        f"{number:,} {what}" for what, number in (("spans", records.spans), ("log records", records.logs)) if number
+        f"{number:,} {what}"
+        for what, number in (
+            ("spans", records.spans),
+            ("log records", records.logs),
+            ("points of metrics", records.metrics.points),
+        )
+        if number
     ]
     return f"{name} has {' and '.join(parts) or 'nothing'}, none of which asks a model (gen_ai.operation.name)"
 
@@ -289,7 +311,7 @@ def _notes(connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
     """What was understood of the calls, and what they leave open."""
     ((mute, unnamed, told, told_usd, beside),) = connection.execute(
         """SELECT count(*) FILTER (input IS NULL AND outcome = 'ok'), count(*) FILTER (model = 'unknown'),
-            count(cost), sum(cost), count(*) FILTER (beside)
+            count(cost), sum(cost), count(*) FILTER (beside = 1)
         FROM calls"""
     ).fetchall()
     notes = []
@@ -302,7 +324,7 @@ def _notes(connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
     if told:
         notes.append(f"{told:,} requests tell what they cost, {told_usd:,.6f} USD, which was taken as told")
     if beside:
-        names = _producers(connection, "beside")
+        names = _producers(connection, "beside = 1")
         notes.append(
             f"{beside:,} requests have the tokens of the prompt cache beside their input tokens, to which those were "
             f"added: {names}"

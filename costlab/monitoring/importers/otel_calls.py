@@ -116,7 +116,7 @@ class _Finder:
         covered = self.cover_mute()
         self.run(
             f"""CREATE TABLE leaf AS
-            SELECT w.seq, {_CALLER} AS caller, CASE WHEN w.kind = {SUM} THEN c.calls END AS requests
+            SELECT w.seq, {_CALLER} AS caller, CASE WHEN w.kind = {SUM} THEN c.calls ELSE w.calls END AS requests
             FROM watched w
             LEFT JOIN enclosing e ON e.trace = w.trace AND e.span = w.span
             LEFT JOIN (SELECT host, count(*) AS calls FROM covered GROUP BY host) c ON c.host = w.seq

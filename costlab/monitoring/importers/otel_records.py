@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from array import array
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Final
 
 from costlab._internal.extras import extra
 from costlab.catalog import is_own_server
 from costlab.errors import InvalidValueError
+from costlab.monitoring.importers.otel_metrics import Metrics
 from costlab.monitoring.importers.otel_usage import (
     CALL,
     KNOWN,
@@ -60,8 +63,9 @@ _RARE: Final = {
     "audio_output": "int64",
     "image_output": "int64",
     "searches": "int64",
-    "beside": "bool",
+    "beside": "int8",
     "cost": "float64",
+    "calls": "int64",
     "half": "string",
     "pair": "string",
 }
@@ -83,7 +87,10 @@ Found = dict[str, Attribute]
 
 #: What a row of no interest has in place of what a call says: the place of what it has in common with others, its own
 #: columns, and what is rare.
-_NOTHING: Final = (None,) * (len(_ROW) - 5 + 2)
+_NOTHING: Final = (0, 0, 0, "", -1, -1, -1, -1, -1, None)
+
+#: What many rows have in common where there is nothing of it.
+_NOTHING_COMMON: Final = ("",) * len(_COMMON)
 
 
 @dataclass(slots=True)
@@ -93,12 +100,14 @@ class Records:
     cached_apart: bool = False
     spans: int = 0
     logs: int = 0
-    unknown_events: int = 0
+    sums: int = 0
+    metrics: Metrics = field(default_factory=Metrics)
     bad_rows: int = 0
     bad: list[BadRow] = field(default_factory=list)
     _plans: dict[tuple[str, ...], _Plan] = field(default_factory=dict)
     _rows: list[Row] = field(default_factory=list)
-    _common: dict[tuple[str | None, ...], int] = field(default_factory=dict)
+    _services: set[str] = field(default_factory=set)
+    _common: dict[tuple[str, ...], int] = field(default_factory=lambda: {_NOTHING_COMMON: 0})
     _served: dict[tuple[str | None, ...], int] = field(default_factory=dict)
 
     def refuse(self, where: str, why: str, shown: int = 5) -> None:
@@ -115,6 +124,9 @@ class Records:
         if document.resourceLogs is not None:
             for group in document.resourceLogs:
                 self._add_logs(group, where)
+        if document.resourceMetrics is not None:
+            for group in document.resourceMetrics:
+                self.metrics.add(group)
         if document.context is not None:
             self._add_sdk_span(document, document.context, where)
         elif document.traceId and document.spanId:
@@ -131,13 +143,28 @@ class Records:
         elif document.name:
             self.spans += 1  # without an id it can enclose nothing
 
+    def add_metrics(self) -> None:
+        """Take what metrics add up to, of services no call of which was seen; at the end, once."""
+        for one in self.metrics.sums(set(self._services)):
+            self.sums += 1
+            tokens = {what: round(amount) for what, amount in one.tokens.items()}
+            provider = server_of(one.provider, "", one.model)
+            common = self._in_common(one.metric, "ok", one.model, provider, None, one.service, one.model)
+            told = [tokens.get(what, -1) for what in ("cached", "written")]
+            rare = (*(None,) * 8, one.cost, max(1, round(one.requests)), None, None)
+            self._rows.append((
+                self.spans + self.logs + self.sums, "metrics", f"sum-{self.sums}", "", CALL, common, one.end_ns,
+                one.end_ns, "", tokens.get("input", 0), tokens.get("output", 0), *told, tokens.get("reasoning", 0),
+                rare,
+            ))  # fmt: skip
+
     def batch(self, least: int = 1) -> pyarrow.RecordBatch | None:
         """The rows taken since the last batch; None if there are fewer than `least`."""
         if len(self._rows) < least:
             return None
         batch = _batch(self._rows, list(self._common))
         self._rows.clear()
-        self._common.clear()
+        self._common = {_NOTHING_COMMON: 0}
         self._served.clear()
         return batch
 
@@ -207,15 +234,16 @@ class Records:
                 str(base.get("tenant", "")), str(base.get("tier", name)),
             )  # fmt: skip
         return (
-            common, start, end if end > start else start, response_id.stringValue, tokens_in, tokens_out, cached,
-            written, reasoning, None,
+            common, start, end if end > start else start, response_id.stringValue or "", tokens_in, tokens_out,
+            -1 if cached is None else cached, -1 if written is None else written, reasoning, None,
         )  # fmt: skip
 
     def _in_common(
         self, producer: str, outcome: str, model: str, provider: str, service_tier: str | None, tenant: str, tier: str
     ) -> int:
         """The place of what a row has in common with others of its batch."""
-        common = (producer, outcome, model, family(model), provider, service_tier, tenant, tier)
+        self._services.add(tenant)
+        common = (producer, outcome, model, family(model), provider, service_tier or "", tenant, tier)
         return self._common.setdefault(common, len(self._common))
 
     def _add_sdk_span(self, span: Document, context: SdkContext, where: str) -> None:
@@ -282,7 +310,6 @@ class Records:
         elif name == "gen_ai.client.inference.operation.details" and service in ("gemini-cli", "qwen-code"):
             told = False  # says once more what <agent>.api_response says
         if not told and not (failed and "model" in found):
-            self.unknown_events += 1
             return
         try:
             if end is None:
@@ -326,15 +353,15 @@ class Records:
             pair = f"{base.get('instance', '')} {get('logfire_request', '')}"
             if half == "log" and "duration_s" in found:
                 start = end - int(float(found["duration_s"]) * 1e9)  # type: ignore[arg-type]
-        response_id = get("response_id")
         common = self._in_common(
             producer, outcome, model, provider, service_tier_of(found), str(get("tenant", base.get("tenant", ""))),
             str(get("tier", base.get("tier", model))),
         )  # fmt: skip
-        rare = (hour, audio, cached_audio, image, audio_output, image_output, searches, beside, cost, half, pair)
+        rare = (hour, audio, cached_audio, image, audio_output, image_output, searches, beside, cost, None, half, pair)
+        told = [-1 if one is None else one for one in (tokens_in, tokens_out, cached, written)]
         return (
-            common, start, end if end > start else start, None if response_id is None else str(response_id), tokens_in,
-            tokens_out, cached, written, reasoning, rare if any(rare) or cost is not None or hour is not None else None,
+            common, start, end if end > start else start, str(get("response_id", "")), *told, reasoning,
+            rare if any(rare) or cost is not None or hour is not None else None,
         )  # fmt: skip
 
 
@@ -442,44 +469,71 @@ def _iso_nanoseconds(value: str | None, what: str) -> int:
         raise ValueError(f"no {what} time") from None
 
 
-def _batch(rows: list[Row], commons: list[tuple[str | None, ...]]) -> pyarrow.RecordBatch:
-    with extra("usage"):
-        import pyarrow
+def _batch(rows: list[Row], commons: list[tuple[str, ...]]) -> pyarrow.RecordBatch:
+    import pyarrow
+
     seq, trace, span, parent, kind, common, *told, rare = zip(*rows, strict=True)
     arrays = [
-        pyarrow.array(values, _type(name))
-        for name, values in zip(_ROW, (seq, trace, span, parent, kind, *told), strict=True)
+        _array(values, kind_of_it)
+        for values, kind_of_it in zip((seq, trace, span, parent, kind, *told), _ROW.values(), strict=True)
     ]
-    places = pyarrow.array(common, pyarrow.int32())
+    places = _array(common, "int32")
     arrays += [
-        pyarrow.DictionaryArray.from_arrays(places, pyarrow.array([one[place] for one in commons], pyarrow.string()))
+        pyarrow.DictionaryArray.from_arrays(places, _array([one[place] for one in commons], "string"))
         for place in range(len(_COMMON))
     ]
     some = any(rare)
-    for place, name in enumerate(_RARE):
-        kind_of_it = _type(name)
-        arrays.append(
-            pyarrow.array([one[place] if one else None for one in rare], kind_of_it)
-            if some
-            else pyarrow.nulls(len(rows), kind_of_it)
-        )
+    for place, kind_of_it in enumerate(_RARE.values()):
+        if some:
+            nothing = _ABSENCE[kind_of_it]
+            values = [nothing if one is None or one[place] is None else one[place] for one in rare]
+            arrays.append(_array(values, kind_of_it))
+        else:
+            arrays.append(pyarrow.nulls(len(rows), _arrow(kind_of_it)))
     return pyarrow.RecordBatch.from_arrays(arrays, schema=arrow_schema())
 
 
-def _type(name: str) -> pyarrow.DataType:
+#: What stands for a value that there is not, and the code of a kind of numbers.
+_ABSENCE: Final[Mapping[str, int | float | str]] = {"int8": -1, "int32": -1, "int64": -1, "float64": -1.0, "string": ""}
+_CODES: Final = {"int8": "b", "int32": "i", "int64": "q", "float64": "d"}
+
+
+def _array(values: Sequence[Any], kind: str) -> pyarrow.Array:
+    """Values of one kind, none of them null. PyArrow's own way from lists loads pandas, 40 MB of it."""
     import pyarrow
 
-    kinds = {
-        "int8": pyarrow.int8(), "int64": pyarrow.int64(), "float64": pyarrow.float64(), "string": pyarrow.string(),
-        "bool": pyarrow.bool_(),
-    }  # fmt: skip
-    if name in _COMMON:
-        return pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
-    return kinds[_ROW.get(name) or _RARE[name]]
+    if kind != "string":
+        numbers = pyarrow.py_buffer(array(_CODES[kind], values))
+        return pyarrow.Array.from_buffers(_arrow(kind), len(values), [None, numbers])
+    text = "".join(values)
+    data = text.encode(errors="replace")
+    lengths = map(len, values) if len(data) == len(text) else (len(one.encode(errors="replace")) for one in values)
+    offsets = array("i", accumulate(lengths, initial=0))
+    return pyarrow.StringArray.from_buffers(len(values), pyarrow.py_buffer(offsets), pyarrow.py_buffer(data))
+
+
+def _arrow(kind: str) -> pyarrow.DataType:
+    import pyarrow
+
+    return pyarrow.type_for_alias(kind)
 
 
 def arrow_schema() -> pyarrow.Schema:
     """The columns of the rows."""
-    import pyarrow
+    with extra("usage"):
+        import pyarrow
+    common = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
+    kinds = _ROW | _RARE
+    return pyarrow.schema([(name, _arrow(kinds[name]) if name in kinds else common) for name in COLUMNS])
 
-    return pyarrow.schema([(name, _type(name)) for name in COLUMNS])
+
+def sql_columns() -> str:
+    """The columns of the rows in SQL, null where there is no value, but for the ids of spans."""
+    sql = []
+    for name in COLUMNS[5:]:
+        kind = (_ROW | _RARE).get(name)
+        absence = "''" if kind in (None, "string") else "-1"
+        sql.append(
+            name if name in ("start_ns", "end_ns", "tenant", "provider") else f"nullif({name}, {absence}) AS {name}"
+        )
+    return ", ".join(sql)
