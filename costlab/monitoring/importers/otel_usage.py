@@ -478,32 +478,14 @@ def server_of(provider: str, address: str, model: str) -> str:
     An OpenAI client says ``openai`` whomever it asks; the address tells better where it is known.
     """
     name = provider.strip('"')
-    if address:
-        by_address = _provider_at(address)
-        if by_address is not None:
-            return by_address
-        if is_own_server(name, f"http://{address}", model):
-            return name if is_own_server(name) else OWN_SERVER
-    return provider_id(name) or name.casefold()
+    api_base = f"https://{address}/" if address else ""
+    if is_own_server(name, api_base, model):
+        return name if is_own_server(name) else OWN_SERVER
+    return provider_id(name, api_base) or name.casefold()
 
 
 #: What stands for a server of one's own whose kind nobody tells.
 OWN_SERVER: Final = "localai"
-
-
-#: Hosts that need no look into the catalogue, whose loading takes a tenth of a second.
-_HOSTS: Final = {"api.openai.com": "openai", "api.anthropic.com": "anthropic"}
-
-
-@lru_cache(maxsize=1024)
-def _provider_at(address: str) -> str | None:
-    """The catalogue's provider at an address; None where it knows none."""
-    if address in _HOSTS or "." not in address or not re.search("[a-z]", address):
-        return _HOSTS.get(address)
-    from genai_prices.data_snapshot import get_snapshot
-
-    url = f"https://{address}/"
-    return next((one.id for one in get_snapshot().providers if re.match(one.api_pattern, url)), None)
 
 
 @lru_cache(maxsize=4096)
