@@ -95,6 +95,7 @@ bench: $(VENV)/test.stamp  ## Speed of core, build or buy, cache, monitoring and
 	$(BIN)/python benchmarks/metrics.py
 	$(BIN)/python benchmarks/monitoring.py
 	$(BIN)/python benchmarks/report.py
+	$(BIN)/python benchmarks/telemetry.py
 	$(BIN)/python benchmarks/router.py
 	$(BIN)/python benchmarks/router_simulation.py
 

@@ -1,6 +1,7 @@
 """Spans of generative AI: each request once, whoever reported it."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -140,3 +141,52 @@ def test_a_request_without_a_model_is_counted_and_unpriced(tmp_path: Path) -> No
     assert "1 requests name no model" in opened.notes
     (found,) = aggregate(fill_costs(opened.frame).frame, by=["model"])
     assert (found.key, found.unpriced_requests) == (("unknown",), 1)
+
+
+def test_reading_spans_takes_a_few_times_what_decoding_them_does(tmp_path: Path) -> None:
+    """Of 20,000 spans, in turn; the version before took some thirty times as long (benchmarks/telemetry.py)."""
+    import msgspec
+
+    from benchmarks.telemetry import write
+    from costlab.monitoring.importers.otlp_json import Document
+
+    write(tmp_path / "spans.jsonl", 20_000)
+    decoder = msgspec.json.Decoder(Document, strict=False)
+
+    def decode() -> None:
+        with (tmp_path / "spans.jsonl").open("rb") as file:
+            for line in file:
+                decoder.decode(line)
+
+    def read() -> None:
+        assert open_log(tmp_path / "spans.jsonl").read.kept == 8000
+
+    read()  # what is loaded first does not count here
+    ratios = []
+    for _ in range(3):
+        started = time.process_time()
+        decode()
+        between = time.process_time()
+        read()
+        ratios.append((time.process_time() - between) / (between - started))
+    assert min(ratios) < 15
+
+
+def test_memory_does_not_grow_with_the_spans(tmp_path: Path) -> None:
+    from benchmarks.telemetry import READ, measured, write
+
+    peaks = []
+    for spans in (20_000, 120_000):
+        write(tmp_path / f"{spans}.jsonl", spans)
+        _, peak, found = measured(READ, tmp_path / f"{spans}.jsonl")
+        assert found == spans * 2 // 5
+        peaks.append(peak)
+    # 6.2 KB a span would be 590 MiB more; what DuckDB may take is 64 MB, and it takes it as it comes to need it.
+    assert peaks[1] - peaks[0] < 100
+
+
+def test_a_trace_of_very_many_spans_within_one_another_is_read(tmp_path: Path) -> None:
+    spans = [sdk("0", None, {})] + [sdk(str(depth), str(depth - 1), {}) for depth in range(1, 300)]
+    spans.append(sdk("300", "299", CHAT))
+    (tmp_path / "deep.jsonl").write_text("\n".join(map(json.dumps, spans)))
+    assert open_log(tmp_path / "deep.jsonl").read.kept == 1

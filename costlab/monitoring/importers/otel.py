@@ -72,8 +72,10 @@ _REQUEST: Final = {
 
 def looks_like_telemetry(files: LogFiles) -> bool:
     """Whether files are JSON that mentions the conventions near its beginning."""
+    head = files.head if files.kind == "json" else ""
     marks = ("gen_ai.", "resourceSpans", "resourceLogs", "resourceMetrics", "openinference.", "langfuse.observation")
-    return files.kind == "json" and any(mark in files.head for mark in marks)
+    # The first spans of a log need not be those of calls.
+    return any(mark in head for mark in marks) or all(mark in head for mark in ('"trace_id"', '"span_id"', '"context"'))
 
 
 def read_telemetry(files: LogFiles) -> LogRows:
