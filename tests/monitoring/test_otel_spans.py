@@ -1,6 +1,7 @@
 """Spans of generative AI: each request once, whoever reported it."""
 
 import json
+import runpy
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from tests import needs
 
 for module in ("narwhals", "pyarrow", "duckdb"):
     needs.extra(module, "usage")
+
+#: What benchmarks/telemetry.py makes and measures.
+BENCHMARK = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "telemetry.py"))
 
 CHAT = {
     "gen_ai.operation.name": "chat",
@@ -147,10 +151,9 @@ def test_reading_spans_takes_a_few_times_what_decoding_them_does(tmp_path: Path)
     """Of 20,000 spans, in turn; the version before took some thirty times as long (benchmarks/telemetry.py)."""
     import msgspec
 
-    from benchmarks.telemetry import write
     from costlab.monitoring.importers.otlp_json import Document
 
-    write(tmp_path / "spans.jsonl", 20_000)
+    BENCHMARK["write"](tmp_path / "spans.jsonl", 20_000)
     decoder = msgspec.json.Decoder(Document, strict=False)
 
     def decode() -> None:
@@ -173,12 +176,10 @@ def test_reading_spans_takes_a_few_times_what_decoding_them_does(tmp_path: Path)
 
 
 def test_memory_does_not_grow_with_the_spans(tmp_path: Path) -> None:
-    from benchmarks.telemetry import READ, measured, write
-
     peaks = []
     for spans in (20_000, 120_000):
-        write(tmp_path / f"{spans}.jsonl", spans)
-        _, peak, found = measured(READ, tmp_path / f"{spans}.jsonl")
+        BENCHMARK["write"](tmp_path / f"{spans}.jsonl", spans)
+        _, peak, found = BENCHMARK["measured"](BENCHMARK["READ"], tmp_path / f"{spans}.jsonl")
         assert found == spans * 2 // 5
         peaks.append(peak)
     # 6.2 KB a span would be 590 MiB more; what DuckDB may take is 64 MB, and it takes it as it comes to need it.
