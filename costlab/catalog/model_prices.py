@@ -19,6 +19,7 @@ _KEYS: Final = {
     "input_usd_per_mtok": "input_mtok",
     "cached_input_usd_per_mtok": "cache_read_mtok",
     "cache_write_usd_per_mtok": "cache_write_mtok",
+    "cache_write_1h_usd_per_mtok": "cache_write_1h_mtok",
     "output_usd_per_mtok": "output_mtok",
 }
 

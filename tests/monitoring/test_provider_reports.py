@@ -210,7 +210,7 @@ def test_what_a_report_does_not_tell_is_said(tmp_path: Path) -> None:
         opened(tmp_path, spoiled)
     with pytest.raises(LogError, match="without time_s"):
         opened(tmp_path, {"data": [{"object": "bucket"}]}, openai_page(COMPLETIONS), name="p.jsonl")
-    us = anthropic_page(MESSAGES | {"inference_geo": "us", "speed": "fast", "model": "claude-opus-5"})
+    us = anthropic_page(MESSAGES | {"inference_geo": "us", "speed": "fast", "model": "claude-opus-5-5"})
     log = opened(tmp_path, us)
     assert any("1.1 times" in note for note in log.notes)
-    assert list(fill_costs(log.frame).unknown) == ["claude-opus-5-fast"]
+    assert list(fill_costs(log.frame).unknown) == ["claude-opus-5-5-fast"]

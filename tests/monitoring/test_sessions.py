@@ -115,18 +115,20 @@ def test_what_was_used_beside_the_tokens_counts(tmp_path: Path) -> None:
         claude_line(5, "e", "e", claude_usage(service_tier="batch")),
         claude_line(6, "f", "f", claude_usage(inference_geo="us")),
         claude_line(7, "g", "g", claude_usage(speed="fast"), model="claude-opus-5"),
+        claude_line(8, "h", "h", claude_usage(speed="fast"), model="claude-opus-5-5"),
     ])  # fmt: skip
     log = open_log(tmp_path)
     plain = api_price("claude-haiku-4-5", "anthropic").usd(3, 10)
     by_provider = {one.key[0]: one.requests for one in aggregate(log.frame, by=["provider"])}
-    assert by_provider == {"anthropic": 5, "aws": 1, "google": 1}
+    assert by_provider == {"anthropic": 6, "aws": 1, "google": 1}
     found = total(log)
     assert (found.searches, found.reasoning_tokens) == (2, 30)
     elsewhere = [api_price("claude-haiku-4-5-20251001", provider).usd(3, 10) for provider in ("aws", "google")]
-    prices = [plain + 0.02, *elsewhere, plain / 2, plain]
+    fast = 2 * api_price("claude-opus-5", "anthropic").usd(3, 10)
+    prices = [plain + 0.02, *elsewhere, plain / 2, plain, fast]
     assert found.cost_micro_usd == 500_000 + sum(micro_usd("usd", usd) for usd in prices)
-    # The same model at twice the price: not priced as if it were the other.
-    assert list(fill_costs(log.frame).unknown) == ["claude-opus-5-fast"]
+    # Fast mode of a model has a price of its own, or none that is known.
+    assert list(fill_costs(log.frame).unknown) == ["claude-opus-5-5-fast"]
     assert any("1 lines ask for inference in the US alone" in note for note in log.notes)
 
 
@@ -311,16 +313,17 @@ def test_claude_code_as_ccusage_counts_it(tmp_path: Path) -> None:
     again = [claude_line(20, "m0", "r0", claude_usage(**usage | {"output": 4}))]  # an earlier state
     replayed = [claude_line(21, "m1", "r-new", claude_usage(read=900_000), isSidechain=True)]
     aside = [claude_line(22, "m22", "r22", claude_usage(), isSidechain=True)]
+    fast = [claude_line(25, "m25", "r25", claude_usage(**usage, speed="fast"), model="claude-opus-5")]
     told = claude_line(23, "m22", "r22", claude_usage())
     progress = [{"type": "progress", "sessionId": "0b7e", "timestamp": moment(23), "cwd": "/home/ada/shop.web",
                  "data": {"type": "agent_progress", "message": told | {"isSidechain": True}}}]  # fmt: skip
     own = [claude_line(24, "m24", None, claude_usage(fresh=0, output=0), model="<synthetic>")]
-    write_lines(tmp_path / SHOP, [*lines, *again, *replayed, *aside, *progress, *own])
+    write_lines(tmp_path / SHOP, [*lines, *again, *replayed, *aside, *progress, *own, *fast])
     log = open_log(tmp_path / "projects")
     ours = {one.key[0]: one for one in aggregate(fill_costs(log.frame).frame, by=["model"])}
     (day,) = ccusage(tmp_path, "claude", "daily")["daily"]
     theirs = {one["modelName"]: one for one in day["modelBreakdowns"]}
-    assert list(ours) == sorted(theirs) == sorted(MODELS)
+    assert list(ours) == sorted(theirs) == sorted([*MODELS, "claude-opus-5-fast"])
     for model, one in ours.items():
         four = [theirs[model][name] for name in ("inputTokens", "cacheCreationTokens", "cacheReadTokens")]
         assert one.input_tokens == sum(four)
