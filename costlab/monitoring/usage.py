@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import reduce
 from operator import add, and_
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, overload
 
 from costlab._internal import checks
 from costlab._internal.extras import extra
@@ -16,8 +16,10 @@ from costlab.units import MICRO_USD_PER_USD, SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
     import narwhals as nw
+    import numpy as np
     import pyarrow
     from narwhals.typing import IntoFrame, IntoLazyFrame
+    from numpy.typing import NDArray
 
 #: The columns of a log: the fields of an event, and how many requests a row is the sum of, as in a provider's usage. In
 #: a log it may be unknown for how long tokens were written to the prompt cache.
@@ -88,16 +90,27 @@ class LogFrame:
         """
         import narwhals as nw
 
+        if name in self.schema and self.schema[name].is_float():
+            # Floating-point columns stand in for integers with gaps; there NaN is a gap too.
+            return nw.when(~self.gap(name)).then(self.number(name))
+        return self.number(name)
+
+    def number(self, name: str) -> nw.Expr:
+        """As :meth:`value`, but what is not a number may be NaN: no engine takes it for less than a number is."""
+        import narwhals as nw
+
         if name not in self.schema:
             return nw.lit(DEFAULTS[name], dtype=nw.Float64 if DEFAULTS[name] is None else None)
         column, kind = nw.col(name), self.schema[name]
         if kind.is_integer() and kind not in (nw.Int64, nw.UInt64, nw.Int128, nw.UInt128):
             return column.cast(nw.Int64)
-        if kind.is_float():
-            # Floating-point columns stand in for integers with gaps; there NaN is a gap too.
-            column = nw.when(~column.is_nan()).then(column)
-            return column if kind == nw.Float64 else column.cast(nw.Float64)
-        return column
+        return column.cast(nw.Float64) if kind.is_float() and kind != nw.Float64 else column
+
+    def gap(self, name: str) -> nw.Expr:
+        """Whether a column has no number; as a condition of its own, an engine knows at once of most columns."""
+        number = self.number(name)
+        is_float = name in self.schema and self.schema[name].is_float()
+        return number.is_null() | number.is_nan() if is_float else number.is_null()
 
     def key(self, name: str) -> nw.Expr:
         """What rows are grouped by: the name in a column, or the place of a span of time."""
@@ -324,44 +337,155 @@ def aggregate(frame: IntoFrame, by: Sequence[str] = ()) -> tuple[UsageTotals, ..
     >>> large.key, large.usd_per_request, large.unpriced_requests, large.unpriced_fraction
     (('large',), 0.003, 1, 0.5)
     """
+    return count_groups(frame, by).totals(by)
+
+
+#: What is summed of the rows of a group. The amounts and the latencies of rows without one are in sums of nothing.
+SUMMED: Final = (
+    "requests", "input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens",
+    "searches", "cost_micro_usd", VALUE,
+)  # fmt: skip
+
+#: What sets rows apart whose sums mean something else, as the bits of a number.
+UNPRICED, CREDIT, NO_VALUE, NO_LATENCY, UNMET = (2**bit for bit in range(5))
+
+
+@dataclass(frozen=True, slots=True)
+class CountedGroups:
+    """Groups of the rows of a log as its engine has counted them, each of one outcome and one kind.
+
+    Attributes
+    ----------
+    by : tuple of str
+        What else they are grouped by.
+    keys : tuple of tuple
+        That of each group.
+    sums : mapping of str to numpy.ndarray
+        The sums of :class:`UsageTotals`, group by group: whole numbers.
+    first_s, last_s : numpy.ndarray
+        Times of the first and of the last row of each group.
+    """
+
+    by: tuple[str, ...]
+    keys: tuple[Key, ...]
+    sums: Mapping[str, NDArray[Any]]
+    first_s: NDArray[np.float64]
+    last_s: NDArray[np.float64]
+
+    def totals(self, by: Sequence[str]) -> tuple[UsageTotals, ...]:
+        """What they add up to by some of what they are grouped by, in the order of the keys."""
+        import numpy as np
+
+        places = [self.by.index(name) for name in by]
+        keys = [tuple(key[place] for place in places) for key in self.keys]
+        numbers = {key: number for number, key in enumerate(sorted(set(keys)))}
+        group = np.fromiter((numbers[key] for key in keys), np.intp, len(keys))
+        added = {}
+        for name, values in self.sums.items():
+            added[name] = np.zeros(len(numbers), values.dtype)
+            np.add.at(added[name], group, values)
+        first_s, last_s = np.full(len(numbers), np.inf), np.full(len(numbers), -np.inf)
+        np.minimum.at(first_s, group, self.first_s)
+        np.maximum.at(last_s, group, self.last_s)
+        columns = [column.tolist() for column in (*added.values(), first_s, last_s)]
+        names = (*added, "first_s", "last_s")
+        return tuple(
+            UsageTotals(key=key_of(by, key), **dict(zip(names, row, strict=True)))
+            for key, row in zip(numbers, zip(*columns, strict=True), strict=True)
+        )
+
+
+@overload
+def count_groups(frame: IntoFrame, by: Sequence[str], max_groups: None = None) -> CountedGroups: ...
+@overload
+def count_groups(frame: IntoFrame, by: Sequence[str], max_groups: int) -> CountedGroups | None: ...
+def count_groups(frame: IntoFrame, by: Sequence[str], max_groups: int | None = None) -> CountedGroups | None:
+    """The rows of a log counted by group, outcome and kind: one reading, for totals by whatever is in `by`.
+
+    Parameters and errors are those of :func:`aggregate`. None if there are more than `max_groups`.
+    """
     for name in by:
         checks.one_of("group", name, GROUPS)
     log = LogFrame("the log", frame, REQUIRED)
     import narwhals as nw
 
     demands = demands_of(log)
-    cost = log.value("cost_micro_usd")
-    columns = {name: log.value(name) for name in SUMMED if name in log.schema} | {
-        "priced_tokens": nw.when(~cost.is_null()).then(log.value("input_tokens") + log.value("output_tokens")),
-        "unmet": unmet(reduce(and_, demands.values())),
-    }
+    columns = {name: log.number(name) for name in SUMMED if name in log.schema}
     if "latency_s" in log.schema:
         # Microseconds as whole numbers, since a sum of fractions depends on the order.
-        columns["latency_us"] = (log.value("latency_s") * 1e6 + 0.5).floor()
-    if "requests" in log.schema:
-        columns["unpriced_requests"] = nw.when(cost.is_null()).then(columns["requests"])
+        columns["latency_us"] = (log.number("latency_s") * 1e6 + 0.5).floor()
     # Grouping by what changes the meaning of every sum is cheaper than a condition on it in each of them.
-    keys = {f"key_{place}": log.key(name) for place, name in enumerate([*by, "outcome"])}
-    keys["is_credit"] = nw.when(cost < 0).then(nw.lit(True)).otherwise(nw.lit(False))
+    kinds = [
+        _bit(UNPRICED, log.gap("cost_micro_usd")),
+        _bit(CREDIT, log.number("cost_micro_usd") < 0),
+        _bit(NO_VALUE, log.gap(VALUE)),
+        _bit(NO_LATENCY, log.gap("latency_s")),
+        nw.when(reduce(and_, demands.values())).then(nw.lit(0)).otherwise(nw.lit(UNMET)),
+    ]
+    keys = {f"key_{place}": log.key(name) for place, name in enumerate(by)} | {
+        "outcome_key": log.key("outcome"),
+        "kind": reduce(add, kinds),
+    }
     groups = log.lazy.select(time=nw.col("time_s"), **columns, **keys).group_by(*keys)
     sums = [nw.col(name).sum().alias(f"sum_{name}") for name in columns]
-    known = [nw.col(name).count().alias(f"known_{name}") for name in COUNTED if name in columns]
     ends = [nw.col("time").min().alias("first_s"), nw.col("time").max().alias("last_s")]
-    cells = []
-    for row in groups.agg(nw.len().alias("rows"), *sums, *known, *ends).collect().iter_rows(named=True):
-        if row["sum_unmet"]:
-            raise LogError(_complaint(log, demands))
-        *key, outcome = (row[name] for name in list(keys)[:-1])
-        cells.append(_cell((*key_of(by, key), checks.one_of("outcome", outcome, OUTCOMES)), row))
-    return roll_up(cells, *range(len(by)))
+    counts = groups.agg(nw.len().alias("rows"), *sums, *ends)
+    found = counts.collect() if max_groups is None else counts.head(max_groups + 1).collect()
+    if max_groups is not None and len(found) > max_groups:
+        return None
+    if ((found["kind"].cast(nw.Int64) // UNMET) % 2 == 1).any():
+        raise LogError(_complaint(log, demands))
+    for outcome in found["outcome_key"].unique().to_list():
+        checks.one_of("outcome", outcome, OUTCOMES)
+    return _counted(tuple(by), found)
 
 
-#: What is summed, and of what it is counted how many rows have it.
-SUMMED: Final = (
-    "requests", "input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens",
-    "searches", "cost_micro_usd", VALUE,
-)  # fmt: skip
-COUNTED: Final = ("cost_micro_usd", VALUE, "latency_us")
+def _bit(bit: int, holds: nw.Expr) -> nw.Expr:
+    import narwhals as nw
+
+    return nw.when(holds).then(nw.lit(bit)).otherwise(nw.lit(0))
+
+
+def _counted(by: tuple[str, ...], found: nw.DataFrame[Any]) -> CountedGroups:
+    """What the engine has counted, as the sums of :class:`UsageTotals`."""
+    import numpy as np
+
+    rows, kind = _whole(found, "rows"), _whole(found, "kind")
+    outcome = np.array(found["outcome_key"].to_list(), dtype=object)
+    told = {name: _whole(found, f"sum_{name}") for name in (*SUMMED, "latency_us") if f"sum_{name}" in found.columns}
+    credit, priced = kind & CREDIT > 0, kind & UNPRICED == 0
+    requests = told.pop("requests", rows)
+    failed = np.isin(outcome, FAILED)
+    cost = told["cost_micro_usd"]
+    use = told | {
+        "requests": requests,
+        "unpriced_requests": requests * ~priced,
+        "cached_requests": requests * (outcome == "cached"),
+        "failed_requests": requests * failed,
+        "refused_requests": requests * (outcome == "refused"),
+        "priced_tokens": (told["input_tokens"] + told["output_tokens"]) * priced,
+        "failed_cost_micro_usd": cost * failed,
+        "conversions": rows * (kind & NO_VALUE == 0),
+        "timed_requests": rows * (kind & NO_LATENCY == 0),
+    }
+    # A credit is money and nothing else.
+    sums = {name: use[name] * ~credit if name in use else rows * 0 for name in SUMS}
+    sums |= {"cost_micro_usd": cost, "credits": rows * credit, "credit_micro_usd": -cost * credit}
+    keys = zip(*(found[f"key_{place}"].to_list() for place in range(len(by))), strict=True)
+    ends = (np.array(found[name].to_list(), dtype=np.float64) for name in ("first_s", "last_s"))
+    return CountedGroups(by, tuple(keys) if by else ((),) * len(rows), sums, *ends)
+
+
+def _whole(found: nw.DataFrame[Any], name: str) -> NDArray[Any]:
+    """Counted whole numbers, of as many digits as they need; of gaps the sum is 0."""
+    import narwhals as nw
+    import numpy as np
+
+    column = found[name]
+    about = np.nan_to_num(np.array(column.cast(nw.Float64).to_numpy(), dtype=np.float64))
+    if np.abs(about).sum() > 2.0**62:  # 64 bits would not hold their sum
+        return np.array([int(value) if value is not None and value == value else 0 for value in column], dtype=object)
+    return about.astype(np.int64) if column.dtype.is_float() else column.fill_null(0).cast(nw.Int64).to_numpy()
 
 
 def demands_of(log: LogFrame) -> dict[str, nw.Expr]:
@@ -371,7 +495,7 @@ def demands_of(log: LogFrame) -> dict[str, nw.Expr]:
     for name, column in LOG_COLUMNS.items():
         if column.type is str or name not in log.schema:
             continue
-        value = log.value(name)
+        value = log.number(name)
         # A part is no more than its whole, and a credit less than nothing.
         least = -MAX_EXACT if name == "cost_micro_usd" else 0
         met = value >= least if name in parts_of else (value >= least) & (value <= MAX_EXACT)
@@ -381,46 +505,17 @@ def demands_of(log: LogFrame) -> dict[str, nw.Expr]:
         gaps = column.nullable or (not column.required and column.default is None)
         words = f"{name} a {'whole ' * whole}number{' >= 0' * (least == 0)}{', or none' * gaps}"
         if name == "time_s":
-            met, words = met & (value < YEAR_10000_S), "time_s in seconds, from 1970 to the year 9999"
-        demands[words] = met | value.is_null() if gaps else met
+            met, words = (value >= least) & (value < YEAR_10000_S), "time_s in seconds, from 1970 to the year 9999"
+        demands[words] = met | log.gap(name) if gaps else met
     for total, parts in PARTS:
         present = [part for part in parts if part in log.schema]
         if present:
             words = f"{' and '.join(present)} between 0 and {total}, of which they are a part"
-            met = reduce(add, map(log.value, present)) <= log.value(total)
+            met = reduce(add, map(log.number, present)) <= log.number(total)
             for part in present:
-                met = met | log.value(part).is_null() if LOG_COLUMNS[part].nullable else met
+                met = met | log.gap(part) if LOG_COLUMNS[part].nullable else met
             demands[words] = met
     return demands
-
-
-def _cell(key: Key, row: Mapping[str, Any]) -> UsageTotals:
-    """A group of one outcome, of requests or of credits."""
-
-    def total(name: str) -> int:
-        return int(row.get(f"sum_{name}") or 0)
-
-    first_s, last_s = float(row["first_s"]), float(row["last_s"])
-    rows, cost, outcome = int(row["rows"]), total("cost_micro_usd"), key[-1]
-    if row["is_credit"]:
-        given_back = dict.fromkeys(SUMS, 0) | {"cost_micro_usd": cost, "credits": rows, "credit_micro_usd": -cost}
-        return UsageTotals(key=key, first_s=first_s, last_s=last_s, **given_back)
-    aggregated = "sum_requests" in row
-    requests = total("requests") if aggregated else rows
-    return UsageTotals(
-        key=key,
-        requests=requests,
-        unpriced_requests=total("unpriced_requests") if aggregated else rows - int(row["known_cost_micro_usd"]),
-        cached_requests=requests * (outcome == "cached"),
-        failed_requests=requests * (outcome in FAILED),
-        refused_requests=requests * (outcome == "refused"),
-        failed_cost_micro_usd=cost * (outcome in FAILED),
-        conversions=int(row.get(f"known_{VALUE}") or 0),
-        timed_requests=int(row.get("known_latency_us") or 0),
-        **{name: total(name) for name in (*SUMMED, "priced_tokens", "latency_us") if name != "requests"},
-        first_s=first_s,
-        last_s=last_s,
-    )
 
 
 def _complaint(log: LogFrame, demands: Mapping[str, nw.Expr]) -> str:

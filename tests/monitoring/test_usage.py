@@ -10,6 +10,7 @@ import pytest
 from costlab.errors import LogError, UnknownNameError
 from costlab.events import COLUMNS
 from costlab.monitoring import DEFAULTS, REQUIRED, aggregate, fill_costs, roll_up
+from costlab.monitoring.usage import count_groups
 from costlab.synthetic import sample_log
 from tests import needs
 from tests.monitoring.frames import ENGINES, ROWS, Engine, duckdb_frame, engine, pandas_frame
@@ -111,6 +112,25 @@ def test_narrow_numbers_do_not_wrap_round(kind: str) -> None:
         frames.append(polars.from_arrow(table))
     for frame in frames:
         assert aggregate(frame)[0].input_tokens == 4 * most
+
+
+def test_sums_have_as_many_digits_as_they_need() -> None:
+    rows = {name: [value] * 2000 for name, (value, *_) in ROWS.items()} | {"input_tokens": [2**53 - 1] * 2000}
+    (total,) = aggregate(duckdb_frame(rows))
+    assert (total.input_tokens, total.cost_micro_usd) == (2000 * (2**53 - 1), 1_000_000)  # more than 64 bits hold
+
+
+def test_what_is_not_a_number_is_a_gap() -> None:
+    gaps = {"latency_s": [0.1, 0.5, math.nan, 1.0], "cost_micro_usd": [500.0, 3000.0, 5000.0, math.nan]}
+    for make in (pandas_frame, duckdb_frame, ENGINES[2]):
+        assert aggregate(make(ROWS | gaps), by=["model"]) == aggregate(make(ROWS), by=["model"])
+
+
+def test_groups_may_be_too_many() -> None:
+    groups = count_groups(pandas_frame(ROWS), ["tier", "hour"], 4)
+    assert groups is not None
+    assert groups.totals(["tier"]) == aggregate(pandas_frame(ROWS), by=["tier"])
+    assert count_groups(pandas_frame(ROWS), ["tier", "hour"], 3) is None
 
 
 def test_an_empty_log_has_no_groups(engine: Engine) -> None:

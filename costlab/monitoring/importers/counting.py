@@ -167,12 +167,15 @@ def _complete(rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
     failed = f"outcome IN {FAILED}" if "outcome" in rows.columns else "false"
     credit = " OR ".join(["false", *(f"{cost} < 0" for cost in costs)])
     # What failed may lack tokens, and without any it cost nothing unless that is told. A credit is about no tokens.
-    tokens = [f"coalesce({name}, CASE WHEN {failed} OR {credit} THEN 0 END) AS {name}" for name in TOKENS]
-    free = f"CASE WHEN {failed} AND input_tokens IS NULL AND output_tokens IS NULL THEN 0 END"
+    # As conditions that begin with the column, DuckDB spares itself those of a file that has no such gaps.
+    tokens = [
+        f"CASE WHEN {name} IS NULL AND ({failed} OR {credit}) THEN 0 ELSE {name} END AS {name}" for name in TOKENS
+    ]
+    free = f"input_tokens IS NULL AND output_tokens IS NULL AND {failed}"
     if not costs:
-        cost = [f"CAST({free} AS BIGINT) AS cost_micro_usd"]
+        cost = [f"CASE WHEN {free} THEN CAST(0 AS BIGINT) END AS cost_micro_usd"]
     else:
-        cost = [f"coalesce({costs[-1]}, {free}) AS {costs[-1]}"]
+        cost = [f"CASE WHEN {costs[-1]} IS NULL AND {free} THEN 0 ELSE {costs[-1]} END AS {costs[-1]}"]
     names = [one for one in rows.columns if one not in (*TOKENS, costs[-1] if costs else "")]
     return _in_micro_usd(rows.project(", ".join([*map(sql_identifier, names), *tokens, *cost])))
 

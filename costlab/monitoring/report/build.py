@@ -12,7 +12,7 @@ from costlab.monitoring.importers.protocol import ReadCounts
 from costlab.monitoring.keymetrics import KeyMetrics
 from costlab.monitoring.pricing import Pricing
 from costlab.monitoring.report.savings import Saving, savings
-from costlab.monitoring.usage import SPANS, LogFrame, UsageTotals, aggregate, roll_up
+from costlab.monitoring.usage import REQUIRED, SPANS, LogFrame, UsageTotals, aggregate, count_groups, roll_up
 from costlab.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -23,6 +23,11 @@ STEPS: Final = 2
 
 #: So many tenants are looked at hour by hour, the most expensive.
 MAX_TENANTS: Final = 100
+
+#: The log is read once where its finest groups are few: at most so many, and so many a row of its beginning.
+MAX_GROUPS: Final = 2**19
+MAX_GROUPS_A_ROW: Final = 0.02
+SAMPLE_ROWS: Final = 100_000
 
 #: Logs that cover more than this are shown day by day.
 HOURLY_UP_TO_S: Final = 3 * SPANS["day"]
@@ -142,8 +147,9 @@ def build_report(
 
     Notes
     -----
-    The log is read twice: by tier, model and tenant, and by tenant and hour. Of more than a hundred tenants the most
-    expensive ones are looked at hour by hour, and a third reading gives the trend.
+    The log is read once, by tier, model, tenant and hour. Where there are too many of these to be held it is read
+    twice, by tier, model and tenant, and by tenant and hour; of more than a hundred tenants the most expensive ones are
+    looked at hour by hour, and a third reading gives the trend.
 
     Examples
     --------
@@ -153,23 +159,11 @@ def build_report(
     >>> report.savings[0].name, report.trend_unit, len(report.trend)
     ('runaway', 'day', 7)
     """
-    cells = aggregate(frame, by=["tier", "model", "tenant"])
-    step()
+    cells, hours, every_hour = _counted(frame, step)
     if not cells:
         raise LogError("the log is empty")
     (total,) = roll_up(cells)
     tenants = _by_cost(roll_up(cells, 2))
-    if len(tenants) <= MAX_TENANTS:
-        hours = aggregate(frame, by=["tenant", "hour"])
-        every_hour = roll_up(hours, 1)
-    else:
-        import narwhals as nw
-
-        chosen = [tenant.key[0] for tenant in tenants[:MAX_TENANTS]]
-        lazy = LogFrame("the log", frame, ["tenant"]).lazy
-        hours = aggregate(lazy.filter(nw.col("tenant").is_in(chosen)).to_native(), by=["tenant", "hour"])
-        every_hour = aggregate(frame, by=["hour"])
-    step()
     covered_hours = (every_hour[-1].key[0] - every_hour[0].key[0]) / SECONDS_PER_HOUR + 1
     unit = "hour" if covered_hours * SECONDS_PER_HOUR <= HOURLY_UP_TO_S else "day"
     tiers = roll_up(cells, 0)
@@ -192,6 +186,38 @@ def build_report(
         pricing=pricing,
         read=read,
     )
+
+
+def _counted(
+    frame: IntoFrame, step: Callable[[], object]
+) -> tuple[tuple[UsageTotals, ...], tuple[UsageTotals, ...], tuple[UsageTotals, ...]]:
+    """The log by tier, model and tenant, by tenant and hour, and by hour."""
+    by = ("tier", "model", "tenant")
+    log = LogFrame("the log", frame, REQUIRED)
+    found = count_groups(frame, [*by, "hour"], MAX_GROUPS) if _has_few_groups(log, [*by, "hour"]) else None
+    step()
+    if found is not None:
+        cells, hours, every_hour = (found.totals(some) for some in (by, ["tenant", "hour"], ["hour"]))
+        step()
+        return cells, hours, every_hour
+    cells = aggregate(frame, by)
+    tenants = _by_cost(roll_up(cells, 2))
+    if len(tenants) <= MAX_TENANTS:
+        hours = aggregate(frame, ["tenant", "hour"])
+        every_hour = roll_up(hours, 1)
+    else:
+        import narwhals as nw
+
+        chosen = log.lazy.filter(nw.col("tenant").is_in([tenant.key[0] for tenant in tenants[:MAX_TENANTS]]))
+        hours, every_hour = aggregate(chosen.to_native(), ["tenant", "hour"]), aggregate(frame, ["hour"])
+    step()
+    return cells, hours, every_hour
+
+
+def _has_few_groups(log: LogFrame, by: Sequence[str]) -> bool:
+    """Whether the beginning of a log has so few groups that the whole can be held by the finest of them."""
+    groups = log.lazy.head(SAMPLE_ROWS).select(**{f"key_{name}": log.key(name) for name in by}).unique()
+    return len(groups.collect()) <= MAX_GROUPS_A_ROW * SAMPLE_ROWS
 
 
 def _about_gpu_bill(total: UsageTotals, gpus: Sequence[GpuUsage], apart: bool) -> Iterator[str]:

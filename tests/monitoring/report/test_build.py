@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from costlab.catalog import api_price
 from costlab.errors import LogError
 from costlab.monitoring import build_report, fill_costs
+from costlab.monitoring.report import build
 from costlab.monitoring.report.render import facts
 from costlab.synthetic import sample_gpu_hours, sample_log
 from tests import needs
@@ -142,6 +143,18 @@ def test_a_log_of_many_tenants_is_reported_too() -> None:
     report = build_report(log(rows))
     assert len(report.tenants) == 300
     assert sum(one.requests for one in report.trend) == 300  # the cheap ones are in the trend too
+
+
+@pytest.mark.parametrize(
+    "limits", [{"MAX_GROUPS": 100}, {"MAX_GROUPS_A_ROW": 0.0}, {"MAX_GROUPS": 100, "MAX_TENANTS": 2}]
+)
+def test_one_reading_says_what_several_say(monkeypatch: pytest.MonkeyPatch, limits: dict[str, float]) -> None:
+    rows = sample_log(np.random.default_rng(3), 20_000, runaway=True)
+    once = build_report(rows)
+    assert len(once.tenants) > 2
+    for name, value in limits.items():
+        monkeypatch.setattr(build, name, value)
+    assert build_report(rows) == once
 
 
 def test_what_has_no_price_is_said_first_hand() -> None:
