@@ -340,6 +340,7 @@ def test_claude_code_as_ccusage_counts_it(tmp_path: Path) -> None:
 DIFFERENCES = {
     "searches": "it leaves out searches, at 0.01 USD each",
     "no request id": "it counts each line of an answer that has no request id",
+    "cost of 0": "it takes a cost of 0 for a call that used tokens as told; we as unknown, and price it",
     "spaces": "it reads a line with spaces after its colons as no call at all",
 }
 
@@ -349,6 +350,7 @@ def test_where_ccusage_differs(tmp_path: Path, name: str) -> None:
     lines = {
         "searches": [claude_line(1, "a", "a", claude_usage(server_tool_use={"web_search_requests": 3}))],
         "no request id": [claude_line(n, "msg_bdrk_1", None, claude_usage(output=10)) for n in (1, 2)],
+        "cost of 0": [claude_line(1, "a", "a", claude_usage(), costUSD=0)],
         "spaces": [claude_line(1, "a", "a", claude_usage())],
     }[name]
     path = write_lines(tmp_path / SHOP, lines)
@@ -357,6 +359,9 @@ def test_where_ccusage_differs(tmp_path: Path, name: str) -> None:
     ours, theirs = total(open_log(tmp_path)), ccusage(tmp_path, "claude", "daily")["totals"]
     if name == "searches":
         assert ours.cost_usd - theirs["totalCost"] == pytest.approx(0.03, abs=1e-6)
+    elif name == "cost of 0":
+        plain = micro_usd("usd", api_price("claude-haiku-4-5", "anthropic").usd(3, 10))
+        assert (ours.cost_micro_usd, theirs["totalCost"]) == (plain, 0)
     elif name == "no request id":
         assert (ours.output_tokens, theirs["outputTokens"]) == (10, 20)
     else:

@@ -327,7 +327,8 @@ def _claude_row(line: bytes) -> tuple[Row, str, bool] | None:
         "reasoning_tokens": (details.thinking_tokens or 0) if details else 0,
         "searches": (tools.web_search_requests or 0) if tools else 0,
         "service_tier": (usage.service_tier or "standard").lower(),
-        "cost_usd": call.costUSD,
+        # 0 is what was written where no price was known.
+        "cost_usd": call.costUSD or None,
     }
     return row, call.cwd or "", usage.inference_geo == "us"
 
