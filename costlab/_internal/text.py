@@ -1,6 +1,11 @@
-"""Amounts and times as people read them."""
+"""Amounts, times and names as people read them."""
 
+import re
 from datetime import UTC, datetime
+from typing import Final
+
+#: What a terminal obeys rather than shows: control characters, lines and directions of text, halves of a character.
+_OBEYED: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def dollars(usd: float | None, *, cents: bool = False) -> str:
@@ -33,3 +38,14 @@ def dollars(usd: float | None, *, cents: bool = False) -> str:
 def moment(second: float, unit: str = "minute") -> str:
     """A time as text, in UTC: the day, or with hours and minutes."""
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%d" if unit == "day" else "%Y-%m-%d %H:%M")
+
+
+def printable(text: str) -> str:
+    r"""A text from a file in one line, its control characters as escapes: a terminal must not obey a log.
+
+    Examples
+    --------
+    >>> printable("gpt-4o\x1b[31m")
+    'gpt-4o\\x1b[31m'
+    """
+    return _OBEYED.sub(lambda one: one[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text)

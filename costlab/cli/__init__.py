@@ -18,6 +18,7 @@ from typing import Annotated, Any, Final, TypeAlias
 import typer
 
 from costlab import __version__
+from costlab._internal.text import printable
 from costlab.cli.shared import Command, Group, LazyCommand, command, group
 from costlab.errors import CostlabError
 
@@ -143,5 +144,5 @@ def _mend_streams() -> None:
 
 def _fail(message: str) -> None:
     if message:  # without a subcommand the help is all there is to say
-        typer.echo(f"error: {message}", err=True)
+        typer.echo(f"error: {printable(message)}", err=True)
     sys.exit(2)

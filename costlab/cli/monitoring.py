@@ -115,8 +115,12 @@ def report(
         raise InvalidValueError(
             "commitments",
             "given with --focus, --gpu-hours and --gpu-bill-apart: what they cost comes on top",
-            commitments,
+            str(commitments),
         )
+    read = [path for path in (*log, gpu_hours, commitments) if path is not None]
+    for option, written in (("html", html), ("focus", focus)):
+        if written is not None and any(_reads(path, written) for path in read):
+            raise InvalidValueError(option, "another file than those that are read", str(written))
     name = ", ".join(one.name or str(one) for one in log)
     with nullcontext() if html is None else atomic_write(html) as page:
         hours = None if gpu_hours is None else open_gpu_hours(gpu_hours)
@@ -186,13 +190,23 @@ def _not_in_focus(report: Report, gpus_contained: bool) -> str:
 def _mapping(pairs: list[str] | None, option: str, form: str) -> dict[str, str] | None:
     if not pairs:
         return None
-    mapping = {}
+    mapping: dict[str, str] = {}
     for pair in pairs:
         left, separator, right = pair.partition("=")
         if not (left and separator and right):
             raise typer.BadParameter(f"must be {form}, got {pair!r}", param_hint=f"'{option}'")
-        mapping[left] = right
+        if mapping.setdefault(left, right) != right:
+            raise typer.BadParameter(f"{left} is {mapping[left]} or {right}, not both", param_hint=f"'{option}'")
     return mapping
+
+
+def _reads(path: Path, file: Path) -> bool:
+    """Whether a file that is there is read as `path`, or with it: as one of the files of a folder."""
+    from costlab.monitoring.importers.paths import find_files
+
+    if not (path.exists() and file.is_file()):
+        return False
+    return any(one.samefile(file) for one in (find_files(path) if path.is_dir() else (path,)))
 
 
 class _Bar:

@@ -125,12 +125,14 @@ def print_rows(
     from rich.markup import escape
     from rich.table import Table
 
+    from costlab._internal.text import printable
+
     table = Table(title=title and escape(title), title_justify="left")
     for heading in headings:
         justify: Literal["left", "right"] = "right" if heading in numbers else "left"
         table.add_column(heading, justify=justify, no_wrap=heading in unbroken, overflow="fold")
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*(escape(printable(word)) for word in row))
     print_table(table, width)
 
 

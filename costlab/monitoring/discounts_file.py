@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from costlab._internal.toml_tables import parse_table, read_text
 from costlab.catalog import Discounts
 from costlab.catalog.provider_ids import one_provider
-from costlab.errors import CostlabError, UnknownNameError
+from costlab.errors import CostlabError, InvalidValueError, UnknownNameError
 
 Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
@@ -66,7 +66,7 @@ def load_discounts(option: str) -> Discounts:
     Raises
     ------
     InvalidValueError
-        If it is a number outside the domain.
+        If it is a number outside the domain, or neither a number nor a file.
     DiscountFileError
         As :func:`parse_discounts`.
     OSError
@@ -81,6 +81,8 @@ def load_discounts(option: str) -> Discounts:
         share = float(option)
     except ValueError:
         path = Path(option)
+        if path.suffix.lower() != ".toml" and not path.exists():
+            raise InvalidValueError("discount", "a share such as 0.12, or a file of discounts", option) from None
         return parse_discounts(read_text(path, DiscountFileError), path.name)
     return Discounts(share)
 

@@ -42,6 +42,9 @@ FILES = {
     "attributes.jsonl": spans([{"scopeSpans": [{"spans": [{"attributes": 3}]}]}]),
     "value.jsonl": spans([{"scopeSpans": [{"spans": [{"attributes": [{"key": "a"}]}]}]}]),
     "deep.json": b'{"resourceSpans":' + b"[" * 100_000,
+    "deep.jsonl": b'[{"time_s": 1767571200, "model": "m", "more": ' + b"[" * 30_000,
+    "cut.csv.gz": gzip.compress((HEAD + ROW * 9).encode())[:40],
+    "cut.csv.zst": b"\x28\xb5\x2f\xfd\x04\x00",
     "milliseconds.csv": (HEAD + ROW.replace("1767571200", "1767571200000")).encode(),
 }
 
@@ -52,8 +55,8 @@ FILES = {
         ("binary.json", "binary.json cannot be read"),
         ("cut.json.gz", "cut.json.gz cannot be read"),
         ("plain.json.gz", "plain.json.gz cannot be read"),
-        ("folder.csv", "folder.csv is a folder, not a log"),
-        (".", ". is a folder, not a log"),
+        ("folder.csv", "folder.csv is a folder without a file of a known kind"),
+        (".", ". is a folder without a file of a known kind"),
         ("empty.csv", "empty.csv is empty"),
         ("empty.json", "empty.json is empty"),
         ("latin.csv", "This file is not utf-8 encoded"),
@@ -62,7 +65,10 @@ FILES = {
         ("attributes.jsonl", "attributes.jsonl line 1: not written as OpenTelemetry does"),
         ("value.jsonl", "value.jsonl has 1 spans, none of which asks a model"),
         ("deep.json", "deep.json is nested too deeply"),
-        ("milliseconds.csv", "1 rows without time_s in seconds, from 1970 to the year 9999"),
+        ("deep.jsonl", "deep.jsonl is nested too deeply"),
+        ("cut.csv.gz", "cut.csv.gz cannot be read: Compressed file ended"),
+        ("cut.csv.zst", "cut.csv.zst cannot be read: Truncated compressed stream"),
+        ("milliseconds.csv", "milliseconds.csv line 2: without time_s in seconds, from 1970 to the year 9999"),
     ],
 )
 def test_a_log_that_is_none_is_told_in_a_line(run: Run, name: str, message: str) -> None:
@@ -80,7 +86,7 @@ def test_a_log_that_is_none_is_told_in_a_line(run: Run, name: str, message: str)
 
 def test_spans_may_begin_with_a_byte_order_mark(run: Run) -> None:
     Path("spans.json").write_bytes(b"\xef\xbb\xbf" + spans([]))
-    assert "has 0 spans, none of which asks a model" in run("report", "spans.json")[2]
+    assert "spans.json has no spans, logs or metrics" in run("report", "spans.json")[2]
 
 
 def test_names_in_a_log_are_printed_as_they_are(run: Run) -> None:
@@ -89,6 +95,57 @@ def test_names_in_a_log_are_printed_as_they_are(run: Run) -> None:
     assert (status, err) == (0, "")
     for name in ("[red].csv", "[/bold]", "[red]x"):
         assert name in out
+
+
+def test_a_terminal_does_not_obey_a_log(run: Run) -> None:
+    """Names with sequences that colour, retitle or turn what follows, as a client may send them, are shown as text."""
+    evil = "\x1b[31mred\x1b]0;title\x07\u202etxt\x9b2J\x00"
+    shown = r"\x1b[31mred\x1b]0;title\x07\u202etxt\x9b2J\x00"
+    Path("log.csv").write_text(HEAD + ROW.replace(",m,", f",{evil},").replace(",100,", ",,").replace(",t", f",{evil}"))
+    status, out, err = run("report", "log.csv")
+    assert (status, err) == (0, "")
+    assert "".join(out.split()).count(shown) > 0
+    assert "by tenant" in out
+    for name, text in (("bad.csv", HEAD + ROW.replace(",10,", f",{evil},")), ("other.csv", f"a,{evil}\n1,2\n")):
+        Path(name).write_text(text)
+        told = run("report", name)
+        assert told[0] == 2
+        assert r"\x1b[31mred" in told[2]
+        out += told[2]
+    assert all(sign.isprintable() for sign in out.replace("\n", ""))
+
+
+@pytest.mark.parametrize("option", ["--focus", "--html"])
+def test_a_report_is_not_written_over_what_it_reads(run: Run, option: str) -> None:
+    Path("day").mkdir()
+    for log in ("log.csv", "day/log.csv"):
+        Path(log).write_text(HEAD + ROW)
+    Path("linked.csv").symlink_to("log.csv")
+    for log, written in (("log.csv", "log.csv"), ("log.csv", "linked.csv"), ("day", "day/../day/log.csv")):
+        status, out, err = run("report", log, option, written)
+        assert (status, out) == (2, "")
+        assert err == f"error: {option[2:]} must be another file than those that are read, got {written!r}\n"
+        assert Path(written).read_text() == HEAD + ROW
+    assert run("report", "day", option, "day/page.html" if option == "--html" else "rows.csv")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--discount", "12%"), "discount must be a share such as 0.12, or a file of discounts, got '12%'"),
+        (("--discount", "1.5"), "discount must be a fraction >= 0 and <= 1, got 1.5"),
+        (("--discount", "1"), "discount must be below 1, got 1.0"),
+        (("--discount", "no.toml"), "No such file or directory: 'no.toml'"),
+        (("--deployment", "a=b", "--deployment", "a=c"), "'--deployment': a is b or c, not both"),
+        (("--column", "model=tier", "--column", "model=tenant"), "'--column': model is tier or tenant, not both"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_told_in_a_line(run: Run, words: tuple[str, ...], message: str) -> None:
+    Path("log.csv").write_text(HEAD + ROW)
+    status, out, err = run("report", "log.csv", *words)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
 
 
 def test_a_file_of_tiers_may_have_an_odd_name(run: Run) -> None:

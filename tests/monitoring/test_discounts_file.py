@@ -47,6 +47,8 @@ def test_a_number_outside_is_refused(option: str) -> None:
 
 def test_a_file_that_is_not_there_is_told() -> None:
     with pytest.raises(FileNotFoundError):
+        load_discounts("no-such-file.toml")
+    with pytest.raises(InvalidValueError, match=r"a share such as 0\.12, or a file of discounts, got '12 %'"):
         load_discounts("12 %")
 
 

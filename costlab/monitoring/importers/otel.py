@@ -306,7 +306,9 @@ def _nothing(name: str, records: Records) -> str:
         )
         if number
     ]
-    return f"{name} has {' and '.join(parts) or 'nothing'}, none of which asks a model (gen_ai.operation.name)"
+    if not parts:
+        return f"{name} has no spans, logs or metrics"
+    return f"{name} has {' and '.join(parts)}, none of which asks a model (gen_ai.operation.name)"
 
 
 def _notes(connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:

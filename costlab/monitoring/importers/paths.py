@@ -9,6 +9,7 @@ import io
 import json
 import re
 import stat
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
@@ -137,9 +138,15 @@ def is_plain(path: Path) -> bool:
 
 
 def head_of(path: Path) -> str:
-    """The beginning of a text file."""
-    with open_bytes(path) as file:
-        return file.read(HEAD_BYTES).decode("utf-8", errors="replace")
+    """The beginning of a text file; raises `LogError` where it cannot be decompressed."""
+    try:
+        with open_bytes(path) as file:
+            return file.read(HEAD_BYTES).decode("utf-8", errors="replace")
+    except (OSError, EOFError, zlib.error) as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise  # there is no such file, or nobody may read it
+
+        raise LogError(f"{path.name} cannot be read: {' '.join(str(error).split())}") from error
 
 
 def json_layout(head: str) -> str:
@@ -186,4 +193,6 @@ def signature(path: Path) -> tuple[str, ...]:
         first, _ = json.JSONDecoder().raw_decode(text)
     except ValueError:
         return ("", *BEGINNING.findall(text[:BEGINNING_CHARACTERS]))  # longer than was looked at
+    except RecursionError:
+        raise LogError(f"{path.name} is nested too deeply") from None
     return tuple(sorted(first)) if isinstance(first, dict) else ()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from costlab._internal.text import dollars, moment
+from costlab._internal.text import dollars, moment, printable
 from costlab.monitoring.importers.protocol import ReadCounts
 from costlab.monitoring.report.build import Report
 from costlab.monitoring.report.savings import Saving
@@ -217,11 +217,11 @@ def report_lines(report: Report, name: str, width: int) -> Iterator[str | Table]
 
     def wrapped(line: str, indent: int) -> str:
         return textwrap.fill(
-            line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+            printable(line), width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
         )
 
     total = report.total
-    yield f"{name}: {total.requests:,} requests, {moment(total.first_s)} to {moment(total.last_s)} UTC"
+    yield f"{printable(name)}: {total.requests:,} requests, {moment(total.first_s)} to {moment(total.last_s)} UTC"
     for what, words in facts(report):
         yield wrapped(f"  {what}: {words}", 4)
     for table in group_tables(report):
@@ -248,7 +248,7 @@ def _for_terminal(table: ReportTable) -> Table:
     for place, heading in enumerate(table.headings):
         shown.add_column(heading, justify="right" if place else "left", overflow="fold")
     for first, *cells in table.rows:
-        shown.add_row(escape(first), *cells)
+        shown.add_row(escape(printable(first)), *cells)
     return shown
 
 
