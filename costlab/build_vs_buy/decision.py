@@ -107,7 +107,7 @@ class SelfHostOption:
 
     @property
     def place_usd_per_hour(self) -> float:
-        """Price of a replica's place in a full machine, per hour in USD: GPUs that fit no replica are paid too."""
+        """Price of a replica's place in a full machine, per hour in USD; GPUs that fit no replica are paid too."""
         gpus = self.gpus_per_machine or self.gpus_per_replica
         paid = -(-self.gpus_per_replica // gpus) * gpus / self.replicas_per_machine
         return self.replica_usd_per_hour * (paid / self.gpus_per_replica)

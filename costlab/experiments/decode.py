@@ -161,7 +161,7 @@ class DecodeResult(StudyResult[DecodeRow]):
 
     @property
     def bandwidth_gb_per_s(self) -> float:
-        """The faster of reading and copying: no step reads faster."""
+        """The faster of reading and copying; no step reads faster."""
         return max(self.copy_gb_per_s, self.read_gb_per_s)
 
     def row(self, scheme: str, phase: str = "decode", batch: int = 1) -> DecodeRow:

@@ -241,7 +241,7 @@ class UsageTotals:
 
     @property
     def has_cost(self) -> bool:
-        """Whether anything is known of the cost: of a request, or of charges and credits that are none."""
+        """Whether anything is known of the cost, be it of requests or of charges and credits that are none."""
         return self.priced_requests > 0 or self.cost_micro_usd != 0
 
     @property

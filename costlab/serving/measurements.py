@@ -93,13 +93,13 @@ class Measurement:
 
     @property
     def measured(self) -> float:
-        """The measured value: tokens per second, or seconds; see `value_name`."""
+        """The measured value, in tokens per second or in seconds; see `value_name`."""
         value: float = getattr(self, self.value_name)
         return value
 
     @property
     def value_name(self) -> str:
-        """Which of the three values was measured: ``output_tokens_per_s``, ``inter_token_s`` or ``ttft_s``."""
+        """Which value was measured, ``output_tokens_per_s``, ``inter_token_s`` or ``ttft_s``."""
         return next(name for name in _VALUES if getattr(self, name) is not None)
 
     def text(self) -> str:
