@@ -190,9 +190,9 @@ def test_a_format_is_an_entry_and_a_reader(tmp_path: Path, monkeypatch: pytest.M
     assert (opened.format, opened.notes, total(opened).cost_micro_usd) == ("mine", ("read",), 500_000)
 
 
-def test_every_format_has_a_row_on_its_page() -> None:
+def test_every_format_has_an_entry_on_its_page() -> None:
     page = Path("book/log-formats.md").read_text()
-    assert [name for name in FORMATS if f"\n| `{name}` |" not in page] == []
+    assert [name for name in FORMATS if f"\n`{name}`\n: " not in page] == []
 
 
 def test_mappings_must_name_fields_and_columns(tmp_path: Path) -> None:
