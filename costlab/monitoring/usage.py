@@ -52,6 +52,9 @@ MAX_EXACT: Final = 2**53 - 1
 #: Times from here on are milliseconds, say, that were taken for seconds.
 YEAR_10000_S: Final = 253_402_300_800
 
+#: So many of a log's columns are named in a message.
+MAX_LISTED: Final = 40
+
 #: What a group has in common: names, or the seconds at which times begin.
 Key = tuple[Any, ...]
 
@@ -63,10 +66,16 @@ def require_columns(what: str, present: Sequence[str], needed: Sequence[str], hi
         return
     near = {name: near_names(name, {other: other for other in present if other not in needed}) for name in missing}
     guesses = [f"{name}={names[0]}" for name, names in near.items() if names]
-    words = f"{what} has no column {', '.join(repr(name) for name in missing)}; it has {', '.join(present)}"
+    words = f"{what} has no column {', '.join(repr(name) for name in missing)}; it has {_listed(present)}"
     if guesses and hint:
         words += f"; {hint} {' '.join(guesses)}"
     raise LogError(words)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names of columns, as many as a line of a message bears."""
+    shown = ", ".join(name if len(name) <= 60 else f"{name[:60]}…" for name in names[:MAX_LISTED])
+    return (shown or "none") + (f" and {len(names) - MAX_LISTED:,} more" if len(names) > MAX_LISTED else "")
 
 
 class LogFrame:

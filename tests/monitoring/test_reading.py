@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from costlab.errors import InvalidValueError, LogError
-from costlab.monitoring import UsageTotals, aggregate, gpu_usage, open_gpu_hours, open_log
+from costlab.monitoring import UsageTotals, aggregate, build_report, gpu_usage, open_gpu_hours, open_log
 from tests import needs
 
 for module in ("narwhals", "pyarrow", "duckdb"):
@@ -346,3 +346,51 @@ def test_what_was_read_from_the_cache_or_written_to_it_may_be_counted_apart(tmp_
         LogError, match=r"line 2: without cached_input_tokens and cache_write_tokens between 0 and input_"
     ):
         open_log(path)
+
+
+@pytest.mark.parametrize("zone", ["", "Z", " UTC", " GMT", "+00:00", "+0000", " Etc/UTC"])
+def test_times_may_name_their_zone(tmp_path: Path, zone: str) -> None:
+    (tmp_path / "log.csv").write_text(f"{HEAD}2026-10-01T10:00:00{zone},m,1,1,1\n")
+    (found,) = open_log(tmp_path / "log.csv").frame.project("time_s").fetchall()
+    assert found == (1_790_848_800.0,)
+
+
+@pytest.mark.parametrize("zone", ["BST", " BST", " IST", " CST", " est"])
+def test_letters_that_are_several_zones_are_none(tmp_path: Path, zone: str) -> None:
+    """DuckDB takes BST for Bangladesh's time, five hours beside Britain's; CST may be Chicago's, China's or Cuba's."""
+    (tmp_path / "log.csv").write_text(f"{HEAD}2026-10-01T10:00:00{zone},m,1,1,1\n")
+    with pytest.raises(LogError, match="is no time"):
+        open_log(tmp_path / "log.csv")
+
+
+@pytest.mark.parametrize(("first", "what"), [("46296.5", "days of a spreadsheet"), ("20261001", "dates")])
+def test_days_that_are_numbers_are_told(tmp_path: Path, first: str, what: str) -> None:
+    (tmp_path / "log.csv").write_text(f"{HEAD}{first},m,1,1,1\n{float(first) + 1},m,1,1,1\n")
+    (note, *_) = build_report(open_log(tmp_path / "log.csv").frame).notes
+    assert note.startswith(f"all times are numbers from {first} to ")
+    assert f"they look like {what}: if they are, save them as 2026-01-31" in note
+
+
+def test_a_column_that_stands_twice_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text(f"{HEAD.strip()},cost_usd\n1790000000,m,1,1,0.5,0.7\n")
+    with pytest.raises(LogError, match=r"log\.csv has the column 'cost_usd' twice; rename the one that does not count"):
+        open_log(tmp_path / "log.csv")
+    (tmp_path / "log.csv").write_text(f"{HEAD.strip()},Cost_USD,x,X,x\n1790000000,m,1,1,0.5,0.7,1,2,3\n")
+    assert total(open_log(tmp_path / "log.csv")).cost_usd == 0.5
+
+
+@pytest.mark.parametrize("name", ["currency", "Currency", "billing_currency"])
+def test_other_currencies_are_no_dollars(tmp_path: Path, name: str) -> None:
+    head = f"{HEAD.strip()},{name}\n"
+    (tmp_path / "log.csv").write_text(f"{head}1790000000,m,1,1,0.5,USD\n1790000000,m,1,1,0.5,EUR\n")
+    with pytest.raises(LogError, match="has 1 costs in other currencies, such as EUR; only USD is read"):
+        open_log(tmp_path / "log.csv")
+    (tmp_path / "log.csv").write_text(f"{head}1790000000,m,1,1,0.5,usd\n1790000000,m,1,1,0.5,\n")
+    assert total(open_log(tmp_path / "log.csv")).cost_usd == 1.0
+
+
+def test_a_table_of_hundreds_of_columns_is_told_in_short(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text(",".join(f"c{number}" for number in range(500)) + "," + "x" * 999 + "\n1\n")
+    with pytest.raises(LogError, match=r"it has c0, c1, .*, c39 and 461 more$") as caught:
+        open_log(tmp_path / "log.csv")
+    assert len(str(caught.value)) < 400

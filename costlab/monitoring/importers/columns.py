@@ -28,6 +28,8 @@ OUTCOMES: Final = {
     "canceled": "cancelled",
 }
 
+#: What a file may call the column of its currencies, but for capitals and underscores.
+CURRENCY: Final = ("currency", "costcurrency", "billingcurrency", "currencycode")
 REQUIRED: Final = ("time_s", "model", "input_tokens", "output_tokens")
 
 
@@ -48,6 +50,8 @@ def read_columns(files: LogFiles) -> LogRows:
     if "latency_ms" in sql:
         in_ms = f"{sql.pop('latency_ms')} / 1000"
         sql["latency_s"] = f"coalesce({sql['latency_s']}, {in_ms})" if "latency_s" in sql else in_ms
+    costs = {names.get("cost_usd"), names.get("cost_micro_usd")} - {None}
+    _require_dollars(files, costs)
     notes = []
     if not {"cost_micro_usd", "cost_usd"} & {*present, *mapping}:
         notes.append("the file has no costs")
@@ -61,6 +65,20 @@ def read_columns(files: LogFiles) -> LogRows:
         told = " ".join(f"WHEN {sql_text(other)} THEN {sql_text(ours)}" for other, ours in OUTCOMES.items())
         sql["outcome"] = f"CASE lower({sql['outcome']}) {told} ELSE {sql['outcome']} END"
     return LogRows(select(rows, sql), tuple(notes))
+
+
+def _require_dollars(files: LogFiles, costs: set[str]) -> None:
+    """Raise where a column of currencies says that costs are in another than dollars."""
+    told = [name for name in files.column_names if name.casefold().replace("_", "") in CURRENCY]
+    if not (costs and told):
+        return
+    rows = files.table(dict.fromkeys([told[0], *costs], "text"))
+    currency = f"upper(trim({sql_identifier(told[0])}))"
+    tells = " OR ".join(f"{sql_identifier(cost)} IS NOT NULL" for cost in costs)
+    other = rows.filter(f"{currency} NOT IN ('', 'USD', 'US$', '$') AND ({tells})")
+    ((count, example),) = files.fetch(other.aggregate(f"count(*), min({currency})"))
+    if count:
+        raise LogError(f"{files.name} has {count:,} costs in other currencies, such as {example}; only USD is read")
 
 
 COLUMNS_FORMAT: Final = LogFormat(

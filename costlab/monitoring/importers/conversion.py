@@ -185,8 +185,12 @@ def _time(text: str, day_first: bool | None) -> str:
     number = f"TRY_CAST({text} AS DOUBLE)"
     # DuckDB takes 10/1/26 for the 26th of January in the year 10.
     is_iso = f"({text} LIKE '____-__-__%' OR {text} LIKE '____/__/__%')"
+    # BST is Bangladesh's time to DuckDB and Britain's to many; a place in the world (Europe/London) is one to all.
+    ends_in_letter = f"right({text}, 1) NOT BETWEEN '0' AND '9' AND right({text}, 1) <> 'Z'"
+    named = f"upper(CASE WHEN {ends_in_letter} THEN substr({text}, 11) END)"
+    is_iso += f" AND coalesce(contains({named}, '/') OR regexp_full_match({named}, 'T?[^A-Z]*(Z|UTC|GMT)?'), true)"
     iso = f"TRY_CAST(CASE WHEN {is_iso} THEN {text} END AS TIMESTAMPTZ)"
-    other = f"CASE WHEN NOT {is_iso} AND {number} IS NULL THEN replace({text}, ',', '') END"
+    other = f"CASE WHEN NOT ({is_iso}) AND {number} IS NULL THEN replace({text}, ',', '') END"
     return (
         f"coalesce(CASE WHEN isfinite({number}) THEN {number} END, epoch({iso}), "
         f"epoch(try_strptime({other}, [{formats}])))"

@@ -183,8 +183,10 @@ class LogFiles:
         Raises
         ------
         LogError
-            If the files cannot be read.
+            If the files cannot be read, or text has two columns of a name that is asked for.
         """
+        if self.kind == "csv" and (twice := [name for name in kinds if f"{name} (2)" in self.column_names]):
+            raise LogError(f"{self.name} has the column {twice[0]!r} twice; rename the one that does not count")
         return self.convert(self._raw(list(kinds)), kinds)
 
     def convert(self, rows: duckdb.DuckDBPyRelation, kinds: Mapping[str, Kind]) -> duckdb.DuckDBPyRelation:

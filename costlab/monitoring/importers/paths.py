@@ -177,7 +177,10 @@ def csv_layout(path: Path) -> tuple[str, tuple[str, ...], int]:
     for place, name in enumerate(parsed[separator]):
         wanted = name.strip() or f"column {place + 1}"
         free = (f"{wanted} ({number})" for number in count(2))
-        names.append(wanted if wanted not in names else next(one for one in free if one not in names))
+        taken = {one.casefold() for one in names}  # to DuckDB, Cost and cost are one name
+        names.append(
+            wanted if wanted.casefold() not in taken else next(one for one in free if one.casefold() not in taken)
+        )
     return separator, tuple(names), skip
 
 

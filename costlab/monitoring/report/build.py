@@ -18,6 +18,9 @@ from costlab.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
 
+#: Numbers as which a spreadsheet's days and dates written in one stand in a log of 2015 to 2099, and what they are.
+DAYS_AS_NUMBERS: Final = ((42_005, 73_050, "days of a spreadsheet"), (20_150_101, 20_991_231, "dates"))
+
 #: How often the log is read, for a progress bar.
 STEPS: Final = 2
 
@@ -181,7 +184,7 @@ def build_report(
         idle_usd=sum(gpu.idle_cost_usd for gpu in gpus),
         covered_hours=covered_hours,
         savings=savings(cells, hours, gpus, covered_hours)[:3],
-        notes=(*notes, *_about_gpu_bill(total, gpus, gpu_bill_apart)),
+        notes=(*notes, *_about_times(total), *_about_gpu_bill(total, gpus, gpu_bill_apart)),
         unpriced_models=dict(unpriced_models or (pricing.unknown if pricing else {})),
         pricing=pricing,
         read=read,
@@ -218,6 +221,16 @@ def _has_few_groups(log: LogFrame, by: Sequence[str]) -> bool:
     """Whether the beginning of a log has so few groups that the whole can be held by the finest of them."""
     groups = log.lazy.head(SAMPLE_ROWS).select(**{f"key_{name}": log.key(name) for name in by}).unique()
     return len(groups.collect()) <= MAX_GROUPS_A_ROW * SAMPLE_ROWS
+
+
+def _about_times(total: UsageTotals) -> Iterator[str]:
+    """Numbers that are seconds since 1970 to us, and look like days to others."""
+    for least, most, what in DAYS_AS_NUMBERS:
+        if least <= total.first_s and total.last_s <= most:
+            yield (
+                f"all times are numbers from {total.first_s:.10g} to {total.last_s:.10g}, read as seconds since 1970; "
+                f"they look like {what}: if they are, save them as 2026-01-31, or all is priced as in 1970"
+            )
 
 
 def _about_gpu_bill(total: UsageTotals, gpus: Sequence[GpuUsage], apart: bool) -> Iterator[str]:
