@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         CachedAnswer as CachedAnswer,
         CacheStatistics as CacheStatistics,
         LatencySummary as LatencySummary,
+        is_complete as is_complete,
         not_empty as not_empty,
     )
     from costlab.cache.keys import (

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import deque
-from collections.abc import Sized
+from collections.abc import Mapping, Sized
 from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
@@ -29,10 +30,14 @@ class Answer:
     value, cost_usd : Any, float
         The answer, made of texts, bytes, numbers, lists and dicts, if it is to be kept; what the call was billed, in
         USD, >= 0.
+    complete : bool
+        Whether the model said all that it had to say. An answer that was cut off is given to who asked, and to nobody
+        else: see :func:`is_complete`.
     """
 
     value: Any
     cost_usd: float
+    complete: bool = True
 
     def __post_init__(self) -> None:
         checks.non_negative("cost_usd", self.cost_usd)
@@ -112,6 +117,76 @@ def not_empty(value: Any) -> bool:
     return value is not None and not (isinstance(value, Sized) and len(value) == 0)
 
 
+#: Why models stop when they have said everything, in the words of the chat APIs. What is not here counts as cut off:
+#: ``length``, ``max_tokens``, ``content_filter``, ``SAFETY``, ``refusal``, ``pause_turn``, and what nobody knows yet.
+ENDS: Final = frozenset({"stop", "end_turn", "stop_sequence", "eos", "eos_token"})
+#: Why they stop to have a tool called: a whole answer where the call is one.
+CALLS: Final = frozenset({"tool_calls", "function_call", "tool_use"})
+
+
+def ends_complete(reason: object, *, calls: bool = False) -> bool:
+    """Whether a model that stopped for this `reason` said everything; no reason says nothing against it.
+
+    With `calls` an answer may also end in the call of a tool.
+
+    Examples
+    --------
+    >>> [ends_complete(reason) for reason in ("stop", None, "length", "content_filter", "tool_calls")]
+    [True, True, False, False, False]
+    """
+    if reason is None or reason == "":
+        return True
+    if not isinstance(reason, str):
+        return False
+    return reason.lower() in ENDS or (calls and reason.lower() in CALLS)
+
+
+def is_complete(value: object) -> bool:
+    """Whether an answer is whole, as far as it says so: a chat API's body that was cut off is not.
+
+    Read are the reasons in bodies of chat completions (``finish_reason`` of each choice), of Anthropic's messages
+    (``stop_reason``), of OpenAI's responses (``status``) and of Gemini (``finishReason`` of each candidate), and
+    whether the arguments of tool calls are whole JSON. Anything else is whole: who knows better says so by
+    :attr:`Answer.complete`.
+
+    Examples
+    --------
+    >>> is_complete({"choices": [{"finish_reason": "length", "message": {"content": "Open Settings and then"}}]})
+    False
+    >>> is_complete({"stop_reason": "end_turn", "content": []}), is_complete("Open Settings.")
+    (True, True)
+    """
+    if not isinstance(value, Mapping):
+        return True
+    if value.get("object") == "response" and value.get("status") != "completed":
+        return False
+    choices = [part for name in ("choices", "candidates") for part in _mappings(value.get(name))]
+    reasons = [value.get("stop_reason"), *(choice.get("finish_reason") for choice in choices)]
+    reasons += [choice.get("finishReason") for choice in choices]
+    messages = [message for choice in choices for message in _mappings([choice.get("message")])]
+    tools = [tool for message in messages for tool in _mappings(message.get("tool_calls"))]
+    functions = [call for tool in tools for call in _mappings([tool.get("function")])]
+    functions += [call for message in messages for call in _mappings([message.get("function_call")])]
+    functions += [item for item in _mappings(value.get("output")) if item.get("type") == "function_call"]
+    return all(ends_complete(reason, calls=True) for reason in reasons) and all(
+        _is_json(call.get("arguments")) for call in functions
+    )
+
+
+def _mappings(values: object) -> list[Mapping[str, object]]:
+    return [value for value in values if isinstance(value, Mapping)] if isinstance(values, list | tuple) else []
+
+
+def _is_json(arguments: object) -> bool:
+    if not isinstance(arguments, str) or not arguments:
+        return True
+    try:
+        json.loads(arguments)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 #: Latencies kept for each source of answers: enough for a 99th percentile, in 32 kB.
 MAX_LATENCIES: Final = 4096
 
@@ -152,8 +227,9 @@ class CacheStatistics:
         Times that the store raised: down, slow, full; that it was not asked because it had failed shortly before.
     corrupted_entries : int
         Entries that were torn, foreign, of another version or key: each a miss.
-    empty_answers, too_large_answers, unfit_answers : int
-        Answers of the model that were not kept: empty, above the store's size limit, not made of what JSON knows.
+    empty_answers, incomplete_answers, too_large_answers, unfit_answers : int
+        Answers of the model that were not kept: empty, cut off, above the store's size limit, not made of what JSON
+        knows.
     semantic_failures, hook_failures : int
         Times that the semantic layer raised, or named an answer that was not for this request's scope; that `on_answer`
         or `keep` raised.
@@ -181,6 +257,7 @@ class CacheStatistics:
     store_skips: int = 0
     corrupted_entries: int = 0
     empty_answers: int = 0
+    incomplete_answers: int = 0
     too_large_answers: int = 0
     unfit_answers: int = 0
     semantic_failures: int = 0

@@ -28,7 +28,6 @@ IGNORED_PARAMETERS: Final = frozenset(
 
 #: Below it every whole number is exact as a float; above, 2.0**53 could stand for two whole numbers.
 _EXACT_BELOW: Final = 2.0**53
-_FIELDS: Final = frozenset({"model", "messages", "namespace", "version"})
 _pack = msgpack.packb
 
 Plain: TypeAlias = "str | float | list[Plain] | dict[str, Plain] | None"
@@ -156,23 +155,38 @@ def canonical(request: Request, namespace: str = "") -> bytes:
     return packed
 
 
-def as_request(request: Request | Mapping[str, Any]) -> Request:
+def as_request(request: Request | Mapping[str, Any], namespace: str = "", version: str = "") -> Request:
     """`request` itself, or the one that a chat API's payload describes.
 
-    A payload has ``model`` and ``messages``, may have ``namespace`` and ``version``; all else is a parameter. Anything
-    else is an :class:`costlab.errors.InvalidValueError`.
+    Parameters
+    ----------
+    request : Request or mapping
+        A payload has ``model`` and ``messages``; all else in it is a parameter. So are a ``namespace`` and a
+        ``version``: a payload comes from a client, who must not choose whose answers it is given.
+    namespace, version : str
+        The tenant, and what else the answer depends on; see :class:`Request`, which has its own.
+
+    Raises
+    ------
+    InvalidValueError
+        If it is neither, or a :class:`Request` of another namespace or version than those given.
 
     Examples
     --------
-    >>> as_request({"model": "small", "messages": "Hi", "temperature": 0}).parameters
-    {'temperature': 0}
+    >>> request = as_request({"model": "small", "messages": "Hi", "temperature": 0, "namespace": "zeta"}, "acme")
+    >>> request.namespace, request.parameters
+    ('acme', {'temperature': 0, 'namespace': 'zeta'})
     """
     if isinstance(request, Request):
+        if namespace not in ("", request.namespace) or version not in ("", request.version):
+            own = (request.namespace, request.version)
+            raise InvalidValueError("namespace and version", f"those of the Request, {own}", (namespace, version))
         return request
     if not isinstance(request, Mapping) or not {"model", "messages"} <= request.keys():
         raise InvalidValueError("request", "a Request or a mapping with model and messages", request)
-    parameters = {name: value for name, value in request.items() if name not in _FIELDS}
-    return Request(parameters=parameters, **{name: request[name] for name in _FIELDS & request.keys()})
+    parameters = {name: value for name, value in request.items() if name not in ("model", "messages")}
+    model, messages = request["model"], request["messages"]
+    return Request(model=model, messages=messages, parameters=parameters, namespace=namespace, version=version)
 
 
 def is_sampled(request: Request) -> bool:

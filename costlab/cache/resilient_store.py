@@ -17,6 +17,7 @@ import time
 from contextlib import suppress
 from hashlib import blake2b
 from hmac import compare_digest
+from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from zlib import crc32
 
@@ -37,7 +38,6 @@ CHECKED: Final = b"clc\x01"
 SIGNED: Final = b"cls\x01"
 CHECKED_HEAD: Final = len(CHECKED) + 4
 SIGNED_HEAD: Final = len(SIGNED) + 16
-MAYBE_COST: Final = (float, type(None))
 
 _unpackb = msgpack.unpackb
 _new = tuple.__new__
@@ -91,7 +91,8 @@ def unpack(key: str, data: bytes, secret: bytes = b"") -> Entry:
         cost_usd, scope, value = _unpackb(payload, strict_map_key=False)
     except (ValueError, TypeError) as error:  # rubbish with the right checksum: somebody made it
         raise CorruptedEntryError(f"an answer that cannot be read under {key!r}: {error}") from error
-    if type(cost_usd) not in MAYBE_COST or type(scope) is not str:
+    # NaN, infinities and credits in one entry would spoil the sum of all savings; NaN compares with nothing.
+    if not (cost_usd is None or (type(cost_usd) is float and 0.0 <= cost_usd < inf)) or type(scope) is not str:
         raise CorruptedEntryError(f"an answer without a cost or a scope under {key!r}")
     return _new(Entry, (cost_usd, scope, value))
 

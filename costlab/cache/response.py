@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from costlab._internal import checks
-from costlab.cache.answers import Answer, CacheCounter, CachedAnswer, CacheStatistics, not_empty
+from costlab.cache.answers import Answer, CacheCounter, CachedAnswer, CacheStatistics, is_complete, not_empty
 from costlab.cache.keys import Request, as_request, is_sampled, request_key
 from costlab.cache.resilient_store import UNAVAILABLE, Entry, ResilientStore, pack
 from costlab.cache.single_flight import CallOutcome, SingleFlight
@@ -67,8 +67,10 @@ class ResponseCache:
 
     Notes
     -----
-    Not kept: errors, empty answers, answers above the store's size limit. An error is shared by the requests that
-    waited for the same call; it is not remembered. A request that is cancelled cancels nobody else's.
+    Not kept: errors, empty answers, answers that were cut off (:func:`is_complete`, :attr:`Answer.complete`), answers
+    above the store's size limit. An error is shared by the requests that waited for the same call; it is not
+    remembered. After an answer that was cut off, each of them makes its own call. A request that is cancelled cancels
+    nobody else's.
 
     Reading and writing back off separately: a full server that refuses writes still answers from what it has.
 
@@ -126,7 +128,9 @@ class ResponseCache:
         self._store = ResilientStore(store, self._counter, secret, retry_first_s, retry_longest_s, clock)
         self._semantic = None if semantic is None else _ResilientLayer(semantic, self._store, self._counter, namespace)
 
-    async def get_or_call(self, request: Request | Mapping[str, Any], call: Call) -> CachedAnswer:
+    async def get_or_call(
+        self, request: Request | Mapping[str, Any], call: Call, *, namespace: str = ""
+    ) -> CachedAnswer:
         """The answer to `request`: from the store, or else from ``await call(request)``.
 
         Parameters
@@ -136,16 +140,19 @@ class ResponseCache:
         call : callable
             Asks the model. It is given `request` as it came and returns the answer, as an :class:`Answer` if it knows
             what it cost.
+        namespace : str
+            The tenant whose payload it is, as the application knows it: nothing in the payload can name another one. A
+            :class:`Request` has its own.
 
         Raises
         ------
         InvalidValueError
-            If the request holds what JSON cannot.
+            If the request holds what JSON cannot, or a :class:`Request` is given beside another namespace.
         Exception
             What `call` raises; nothing else.
         """
         started = self._clock()
-        asked = request if isinstance(request, Request) else as_request(request)
+        asked = request if isinstance(request, Request) and not namespace else as_request(request, namespace)
         key = request_key(asked, self._namespace)
         counts = self._counter.counts
         counts["requests"] += 1
@@ -162,6 +169,9 @@ class ResponseCache:
                 lead = partial(self._lead, key, asked, request, call, entry is not UNAVAILABLE)
                 if self._single_flight is not None:
                     outcome, shared = await self._single_flight.run(key, lead)
+                    if shared and not outcome.complete:
+                        shared = False
+                        outcome = await self._call_alone(key, asked, request, call)
                 else:
                     outcome = await lead(lambda _: None)
         except Exception:
@@ -213,19 +223,32 @@ class ResponseCache:
                 if stored is not None and stored is not UNAVAILABLE and (key, key) not in self._refused:
                     outcome = CallOutcome(False, key, None, stored.cost_usd, stored.value)
             if outcome is None:
-                scope = "" if self._semantic is None else asked.scope
-                outcome, packed = await self._ask(key, scope, request, call)
-                # Those who wait need not wait for the store too.
-                finish(outcome)
                 # A store that did not answer when asked is not made to answer now: once a request is enough.
-                if available and packed is not None and await self._store.put(key, packed, self._ttl_s):
-                    self._refused.pop((key, key), None)
-                    if self._semantic is not None:
-                        await self._semantic.remember(key, asked)
+                outcome = await self._call_alone(key, asked, request, call, finish, available)
             finish(outcome)
         finally:
             if token is not None:
                 await self._store.unlock(key, token)
+        return outcome
+
+    async def _call_alone(
+        self,
+        key: str,
+        asked: Request,
+        request: object,
+        call: Call,
+        finish: Finish = lambda _: None,
+        available: bool = True,
+    ) -> CallOutcome:
+        """The outcome of a call for this request, kept where the store is available."""
+        scope = "" if self._semantic is None else asked.scope
+        outcome, packed = await self._ask(key, scope, request, call)
+        # Those who wait need not wait for the store too.
+        finish(outcome)
+        if available and packed is not None and await self._store.put(key, packed, self._ttl_s):
+            self._refused.pop((key, key), None)
+            if self._semantic is not None:
+                await self._semantic.remember(key, asked)
         return outcome
 
     def _announced(self, request: object, answer: CachedAnswer) -> CachedAnswer:
@@ -243,19 +266,22 @@ class ResponseCache:
         result = await call(request)
         value, usd = (result.value, float(result.cost_usd)) if isinstance(result, Answer) else (result, None)
         packed = None
+        complete = is_complete(value) and not (isinstance(result, Answer) and not result.complete)
         try:
             worth_keeping = bool(self._keep(value))
         except Exception:
             worth_keeping = None
             counts["hook_failures"] += 1
-        if worth_keeping:
+        if not complete:
+            counts["incomplete_answers"] += 1
+        elif worth_keeping:
             try:
                 packed = pack(key, Entry(usd, scope, value), self._secret)
             except (TypeError, ValueError, OverflowError):
                 counts["unfit_answers"] += 1
         elif worth_keeping is not None:
             counts["empty_answers"] += 1
-        return CallOutcome(True, key, None, usd, value), packed
+        return CallOutcome(True, key, None, usd, value, complete=complete), packed
 
 
 class _ResilientLayer:

@@ -24,6 +24,8 @@ class CallOutcome:
         Of a semantic hit, None otherwise; what the model's call cost, now or when the answer was stored.
     value, error : object, Exception or None
         The answer, or what was raised instead of one.
+    complete : bool
+        Whether the answer is whole. One that was cut off is for nobody but who called.
     """
 
     called: bool = False
@@ -32,6 +34,7 @@ class CallOutcome:
     usd: float | None = None
     value: object = None
     error: Exception | None = None
+    complete: bool = True
 
 
 class SingleFlight:

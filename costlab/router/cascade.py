@@ -57,6 +57,7 @@ class RouteState:
     answer: object = None
     refusal: Refusal | None = None  # what the budget guard said
     degraded = False  # whether it allowed no better answer
+    complete = True  # whether the answer is whole
     asked = False  # whether the request came to the tiers: not where a cache answered, or an equal one under way
     cost_usd = 0.0
     owed_usd = 0.0  # the part of the cost that no budget guard has heard of yet
@@ -117,7 +118,7 @@ class RouteState:
 class CascadeRunner:
     """Takes requests through the tiers, as :func:`costlab.router.policy.next_step` decides.
 
-    Where a score has `chosen` the tier, no gate is asked, and every answer is trusted.
+    Where a score has `chosen` the tier, no gate is asked, and every whole answer is trusted.
     """
 
     def __init__(self, tiers: Sequence[Tier], budget: BudgetedCalls | None, chosen: bool) -> None:
@@ -167,11 +168,16 @@ class CascadeRunner:
                     outcome = "timeout" if isinstance(error, TimeoutError) else "error"
                     usd, usage = state.bill or _bill(tier, error, state.sent)
 
+            if prediction is not None and not prediction.complete:
+                outcome = "incomplete"
             after = next_step(step, outcome, confidence, self._thresholds, self._reserve_usd)
             if prediction is not None:
-                state.tier, state.answer = tier, prediction.answer
                 kept = after.action == "serve"
-                state.end_attempt(tier, "answered" if kept else "escalated", usd, usage, confidence)
+                if prediction.complete:
+                    outcome = "answered" if kept else "escalated"
+                if prediction.complete or kept or state.tier is None:
+                    state.tier, state.answer, state.complete = tier, prediction.answer, prediction.complete
+                state.end_attempt(tier, outcome, usd, usage, confidence)
             else:
                 words = "" if failure is None else str(failure) if outcome == "refused" else _in_words(failure)
                 state.end_attempt(tier, outcome, usd, usage, None, words)
@@ -251,7 +257,7 @@ class Cascade:
     tiers : sequence of Tier
         At least one, names used once, none called ``cache``; the last always answers.
     cache : AnswerCache, optional
-        Asked before any tier. An answer that the budget degraded is not kept in it.
+        Asked before any tier. An answer that the budget degraded, or that was cut off, is not kept in it.
     guard : BudgetGuardLike, optional
         Asked before every call; each tier must then say what a call can cost. Where it refuses, a cheaper answer is
         given, if there is one: see the notes.
@@ -285,6 +291,9 @@ class Cascade:
     best that there is: of a tier above, if it is cheaper; the last one that was not trusted; or that of the most
     expensive tier passed over before. Only without any is the refusal raised. Look-ups and gates are told to the guard
     together with the next call, or at the end, so that guard and ledger agree.
+
+    **An answer that was cut off**, by a limit of tokens or a filter, sends the query on whatever its confidence, and
+    where a score chose the tier too. Where there is no further tier it is given, with `complete` false.
 
     **A tier that fails** or takes too long sends the query on. It is paid for where it was billed: by the usage in its
     :class:`ModelError`, or, where it was given up or its answer was lost, by `abandoned_usd_per_request`.
@@ -370,7 +379,8 @@ class Cascade:
                 answer = await self._in_time(self._deadline_s, state, query, priority, tenant)
             latency_s = clock() - started_s
             outcome, name = ("cached", "cache") if state.tier is None else ("ok", state.tier.name)
-            return Routed(answer, name, state.cost_usd, latency_s, tuple(state.attempts), state.degraded)
+            attempts = tuple(state.attempts)
+            return Routed(answer, name, state.cost_usd, latency_s, attempts, state.degraded, state.complete)
         except CascadeFailedError as error:
             outcome = "timeout" if _timed_out(error) else "error"
             raise
@@ -455,7 +465,7 @@ class Cascade:
         answer = await self._ask_tiers(state, query, priority, tenant)
         if state.degraded and state.refusal is not None:
             raise state.refusal
-        return Answer(answer, state.cost_usd - before_usd)
+        return Answer(answer, state.cost_usd - before_usd, state.complete)
 
     def _ask_tiers(self, state: RouteState, query: str, priority: Priority, _tenant: str) -> Awaitable[object]:
         return self._runner.run(state, query, priority)

@@ -8,9 +8,12 @@ from typing import Any, Literal, NamedTuple, overload
 from costlab._internal import checks
 from costlab.errors import InvalidValueError
 
-#: How an attempt ended: its answer was kept; not trusted; its gate sent the query on; the model failed; it took too
-#: long; the budget refused it; the whole request was cancelled or out of time meanwhile.
-AttemptOutcome = Literal["answered", "escalated", "skipped", "error", "timeout", "refused", "abandoned"]
+#: How an attempt ended: its answer was kept; not trusted; cut off, and so not trusted whatever its confidence; its gate
+#: sent the query on; the model failed; it took too long; the budget refused it; the whole request was cancelled or out
+#: of time meanwhile.
+AttemptOutcome = Literal[
+    "answered", "escalated", "incomplete", "skipped", "error", "timeout", "refused", "abandoned"
+]  # fmt: skip
 
 
 class NextStep(NamedTuple):
@@ -79,6 +82,10 @@ def next_step(
         if action == "fall_back" or tier >= len(thresholds) or is_trusted(confidence, thresholds[tier]):
             return NextStep("serve", tier)
         best = tier
+    elif outcome == "incomplete":
+        if action == "fall_back" or tier == len(reserve_usd) - 1:  # there is nobody left to ask
+            return NextStep("serve", tier)
+        best = tier if best < 0 else best  # a whole answer that was not trusted is the better one
     elif outcome == "skipped":
         passed_over = (*passed_over, tier)
     elif outcome == "refused":

@@ -50,6 +50,8 @@ class Routed:
         Every tier that the request came to, in order; empty for an answer from the cache.
     degraded : bool
         True when the budget refused the tier that should have answered, and a cheaper one's answer was given instead.
+    complete : bool
+        False when the answer was cut off and there was no other: see :class:`costlab.router.Prediction`.
     """
 
     answer: Any
@@ -58,6 +60,7 @@ class Routed:
     latency_s: float
     attempts: tuple[Attempt, ...]
     degraded: bool = False
+    complete: bool = True
 
     @property
     def cost_micro_usd(self) -> int:

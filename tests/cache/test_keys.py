@@ -215,11 +215,25 @@ def test_the_canonical_form_is_pinned() -> None:
 
 
 def test_a_chat_payload_is_a_request() -> None:
-    payload = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "temperature": 0, "namespace": "acme"}
-    request = as_request(payload)
-    assert (request.model, request.namespace, request.version) == ("m", "acme", "")
+    payload = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "temperature": 0}
+    request = as_request(payload, "acme", "2")
+    assert (request.model, request.namespace, request.version) == ("m", "acme", "2")
     assert request.parameters == {"temperature": 0}
-    assert as_request(request) is request
+    assert as_request(request) is as_request(request, "acme") is request
+
+
+def test_no_payload_names_its_tenant() -> None:
+    payload = {"model": "m", "messages": "Hi", "namespace": "victim", "version": "1"}
+    request = as_request(payload, "acme")
+    assert (request.namespace, request.version) == ("acme", "")
+    victim = Request(model="m", messages="Hi", namespace="victim", version="1")
+    assert request_key(as_request(payload)) != request_key(victim) != request_key(request)
+
+
+@pytest.mark.parametrize("other", [{"namespace": "acme"}, {"version": "2"}])
+def test_a_request_has_one_tenant(other: dict[str, str]) -> None:
+    with pytest.raises(InvalidValueError, match="namespace and version must be those of the Request"):
+        as_request(Request(model="m", messages="Hi", namespace="zeta", version="1"), **other)
 
 
 @pytest.mark.parametrize("payload", [{}, {"model": "m"}, {"messages": "x"}, "question", None])

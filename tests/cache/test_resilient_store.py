@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 import zlib
 from typing import Any
 
@@ -91,7 +92,8 @@ def test_without_the_secret_nobody_forges_an_answer() -> None:
 @pytest.mark.parametrize(
     "payload",
     [b"", b"\xc1", msgpack.packb(1), msgpack.packb([1.0, ""]), msgpack.packb([1.0, "", "x", "y"]), b"\x93\xc0\xa0",
-     msgpack.packb(["dear", "", "x"]), msgpack.packb([1.0, None, "x"]), b"\x93\xc0\xa0\x81\x90\x01"],
+     *(msgpack.packb([usd, "", "x"]) for usd in ("dear", math.nan, math.inf, -math.inf, -1.0, True, 1)),
+     msgpack.packb([1.0, None, "x"]), b"\x93\xc0\xa0\x81\x90\x01"],
 )  # fmt: skip
 def test_rubbish_with_the_right_checksum_is_still_rubbish(payload: bytes) -> None:
     checksum = zlib.crc32(payload, zlib.crc32(b"k")).to_bytes(4, "big")

@@ -98,6 +98,97 @@ async def test_an_error_reaches_all_who_wait_and_is_not_kept() -> None:
     assert (statistics.errors, statistics.model_answers, statistics.calls) == (20, 1, 2)
 
 
+def completion(finish_reason: object, arguments: str | None = None) -> dict[str, Any]:
+    """The body of a chat completion."""
+    calls = {} if arguments is None else {"tool_calls": [{"function": {"name": "move", "arguments": arguments}}]}
+    return {"choices": [{"finish_reason": finish_reason, "message": {"content": "Open", **calls}}]}
+
+
+CUT_OFF = [
+    completion("length"),
+    completion("content_filter"),
+    completion("insufficient_system_resource"),
+    completion("tool_calls", '{"to": "Ann'),
+    completion("stop", '{"to": "Ann'),
+    {"stop_reason": "max_tokens", "content": []},
+    {"stop_reason": "refusal", "content": []},
+    {"candidates": [{"finishReason": "STOP"}, {"finishReason": "SAFETY"}]},
+    {"object": "response", "status": "incomplete", "output": []},
+    {"output": [{"type": "function_call", "arguments": "{"}]},
+]
+WHOLE = [
+    completion("stop"),
+    completion(None),
+    completion("tool_calls", '{"to": "Anna"}'),
+    completion("function_call", ""),
+    {"stop_reason": "tool_use", "content": [{"type": "tool_use", "input": {}}]},
+    {"candidates": [{"finishReason": "STOP"}]},
+    {"object": "response", "status": "completed", "output": [{"type": "function_call", "arguments": "{}"}]},
+    {"choices": "of wine", "status": "incomplete"},
+    "length",
+]
+
+
+@pytest.mark.parametrize("answer", [*CUT_OFF, Answer("Open Settings and", 0.01, complete=False)])
+async def test_what_was_cut_off_is_given_once_and_not_kept(answer: Any) -> None:
+    store, calls = MemoryStore(), 0
+    cache = ResponseCache(store)
+
+    async def cut_off(_request: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(0.01)
+        return answer
+
+    # Not to those either who wait for the same call.
+    given = await asyncio.gather(*(cache.get_or_call(question("x"), cut_off) for _ in range(3)))
+    assert calls == 3
+    assert {(one.source, one.shared) for one in given} == {("model", False)}
+    assert await store.len() == 0
+    assert (await cache.get_or_call(question("x"), Model())).source == "model"
+    statistics = cache.statistics()
+    assert (statistics.incomplete_answers, statistics.hits, statistics.calls) == (3, 0, 4)
+    assert statistics.requests == statistics.model_answers == 4
+
+
+@pytest.mark.parametrize("answer", WHOLE)
+async def test_what_is_whole_is_kept(answer: Any) -> None:
+    cache = ResponseCache(MemoryStore())
+
+    async def say(_request: Any) -> Any:
+        return answer
+
+    assert (await cache.get_or_call(question("x"), say)).source == "model"
+    assert (await cache.get_or_call(question("x"), no_call)).value == answer
+
+
+async def test_who_waited_for_what_was_cut_off_keeps_a_whole_answer() -> None:
+    cache, answers = ResponseCache(MemoryStore()), [Answer("Op", 0.01, complete=False), Answer("Open it.", 0.01)]
+
+    async def say(_request: Any) -> Any:
+        answer = answers.pop(0)
+        await asyncio.sleep(0.01)
+        return answer
+
+    given = await asyncio.gather(*(cache.get_or_call(question("x"), say) for _ in range(2)))
+    assert [one.value for one in given] == ["Op", "Open it."]
+    assert (await cache.get_or_call(question("x"), no_call)).value == "Open it."
+
+
+async def test_the_tenant_of_a_payload_is_who_the_application_says() -> None:
+    cache, payload = ResponseCache(MemoryStore()), {"model": "small", "messages": "What is our password?"}
+
+    async def secret(_payload: Any) -> Answer:
+        return Answer("swordfish", 0.01)
+
+    victims = await cache.get_or_call(payload, secret, namespace="victim")
+    assert (await cache.get_or_call(payload, no_call, namespace="victim")).key == victims.key
+    assert (await cache.get_or_call({**payload, "namespace": "victim"}, secret, namespace="acme")).source == "model"
+    assert (await cache.get_or_call({**payload, "namespace": "victim"}, secret)).source == "model"
+    with pytest.raises(InvalidValueError, match="those of the Request"):
+        await cache.get_or_call(question("x", "acme"), no_call, namespace="victim")
+
+
 @pytest.mark.parametrize("empty", [None, "", "  \n", [], {}, b""])
 async def test_empty_answers_are_given_and_not_kept(empty: Any) -> None:
     store = MemoryStore()

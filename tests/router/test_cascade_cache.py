@@ -74,6 +74,42 @@ async def test_tenants_share_nothing_and_neither_do_other_tiers_or_other_ways_to
     assert await scenario() == ["large", "large", "large", "large", "cache"]
 
 
+def cut_off(answer: str, confidence: float) -> ScriptedModel:
+    return ScriptedModel(lambda _query: Prediction(answer, confidence, complete=False))
+
+
+async def test_what_was_cut_off_is_not_trusted_however_sure_the_tier_is() -> None:
+    tiers = [Tier("small", cut_off("s", 1.0), 1.0, 0.9), Tier("large", says("l"), 4.0)]
+    for cascade in (Cascade(tiers), ScoreRouter(tiers, lambda _query: 1.0, [0.5])):
+        found = await cascade.route("q")
+        assert (found.answer, found.cost_usd, found.complete) == ("l", 5.0, True)
+        assert outcomes(found) == [("small", "incomplete"), ("large", "answered")]
+
+
+async def test_what_the_last_tier_cut_off_is_given_once_and_not_kept() -> None:
+    tiers = [Tier("small", says("s", 0.5), 1.0, 0.9), Tier("large", cut_off("l", 1.0), 4.0)]
+    cascade = cached(tiers, ResponseCache(MemoryStore()))
+
+    async def scenario() -> list[Routed]:
+        return [*await asyncio.gather(*(cascade.route("q") for _ in range(3))), await cascade.route("q")]
+
+    for one in await scenario():
+        assert (one.answer, one.tier, one.cost_usd, one.complete) == ("l", "large", LOOKUP_USD + 5.0, False)
+        assert outcomes(one) == [("small", "escalated"), ("large", "incomplete")]
+
+
+async def test_a_whole_answer_is_better_than_one_that_was_cut_off() -> None:
+    tiers = [
+        Tier("small", says("s", 0.5), 1.0, 0.9),
+        Tier("medium", cut_off("m", 1.0), 1.0, 0.9),
+        Tier("large", says("l"), 4.0),
+    ]
+    found = await Cascade(tiers, guard=budget(3.0)).route("q")
+    assert (found.answer, found.tier, found.degraded, found.complete) == ("s", "small", True, True)
+    found = await Cascade(tiers[1:], guard=budget(3.0)).route("q")
+    assert (found.answer, found.tier, found.degraded, found.complete) == ("m", "medium", True, False)
+
+
 async def test_a_degraded_answer_is_given_and_not_kept() -> None:
     guard = budget(3.0)
     cascade = cached(two(), ResponseCache(MemoryStore()), guard=guard)

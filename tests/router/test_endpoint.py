@@ -303,6 +303,17 @@ async def test_an_empty_answer_is_an_error_that_was_billed(choice: dict[str, Any
     assert error.usage == TokenUsage(12, 0, 3)
 
 
+@pytest.mark.parametrize(
+    ("reason", "complete"),
+    [("stop", True), (None, True), ("eos", True), ("length", False), ("content_filter", False), ("tool_calls", False),
+     ("SAFETY", False), (7, False)],
+)  # fmt: skip
+@pytest.mark.parametrize("parse", [None, str])
+async def test_an_answer_that_was_cut_off_says_so(reason: object, complete: bool, parse: Any) -> None:
+    prediction, _ = await ask(says(completion("The answer is 12", finish_reason=reason)), parse=parse)
+    assert (prediction.answer, prediction.complete) == ("The answer is 12", complete)
+
+
 async def test_a_refusal_is_quoted() -> None:
     error = await failing(says(completion(message={"content": None, "refusal": "I would rather not."})))
     assert "I would rather not." in str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import sqlite3
 import time
@@ -63,7 +64,9 @@ class DiskStore:
     a slow disk delays those who ask for an entry and not the event loop. A network drive is no place for the file:
     SQLite's locks do not work there.
 
-    The file is opened by the first call, and again by the first after :meth:`aclose`.
+    The file is opened by the first call, and again by the first after :meth:`aclose`. Nobody but its owner can read it:
+    what models answered is as confidential as what was asked (mode 0600; a file that was there with a wider one
+    gets it when its owner opens it).
     """
 
     def __init__(
@@ -154,6 +157,7 @@ class DiskStore:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             # SQLite gives up a little before the caller does, so that nothing is written after an error was reported.
             self._database = connect(self._path, FILE_KIND, timeout_s=0.8 * self._timeout_s)
+            _make_private(self._path)
             self._database.execute("DELETE FROM entries WHERE expires_at <= ?", (self._clock(),))
         return work(self._database)
 
@@ -178,3 +182,12 @@ class DiskStore:
             if entries <= 1:
                 break
             database.execute(oldest, (max(1, entries // 20),))
+
+
+def _make_private(path: Path) -> None:
+    """Leave a database, its log and its index to their owner; a new log or index takes the database's mode."""
+    for name in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+        # Another user's file stays as that user has it, and the log may have gone since.
+        with contextlib.suppress(PermissionError, FileNotFoundError):
+            if name.stat().st_mode & 0o077:
+                name.chmod(0o600)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from costlab._internal import checks
 from costlab._internal.extras import extra
+from costlab.cache.answers import ends_complete
 from costlab.catalog import ApiPrice, api_price
 from costlab.errors import CostlabError, InvalidValueError
 from costlab.events import SERVICE_TIERS
@@ -55,7 +56,8 @@ class EndpointModel:
         Makes the answer from the model's words; raises for words that are no answer. The call is billed all the same,
         and the error says so.
     max_tokens : int, optional
-        Most tokens of an answer, >= 1. A longer one is cut off there. None for a model that wants the limit by another
+        Most tokens of an answer, >= 1. A longer one is cut off there, and no tier but the last trusts it: leave room
+        for the token that ends an answer. None for a model that wants the limit by another
         name, given in `parameters`: OpenAI's reasoning models want ``max_completion_tokens``.
     logprobs : bool
         Whether to ask for log-probabilities of the tokens, from which the confidence is made. Without them, or from a
@@ -255,13 +257,14 @@ def read_completion(
         if usage_required:
             raise ModelError("the server does not say what was billed (no usage in its answer)", bill_unknown=True)
         usage = TokenUsage()
+    complete = ends_complete(choice.get("finish_reason"))
     if parse is None:
-        return Prediction(content, _confidence(choice), usage)
+        return Prediction(content, _confidence(choice), usage, complete)
     try:
         answer = parse(content)
     except Exception as error:  # whatever it raises, the call is billed
         raise ModelError(f"not an answer: {quoted(content)} ({error})", usage) from error
-    return Prediction(answer, _confidence(choice), usage)
+    return Prediction(answer, _confidence(choice), usage, complete)
 
 
 def read_usage(body: object) -> TokenUsage | None:

@@ -133,7 +133,10 @@ class TransformersModel:
             answer = words if self._parse is None else self._parse(words)
         except Exception as error:  # whatever it raises, the tokens were made
             raise ModelError(f"not an answer: {quoted(words)} ({error})", usage) from error
-        return Prediction(answer, mean_probability(logs.tolist()), usage)
+        # An answer that fills its limit without the token that ends one was cut off.
+        ends = self._model.generation_config.eos_token_id
+        ended = int(written[-1]) in (ends if isinstance(ends, list) else [ends])
+        return Prediction(answer, mean_probability(logs.tolist()), usage, ended or len(written) < self._max_tokens)
 
     def _tokens(self, query: str) -> dict[str, torch.Tensor]:
         if getattr(self._tokenizer, "chat_template", None):

@@ -96,11 +96,15 @@ class Prediction:
         last tier.
     usage : TokenUsage
         Tokens billed; all 0 for a model that is priced by the request.
+    complete : bool
+        Whether the answer is whole. One that was cut off, by a limit of tokens or a filter, is never trusted before the
+        last tier, and no cache keeps it.
     """
 
     answer: Any
     confidence: float
     usage: TokenUsage = TokenUsage()
+    complete: bool = True
 
 
 class ModelError(CostlabError, RuntimeError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sqlite3
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -121,6 +122,26 @@ async def test_folders_are_made(tmp_path: Path) -> None:
     await store.set("k", b"x")
     await store.aclose()
     assert (tmp_path / "new" / "folder" / "cache.sqlite").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+@pytest.mark.parametrize("already", ["nothing", "empty", "open to all"])
+async def test_nobody_else_may_read_the_file(tmp_path: Path, already: str) -> None:
+    path = tmp_path / "cache.sqlite"
+    before = DiskStore(path)
+    if already == "empty":
+        path.touch(0o666)
+        path.chmod(0o666)
+    elif already == "open to all":
+        await before.set("a", b"x")
+        for file in tmp_path.iterdir():
+            file.chmod(0o666)
+    store = DiskStore(path)
+    await store.set("k", b"x")
+    modes = {file.name: oct(file.stat().st_mode & 0o777) for file in tmp_path.iterdir()}
+    assert modes == dict.fromkeys(("cache.sqlite", "cache.sqlite-wal", "cache.sqlite-shm"), "0o600")
+    await store.aclose()
+    await before.aclose()
 
 
 async def test_an_empty_file_is_a_new_cache(tmp_path: Path) -> None:
