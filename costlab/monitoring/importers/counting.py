@@ -113,6 +113,11 @@ def counted_rows(
             files, notes = again.files, (*notes, *again.notes)
 
 
+#: Logs of up to so many rows are stored as they come out: to plan the expressions that would otherwise make them anew
+#: for every figure takes longer than to count them.
+STORED_ROWS: Final = 100_000
+
+
 def _counted(
     log: _Log, files: LogFiles, notes: tuple[str, ...]
 ) -> tuple[duckdb.DuckDBPyRelation, tuple[str, ...], ReadCounts]:
@@ -130,6 +135,8 @@ def _counted(
         else:
             ((number,),) = relation.aggregate("count(*)").fetchall()
             counts = ReadCounts(number)
+            if number <= STORED_ROWS:
+                relation, stored = _stored(files, relation, log.table), True
         kept, counts = counts.kept, rows.read + counts
         if counts.bad_rows > files.options.max_bad_rows:
             raise LogError(_complaint(files.name, counts))

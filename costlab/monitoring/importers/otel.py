@@ -51,7 +51,7 @@ _REQUEST: Final = {
     "input_tokens": "CASE WHEN outcome = 'error' THEN input ELSE coalesce(input, 0) END",
     "cached_input_tokens": "coalesce(cached, 0)",
     "output_tokens": "CASE WHEN outcome = 'error' THEN output ELSE coalesce(output, 0) END",
-    "cost_usd": "cost",
+    "cost_micro_usd": "cost",
     "latency_s": "(end_ns - start_ns) / 1e9",
     "outcome": "outcome",
     "tenant": "tenant",
@@ -182,7 +182,6 @@ def span_rows(spans: Iterable[Span], *, cached_apart: bool = False) -> Iterator[
     with extra("usage"):
         import duckdb
         import msgspec
-    from costlab.events import micro_usd
     from costlab.monitoring.importers.otel_records import Records
     from costlab.monitoring.importers.otlp_json import Document
 
@@ -201,10 +200,10 @@ def span_rows(spans: Iterable[Span], *, cached_apart: bool = False) -> Iterator[
     names = [one[0] for one in found.description]
     for values in found.fetchall():
         row = dict(zip(names, values, strict=True))
-        cost = row.pop("cost_usd")
         del row["requests"]
         row["input_tokens"], row["output_tokens"] = row["input_tokens"] or 0, row["output_tokens"] or 0
-        yield absent | row | {"cost_micro_usd": None if cost is None else micro_usd("cost_usd", cost)}
+        row["cache_write_1h_tokens"] = row["cache_write_1h_tokens"] or 0
+        yield absent | row
 
 
 def _batches_of(files: LogFiles, path: Path, records: Records) -> Iterator[pyarrow.RecordBatch]:
@@ -315,7 +314,7 @@ def _notes(connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
     """What was understood of the calls, and what they leave open."""
     ((mute, unnamed, told, told_usd, beside),) = connection.execute(
         """SELECT count(*) FILTER (input IS NULL AND outcome = 'ok'), count(*) FILTER (model = 'unknown'),
-            count(cost), sum(cost), count(*) FILTER (beside = 1)
+            count(cost), sum(cost) / 1e6, count(*) FILTER (beside = 1)
         FROM calls"""
     ).fetchall()
     notes = []

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from costlab._internal.extras import extra
 from costlab.catalog import is_own_server
 from costlab.errors import InvalidValueError
+from costlab.events import micro_usd
 from costlab.monitoring.importers.otel_metrics import Metrics
 from costlab.monitoring.importers.otel_usage import (
     CALL,
@@ -64,7 +65,7 @@ _RARE: Final = {
     "image_output": "int64",
     "searches": "int64",
     "beside": "int8",
-    "cost": "float64",
+    "cost": "int64",
     "calls": "int64",
     "half": "string",
     "pair": "string",
@@ -151,7 +152,8 @@ class Records:
             provider = server_of(one.provider, "", one.model)
             common = self._in_common(one.metric, "ok", one.model, provider, None, one.service, one.model)
             told = [tokens.get(what, -1) for what in ("cached", "written")]
-            rare = (*(None,) * 8, one.cost, max(1, round(one.requests)), None, None)
+            cost = None if one.cost is None else micro_usd("cost", one.cost)
+            rare = (*(None,) * 8, cost, max(1, round(one.requests)), None, None)
             self._rows.append((
                 self.spans + self.logs + self.sums, "metrics", f"sum-{self.sums}", "", CALL, common, one.end_ns,
                 one.end_ns, "", tokens.get("input", 0), tokens.get("output", 0), *told, tokens.get("reasoning", 0),
@@ -342,7 +344,10 @@ class Records:
             tokens_in, tokens_out, cached, written, hour, audio, cached_audio, image, reasoning, audio_output,
             image_output, searches, beside,
         ) = tokens_of(found, producer, provider, apart=self.cached_apart)  # fmt: skip
-        cost = cost_of(found) if "cost" in found or "cost_text" in found else None
+        cost = None
+        if "cost" in found or "cost_text" in found:
+            usd = cost_of(found)
+            cost = None if usd is None else micro_usd("cost", usd)
         if failed or "error" in found or get("success") in (False, "false"):
             outcome = "error"
         else:
@@ -496,8 +501,8 @@ def _batch(rows: list[Row], commons: list[tuple[str, ...]]) -> pyarrow.RecordBat
 
 
 #: What stands for a value that there is not, and the code of a kind of numbers.
-_ABSENCE: Final[Mapping[str, int | float | str]] = {"int8": -1, "int32": -1, "int64": -1, "float64": -1.0, "string": ""}
-_CODES: Final = {"int8": "b", "int32": "i", "int64": "q", "float64": "d"}
+_ABSENCE: Final[Mapping[str, int | str]] = {"int8": -1, "int32": -1, "int64": -1, "string": ""}
+_CODES: Final = {"int8": "b", "int32": "i", "int64": "q"}
 
 
 def _array(values: Sequence[Any], kind: str) -> pyarrow.Array:
