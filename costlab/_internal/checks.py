@@ -68,6 +68,17 @@ def instance(name: str, value: Value, *kinds: type) -> Value:
     return value
 
 
+def utf8(text: str) -> bool:
+    """Whether UTF-8 can hold `text`; half of a surrogate pair, which JSON may carry, it cannot."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def one_of(kind: str, value: str, known: Iterable[str]) -> str:
     """`value`, if it is among `known`; otherwise the error suggests the nearest."""
     names = tuple(known)

@@ -130,17 +130,21 @@ def _script(kind: FileKind) -> str:
 
 def _check_header(path: Path, kind: FileKind) -> None:
     """Look at the first 100 bytes, without SQLite, which might put a file right that it takes for its own."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise kind.error(f"{path.name} is no {kind.name}, but a folder or a device; name a file")
     try:
         with path.open("rb") as file:
             header = file.read(HEADER_BYTES)
     except FileNotFoundError:
         raise kind.error(f"there is no {kind.name} at {path}") from None
-    if len(header) < HEADER_BYTES and MAGIC.startswith(header[: len(MAGIC)]):
+    if not MAGIC.startswith(header[: len(MAGIC)]):
+        raise _foreign(path, kind)
+    if len(header) < HEADER_BYTES:
         raise kind.error(f"{path.name} is a torn {kind.name}: it ends after {len(header)} bytes; restore or remove it")
     page_bytes, pages = struct.unpack(">H", header[16:18])[0], struct.unpack(">I", header[28:32])[0]
     application, version = (struct.unpack(">I", header[at : at + 4])[0] for at in (68, 60))
-    if not header.startswith(MAGIC) or application != kind.application_id:
-        raise kind.error(f"{path.name} is no {kind.name}, but another program's file; name another")
+    if application != kind.application_id or version < 1:
+        raise _foreign(path, kind)
     if version > kind.version:
         raise kind.error(
             f"{path.name} was written by a newer costlab (version {version}, this one knows {kind.version})"
@@ -151,6 +155,10 @@ def _check_header(path: Path, kind: FileKind) -> None:
         raise kind.error(
             f"{path.name} is a torn {kind.name}: {path.stat().st_size} bytes of {expected}; restore it from a copy"
         )
+
+
+def _foreign(path: Path, kind: FileKind) -> Exception:
+    return kind.error(f"{path.name} is no {kind.name}, but another program's file; name another")
 
 
 def _has_log(path: Path) -> bool:

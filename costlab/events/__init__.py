@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from costlab.events.hooks import Hook as Hook, HookFailure as HookFailure, Hooks as Hooks
     from costlab.events.request import (
         COLUMNS as COLUMNS,
+        MAX_COUNT as MAX_COUNT,
         OUTCOMES as OUTCOMES,
         PARTS as PARTS,
         PRIORITIES as PRIORITIES,

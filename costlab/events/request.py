@@ -41,6 +41,9 @@ PARTS: Final = (
     ("output_tokens", ("audio_output_tokens", "image_output_tokens")),
 )
 
+#: The greatest count that SQLite, Parquet, JSON and a float hold exactly.
+MAX_COUNT: Final = 2**53 - 1
+
 _NONE: Final = 0
 
 #: What a field of an event may hold.
@@ -112,7 +115,8 @@ class RequestEvent:
     Raises
     ------
     InvalidValueError
-        If a number is outside its domain, parts are more than their whole, or a name is empty.
+        If a number is outside its domain, parts are more than their whole, or a name is empty. Or if no store could
+        hold it: a text that UTF-8 cannot hold, a count or an amount above 2**53 - 1.
     UnknownNameError
         If outcome, priority or service tier is none of those above.
 
@@ -230,8 +234,8 @@ class RequestEvent:
         cost, value = cost_micro_usd, conversion_value_micro_usd
         if not (
             type(input_tokens) is type(cached_input_tokens) is type(output_tokens) is int
-            and 0 <= cached_input_tokens <= input_tokens
-            and output_tokens >= 0
+            and 0 <= cached_input_tokens <= input_tokens <= MAX_COUNT
+            and 0 <= output_tokens <= MAX_COUNT
             and (cost is None or (type(cost) is int and 0 <= cost <= MAX_MICRO_USD))
             and (value is None or (type(value) is int and 0 <= value <= MAX_MICRO_USD))
             and type(time_s) is type(latency_s) is float
@@ -245,6 +249,16 @@ class RequestEvent:
             and model
             and type(provider) is str
             and service_tier in SERVICE_TIERS
+            and (
+                (
+                    request_id.isascii()
+                    and tier.isascii()
+                    and model.isascii()
+                    and tenant.isascii()
+                    and provider.isascii()
+                )
+                or checks.utf8(request_id + tier + model + tenant + provider)
+            )
         ):
             if rare:
                 self._set_rare(locals())
@@ -270,7 +284,7 @@ class RequestEvent:
                 and 0 <= reasoning_tokens <= output_tokens
                 and 0 <= audio_output_tokens <= output_tokens - image_output_tokens
                 and image_output_tokens >= 0
-                and searches >= 0
+                and 0 <= searches <= MAX_COUNT
                 and (fee is None or (type(fee) is int and 0 <= fee <= MAX_MICRO_USD))
             ):
                 self._check()
@@ -287,10 +301,12 @@ class RequestEvent:
                 needed = column.required or name == "request_id"
                 if not isinstance(value, str) or (needed and not value):
                     raise InvalidValueError(name, "a text that is not empty" if needed else "a text", value)
+                if not checks.utf8(value):
+                    raise InvalidValueError(name, "a text that UTF-8 can hold, without halves of surrogates", value)
             elif column.type is float:
                 object.__setattr__(self, name, checks.non_negative(name, value))
             elif value is not None or not column.nullable:
-                most = MAX_MICRO_USD if name.endswith("_micro_usd") else None
+                most = MAX_MICRO_USD if name.endswith("_micro_usd") else MAX_COUNT
                 object.__setattr__(self, name, checks.integer(name, value, at_most=most))
         for whole, parts in PARTS:
             most, counts = getattr(self, whole), {part: getattr(self, part) for part in parts}

@@ -16,8 +16,9 @@ from costlab._internal.atomic_write import atomic_write
 from costlab._internal.extras import extra
 from costlab._internal.fork_safety import after_fork
 from costlab._internal.sqlite import FileKind, connect, upgrade
-from costlab.errors import LedgerError
+from costlab.errors import CostlabError, LedgerError
 from costlab.events import COLUMNS, Column, RequestEvent, arrow_schema
+from costlab.monitoring.row_count import RowCount
 from costlab.units import MICRO_USD_PER_USD
 
 #: Values as SQLite has them: of an event, in the order of its fields.
@@ -63,12 +64,27 @@ SPAN: Final = "SELECT min(seq), max(seq) FROM events WHERE time_s >= ? AND time_
 PAGE: Final = """
     SELECT {}, seq FROM events WHERE seq >= ? AND seq <= ? AND time_s >= ? AND time_s < ? ORDER BY seq LIMIT ?
 """
-TOTALS: Final = """
-    SELECT count(*), count(*) - count(cost_micro_usd), ifnull(sum(cost_micro_usd), 0), ifnull(sum(input_tokens), 0),
-           ifnull(sum(cached_input_tokens), 0), ifnull(sum(output_tokens), 0), count(conversion_value_micro_usd),
-           ifnull(sum(conversion_value_micro_usd), 0), min(time_s), max(time_s)
+PAGE_AFTER: Final = "SELECT {}, seq FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
+#: The last row by number, which is how many there are: rows are numbered from 1 without gaps, and none is removed.
+ROWS: Final = "SELECT ifnull(max(seq), 0) FROM events"
+#: The number of the first event at or after a second, in the order of writing.
+FIRST_AT: Final = "SELECT min(seq) FROM events WHERE time_s >= ?"
+BITS: Final = 32
+
+
+def _exact_sum(column: str) -> str:
+    """Both halves of a sum. SQLite's own fails beyond 63 bits, so that two rows of an older ledger could forbid it."""
+    return f"ifnull(sum({column} >> {BITS}), 0), ifnull(sum({column} & {2**BITS - 1}), 0)"
+
+
+SUMMED: Final = (
+    "cost_micro_usd", "input_tokens", "cached_input_tokens", "output_tokens", "conversion_value_micro_usd",
+)  # fmt: skip
+TOTALS: Final = f"""
+    SELECT count(*), count(cost_micro_usd), count(conversion_value_micro_usd), min(time_s), max(time_s),
+           {", ".join(map(_exact_sum, SUMMED))}
     FROM events WHERE time_s >= ? AND time_s < ?
-"""
+"""  # noqa: S608
 
 PAGE_ROWS = 10_000
 ROW_GROUP_ROWS: Final = 131_072
@@ -148,6 +164,12 @@ class Ledger:
     A request is written once. The same event again is ignored and counted; another one under the same request id is
     refused, and the first stands. So a writer that does not know whether its last batch arrived sends it again.
 
+    An event that no file can hold, made past the checks of :class:`costlab.events.RequestEvent`, is left out alone:
+    the others of its batch are written, and it is counted in :attr:`rejected`.
+
+    Beside the file, in one with ``-rows`` after its name, stands how many events it has. By it :meth:`verify` notices
+    events that went with a damaged write-ahead log, of which SQLite says nothing. A copy is made of both or of none.
+
     A file of costlab 1.0 is read as it is; the first event written to it gives it the columns that it lacks.
 
     One ledger serves all threads of a process; after a fork the child makes its own. The file needs a local disk:
@@ -191,10 +213,11 @@ class Ledger:
         every_s = None if flush_every_s is None else checks.positive("flush_every_s", flush_every_s)
         self._pending: list[RequestEvent] = []
         self._lock, self._writing = threading.Lock(), threading.Lock()  # of the list, and of the file
-        self._duplicates = self._conflicts = self._failures = 0
+        self._duplicates = self._conflicts = self._rejected = self._failures = 0
         self._last_error: LedgerError | None = None
         synchronous = "FULL" if power_cut_safe else "NORMAL"
         self._file = connect(self.path, LEDGER, timeout_s=timeout_s, create=create, synchronous=synchronous)
+        self._rows = RowCount(self.path)
         self._usable, self._forked = True, False
         atexit.register(self.close)
         after_fork(self._leave)
@@ -228,21 +251,40 @@ class Ledger:
         ------
         LedgerError
             If the file cannot be written: what waits goes on waiting. Or if a request id stands in the file with other
-            values: that event is dropped, and all others are written.
+            values, or no file can hold an event: that event is dropped, and all others are written.
         """
         if not self._usable:
             raise self._unusable()
+        unfit: list[tuple[RequestEvent, Exception]] = []
         with self._writing:
-            with self._lock:
-                batch, self._pending = self._pending, []
-            if not batch:
-                return
+            batch: list[RequestEvent] = []
             try:
-                different = self._write(batch)
-            except (sqlite3.Error, OSError) as error:
+                with self._lock:
+                    batch, self._pending = self._pending, []
+                if not batch:
+                    return
+                try:
+                    different = self._write(batch)
+                except (sqlite3.OperationalError, OSError, MemoryError):  # no fault of an event
+                    raise
+                except Exception:
+                    batch, unfit = _sort_out(batch)
+                    if not unfit:
+                        raise
+                    self._rejected += len(unfit)
+                    different = self._write(batch)
+            except BaseException as error:
                 with self._lock:
                     self._pending[:0] = batch
-                raise self._failed(f"{self.path.name} could not be written: {error}") from error
+                if not isinstance(error, Exception):
+                    raise
+                raise self._failed(f"{self.path.name} could not be written: {_in_a_line(error)}") from error
+        if unfit:
+            event, reason = unfit[0]
+            raise self._failed(
+                f"{len(unfit)} of the events were left out, as {self.path.name} cannot hold them, the first "
+                f"{getattr(event, 'request_id', event)!r}: {_in_a_line(reason)}"
+            ) from reason
         if different:
             raise self._failed(
                 f"request id {different[0]!r} stands in {self.path.name} with other values, which are kept"
@@ -251,27 +293,76 @@ class Ledger:
     def events(self, since_s: float = -math.inf, until_s: float = math.inf) -> Iterator[RequestEvent]:
         """Events with `since_s` <= time < `until_s`, in the order in which they were written.
 
+        Raises
+        ------
+        LedgerError
+            If the file cannot be read; or, after all others were given, if rows in it are no events: written by another
+            program, or by a costlab that took what is refused today.
+
         Notes
         -----
         Read in pages, so that a long reading holds no writer up; events that are written meanwhile may be among them.
         """
+        first_wrong, wrong = None, 0
         for page in self.pages(since_s, until_s):
             for row in page:
-                yield RequestEvent(**dict(zip(COLUMNS, row, strict=True)))
+                event = self._event(row)
+                if isinstance(event, RequestEvent):
+                    yield event
+                else:
+                    first_wrong, wrong = first_wrong or event, wrong + 1
+        if first_wrong is not None:
+            raise LedgerError(f"rows that are no events: {wrong}, the first of {first_wrong}")
+
+    def last_sequence(self, since_s: float | None = None) -> int:
+        """The number of the event that was written last, from 1 on; 0 without events.
+
+        Parameters
+        ----------
+        since_s : float or None
+            The one before the first event at or after this second instead, in the order of writing.
+        """
+        self.flush()
+        (rows,) = self._read(ROWS, ())[0]
+        first = None if since_s is None else self._read(FIRST_AT, (since_s,))[0][0]
+        return int(rows if first is None else first - 1)
+
+    def events_after(self, sequence: int) -> Iterator[tuple[int, RequestEvent | LedgerError]]:
+        """Events in the order of writing with their numbers, from the one after `sequence` on, whatever their time.
+
+        In place of a row that is no event stands what is wrong with it.
+        """
+        self.flush()
+        while rows := self._page(PAGE_AFTER, (sequence, PAGE_ROWS)):
+            for *row, sequence in rows:
+                yield sequence, self._event(tuple(row))
 
     def pages(self, since_s: float = -math.inf, until_s: float = math.inf) -> Iterator[list[Row]]:
         """As :meth:`events`, as lists of rows with the values in the order of the event's fields."""
         self.flush()
         first, end = self._read(SPAN, (since_s, until_s))[0]
         # An event's place follows its time but for seconds, so the span holds little that is not wanted.
-        while first is not None and (rows := self._page((first, end, since_s, until_s, PAGE_ROWS))):
+        while first is not None and (rows := self._page(PAGE, (first, end, since_s, until_s, PAGE_ROWS))):
             first = rows[-1][-1] + 1
             yield [row[:-1] for row in rows]
 
     def totals(self, since_s: float = -math.inf, until_s: float = math.inf) -> LedgerTotals:
         """Sums over the events with `since_s` <= time < `until_s`."""
         self.flush()
-        return LedgerTotals(*self._read(TOTALS, (since_s, until_s))[0])
+        requests, priced, conversions, first_s, last_s, *halves = self._read(TOTALS, (since_s, until_s))[0]
+        sums = dict(
+            zip(
+                SUMMED, ((high << BITS) + low for high, low in zip(halves[::2], halves[1::2], strict=True)), strict=True
+            )
+        )
+        return LedgerTotals(
+            requests=requests,
+            unpriced_requests=requests - priced,
+            conversions=conversions,
+            first_time_s=first_s,
+            last_time_s=last_s,
+            **sums,
+        )
 
     def to_parquet(self, path: str | Path) -> int:
         """Write all events to a Parquet file, whole or not at all, and return their number."""
@@ -298,10 +389,21 @@ class Ledger:
         return count
 
     def verify(self) -> None:
-        """Read the whole file and raise :class:`costlab.errors.LedgerError` where a page of it is damaged."""
+        """Read the whole file, and hold it against the count of its events that is kept beside it.
+
+        Raises
+        ------
+        LedgerError
+            If a page is damaged, or if events are missing that stood in the file: SQLite leaves out what follows a
+            damaged place of the write-ahead log, and an older copy of the file lacks them too.
+        """
+        known = self._rows.read()  # before the file, to which others may be writing
         state = self._read("PRAGMA integrity_check(1)", ())[0][0]
         if state != "ok":
             raise LedgerError(f"{self.path.name} is damaged: {state}")
+        (rows,) = self._read(ROWS, ())[0]
+        if missing := known.missing(rows):
+            raise LedgerError(f"{self.path.name} has lost {missing} events that were written to it")
 
     @property
     def pending(self) -> int:
@@ -317,6 +419,11 @@ class Ledger:
     def conflicts(self) -> int:
         """Events that were dropped because their request id stood in the file with other values."""
         return self._conflicts
+
+    @property
+    def rejected(self) -> int:
+        """Events that were dropped because no file can hold them."""
+        return self._rejected
 
     @property
     def failures(self) -> int:
@@ -340,6 +447,7 @@ class Ledger:
                 if not self._usable:
                     self._closing.set()
                     self._file.close()
+                    self._rows.close()
             if not self._usable:
                 atexit.unregister(self.close)
 
@@ -357,6 +465,8 @@ class Ledger:
         self._file.execute("BEGIN IMMEDIATE")
         try:
             upgrade(self._file, LEDGER)
+            (before,) = self._file.execute(ROWS).fetchone()
+            lost = self._rows.check(before)
             written = self._file.executemany(INSERT, rows).rowcount
             known = [] if written == len(rows) else self._compare(rows)
             self._file.execute("COMMIT")
@@ -364,6 +474,9 @@ class Ledger:
             with contextlib.suppress(sqlite3.Error):
                 self._file.execute("ROLLBACK")
             raise
+        self._rows.note(before + written)
+        if lost:
+            self._failed(f"{self.path.name} has lost {lost} events that were written to it")
         self._conflicts += len(known)
         self._duplicates += len(rows) - written - len(known)
         return known
@@ -381,10 +494,16 @@ class Ledger:
         except sqlite3.Error as error:
             raise self._unreadable(error) from error
 
+    def _event(self, row: Row) -> RequestEvent | LedgerError:
+        try:
+            return RequestEvent(**dict(zip(COLUMNS, row, strict=True)))
+        except CostlabError as error:
+            return LedgerError(f"request {row[0]!r} in {self.path.name}: {error}")
+
     def _unreadable(self, error: sqlite3.Error) -> LedgerError:
         return LedgerError(f"{self.path.name} could not be read: {error}")
 
-    def _page(self, parameters: Row) -> list[Row]:
+    def _page(self, page: str, parameters: Row) -> list[Row]:
         """Rows of a file of whatever version: another process may be the first to write to an old one, at any time."""
         if not self._usable:
             raise self._unusable()
@@ -393,15 +512,21 @@ class Ledger:
                 self._file.execute("BEGIN")  # so that version and rows are of the same moment
                 try:
                     (version,) = self._file.execute("PRAGMA user_version").fetchone()
-                    return self._file.execute(PAGE.format(NAMES if version > 1 else FIRST_NAMES), parameters).fetchall()
+                    query = page.format(NAMES if version > 1 else FIRST_NAMES)
+                    try:
+                        return self._file.execute(query, parameters).fetchall()
+                    except sqlite3.OperationalError:  # another program's text, say, that is not UTF-8
+                        self._file.text_factory = _decoded
+                        return self._file.execute(query, parameters).fetchall()
                 finally:
+                    self._file.text_factory = str
                     self._file.execute("ROLLBACK")
         except sqlite3.Error as error:
             raise self._unreadable(error) from error
 
     def _flush_often(self, every_s: float) -> None:
         while not self._closing.wait(every_s):
-            with contextlib.suppress(LedgerError):  # counted and kept by flush
+            with contextlib.suppress(Exception):  # counted and kept by flush; the thread lives as long as the ledger
                 self.flush()
 
     def _failed(self, message: str) -> LedgerError:
@@ -419,3 +544,26 @@ class Ledger:
     def _unusable(self) -> LedgerError:
         reason = "was opened before a fork; open it in each process" if self._forked else "is closed"
         return LedgerError(f"the ledger {self.path.name} {reason}")
+
+
+def _sort_out(batch: list[RequestEvent]) -> tuple[list[RequestEvent], list[tuple[RequestEvent, Exception]]]:
+    """The events that a ledger can hold, and the others, each with the reason: found in a ledger in memory."""
+    fit, unfit = [], []
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as trial:
+        trial.executescript(LEDGER.schema)
+        for event in batch:
+            try:
+                trial.execute(INSERT, event.as_row())
+            except Exception as reason:
+                unfit.append((event, reason))
+            else:
+                fit.append(event)
+    return fit, unfit
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _decoded(text: bytes) -> str:
+    return text.decode("utf-8", "replace")

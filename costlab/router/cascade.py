@@ -365,8 +365,8 @@ class Cascade:
         """
         if priority not in PRIORITIES:
             checks.one_of("priority", priority, PRIORITIES)
-        if not isinstance(tenant, str):
-            raise InvalidValueError("tenant", "a text", tenant)
+        if not (isinstance(tenant, str) and checks.utf8(tenant)):  # now, and not when the event is made and all is paid
+            raise InvalidValueError("tenant", "a text that UTF-8 can hold", tenant)
         clock = self._clock
         started_s = clock()
         state = RouteState(clock, started_s)

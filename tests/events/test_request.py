@@ -59,6 +59,12 @@ def test_cached_tokens_are_a_part_of_the_input() -> None:
     assert event.total_tokens == 1280  # not 2,280
 
 
+def test_names_are_of_any_script_and_counts_as_great_as_can_be_held() -> None:
+    most = 2**53 - 1
+    event = RequestEvent(**GOOD | {"tenant": "Žluťoučký \U0001f40e", "input_tokens": most, "output_tokens": most})
+    assert (event.tenant[-1], event.input_tokens) == ("\U0001f40e", most)
+
+
 def test_unpriced_is_not_free() -> None:
     assert RequestEvent(**GOOD | {"cost_micro_usd": None}).cost_usd is None
     assert RequestEvent(**GOOD | {"cost_micro_usd": 0}).cost_usd == 0.0
@@ -99,6 +105,14 @@ def test_unpriced_is_not_free() -> None:
         ({"request_id": ""}, "request_id must be a text that is not empty, got ''"),
         ({"model": None}, "model must be a text that is not empty, got None"),
         ({"tenant": 7}, "tenant must be a text, got 7"),
+        ({"input_tokens": 2**53}, "input_tokens must be at most 9007199254740991, got 9007199254740992"),
+        ({"output_tokens": 2**70}, "output_tokens must be at most 9007199254740991"),
+        ({"searches": 2**63}, "searches must be at most 9007199254740991"),
+        *(
+            # As JSON may carry it: json.loads('"\\ud800"'). No file and no scrape can hold it.
+            ({name: "a\ud800z"}, rf"{name} must be a text that UTF-8 can hold.*got 'a\\ud800z'")
+            for name in ("request_id", "tier", "model", "tenant", "provider")
+        ),
     ],
 )
 def test_wrong_values_are_named(change: dict[str, Any], message: str) -> None:

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -166,6 +167,175 @@ def test_what_cannot_be_written_waits_and_is_written_later(tmp_path: Path) -> No
         assert [e.request_id for e in again.events()] == ["r-0", "r-1", "r-2", "r-3"]
 
 
+def unchecked(number: int, **values: Any) -> RequestEvent:
+    """An event that its constructor would refuse."""
+    made = event(number)
+    for name, value in values.items():
+        object.__setattr__(made, name, value)
+    return made
+
+
+#: Text that SQLite cannot encode, numbers that it cannot hold, values of no column's type, none where one is needed.
+UNFIT: list[dict[str, Any]] = [
+    {"model": "a\ud800"}, {"input_tokens": 2**70}, {"tier": object()}, {"outcome": None}, {"cost_micro_usd": 1j},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("values", UNFIT, ids=lambda values: next(iter(values)))
+def test_an_event_that_no_file_can_hold_is_left_out_alone(tmp_path: Path, values: dict[str, Any]) -> None:
+    with Ledger(tmp_path / "ledger", flush_every_s=None) as ledger:
+        for number in range(251):
+            ledger.append(unchecked(number, **values) if number in (100, 200) else event(number))
+        with pytest.raises(LedgerError, match=r"2 of the events were left out, as ledger cannot hold them.* 'r-100': "):
+            ledger.flush()
+        assert (ledger.pending, ledger.rejected, ledger.failures) == (0, 2, 1)
+        assert [one.request_id for one in ledger.events()] == [f"r-{n}" for n in range(251) if n not in (100, 200)]
+        ledger.verify()
+
+
+def test_the_thread_outlives_an_event_that_no_file_can_hold(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger", flush_every_s=0.01) as ledger:
+        for number in range(20):
+            ledger.append(unchecked(number, tenant="\udfff") if number % 5 == 0 else event(number))
+            ends = time.monotonic() + 5
+            while ledger.pending:
+                assert time.monotonic() < ends
+                time.sleep(0.002)
+        assert ledger.totals().requests == 16
+        assert (ledger.rejected, ledger.failures) == (4, 4)
+        assert "ledger cannot hold them" in str(ledger.last_error)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("odd"), MemoryError(), sqlite3.DatabaseError("malformed"), KeyboardInterrupt()], ids=repr
+)
+def test_whatever_goes_wrong_a_batch_goes_on_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def broken(_: object) -> Any:
+        raise error
+
+    with Ledger(tmp_path / "ledger", flush_every_s=None) as ledger:
+        for number in range(3):
+            ledger.append(event(number))
+        with monkeypatch.context() as patch:
+            patch.setattr(ledger, "_write", broken)
+            with pytest.raises((LedgerError, KeyboardInterrupt)):
+                ledger.flush()
+        assert (ledger.pending, ledger.rejected) == (3, 0)
+        assert ledger.totals().requests == 3
+
+
+def test_two_huge_counts_of_before_do_not_spoil_the_sums(tmp_path: Path) -> None:
+    path = first_ledger(tmp_path / "old", 3)
+    most = 2**63 - 1  # the first ledgers took what SQLite takes
+    with sqlite3.connect(path) as old:
+        for number in (7, 8):
+            old.execute(
+                f"INSERT INTO events ({', '.join(list(COLUMNS)[:13])}) VALUES "
+                f"('r-{number}', {number}.0, 'small', 'm', {most}, 0, 80, {most}, 0.4, 'ok', '', NULL, 'standard')"
+            )
+    old.close()
+    with Ledger(path) as ledger:
+        ledger.append(event(9))
+        totals = ledger.totals()
+        assert (totals.input_tokens, totals.cost_micro_usd) == (2 * most + 4 * 1200, 2 * most + 4 * 153)
+        assert (totals.output_tokens, totals.requests) == (6 * 80, 6)
+        given: list[RequestEvent] = []
+        with pytest.raises(LedgerError, match="rows that are no events: 2, the first of request 'r-7' in old: input_t"):
+            given.extend(ledger.events())
+        assert [number for number, one in ledger.events_after(2) if isinstance(one, LedgerError)] == [4, 5]
+        assert [one.request_id for one in ledger.events(8.5)] == ["r-9"]
+
+
+def test_text_of_other_programs_that_is_not_utf8_is_read_with_question_marks(tmp_path: Path) -> None:
+    path = closed_ledger(tmp_path / "ledger", 3)
+    values = "'x', 3.0, 'small', CAST(x'61ff' AS TEXT), 1, 0, 1, 1, 0.4, 'ok', '', NULL, 'standard'"
+    with sqlite3.connect(path) as other:
+        rest = ", ".join(repr(column.default) for column in list(COLUMNS.values())[13:]).replace("None", "NULL")
+        other.execute(f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES ({values}, {rest})")
+    other.close()
+    with Ledger(path) as ledger:
+        assert [one.model for one in ledger.events()] == [*["gpt-4o-mini"] * 3, "a\ufffd"]
+
+
+def copy_of(path: Path, folder: Path) -> Path:
+    """A ledger as a killed process leaves it: with its write-ahead log, and without the memory that writers share."""
+    folder.mkdir()
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-rows"):
+        if (path.parent / name).exists():
+            shutil.copy(path.parent / name, folder / name)
+    return folder / path.name
+
+
+def spoil_log(path: Path) -> None:
+    """One bit of the write-ahead log, a little after the middle."""
+    log = path.with_name(path.name + "-wal")
+    content = bytearray(log.read_bytes())
+    content[len(content) * 5 // 8] ^= 1
+    log.write_bytes(content)
+
+
+def test_events_that_went_with_a_damaged_log_are_noticed(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger", flush_every_s=None) as ledger:
+        for number in range(300):
+            ledger.append(event(number))
+            if number % 10 == 9:
+                ledger.flush()
+        whole, damaged = (copy_of(ledger.path, tmp_path / name) for name in ("whole", "damaged"))
+    with Ledger(whole) as ledger:
+        ledger.verify()
+    spoil_log(damaged)
+    with Ledger(damaged, flush_every_s=None) as ledger:
+        lost = 300 - ledger.totals().requests
+        assert 0 < lost < 300  # SQLite says nothing of it
+        with pytest.raises(LedgerError, match=f"ledger has lost {lost} events that were written to it"):
+            ledger.verify()
+        for number in range(1000, 1600):  # as many as went, and more: the loss is not forgotten
+            ledger.append(event(number))
+        ledger.flush()
+        assert (ledger.failures, ledger.pending) == (1, 0)
+        assert f"has lost {lost} events" in str(ledger.last_error)
+    with Ledger(damaged) as ledger:
+        ledger.append(event(2000))
+        ledger.flush()
+        assert ledger.failures == 0  # told once
+        with pytest.raises(LedgerError, match=f"ledger has lost {lost} events that were written to it"):
+            ledger.verify()
+
+
+def test_a_ledger_of_before_has_no_count_until_it_is_written_to(tmp_path: Path) -> None:
+    path = first_ledger(tmp_path / "old", 5)
+    with Ledger(path) as ledger:
+        ledger.verify()
+        assert not (tmp_path / "old-rows").exists()
+        ledger.append(event(9))
+        ledger.flush()
+        assert (tmp_path / "old-rows").read_text().split() == ["6", "rows", "0", "rows"]
+        ledger.verify()
+
+
+@pytest.mark.parametrize("content", [b"", b"12", b"\xff" * 60, b"many rows\n"], ids=repr)
+def test_a_torn_count_is_none_and_no_obstacle(tmp_path: Path, content: bytes) -> None:
+    path = closed_ledger(tmp_path / "ledger", 3)
+    count = tmp_path / "ledger-rows"
+    assert count.stat().st_mode == path.stat().st_mode
+    count.write_bytes(content)
+    with Ledger(path) as ledger:
+        ledger.verify()
+        ledger.append(event(9))
+        ledger.flush()
+        ledger.verify()
+    assert count.read_bytes().split()[0] == b"4"
+
+
+def test_a_ledger_whose_count_cannot_be_written_does_without(tmp_path: Path) -> None:
+    (tmp_path / "ledger-rows").mkdir()
+    with Ledger(closed_ledger(tmp_path / "ledger", 3)) as ledger:
+        ledger.verify()
+        assert (ledger.totals().requests, ledger.failures) == (3, 0)
+
+
 def test_a_closed_ledger_says_so(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger")
     ledger.close()
@@ -247,6 +417,31 @@ def test_a_file_that_is_no_whole_ledger_is_refused_and_left_as_it_is(tmp_path: P
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
+def test_files_of_any_content_and_length_are_refused_in_a_line(tmp_path: Path) -> None:
+    rng = random.Random(18)
+    header = closed_ledger(tmp_path / "whole", 3).read_bytes()[:100]
+    for _ in range(600):
+        start = header[: rng.randrange(101)] if rng.random() < 0.5 else b""
+        content = bytearray(start + rng.randbytes(rng.choice([0, 1, 15, 16, 40, 99, 100, 4096])))
+        if content and rng.random() < 0.3:
+            content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        path = tmp_path / "ledger"
+        path.write_bytes(content)
+        with pytest.raises(LedgerError) as caught:
+            Ledger(path, flush_every_s=None)
+        assert "\n" not in str(caught.value)
+        assert "ledger" in str(caught.value)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, getattr(os, "mkfifo", None)], ids=["folder", "pipe"])
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path, make: Any) -> None:
+    if make is None:
+        pytest.skip("this system has no pipes with names")
+    make(tmp_path / "ledger")
+    with pytest.raises(LedgerError, match="ledger is no ledger, but a folder or a device"):
+        Ledger(tmp_path / "ledger")
+
+
 def test_a_damaged_page_is_found_by_verify(tmp_path: Path) -> None:
     path = closed_ledger(tmp_path / "ledger", 2000)
     with Ledger(path) as ledger:
@@ -280,7 +475,7 @@ def test_processes_that_start_together_make_one_file(tmp_path: Path) -> None:
     for number, ledger in enumerate(ledgers):
         ledger.append(event(number))
         ledger.close()
-    assert [path.name for path in tmp_path.iterdir()] == ["ledger"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ledger", "ledger-rows"]
     with Ledger(tmp_path / "ledger") as ledger:
         assert ledger.totals().requests == 8
 
@@ -346,7 +541,7 @@ def test_a_parquet_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytes
         monkeypatch.setattr(ledger, "pages", broken)
         with pytest.raises(LedgerError, match="the disk is gone"):
             ledger.to_parquet(tmp_path / "out.parquet")
-    assert [path.name for path in tmp_path.iterdir()] == ["ledger"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ledger", "ledger-rows"]
 
 
 #: The tables of the first ledgers. A new field of the event needs a new version of the file.

@@ -347,6 +347,7 @@ async def test_priority_and_tenant_are_checked_before_anything_is_paid() -> None
     cascade = Cascade([Tier("a", model, 0.5)], hooks=[told.append])
     with pytest.raises(UnknownNameError, match="unknown priority 'urgent'"):
         await route(cascade, priority="urgent")
-    with pytest.raises(InvalidValueError, match="tenant must be a text"):
-        await route(cascade, tenant=7)
+    for tenant in (7, "half a letter \ud800"):
+        with pytest.raises(InvalidValueError, match="tenant must be a text"):
+            await route(cascade, tenant=tenant)
     assert (model.calls, told) == (0, [])

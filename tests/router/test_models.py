@@ -116,7 +116,9 @@ def test_a_member_that_is_certain_does_not_outvote_all_by_an_infinite_logarithm(
         ),
         (lambda: ScriptedModel({}, -1.0), "latency_s must be a number >= 0"),
         (lambda: TokenUsage(input_tokens=1, cached_input_tokens=2), "the cached tokens among the input"),
-        (lambda: TokenUsage(output_tokens=-1), "counts >= 0"),
+        (lambda: TokenUsage(output_tokens=-1), r"counts in 0\.\."),
+        (lambda: TokenUsage(output_tokens=2**53), r"counts in 0\.\.9007199254740991"),
+        (lambda: TokenUsage(input_tokens=1, searches=2**53), r"counts in 0\.\.9007199254740991"),
     ],
 )
 def test_what_cannot_be_is_refused(build: Any, message: str) -> None:

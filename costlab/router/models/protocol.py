@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 
 from costlab._internal import checks
 from costlab.errors import CostlabError, InvalidValueError
-from costlab.events import PARTS, SERVICE_TIERS, ServedAs
+from costlab.events import MAX_COUNT, PARTS, SERVICE_TIERS, ServedAs
 
 T = TypeVar("T")
 #: The counts of a call beside input, cached input and output.
@@ -67,13 +67,15 @@ class TokenUsage:
     parts: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.cached_input_tokens <= self.input_tokens or self.output_tokens < 0:
+        if not (
+            0 <= self.cached_input_tokens <= self.input_tokens <= MAX_COUNT and 0 <= self.output_tokens <= MAX_COUNT
+        ):
             counts = (self.input_tokens, self.cached_input_tokens, self.output_tokens)
-            raise InvalidValueError("usage", "counts >= 0, the cached tokens among the input", counts)
+            raise InvalidValueError("usage", f"counts in 0..{MAX_COUNT}, the cached tokens among the input", counts)
         # Worked out once, since it is asked for at every step of a cascade.
         object.__setattr__(self, "parts", {name: n for name in USAGE_PARTS if (n := getattr(self, name))})
-        if min(self.parts.values(), default=0) < 0:
-            raise InvalidValueError("usage", "counts >= 0", self.parts)
+        if self.parts and not 0 <= min(self.parts.values()) <= max(self.parts.values()) <= MAX_COUNT:
+            raise InvalidValueError("usage", f"counts in 0..{MAX_COUNT}", self.parts)
         for whole, names in PARTS if self.parts else ():
             if sum(getattr(self, name) for name in names) > getattr(self, whole):
                 raise InvalidValueError("usage", f"counts with {' and '.join(names)} among {whole}", self)
