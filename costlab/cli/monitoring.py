@@ -6,7 +6,6 @@ import shutil
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -308,7 +307,10 @@ def serve(
     if (readings is None) != (usd_per_hour is None):
         raise InvalidValueError("usd_per_hour", "given with --gpus, and only then", usd_per_hour)
     with extra("monitoring"):
-        from prometheus_client import CollectorRegistry, start_http_server
+        from prometheus_client import CollectorRegistry
+
+    from costlab.cli.metrics_server import metrics_server
+
     registry = CollectorRegistry()
     hook = RequestMetrics(registry)
     if readings is not None and usd_per_hour is not None:
@@ -316,17 +318,15 @@ def serve(
     ended = threading.Event()
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, lambda *_: ended.set())
-    with Ledger(ledger, create=False) as opened:
-        follower = LedgerFollower(opened, hook, since_s=time.time())
-        server, thread = start_http_server(port, addr=host, registry=registry)
-        typer.echo(f"metrics at http://{host}:{server.server_port}/metrics", err=True)
-        try:
+    with Ledger(ledger, create=False, flush_every_s=None) as opened:  # it is read only
+        follower = LedgerFollower(opened, hook)
+        with metrics_server(host, port, registry) as server:
+            typer.echo(f"metrics at http://{host}:{server.server_port}/metrics", err=True)
             while not ended.wait(every_s):
+                skipped = follower.skipped
                 follower.poll()
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
+                if follower.skipped > skipped:
+                    typer.echo(f"rows left out: {follower.skipped}, the last: {follower.last_error}", err=True)
 
 
 def _gpu_source(name: str) -> Callable[[], Sequence[GpuReading]] | None:

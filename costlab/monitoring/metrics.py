@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 from costlab import __version__
 from costlab._internal import checks
 from costlab._internal.extras import extra
-from costlab.errors import InvalidValueError
+from costlab.errors import InvalidValueError, LedgerError
 from costlab.events import OUTCOMES, RequestEvent
 from costlab.units import MICRO_USD_PER_USD
 
@@ -126,7 +126,7 @@ class RequestMetrics:
         # For each series: the counters, the sum of latencies, and a count for each bucket and one beyond.
         self._latency_sum, self._first_bucket = len(COUNTERS), len(COUNTERS) + 1
         self._cells: dict[tuple[str, str, str], list[float]] = {
-            (tier, model, outcome): self._new_cell() for tier, model in series for outcome in OUTCOMES
+            (_label(tier), _label(model), outcome): self._new_cell() for tier, model in series for outcome in OUTCOMES
         }
         registry.register(cast("Collector", self))
 
@@ -154,7 +154,8 @@ class RequestMetrics:
         return [0] * len(COUNTERS) + [0.0] + [0] * (len(self._buckets) + 1)
 
     def _cell(self, key: tuple[str, str, str]) -> list[float]:
-        if len(self._cells) >= self._max:
+        key = (_label(key[0]), _label(key[1]), _label(key[2]))
+        if key not in self._cells and len(self._cells) >= self._max:
             key = (OTHER, OTHER, key[2])
         return self._cells.setdefault(key, self._new_cell())
 
@@ -182,6 +183,11 @@ class RequestMetrics:
             counts = accumulate(cell[self._first_bucket :])
             histogram.add_metric(key, list(zip(ends, counts, strict=True)), cell[self._latency_sum])
         yield histogram
+
+
+def _label(value: object) -> str:
+    """As the library can show it: one name that it cannot encode would spoil every scrape from then on."""
+    return str(value).encode("utf-8", "replace").decode()
 
 
 class OtelMetrics:
@@ -251,10 +257,13 @@ class OtelMetrics:
 
 
 class EventSource(Protocol):
-    """What can be followed: :class:`costlab.monitoring.ledger.Ledger`, or what has its one method."""
+    """What can be followed: :class:`costlab.monitoring.ledger.Ledger`, or what has these two methods of it."""
 
-    def events(self, since_s: float) -> Iterable[RequestEvent]:
-        """Events at or after a second."""
+    def last_sequence(self, since_s: float | None = None) -> int:
+        """The number of the event written last, or of the last one before the first at or after a second."""
+
+    def events_after(self, sequence: int) -> Iterable[tuple[int, RequestEvent | LedgerError]]:
+        """Events with their numbers, in the order of writing, from the one after a number on."""
 
 
 class LedgerFollower:
@@ -264,11 +273,21 @@ class LedgerFollower:
     ----------
     ledger, hook : EventSource and callable
         What to read, and what is called with each event, once.
-    since_s : float
-        Events before this second are history and not told, >= 0.
-    overlap_s : float
-        How late an event may be written after a younger one, in seconds, > 0; later ones are missed. So long the names
-        of requests are remembered.
+    since_s : float or None
+        Begins with the first event at or after this second, >= 0, in the order of writing; with None, with the first
+        that is written from now on.
+
+    Notes
+    -----
+    An event is new when it stands after the last one that was told, whatever its time: clocks differ, calls that took
+    long are written late, and milliseconds are taken for seconds. A look at a ledger without news is one search.
+
+    Attributes
+    ----------
+    skipped : int
+        Rows that are no events, of which the hook was not told.
+    last_error : LedgerError or None
+        What was wrong with the last of them.
 
     Examples
     --------
@@ -278,33 +297,31 @@ class LedgerFollower:
     ...     cost_micro_usd=1, latency_s=0.1, outcome="ok",
     ... )
     >>> class Written:
-    ...     def events(self, since_s): return [event]
+    ...     def last_sequence(self, since_s=None): return 0
+    ...     def events_after(self, sequence): return [(1, event)][sequence:]
     >>> seen = []
-    >>> follower = LedgerFollower(Written(), seen.append, since_s=0.0)
+    >>> follower = LedgerFollower(Written(), seen.append)
     >>> follower.poll(), follower.poll(), len(seen)
     (1, 0, 1)
     """
 
     def __init__(
-        self, ledger: EventSource, hook: Callable[[RequestEvent], object], since_s: float, overlap_s: float = 300.0
+        self, ledger: EventSource, hook: Callable[[RequestEvent], object], since_s: float | None = None
     ) -> None:
         self._ledger, self._hook = ledger, hook
-        self._start = self._newest = checks.non_negative("since_s", since_s)
-        self._overlap = checks.positive("overlap_s", overlap_s)
-        self._seen: dict[str, float] = {}
+        since_s = None if since_s is None else checks.non_negative("since_s", since_s)
+        self._sequence = ledger.last_sequence(since_s)
+        self.skipped = 0
+        self.last_error: LedgerError | None = None
 
     def poll(self) -> int:
         """Tell the hook of what is new, and return how many events that were."""
         new = 0
-        for event in self._ledger.events(self._horizon()):
-            if event.request_id not in self._seen:
-                self._seen[event.request_id] = event.time_s
-                self._newest = max(self._newest, event.time_s)
+        for sequence, event in self._ledger.events_after(self._sequence):
+            self._sequence = sequence  # before the hook, so that one which fails is not told of this event for ever
+            if isinstance(event, RequestEvent):
                 self._hook(event)
                 new += 1
-        horizon = self._horizon()
-        self._seen = {name: time_s for name, time_s in self._seen.items() if time_s >= horizon}
+            else:
+                self.skipped, self.last_error = self.skipped + 1, event
         return new
-
-    def _horizon(self) -> float:
-        return max(self._start, self._newest - self._overlap)

@@ -1,6 +1,7 @@
 """What Prometheus and OpenTelemetry see of requests, and what a ledger's follower tells."""
 
 import re
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from costlab.errors import InvalidValueError
-from costlab.events import RequestEvent
+from costlab.events import COLUMNS, RequestEvent
 from costlab.monitoring import Ledger, LedgerFollower, OtelMetrics, RequestMetrics, metrics as metrics_module
 from tests import needs
 from tests.events.test_request import GOOD
@@ -20,6 +21,7 @@ needs.extra("opentelemetry", "monitoring")
 from opentelemetry.sdk.metrics import MeterProvider  # noqa: E402
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader  # noqa: E402
 from prometheus_client import CollectorRegistry, Counter, generate_latest  # noqa: E402
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics  # noqa: E402
 from prometheus_client.parser import text_string_to_metric_families  # noqa: E402
 
 LABELS = {"tier": "small", "model": "gpt-4o-mini", "outcome": "ok"}
@@ -236,21 +238,82 @@ def test_failures_name_their_error_and_cached_answers_ask_no_model_for_tokens() 
     assert providers == {"host of gpt-4o-mini"}
 
 
-def test_a_follower_tells_each_event_once_and_late_ones_too(tmp_path: Path) -> None:
-    seen: list[RequestEvent] = []
+def named(name: str, time_s: float) -> RequestEvent:
+    return event(request_id=name, time_s=time_s)
 
-    def event(name: str, time_s: float) -> RequestEvent:
-        return RequestEvent(**GOOD | {"request_id": name, "time_s": time_s})
+
+def test_a_follower_tells_each_event_once_in_the_order_of_writing(tmp_path: Path) -> None:
+    seen: list[RequestEvent] = []
+    with Ledger(tmp_path / "ledger.db", batch_size=1) as book:
+        for name, time_s in (("history", 5.0), ("first", 10.0), ("late", 9.0)):
+            book.append(named(name, time_s))
+        follower = LedgerFollower(book, seen.append, since_s=10.0)
+        from_now_on = LedgerFollower(book, seen.append)
+        assert (follower.poll(), follower.poll(), from_now_on.poll()) == (2, 0, 0)
+        # Milliseconds taken for seconds, then a clock that is right, then one that is an hour behind.
+        for name, time_s in (("future", 1.8e12), ("a", 1.8e9), ("b", 1.8e9 - 3600), ("c", 0.0)):
+            book.append(named(name, time_s))
+            assert follower.poll() == 1
+        assert follower.poll() == 0
+        assert [one.request_id for one in seen] == ["first", "late", "future", "a", "b", "c"]
+        assert from_now_on.poll() == 4
+        assert LedgerFollower(book, seen.append, since_s=1e13).poll() == 0
+
+
+def test_a_look_where_nothing_is_new_reads_nothing_again(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger.db", flush_every_s=None) as book:
+        for number in range(20_000):
+            book.append(named(f"r-{number}", 1.8e9 + number / 1000))
+        follower = LedgerFollower(book, lambda _: None, since_s=0.0)
+        assert follower.poll() == 20_000
+        steps: list[int] = []
+        book._file.set_progress_handler(lambda: steps.append(1), 1)
+        follower.poll()
+        book._file.set_progress_handler(None, 1)
+        assert len(steps) < 200  # of SQLite's machine; every row takes at least 15
+
+
+def test_a_row_that_is_no_event_and_a_hook_that_fails_hold_up_no_other(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def hook(one: RequestEvent) -> None:
+        if one.request_id == "broken":
+            raise RuntimeError("the hook")
+        seen.append(one.request_id)
 
     with Ledger(tmp_path / "ledger.db", batch_size=1) as book:
-        book.append(event("history", 5.0))
-        follower = LedgerFollower(book, seen.append, since_s=10.0, overlap_s=60.0)
-        assert follower.poll() == 0
-        book.append(event("a", 100.0))
-        assert follower.poll() == 1
-        book.append(event("late", 41.0))
-        book.append(event("b", 500.0))
-        assert (follower.poll(), follower.poll()) == (2, 0)
-        book.append(event("too late", 430.0))
-        assert follower.poll() == 0
-    assert [one.request_id for one in seen] == ["a", "late", "b"]
+        follower = LedgerFollower(book, hook)
+        book.append(named("a", 1.0))
+        with sqlite3.connect(book.path) as other:
+            row = dict(zip(COLUMNS, named("x", 2.0).as_row(), strict=True)) | {"tier": b"\xff", "input_tokens": 2**60}
+            other.execute(
+                f"INSERT INTO events ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", [*row.values()]
+            )
+        other.close()
+        for name in ("b", "broken", "c"):
+            book.append(named(name, 3.0))
+        with pytest.raises(RuntimeError, match="the hook"):
+            follower.poll()
+        assert (follower.poll(), follower.poll()) == (1, 0)
+        assert seen == ["a", "b", "c"]
+        assert follower.skipped == 1
+        assert "request 'x' in ledger.db: " in str(follower.last_error)
+
+
+@pytest.mark.parametrize("name", ["half \ud800", "\x00", 'q"\\\n\r', "\u2028", 7, None], ids=repr)
+def test_no_name_spoils_a_scrape(registry: CollectorRegistry, name: Any) -> None:
+    metrics = RequestMetrics(registry, series=[("small", name)])
+    for number in range(2):
+        odd = event(request_id=f"r-{number}")
+        object.__setattr__(odd, "model", name)  # past the checks of the constructor
+        metrics(odd)
+    metrics(EVENT)
+    for render in (generate_latest, generate_openmetrics):
+        text = render(registry).decode()
+        assert [
+            line for line in text.split("\n") if line.startswith("costlab_requests_total") and line.endswith(" 2.0")
+        ]
+    families = text_string_to_metric_families(generate_latest(registry).decode())
+    counts = {sample.labels["model"]: sample.value for family in families for sample in family.samples
+              if sample.name == "costlab_requests_total" and sample.labels["outcome"] == "ok"}  # fmt: skip
+    assert sorted(counts.values()) == [1, 2]
