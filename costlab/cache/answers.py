@@ -147,7 +147,7 @@ def is_complete(value: object) -> bool:
     Read are the reasons in bodies of chat completions (``finish_reason`` of each choice), of Anthropic's messages
     (``stop_reason``), of OpenAI's responses (``status``) and of Gemini (``finishReason`` of each candidate), and
     whether the arguments of tool calls are whole JSON. Anything else is whole: who knows better says so by
-    :attr:`Answer.complete`.
+    ``Answer.complete``.
 
     Examples
     --------

@@ -67,7 +67,7 @@ class ResponseCache:
 
     Notes
     -----
-    Not kept: errors, empty answers, answers that were cut off (:func:`is_complete`, :attr:`Answer.complete`), answers
+    Not kept: errors, empty answers, answers that were cut off (:func:`is_complete`, ``Answer.complete``), answers
     above the store's size limit. An error is shared by the requests that waited for the same call; it is not
     remembered. After an answer that was cut off, each of them makes its own call. A request that is cancelled cancels
     nobody else's.
