@@ -54,8 +54,8 @@ class Machines:
 def cheapest_machines(sizes: Sequence[MachineSize], gpus: int, gpus_per_replica: int = 1) -> tuple[Machines, ...]:
     r"""The cheapest combination of machines for a number of GPUs, each machine rented whole.
 
-    With prices :math:`c_i` and room for :math:`r_i` replicas, for the :math:`n` replicas that the GPUs make up, in whole
-    numbers :math:`k_i` of machines:
+    With prices :math:`c_i` and room for :math:`r_i` replicas, for the :math:`n` replicas that the GPUs make up, in
+    whole numbers :math:`k_i` of machines:
 
     .. math:: \min \sum_i c_i k_i \quad\text{such that}\quad \sum_i r_i k_i \ge n
 
