@@ -158,7 +158,7 @@ class BudgetStoreError(CostlabError, OSError):
 
 
 class BudgetReservationError(CostlabError, RuntimeError):
-    """A reservation was settled or cancelled a second time."""
+    """A reservation was settled or released a second time."""
 
 
 class BudgetFileError(CostlabError, ValueError):

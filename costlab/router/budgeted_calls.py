@@ -19,8 +19,8 @@ class BudgetReservationLike(Protocol):
         """Record what was spent."""
         ...
 
-    def cancel(self) -> object:
-        """Give the amount back."""
+    def release(self) -> object:
+        """Give the amount back: nothing was sent."""
         ...
 
 
@@ -87,6 +87,6 @@ class BudgetedCalls:
 
     def _give_back(self, task: asyncio.Future[BudgetReservationLike]) -> None:
         if not task.cancelled() and task.exception() is None:
-            result = task.result().cancel()
+            result = task.result().release()
             if isinstance(result, Awaitable):
                 self._start(result)

@@ -38,8 +38,19 @@ class Slot:
 
     def __init__(self, tier: Tier, gate: Gate | None, budgeted: bool) -> None:
         self.tier, self.gate, self.predict = tier, gate, tier.model.predict
+        # What a call costs whose bill nobody knows. A guard was told the most that it can be: that much is gone then.
+        by_default = tier.reserve_usd if budgeted else None
+        self.unknown_usd = (
+            tier.abandoned_usd_per_request if tier.abandoned_usd_per_request is not None else by_default or 0.0
+        )
         self.places = None if tier.max_concurrency is None else asyncio.Semaphore(tier.max_concurrency)
         self.plain = not budgeted and self.places is None and tier.timeout_s is None
+
+    def bill(self, error: BaseException, sent: bool) -> tuple[float, TokenUsage | None]:
+        """What a call that ended with an error cost: what it says itself, or what is taken where nobody can know."""
+        if isinstance(error, ModelError) and not error.bill_unknown:
+            return self.tier.usd(error.usage), error.usage
+        return self.unknown_usd if sent else 0.0, None
 
     async def predict_in_time(self, query: str) -> Prediction:
         """The model's answer, given up after the tier's time-out."""
@@ -157,7 +168,7 @@ class CascadeRunner:
                     confidence, usage = prediction.confidence, prediction.usage
                     usd = tier.usd(usage)
             except asyncio.CancelledError as error:
-                state.end_attempt(tier, "abandoned", *(state.bill or _bill(tier, error, state.sent)))
+                state.end_attempt(tier, "abandoned", *(state.bill or slot.bill(error, state.sent)))
                 raise
             except Exception as error:
                 failure, prediction = error, None
@@ -166,7 +177,7 @@ class CascadeRunner:
                     outcome = "refused"
                 else:
                     outcome = "timeout" if isinstance(error, TimeoutError) else "error"
-                    usd, usage = state.bill or _bill(tier, error, state.sent)
+                    usd, usage = state.bill or slot.bill(error, state.sent)
 
             if prediction is not None and not prediction.complete:
                 outcome = "incomplete"
@@ -217,23 +228,12 @@ class CascadeRunner:
             prediction = await slot.predict_in_time(query)
             state.bill = tier.usd(prediction.usage), prediction.usage
         except BaseException as error:
-            state.bill = _bill(tier, error, sent=True)
+            state.bill = slot.bill(error, sent=True)
             raise
         finally:
             if state.bill is not None:
                 await budget.settle(reservation, owed_usd + state.bill[0])
         return prediction
-
-
-def _bill(tier: Tier, error: BaseException, sent: bool) -> tuple[float, TokenUsage | None]:
-    """What a call that ended with an error cost: what it says itself, or the tier where nobody can know."""
-    if isinstance(error, ModelError):
-        if error.usage is not None:
-            return tier.usd(error.usage), error.usage
-        unknown = error.bill_unknown
-    else:
-        unknown = isinstance(error, TimeoutError | asyncio.CancelledError)
-    return tier.abandoned_usd_per_request if unknown and sent else 0.0, None
 
 
 def _in_words(error: BaseException) -> str:
@@ -296,7 +296,8 @@ class Cascade:
     where a score chose the tier too. Where there is no further tier it is given, with `complete` false.
 
     **A tier that fails** or takes too long sends the query on. It is paid for where it was billed: by the usage in its
-    :class:`ModelError`, or, where it was given up or its answer was lost, by `abandoned_usd_per_request`.
+    :class:`ModelError`, or, where it was given up, its answer was lost or its error does not say, by
+    `abandoned_usd_per_request`; with a guard that is by default the whole estimate.
 
     **A request that is cancelled** gives up its slot, settles its reservation and is told to the hooks.
     What a guard on a slow store has not heard then, :meth:`drain` waits for.

@@ -55,10 +55,11 @@ class Tier:
         with a price per token a budget guard needs it.
     timeout_s : float, optional
         Seconds after which a call is given up and the next tier tried, > 0. Waiting for a slot does not count.
-    abandoned_usd_per_request : float
-        What a call is taken to cost that was given up, after a time-out or because the request was cancelled, or whose
-        answer was lost on its way, in USD, >= 0: the provider may have finished it and sent a bill, and nobody on this
-        side can know.
+    abandoned_usd_per_request : float, optional
+        What a call is taken to cost that was given up, after a time-out or because the request was cancelled, whose
+        answer was lost on its way, or that ended with an error which does not say what was billed, in USD, >= 0: the
+        provider may have finished it and sent a bill, and nobody on this side can know. By default what is reserved for
+        it where a budget guard watches, and nothing without one.
     max_concurrency : int, optional
         Calls under way at a time, >= 1; further ones wait their turn.
 
@@ -80,7 +81,7 @@ class Tier:
     gate_usd_per_request: float = 0.0
     estimate_usd: float | None = None
     timeout_s: float | None = None
-    abandoned_usd_per_request: float = 0.0
+    abandoned_usd_per_request: float | None = None
     max_concurrency: int | None = None
 
     def __post_init__(self) -> None:
@@ -90,7 +91,8 @@ class Tier:
             object.__setattr__(self, "price", checks.non_negative("price", self.price))
         checks.fraction("min_confidence", self.min_confidence)
         for name in ("gate_usd_per_request", "abandoned_usd_per_request"):
-            object.__setattr__(self, name, checks.non_negative(name, getattr(self, name)))
+            if (usd := getattr(self, name)) is not None:
+                object.__setattr__(self, name, checks.non_negative(name, usd))
         if self.estimate_usd is not None:
             checks.non_negative("estimate_usd", self.estimate_usd)
         if self.timeout_s is not None:

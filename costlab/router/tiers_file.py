@@ -155,7 +155,7 @@ class TierTable(_StrictTable):
     price: PriceTable | None = None
     min_confidence: Fraction = 0.0
     timeout_s: Positive | None = None
-    abandoned_usd_per_request: NonNegative = 0.0
+    abandoned_usd_per_request: NonNegative | None = None
     gate: GateTable | None = None
     simulation: SimulationTable = SimulationTable()
     model: Annotated[ScriptedTable | TrainedTable | OpenAiTable, Field(discriminator="kind")] | None = None

@@ -124,7 +124,7 @@ async def test_latencies_come_from_the_clock_and_those_of_the_attempts_make_the_
 @pytest.mark.parametrize(
     ("model", "outcome", "usd"),
     [
-        (fails(RuntimeError("broken")), "error", 0.0),
+        (fails(RuntimeError("broken")), "error", 0.125),
         (fails(ModelError("no answer")), "error", 0.0),
         (fails(ModelError("not an answer", TokenUsage(10, 0, 5))), "error", 0.25),
         (fails(ModelError("cut off", bill_unknown=True)), "error", 0.125),
@@ -133,8 +133,8 @@ async def test_latencies_come_from_the_clock_and_those_of_the_attempts_make_the_
         (fails(ModelTimeoutError("late, and the bill is here", TokenUsage(10, 0, 5))), "timeout", 0.25),
         (fails(ModelTimeoutError("never sent", bill_unknown=False)), "timeout", 0.0),
         (says("a", latency_s=3600.0), "timeout", 0.125),
-        (ScriptedModel(lambda _query: "no prediction"), "error", 0.0),
-        (ScriptedModel({}), "error", 0.0),
+        (ScriptedModel(lambda _query: "no prediction"), "error", 0.125),
+        (ScriptedModel({}), "error", 0.125),
     ],
 )
 async def test_a_tier_that_fails_sends_the_query_on_and_is_paid_where_it_was_billed(

@@ -162,16 +162,49 @@ async def test_who_goes_first_when_money_runs_short() -> None:
     [
         (fails(ModelError("billed", TokenUsage())), 1_000_000),
         (fails(ModelError("not billed")), 0),
-        (fails(RuntimeError("broken")), 0),
-        (hangs(), 250_000),
+        (fails(ModelError("cut off", bill_unknown=True)), None),
+        (fails(RuntimeError("broken")), None),
+        (hangs(), None),
     ],
 )
-async def test_a_call_that_fails_is_settled_at_its_bill(model: ScriptedModel, spent: int) -> None:
+@pytest.mark.parametrize("abandoned_usd", [0.0, 0.25, None])
+async def test_a_call_that_fails_is_settled_at_its_bill_and_at_its_estimate_where_nobody_knows_it(
+    model: ScriptedModel, spent: int | None, abandoned_usd: float | None
+) -> None:
     guard = budget(10.0)
-    tier = Tier("first", model, 1.0, 0.9, timeout_s=0.01, abandoned_usd_per_request=0.25)
+    tier = Tier("first", model, 1.0, 0.9, timeout_s=0.01, estimate_usd=2.0, abandoned_usd_per_request=abandoned_usd)
+    if spent is None:
+        spent = 2_000_000 if abandoned_usd is None else round(1e6 * abandoned_usd)
     routed = await route(Cascade([tier, Tier("last", says("l"), 4.0)], guard=guard))
     assert routed.cost_micro_usd == 4_000_000 + spent
     assert await books(guard) == (4_000_000 + spent, 0)
+
+
+@pytest.mark.parametrize("end", ["time-out", "cancelled", "deadline", "error"])
+async def test_calls_that_nobody_heard_the_end_of_do_not_pass_the_limit(end: str) -> None:
+    """40 requests at 1 dollar each, all billed by a provider of which this side hears nothing: 10 are sent."""
+    told: list[RequestEvent] = []
+    guard = budget(10.0)
+    model = fails(OSError("reset")) if end == "error" else hangs()
+    tier = Tier("only", model, 1.0, timeout_s=0.005 if end == "time-out" else None)
+    cascade = Cascade([tier], guard=guard, hooks=[told.append], deadline_s=0.005 if end == "deadline" else None)
+    for _ in range(40):
+        calls = model.calls
+        task = asyncio.create_task(cascade.route("q"))
+        while end == "cancelled" and not task.done():
+            await asyncio.sleep(0)
+            if model.calls > calls:
+                task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert model.calls == 10
+    assert await books(guard) == (paid(told), 0) == (10_000_000, 0)
+
+
+async def test_without_a_guard_a_call_of_unknown_cost_is_told_at_what_the_tier_says() -> None:
+    for abandoned_usd in (None, 0.0, 0.25):
+        tier = Tier("a", hangs(), 1.0, 0.9, timeout_s=0.005, abandoned_usd_per_request=abandoned_usd)
+        routed = await route(Cascade([tier, Tier("b", says("b"), 2.0)]))
+        assert routed.cost_usd == 2.0 + (abandoned_usd or 0.0)
 
 
 async def test_look_ups_gates_and_scores_stand_in_the_books_too() -> None:
@@ -195,7 +228,7 @@ async def test_a_call_that_cannot_be_settled_is_paid_all_the_same() -> None:
         def settle(self, _actual_usd: float) -> None:
             raise BudgetStoreError("no connection")
 
-        def cancel(self) -> None: ...
+        def release(self) -> None: ...
 
     class Guard:
         def reserve(self, _estimate_usd: float, _priority: Priority = "standard") -> Lost:
@@ -320,8 +353,9 @@ async def test_a_bill_belongs_to_its_own_attempt() -> None:
             await asyncio.wait([task])
 
     await scenario()
-    assert [event.cost_micro_usd for event in told] == [1_000_000, 1_000_000]
-    assert await books(guard) == (2_000_000, 0)
+    # The second was never sent to the large tier. The first was, and nobody knows its bill: its estimate.
+    assert [event.cost_micro_usd for event in told] == [1_000_000, 5_000_000]
+    assert await books(guard) == (6_000_000, 0)
 
 
 async def test_a_deadline_leaves_no_reservation_either() -> None:
@@ -347,7 +381,7 @@ async def test_money_is_not_set_aside_while_a_request_waits_for_its_place() -> N
         return reserved
 
     assert await scenario() == 1_000_000
-    assert await books(guard) == (0, 0)
+    assert await books(guard) == (1_000_000, 0)  # of the one that was sent
 
 
 # --- everything together -----------------------------------------------------------------------------------------

@@ -356,16 +356,31 @@ async def test_what_is_no_completion_is_said_to_be_none(text: str, message: str,
     assert (error.usage, error.bill_unknown) == (None, True)
 
 
-@pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503])
-async def test_an_answer_that_nothing_was_done_is_followed_by_another_try(status: int) -> None:
-    found, server = await ask(fails(status), fails(status), says(completion("on")))
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [(409, {}), (429, {}), (503, {"retry_after": "1"}), (503, {"retry_after_ms": "70"}), (529, {"retry_after": "2"})],
+)
+async def test_an_answer_that_nothing_was_done_is_followed_by_another_try(status: int, headers: dict[str, str]) -> None:
+    script = fails(status, "later", **headers)
+    found, server = await ask(script, script, says(completion("on")))
     assert found.answer == "on"
     assert len(server.requests) == 3
+    error = await failing(script, retries=1)
+    assert (error.usage, error.bill_unknown) == (None, False)
+
+
+@pytest.mark.parametrize("status", [408, 500, 502, 503, 504, 524, 529])
+async def test_an_answer_behind_which_work_may_have_been_done_is_the_only_one(status: int) -> None:
+    with ChatServer(fails(status), says(completion("on"))) as server:
+        with pytest.raises(ModelError, match=f"the server answered {status}: ") as found:
+            await answer(server.url)
+        assert (found.value.usage, found.value.bill_unknown) == (None, True)
+        assert len(server.requests) == 1
 
 
 async def test_tries_end() -> None:
-    with ChatServer(fails(500, "on fire")) as server:
-        with pytest.raises(ModelError, match=r"the server answered 500: .*on fire"):
+    with ChatServer(fails(429, "on fire")) as server:
+        with pytest.raises(ModelError, match=r"the server answered 429: .*on fire"):
             await answer(server.url, retries=1)
         assert len(server.requests) == 2
 
@@ -415,7 +430,7 @@ async def test_waits_without_a_wish_double() -> None:
     async def wait(seconds: float) -> None:
         waits.append(seconds)
 
-    await failing(fails(503), retries=3, sleep=wait)
+    await failing(fails(429), retries=3, sleep=wait)
     assert waits == [0.5, 1.0, 2.0]
 
 
@@ -432,7 +447,7 @@ async def test_a_slow_answer_is_a_timeout_and_not_asked_for_again() -> None:
 async def test_the_limit_holds_for_all_tries_together() -> None:
     started = time.perf_counter()
     with pytest.raises(ModelError):
-        await ask(fails(500), timeout_s=0.6, retries=50, sleep=asyncio.sleep)
+        await ask(fails(429), timeout_s=0.6, retries=50, sleep=asyncio.sleep)
     assert time.perf_counter() - started < 3.0
 
 

@@ -62,7 +62,7 @@ async def route(
     ("script", "parse", "outcome", "usd"),
     [
         pytest.param(fails(429), None, "error", 0.0, id="too-many-requests"),
-        pytest.param(fails(500), None, "error", 0.0, id="server-error"),
+        pytest.param(fails(500), None, "error", LOST_USD, id="server-error"),
         pytest.param(cuts, None, "error", LOST_USD, id="cut-connection"),
         pytest.param(replies('{"choices": [{"mess'), None, "error", LOST_USD, id="malformed-json"),
         pytest.param(says(completion(usage={})), None, "error", LOST_USD, id="no-usage"),
@@ -105,11 +105,27 @@ async def test_tries_that_were_turned_away_cost_nothing_and_the_one_that_answers
         async with EndpointModel("gpt-4o-mini", url, None, sleep=lambda _: asyncio.sleep(0)) as model:
             return await Cascade([tier(model)]).route("Is it on?")
 
-    with ChatServer(fails(429), fails(503), says(completion("on", USAGE))) as server:
+    with ChatServer(fails(429), fails(503, "later", retry_after="1"), says(completion("on", USAGE))) as server:
         routed = await story(server.url)
         assert len(server.requests) == 3
     assert routed.answer == "on"
     assert routed.cost_usd == pytest.approx(BILL_USD, rel=1e-12)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+async def test_a_server_that_works_and_then_fails_cannot_pass_the_limit(status: int) -> None:
+    """Every request that it gets may be billed at 1 dollar; of 10 dollars it gets ten, however often it is tried."""
+    guard = budget(10.0)
+
+    async def story(url: str) -> list[object]:
+        async with EndpointModel("gpt-4o-mini", url, None, sleep=lambda _: asyncio.sleep(0)) as model:
+            cascade = Cascade([Tier("only", model, PRICE, estimate_usd=1.0)], guard=guard)
+            return [await asyncio.gather(cascade.route("?"), return_exceptions=True) for _ in range(30)]
+
+    with ChatServer(fails(status)) as server:
+        await story(server.url)
+        assert len(server.requests) == 10
+    assert await books(guard) == (10_000_000, 0)
 
 
 async def test_the_last_tier_failing_raises_with_what_was_paid() -> None:

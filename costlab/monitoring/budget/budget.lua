@@ -215,7 +215,7 @@ if step == 'settle' then
   if not held and call('ZREM', KEYS[4], reservation) == 0 then
     local known = ARGV[11] == '1'
     if ARGV[12] == '1' and not given_up then known = call('HSETNX', books, 'ran|' .. ARGV[8], now) == 0 end
-    if given_up or known then return answer(known and 'known' or 'cancelled') end
+    if given_up or known then return answer(known and 'known' or 'released') end
   end
   local amount, actual = held and tonumber(ARGV[9]) or 0, tonumber(ARGV[10]) or 0
   for i, of in ipairs(accounts) do
@@ -225,7 +225,7 @@ if step == 'settle' then
     keep(of)
     if not given_up and of.spent + of.reserved >= tonumber(ARGV[5 + i]) then helpers().watch(i, of, actual) end
   end
-  return answer(given_up and 'cancelled' or held and 'settled' or 'late')
+  return answer(given_up and 'released' or held and 'settled' or 'late')
 end
 
 if step == 'reset' then

@@ -136,7 +136,7 @@ class StoreReply(NamedTuple):
     without a stop. A refusal names the limit and what is spent and reserved in its day or month.
     """
 
-    outcome: Literal["admitted", "refused", "settled", "late", "cancelled", "known", "reset", "running"]
+    outcome: Literal["admitted", "refused", "settled", "late", "released", "known", "reset", "running"]
     entries: tuple[AuditEntry, ...] = ()
     limit_name: str = ""
     limit_micro_usd: int = 0
@@ -264,7 +264,7 @@ class SettleRequest(NamedTuple):
         if reservation is None:
             known = not books.is_first(self.token) if self.unbooked and actual is not None else self.again
             if actual is None or known:
-                return StoreReply("known" if known else "cancelled")
+                return StoreReply("known" if known else "released")
             reservation = StoredReservation(0, self.day, self.month, self.now_s, lapsed=True)
         else:
             books.forget(self.token)
@@ -278,7 +278,7 @@ class SettleRequest(NamedTuple):
                 step.watch(watched, account, period)
             books.save(period, account)
         if actual is None:
-            return StoreReply("cancelled", tuple(step.entries))
+            return StoreReply("released", tuple(step.entries))
         if step.entries or reservation.lapsed:
             return StoreReply("late" if reservation.lapsed else "settled", tuple(step.entries))
         return SETTLED

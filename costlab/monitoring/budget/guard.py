@@ -52,7 +52,7 @@ class _Reservation(Generic[R]):
         What was asked for.
     guarded : bool
         Whether it stands in the books; False where the store could not be reached and the policy allows that.
-    state : {'open', 'settled', 'cancelled'}
+    state : {'open', 'settled', 'released'}
         What became of it.
     actual_micro_usd : int or None
         What was spent, in micro-dollars, once it is settled.
@@ -64,7 +64,7 @@ class _Reservation(Generic[R]):
         self, request: ReserveRequest, guarded: bool, tell: Callable[[SettleRequest], R], clock: Callable[[], float]
     ) -> None:
         self.request, self.guarded, self._tell, self._clock = request, guarded, tell, clock
-        self.state: Literal["open", "settled", "cancelled"] = "open"
+        self.state: Literal["open", "settled", "released"] = "open"
         self.actual_micro_usd: int | None = None
 
     @property
@@ -83,17 +83,17 @@ class _Reservation(Generic[R]):
         Raises
         ------
         InvalidValueError, BudgetReservationError
-            If the amount is negative or not finite, or it was settled or cancelled before.
+            If the amount is negative or not finite, or it was settled or released before.
         """
         return self._tell(self._end(micro_usd("actual_usd", actual_usd)))
 
-    def cancel(self) -> R:
-        """Give the amount back: nothing was spent.
+    def release(self) -> R:
+        """Give the amount back: the call was not sent, or its provider says that it bills nothing.
 
         Raises
         ------
         BudgetReservationError
-            If it was settled or cancelled before.
+            If it was settled or released before.
         """
         return self._tell(self._end(None))
 
@@ -102,7 +102,7 @@ class _Reservation(Generic[R]):
         if self.state != "open":
             raise BudgetReservationError(f"this reservation was {self.state} already")
         now_s = self._clock()
-        self.state = "cancelled" if actual_micro_usd is None else "settled"
+        self.state = "released" if actual_micro_usd is None else "settled"
         self.actual_micro_usd = actual_micro_usd
         token, amount, _, _, day, month, _ = self.request
         return SettleRequest(token, actual_micro_usd, now_s, day, month, amount, False, not self.guarded)
@@ -113,9 +113,32 @@ class Reservation(_Reservation[None]):
 
     Notes
     -----
-    A block that ends without a call of `settle` is settled at the estimate, because the money was probably spent; one
-    that ends with an exception is cancelled. A call that fails and is billed all the same is settled where the
-    exception is caught, inside the block.
+    A block that ends without `settle` or `release` is settled at the estimate, whether it ends by itself, with an
+    exception, in a time-out or because its task is cancelled: a call that was sent may be billed, and what nobody knows
+    is not free. Who knows better says so inside the block, where the exception is caught: `settle` with the bill,
+    `release` where nothing was sent. That goes for a second guard that refuses inside the block of a first one, too.
+
+    Examples
+    --------
+    The first call is cut off on its way and the second finds no connection. What do they cost of an estimate of 1
+    dollar each?
+
+    >>> from costlab.monitoring.budget import BudgetGuard, BudgetPolicy, MemoryBudgetStore
+    >>> policy = BudgetPolicy(daily_soft_usd=8, daily_hard_usd=10, monthly_usd=100)
+    >>> guard = BudgetGuard(policy, MemoryBudgetStore())
+    >>> try:
+    ...     with guard.reserve(1.00):
+    ...         raise ConnectionResetError
+    ... except ConnectionResetError:
+    ...     guard.status().day_spent_usd
+    1.0
+    >>> with guard.reserve(1.00) as r:
+    ...     try:
+    ...         raise ConnectionRefusedError
+    ...     except ConnectionRefusedError:
+    ...         r.release()
+    >>> guard.status().day_spent_usd
+    1.0
     """
 
     __slots__ = ()
@@ -123,9 +146,9 @@ class Reservation(_Reservation[None]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.state == "open":
-            self._tell(self._end(self.request.amount_micro_usd if kind is None else None))
+            self._tell(self._end(self.request.amount_micro_usd))
 
 
 class AsyncReservation(_Reservation[Coroutine[object, object, None]]):
@@ -133,10 +156,10 @@ class AsyncReservation(_Reservation[Coroutine[object, object, None]]):
 
     __slots__ = ()
 
-    async def close(self, failed: bool) -> None:
-        """What the end of an ``async with`` block does where nothing was settled."""
+    async def close(self) -> None:
+        """What the end of an ``async with`` block does where nothing was settled or released."""
         if self.state == "open":
-            await self._tell(self._end(None if failed else self.request.amount_micro_usd))
+            await self._tell(self._end(self.request.amount_micro_usd))
 
 
 class PendingReservation:
@@ -155,9 +178,9 @@ class PendingReservation:
         self._reservation = await self
         return self._reservation
 
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._reservation is not None:
-            await self._reservation.close(failed=kind is not None)
+            await self._reservation.close()
 
 
 class _Guard:
@@ -333,7 +356,7 @@ class BudgetGuard(_Guard):
     """
 
     def reserve(self, estimate_usd: float, priority: Priority = "standard") -> Reservation:
-        """Set an amount aside for a call about to be made, to be settled or cancelled: best in a ``with`` block.
+        """Set an amount aside for a call about to be made, to be settled or released: best in a ``with`` block.
 
         Parameters
         ----------

@@ -38,7 +38,7 @@ class BudgetPolicy:
     on_store_failure : {'refuse', 'allow'}
         What a guard does that cannot reach its store: run nothing, or run everything unguarded.
     reservation_ttl_s : float
-        Seconds after which a reservation expires that was neither settled nor cancelled, > 0: longer than any call
+        Seconds after which a reservation expires that was neither settled nor released, > 0: longer than any call
         takes.
 
     Raises

@@ -32,8 +32,14 @@ if TYPE_CHECKING:
 
     from costlab.events import ServedAs
 
-#: Answers after which the same request may be sent again: too many requests, a conflict, the server's own trouble.
-RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
+#: Answers that say that nothing was done, so that the request may be sent again: a conflict, too many requests.
+NOT_DONE: Final = frozenset({409, 429})
+#: Answers that say so where they name a time to come back, see :func:`_turned_away`.
+NOT_DONE_YET: Final = frozenset({503, 529})
+#: Of the client's errors the one behind which work may have been done: gateways send it where a server took too long.
+REQUEST_TIMEOUT: Final = 408
+#: The first of the server's errors. Work may have been done, and billed, before one of them.
+SERVER_ERRORS: Final = 500
 #: Seconds before the first retry where the server names none; twice as long before each further one.
 FIRST_WAIT_S = 0.5
 #: Log-probabilities below minus this are nonsense. Servers write -9999 for a token that could not come.
@@ -65,8 +71,9 @@ class EndpointModel:
     timeout_s : float
         Seconds for the whole call, its retries included, > 0.
     retries : int
-        How often a request is sent again, >= 0, after an answer that says that it was not carried out (429, 5xx ...) or
-        when there was no connection at all. Not after a time-out or a cut connection: those may have been billed.
+        How often a request is sent again, >= 0, after an answer that says that it was not carried out (409, 429, and
+        503 or 529 with a time to come back) or when there was no connection at all. Not after another 5xx, a time-out
+        or a cut connection: each such try may have been billed, and a budget has room for one.
     usage_required : bool
         Whether an answer that does not say what was billed is an error: by default it is, since it would count as free.
     parameters : mapping, optional
@@ -170,8 +177,11 @@ class EndpointModel:
                 )
                 return str(answer.text)
             except openai.APIStatusError as error:
-                failed = ModelError(self._words(f"the server answered {error.status_code}: {quoted(error.message)}"))
-                again = error.status_code in RETRIED
+                status = error.status_code
+                again = _turned_away(status, error.response.headers)
+                unknown = not again and (status >= SERVER_ERRORS or status == REQUEST_TIMEOUT)
+                words = self._words(f"the server answered {status}: {quoted(error.message)}")
+                failed = ModelError(words, bill_unknown=unknown)
                 wait_s = _asked_wait_s(error.response.headers, wait_s)
             except openai.APITimeoutError:
                 raise
@@ -213,6 +223,17 @@ def _key(variable: str | None) -> str:
     if not key:
         raise CostlabError(f"the environment variable {variable}, which holds the server's key, is not set")
     return key
+
+
+def _turned_away(status: int, headers: Mapping[str, str]) -> bool:
+    """Whether an answer says that the request was not carried out.
+
+    By RFC 9110, 15.6.4 a server that is overloaded *may* say after how long to come back (``Retry-After``). Where it
+    does, it turned the request away; without it, a 503 may as well come from a gateway that lost its server half-way.
+    """
+    return status in NOT_DONE or (
+        status in NOT_DONE_YET and any(headers.get(name) for name in ("retry-after-ms", "retry-after"))
+    )
 
 
 def _asked_wait_s(headers: Mapping[str, str], otherwise_s: float) -> float:

@@ -120,7 +120,8 @@ class ModelError(CostlabError, RuntimeError):
         Tokens that the failed call was billed for.
     bill_unknown : bool
         Whether there may be a bill of which nobody on this side knows the amount: the connection was cut after the
-        request, or the answer cannot be read. A cascade then takes the tier's `abandoned_usd_per_request`.
+        request, or the answer cannot be read. A cascade then takes the tier's `abandoned_usd_per_request`, as it does
+        for every other error of a model: only this one can say that there is no bill.
 
     Attributes
     ----------
@@ -145,7 +146,7 @@ class Model(Protocol):
     """Anything that answers a query. It may be called many times at once, and may be cancelled."""
 
     async def predict(self, query: str) -> Prediction:
-        """The answer to a query; raises what went wrong, as :class:`ModelError` where it was billed."""
+        """The answer to a query; raises what went wrong, as :class:`ModelError` where the bill is known."""
         ...
 
 

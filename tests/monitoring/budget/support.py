@@ -32,7 +32,7 @@ def spend(guard: BudgetGuard, usd: float, priority: Any = "standard") -> None:
 def refused_by(guard: BudgetGuard, usd: float, priority: Any = "standard") -> str:
     """The limit that refuses this, or the empty string; what is admitted is given back."""
     try:
-        guard.reserve(usd, priority).cancel()
+        guard.reserve(usd, priority).release()
     except BudgetExceeded as error:
         return error.limit_name
     return ""

@@ -128,7 +128,7 @@ def test_a_settlement_that_could_not_be_said_waits_and_counts_once(durable_serve
     reservations = [guard.reserve(1) for _ in range(3)]
     durable_server.stop()
     reservations[0].settle(0.5)
-    reservations[1].cancel()
+    reservations[1].release()
     assert guard.waiting == 2
     guard.flush()  # still nothing
     assert guard.waiting == 2

@@ -5,6 +5,7 @@ import pickle
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -48,7 +49,7 @@ def test_what_is_reserved_counts_until_it_is_settled(guard: BudgetGuard) -> None
     first, second = guard.reserve(6), guard.reserve(4)
     assert refused_by(guard, 0.000001) == "daily_hard"
     first.settle(2.5)
-    second.cancel()
+    second.release()
     status = guard.status()
     assert (status.day_spent_micro_usd, status.day_reserved_micro_usd) == (2_500_000, 0)
     assert (status.month_spent_micro_usd, status.day_spent_usd, status.month_spent_usd) == (2_500_000, 2.5, 2.5)
@@ -181,13 +182,87 @@ def test_a_settlement_at_150_percent_stops(guard: BudgetGuard) -> None:
     assert guard.status().level == "stopped"
 
 
-def test_a_block_that_settles_nothing_costs_its_estimate_and_one_that_fails_nothing(guard: BudgetGuard) -> None:
+def test_a_block_that_settles_nothing_costs_its_estimate_however_it_ends(guard: BudgetGuard) -> None:
     with guard.reserve(2):
         pass
-    with pytest.raises(ZeroDivisionError), guard.reserve(3):
-        raise ZeroDivisionError
+    for error in (ZeroDivisionError, TimeoutError, KeyboardInterrupt, GeneratorExit):
+        with pytest.raises(error), guard.reserve(1):
+            raise error
+    with pytest.raises(InvalidValueError, match="actual_usd must be"), guard.reserve(0.5) as reservation:
+        reservation.settle(float("nan"))
     status = guard.status()
-    assert (status.day_spent_micro_usd, status.day_reserved_micro_usd) == (2_000_000, 0)
+    assert (status.day_spent_micro_usd, status.day_reserved_micro_usd) == (6_500_000, 0)
+
+
+def test_what_was_not_sent_is_released_and_costs_nothing(guard: BudgetGuard) -> None:
+    with suppress(ConnectionRefusedError), guard.reserve(3) as reservation:
+        reservation.release()
+        raise ConnectionRefusedError
+    assert (reservation.state, reservation.actual_micro_usd) == ("released", None)
+    with guard.reserve(3) as reservation:
+        try:
+            raise ZeroDivisionError
+        except ZeroDivisionError:
+            reservation.settle(0.25)  # who knows the bill says it
+    status = guard.status()
+    assert (status.day_spent_micro_usd, status.day_reserved_micro_usd) == (250_000, 0)
+
+
+def test_calls_that_end_before_they_are_settled_do_not_pass_the_limit(guard: BudgetGuard) -> None:
+    """50 calls, estimated at 1 dollar and billed at 0.90, of which this side hears nothing but errors."""
+    billed = 0.0
+    for _ in range(50):
+        with suppress(BudgetExceeded, OSError), guard.reserve(1):
+            billed += 0.9
+            raise ConnectionResetError
+    assert billed == pytest.approx(9.0)
+    assert guard.status().day_spent_micro_usd == 10_000_000
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("end", ["cancelled", "timed out", "failed"])
+async def test_neither_do_those_whose_caller_is_gone(new_store: Callable[[], BudgetStore], end: str) -> None:
+    store = new_store()
+    guard = AsyncBudgetGuard(policy(), store, clock=Clock())
+    sent = 0
+
+    async def call() -> None:
+        nonlocal sent
+        sent += 1
+        if end == "failed":
+            raise ConnectionResetError
+        await asyncio.sleep(60)
+
+    async def request() -> None:
+        async with guard.reserve(1), asyncio.timeout(0.01 if end == "timed out" else None):
+            await call()
+
+    for _ in range(12):  # one after the other: what is still open would hold the others up by itself
+        admitted = guard.counts.admitted
+        task = asyncio.create_task(request())
+        while end == "cancelled" and not task.done() and sent == admitted:
+            await asyncio.sleep(0)
+        if end == "cancelled":
+            task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert sent == 10
+    status = await guard.status()
+    assert (status.day_spent_micro_usd, status.day_reserved_micro_usd) == (10_000_000, 0)
+    assert (guard.counts.admitted, guard.counts.refused) == (10, 2)
+    await spent_and_disconnected(guard, store)
+
+
+@pytest.mark.anyio
+async def test_an_asynchronous_call_that_was_not_sent_is_released(new_store: Callable[[], BudgetStore]) -> None:
+    store = new_store()
+    guard = AsyncBudgetGuard(policy(), store, clock=Clock())
+    with suppress(ConnectionRefusedError):
+        async with guard.reserve(3) as reservation:
+            await reservation.release()
+            raise ConnectionRefusedError
+    status = await guard.status()
+    assert (status.day_spent_micro_usd, status.day_reserved_micro_usd) == (0, 0)
+    await spent_and_disconnected(guard, store)
 
 
 def test_a_reservation_is_closed_once(guard: BudgetGuard) -> None:
@@ -196,7 +271,7 @@ def test_a_reservation_is_closed_once(guard: BudgetGuard) -> None:
         with pytest.raises(BudgetReservationError, match="was settled already"):
             reservation.settle(1)
         with pytest.raises(BudgetReservationError, match="was settled already"):
-            reservation.cancel()
+            reservation.release()
     assert guard.status().day_spent_micro_usd == 1_000_000
     assert (reservation.estimate_micro_usd, reservation.actual_micro_usd) == (2_000_000, 1_000_000)
 
@@ -337,8 +412,9 @@ async def test_the_asynchronous_guard_is_the_same(new_store: Callable[[], Budget
         await reservation.settle(5)
     async with guard.reserve(1, priority="batch"):
         pass
-    with pytest.raises(ZeroDivisionError):
-        async with guard.reserve(1):
+    with suppress(ZeroDivisionError):
+        async with guard.reserve(1) as failed:
+            await failed.release()
             raise ZeroDivisionError
     kept = await guard.reserve(2)
     with pytest.raises(BudgetExceeded, match="daily soft limit"):
@@ -346,8 +422,8 @@ async def test_the_asynchronous_guard_is_the_same(new_store: Callable[[], Budget
             raise AssertionError
     results = await asyncio.gather(*(guard.reserve(1.5) for _ in range(20)), return_exceptions=True)
     assert sum(not isinstance(result, BudgetExceeded) for result in results) == 1
-    await kept.cancel()
-    with pytest.raises(BudgetReservationError, match="was cancelled already"):
+    await kept.release()
+    with pytest.raises(BudgetReservationError, match="was released already"):
         await kept.settle(1)
     await guard.record(9)
     assert (await guard.status()).level == "stopped"

@@ -109,7 +109,7 @@ class Machine(RuleBasedStateMachine):
         one = self.model.open.pop(data.draw(st.integers(0, len(self.model.open) - 1)))
         late = self.guard.counts.late
         if actual is None:
-            one.real.cancel()
+            one.real.release()
             return
         one.real.settle(actual * 1e-6)
         assert self.guard.counts.late - late == (one.expires_s <= self.clock.now_s)
