@@ -101,7 +101,7 @@ async def text_rows() -> list[dict[str, object]]:
         return refusal_reasons(texts[0], texts[1])
 
     row = await measure(f"text to semantic hit, {len(texts):,} remembered", lookup, "embedding", embed, calls=40)
-    return [row, await measure("seven paraphrase checks, one pair", check, "embedding", embed, calls=40)]
+    return [row, await measure("nine paraphrase checks, one pair", check, "embedding", embed, calls=40)]
 
 
 async def main() -> None:

@@ -23,7 +23,9 @@ from costlab.cache.semantic import (
     fit_threshold,
     labelled_lookups,
     refusal_reasons,
+    unguarded_language,
 )
+from costlab.cache.semantic.paraphrase import different_signs
 from costlab.datasets import IntentQueries, banking77, clinc150, support_queries
 from costlab.experiments.registry import Experiment, Option
 from costlab.recordings import Recording, Row, find_device, library_versions
@@ -32,11 +34,21 @@ from costlab.synthetic import reworded
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+
+def measured_checks(checks: Sequence[ParaphraseCheck]) -> tuple[ParaphraseCheck, ...]:
+    """`checks` without those for signs and for other languages: the study is about English words.
+
+    The recording was made without them. They change none of 1,171 look-ups of the support set's test part, 2 of 600 of
+    BANKING77 and none of 600 of CLINC150.
+    """
+    return tuple(check for check in checks if check not in (different_signs, unguarded_language))
+
+
 #: Paraphrase checks to compare, from none over those that cost few right hits to all.
 CHECK_SETS: Final[dict[str, tuple[ParaphraseCheck, ...]]] = {
     "none": (),
-    "default": DEFAULT_CHECKS,
-    "strict": STRICT_CHECKS,
+    "default": measured_checks(DEFAULT_CHECKS),
+    "strict": measured_checks(STRICT_CHECKS),
 }
 
 LIMITS: Final = (0.02, 0.05, 0.10)

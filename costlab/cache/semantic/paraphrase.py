@@ -2,11 +2,13 @@
 
 A paraphrase check compares two texts and returns the reason why they must not share an answer, or None. Checks are
 pure, know English, and err on the safe side: a hit that they refuse costs a call, one that they miss a wrong answer.
+What is not known to be English they cannot guard, and :func:`unguarded_language` refuses it.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -67,7 +69,8 @@ _OPPOSITE_WORDS: Final = """
     old older oldest previous former | new newer newest latest; first | last second; early earlier | late later;
     all every everyone everywhere everything | one only single; yesterday | tomorrow;
     lost forgot forgotten | found know remember; minimum | maximum;
-    success successful worked | failure failed error
+    success successful worked | failure failed error;
+    plus | minus; times multiplied multiply | divided divide; greater above | below under
 """
 OPPOSITES: Final = [[_set(words) for words in pair.split("|")] for pair in _OPPOSITE_WORDS.split(";")]
 
@@ -93,6 +96,92 @@ FILLERS: Final = _set(
 )
 
 _WORD: Final = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:'[^\W\d_]+)?|[$€£%]")
+
+#: Words that show a text to be English: frequent, and no frequent words of other languages in Latin letters. So ``was``
+#: (German), ``is`` (Dutch), ``for`` (Danish), ``to`` (Polish) and ``has`` (Spanish) are not among them.
+ENGLISH: Final = _set(
+    "the how what where when which who why whose my mine your yours you it its it's our ours they them their theirs "
+    "this that these those there here with without from into about after before and if than because while until does "
+    "did doing are were been being have having can could should would must not don't doesn't didn't can't cannot "
+    "isn't aren't wasn't weren't won't wouldn't couldn't shouldn't haven't hasn't hadn't i'm i've i'd i'll you're "
+    "you've that's there's what's it'll we're we've let's dont cant wont isnt doesnt didnt wasnt arent havent hasnt "
+    "ive youre thats theres whats hows im please pls plz thanks thank thx hello hey some any every each only just "
+    "still again already instead back off out up down need get got getting make made give gave take took keep kept "
+    "tell told know think find found show see look want wants wanted going gone went came turn used using says said "
+    "something anything everything nothing someone anyone everyone nobody never always much many more less few other "
+    "another same both between through during very really too also ago almost amount answer anyway annual anybody ask "
+    "asked asking better bill billing bought buy buying change changed changing charge charged charging choose chosen "
+    "closed days deleted deleting different earlier enough enter entered fail failed family forever forgot forgotten "
+    "full further given half happen happened happens hear heard hidden hide history hundred increase item keeps last "
+    "leave leaving left let like little long longer looking lose losing lost mean means meant might missing money "
+    "month months monthly move moved moving needed needs next none noticed number old others own paid pay paying "
+    "payment people person phone possible price prices question questions quick rather read reason received recover "
+    "recovery refund remove removed removing renew request requests restore restored right send sending sent several "
+    "share shared sharing showing since single six small somebody sometimes sorry soon stay stolen stuck such "
+    "suddenly taken taking ten thing things though thought three time times today together tomorrow trash trying "
+    "turned twice two typed unable usage useful verification verify wait waiting way week weeks weekly whether whole "
+    "wish wonder word words work worked working works worth wrong wrote year years yearly yesterday yet"
+)
+
+#: Words that show a text to be in another language: the most frequent ones of German, Dutch, Spanish, Portuguese,
+#: French, Italian, Romanian, Polish, Czech, the Scandinavian languages, Finnish, Hungarian, Turkish, Indonesian and
+#: Swahili, and of Hindi in Latin letters.
+OTHER_LANGUAGES: Final = _set(
+    "der die das den dem ein eine einen meine mein meinen meiner nicht kein keine ist sind wird werden wurde ich wir "
+    "sie ihr mich mir und oder aber wie wo wann warum kann kannst mit ohne von zu zum zur auf aus bei nach vor noch "
+    "schon bitte wieder het een mijn niet geen zijn worden ik wij jij hoe waar wanneer waarom kan met zonder naar el "
+    "los las una uno mi mis tu su que como donde cuando quien por para con sin pero muy ya lo le se esta este puedo "
+    "quiero tengo hay desde hasta os meu minha meus nao uma um com sem posso quero voce isso fazer da dos les un une "
+    "des du mon ma mes ton sa ses ne pas je il elle nous vous est sont et ou mais comment quand pourquoi puis peux "
+    "veux avec sans pour dans sur gli della del mio mia non sono che come dove perche voglio per mele nu sunt cum "
+    "unde cand pentru cu nie jest jak gdzie kiedy dlaczego czy moge chce moj moja na po bez dla neni jsem kde kdy muj "
+    "moje mohu att och inte jag min mitt hur var med utan ikke jeg hvordan hvor ei en olen miten missa minun nem van "
+    "hogyan az egy ve bir bu nasil nerede degil icin benim ben yok saya tidak bagaimana yang dan untuk dengan ini itu "
+    "apa bisa akun wa kwa ni si jinsi yangu mera meri mere kya kaise kab kahan nahi nahin hai hain ho karo kare karna "
+    "karu ko ka ki ke aur"
+)
+
+#: Further words that English writes: they prove little, as other languages borrow many of them, but where a text has
+#: hardly any other word it can be judged as English.
+_FURTHER_ENGLISH: Final = _set(
+    "access account accounts ad add address admin ai am android annual app apps archive area at automatic "
+    "automatically backed backup backups balance bank bin box breakdown browser business buddy camera cancel "
+    "cancelled cancelling card cards cash cent centre change charges chat check client cloud code codes colleague "
+    "colleagues company complete computer confirm confirmation connection contact content copies copy cost costs "
+    "create created customer data date dead dear default delete device devices digital direct discount document "
+    "documents download downloads downgrade drive duplicate edit email emails empty enter error exceed exceeds "
+    "expired export extra failed family fast faster fee file files final fine folder folders free frozen full "
+    "generate google group guest guests hacked home husband husbands icon id image images import inbox increase info "
+    "install invite invoice invoices ios ipad iphone item key keyboard language laptop large law leaver length "
+    "licence licences license limit limits link links linux list local location lock log login logins mac mail manage "
+    "manager maximum max member members message min mobile music name names network normal notification notifications "
+    "number office offline online order owner page partner party passcode passphrase password passwords pause pdf "
+    "pending people per permission person personal phone photo photos picture pictures pin plan plans plus policy "
+    "portal previous price primary privacy private problem profile public purchase quality rate recent recycle region "
+    "reject rejected remote rename report reset resume retrieval sample save scan screen search seat seats second "
+    "secondary secure security selective server service set setting settings setup share sheet side sign site size "
+    "slow slowly smart soft software space speak speed standard start state status stop storage student subject "
+    "subscription support switch sync syncing system tab tablet tag task tax team teams test text ticket time to top "
+    "total trace traffic transaction transfer transfers translate trial type unlimited unpause update updates upgrade "
+    "upload uploading uploads user users validate vault version versions video videos view visa voucher watch weather "
+    "web website wifi window windows worker zip zone good morning saturday"
+)
+
+#: Share of the words of two texts that have to be such words, where nothing else tells the language.
+MIN_KNOWN_WORDS_FRACTION: Final = 0.75
+
+#: Words with accents that English writes too.
+ACCENTED_ENGLISH: Final = _set("café cafés résumé résumés naïve fiancé fiancée déjà à la voilà cliché exposé")
+
+#: Of the letters of a text, at most this share may be in another script, as a quoted word is.
+MAX_OTHER_SCRIPT_FRACTION: Final = 0.1
+
+_SIGN: Final = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:'[^\W\d_]+)?|[^\w\s]")
+_DASHES: Final = dict.fromkeys([*range(0x2010, 0x2016), 0x2212], "-")
+#: Signs that mean something wherever they stand; and those that are punctuation except between two operands.
+_ALWAYS: Final = frozenset("+=<>≤≥≠±×÷√∑∞^|~#")  # noqa: RUF001
+_BETWEEN: Final = frozenset("-*/:·")
+_BRACKETS: Final = frozenset("()[]{}")
 
 _DIRECTION: Final = re.compile(r"\b(from|to|into)\s+(?:(?:the|my|a|an|our|your)\s+)?([\w.]+)")
 
@@ -222,6 +311,118 @@ def _names(text: str) -> set[str]:
     return set() if text.isupper() else {name.lower() for name in names}.difference(FILLERS, UNITS)
 
 
+def different_signs(a: str, b: str) -> str | None:
+    """Whether the texts have other signs, operators or pictures, or the same ones between other operands.
+
+    Sentence vectors hardly see them. A hyphen within a word, a dash between words and ordinary punctuation are no
+    signs.
+
+    Examples
+    --------
+    >>> different_signs("what is 12 + 7?", "what is 12 - 7?")
+    'signs differ: 12 + 7 against 12 - 7'
+    >>> different_signs("what does - 5 mean", "what does 5 mean")
+    'signs differ: - 5 against none'
+    >>> different_signs("two-step sign-in - how?", "two step sign in: how?") is None
+    True
+    """
+    in_a, in_b = _signs(a), _signs(b)
+    return None if in_a == in_b else f"signs differ: {', '.join(in_a) or 'none'} against {', '.join(in_b) or 'none'}"
+
+
+def _signs(text: str) -> list[str]:
+    """Every sign of a text that means something, with the operands beside it, in order."""
+    lower = text.lower().translate(_DASHES)
+    if lower.isascii() and not any(sign in lower for sign in "+-*/=<>^|~#:!"):
+        return []
+    matches = list(_SIGN.finditer(lower))
+    pieces = ["", *(match[0] for match in matches), ""]
+    found = []
+    for before, match, after in zip(pieces, matches, pieces[2:], strict=False):
+        sign, start, end = match[0], match.start(), match.end()
+        operands = _is_operand(before), _is_operand(after)
+        if sign in _ALWAYS or (sign in _BETWEEN and all(operands)):
+            beside = [_plain(piece) if is_one else "" for piece, is_one in zip((before, after), operands, strict=True)]
+            found.append(" ".join(filter(None, (beside[0], sign, beside[1]))))
+        elif sign == "-" and after[:1].isdigit() and not lower[start - 1 : start].isalnum():
+            found.append(f"- {_plain(after)}")
+        elif sign == "!" and (lower[end : end + 1] == "=" or lower[start - 1 : start].isdigit()):
+            found.append(f"{_plain(before)} !")
+        elif unicodedata.category(sign[0]) in ("So", "Sm"):
+            found.append(sign)
+    if found and (brackets := "".join(piece for piece in pieces if piece in _BRACKETS)):
+        found.append(brackets)  # they decide what the operators are about
+    return found
+
+
+def _is_operand(piece: str) -> bool:
+    """Whether an operator can stand beside it: a number, a letter, a bracket."""
+    return piece[:1].isdigit() or (len(piece) == 1 and (piece.isalpha() or piece in _BRACKETS))
+
+
+def unguarded_language(a: str, b: str) -> str | None:
+    """Whether the texts are in a language that the checks do not know, or nobody can tell.
+
+    Two texts count as English where they have together more words of :data:`ENGLISH` than of other languages, or no
+    word of another language and hardly one that is no English word.
+    Words in other scripts have to be the same. Nothing speaks against a text and its repetition, but for case and a
+    mark at the end, in whatever language.
+
+    Other languages want checks of their own and a threshold fitted on look-ups in them, with an embedder that knows
+    them; :class:`costlab.cache.semantic.EmbeddingLayer` takes all three.
+
+    Examples
+    --------
+    >>> unguarded_language("Meine Karte wird akzeptiert", "Meine Karte wird nicht akzeptiert")
+    'unguarded language: 0 English words, 3 of other languages'
+    >>> unguarded_language("my card is accepted", "my card was accepted") is None
+    True
+    """
+    if _repeated(a) == _repeated(b):
+        return None
+    other_a, other_b = ([w for w in re.findall(r"[^\W\d_]+", _folded(t)) if not _latin(w)] for t in (a, b))
+    for text in (a, b):
+        letters = [letter for letter in text if letter.isalpha()]
+        if sum(not _latin(letter) for letter in letters) > MAX_OTHER_SCRIPT_FRACTION * len(letters):
+            return "unguarded language: another script than the Latin one"
+    if other_a != other_b:
+        return _against("unguarded language: words in another script", other_a, other_b)
+    words = set(_words(_folded(a))) | set(_words(_folded(b)))
+    if not any(word[0].isalpha() for word in words):
+        return None
+    english = len(words & ENGLISH)
+    others = sum(
+        word in OTHER_LANGUAGES or (not word.isascii() and word[0].isalpha() and word not in ACCENTED_ENGLISH)
+        for word in words - ENGLISH
+    )
+    if english > others:
+        return None
+    if not others:
+        known = {word for word in words if word in _KNOWN or not word[0].isalpha()}
+        slips = sum(any(_same_word(word, other) for other in known) for word in words - known)
+        if len(known) + slips >= MIN_KNOWN_WORDS_FRACTION * len(words):
+            return None
+    return f"unguarded language: {english} English words, {others} of other languages"
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFC", text).casefold()
+
+
+def _repeated(text: str) -> str:
+    return " ".join(_folded(text).split()).rstrip(".?!…。？！।").rstrip()  # noqa: RUF001 (full-width marks are meant)
+
+
+def _latin(letters: str) -> bool:
+    return letters.isascii() or all(unicodedata.name(letter, "").startswith("LATIN") for letter in letters)
+
+
+#: Every word that English is known to write.
+_KNOWN: Final = frozenset().union(
+    ENGLISH, _FURTHER_ENGLISH, FILLERS, NEGATIONS, NUMBER_WORDS, UNITS, *(words for pair in OPPOSITES for words in pair)
+)
+
+
 def named_terms(terms: Iterable[str]) -> ParaphraseCheck:
     """A check for terms that decide an answer: plans, products, places.
 
@@ -309,6 +510,8 @@ DEFAULT_CHECKS: Final[tuple[ParaphraseCheck, ...]] = (
     different_direction,
     different_names,
     swapped_words,
+    different_signs,
+    unguarded_language,
 )
 
 #: The same and :func:`near_copy`: for traffic that repeats itself word for word, or where a wrong answer is expensive.

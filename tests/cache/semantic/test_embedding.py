@@ -4,6 +4,7 @@ import sys
 import types
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,11 +86,24 @@ def test_a_model_of_the_hub_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None
             assert options == {"normalize_embeddings": True, "show_progress_bar": False}
             return [[1.0, 0.0, 0.0] for _ in texts]
 
+        class tokenizer:  # noqa: N801 (as the library calls it)
+            unk_token_id = 3
+
+            def __new__(cls, text: str, truncation: bool, verbose: bool) -> Any:
+                assert not truncation
+                assert not verbose
+                return {"input_ids": [0, *(3 if word == "?" else 9 for word in text.split()), 2]}
+
+        max_seq_length = 128
+
     monkeypatch.setitem(sys.modules, "sentence_transformers", types.SimpleNamespace(SentenceTransformer=Played))
     model = SentenceTransformerEmbedder("all-mpnet-base-v2", device="cpu")
     assert (model.name, model.dimensions) == ("all-mpnet-base-v2", 3)
     assert model.embed(["a", "b"]).tolist() == [[1, 0, 0], [1, 0, 0]]
     assert model.embed([]).shape == (0, 3)
+    assert [model.unseen(text) for text in ("a b", "a " * 127, "a ?")] == [
+        "", "too long: more than the 128 tokens that the model sees", "unknown tokens: 1 of 4",
+    ]  # fmt: skip
 
 
 @pytest.mark.skipif(importlib.util.find_spec("sentence_transformers") is not None, reason="it is installed")
