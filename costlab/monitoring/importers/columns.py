@@ -50,7 +50,7 @@ def read_columns(files: LogFiles) -> LogRows:
     if "latency_ms" in sql:
         in_ms = f"{sql.pop('latency_ms')} / 1000"
         sql["latency_s"] = f"coalesce({sql['latency_s']}, {in_ms})" if "latency_s" in sql else in_ms
-    costs = {names.get("cost_usd"), names.get("cost_micro_usd")} - {None}
+    costs = {names[field] for field in ("cost_usd", "cost_micro_usd") if field in names}
     _require_dollars(files, costs)
     notes = []
     if not {"cost_micro_usd", "cost_usd"} & {*present, *mapping}:
