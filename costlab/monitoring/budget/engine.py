@@ -296,6 +296,7 @@ class ResetRequest(NamedTuple):
 
     def decide(self, books: Books, limits: Limits) -> StoreReply:
         """End the emergency stop, if there is one."""
+        _expire(books, self.now_s)
         if not books.stopped_by:
             return StoreReply("running")
         step = _Step(books, self.now_s, self.extra_micro_usd)

@@ -155,6 +155,16 @@ def test_a_reset_on_the_same_day_may_raise_the_emergency_limit_and_no_other(guar
     assert [e.requested_micro_usd for e in guard.audit() if e.change == "reset"] == [0, 2_000_000]
 
 
+def test_a_reset_gives_back_what_has_expired_before_it_is_written_down(guard: BudgetGuard, clock: Clock) -> None:
+    guard.reserve(3, "essential")
+    guard.record(12)
+    clock.now_s += 600
+    assert guard.reset("Ada", "the client died")
+    last = guard.audit()[-1]
+    assert (last.spent_micro_usd, last.reserved_micro_usd) == (12_000_000, 0)
+    assert str(guard.audit()[-2]).endswith("12.00 USD spent, 3.00 USD reserved")
+
+
 @pytest.mark.parametrize(("person", "reason", "extra"), [("", "x", 0), ("Ada", " ", 0), ("Ada", "x", -1)])
 def test_a_reset_needs_a_person_and_a_reason(guard: BudgetGuard, person: str, reason: str, extra: float) -> None:
     with pytest.raises(InvalidValueError, match=r"person must|reason must|extra_usd must"):
