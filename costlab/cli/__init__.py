@@ -84,6 +84,9 @@ COMMANDS: Final[Table] = {
     ),
 }
 
+#: So much of an error is shown.
+MAX_MESSAGE: Final = 2000
+
 #: Wrong options and arguments. Newer releases of typer carry their own copy of click, so click's class is not named.
 UsageError: Any = typer.BadParameter.__bases__[0]
 
@@ -144,5 +147,9 @@ def _mend_streams() -> None:
 
 def _fail(message: str) -> None:
     if message:  # without a subcommand the help is all there is to say
-        typer.echo(f"error: {printable(message)}", err=True)
+        line = printable(message)
+        shown = (
+            line if len(line) <= MAX_MESSAGE else f"{line[:MAX_MESSAGE]}…"
+        )  # a value from a file may be of any length
+        typer.echo(f"error: {shown}", err=True)
     sys.exit(2)

@@ -29,7 +29,19 @@ def spans(value: object) -> bytes:
     return json.dumps({"resourceSpans": value}).encode()
 
 
+def call(tokens: int | str, start_ns: int = 10**18) -> bytes:
+    """A span of a call that tells so many tokens."""
+    told = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m", "gen_ai.usage.input_tokens": tokens}
+    attributes = [{"key": name, "value": {"stringValue": str(value)}} for name, value in told.items()]
+    ends = {"startTimeUnixNano": str(start_ns), "endTimeUnixNano": str(start_ns)}
+    return spans([{"scopeSpans": [{"spans": [{"traceId": "a", "spanId": "b", "attributes": attributes} | ends]}]}])
+
+
 FILES = {
+    "future.json": call(5, 32_503_680_000 * 10**9),
+    "many.json": call(10**30),
+    "digits.json": call("9" * 100_000),
+    "endless.json": call("inf"),
     "binary.json": b"\xd3\x00\xff\xfe" * 99,
     "cut.json.gz": gzip.compress(spans([]))[:15],
     "plain.json.gz": b"{}",
@@ -65,6 +77,10 @@ FILES = {
         ("attributes.jsonl", "attributes.jsonl line 1: not written as OpenTelemetry does"),
         ("value.jsonl", "value.jsonl has 1 spans, none of which asks a model"),
         ("deep.json", "deep.json is nested too deeply"),
+        ("future.json", "future.json has a time in nanoseconds, or a count, beyond 9223372036854775807"),
+        ("many.json", "input tokens must be a whole number >= 0"),
+        ("digits.json", "input tokens must be a whole number >= 0"),
+        ("endless.json", "input tokens must be a whole number >= 0, got 'inf'"),
         ("deep.jsonl", "deep.jsonl is nested too deeply"),
         ("cut.csv.gz", "cut.csv.gz cannot be read: Compressed file ended"),
         ("cut.csv.zst", "cut.csv.zst cannot be read: Truncated compressed stream"),
@@ -81,6 +97,7 @@ def test_a_log_that_is_none_is_told_in_a_line(run: Run, name: str, message: str)
     assert (status, out) == (2, "")
     assert err.startswith("error: ")
     assert message in err
+    assert len(err) < 3000
     assert err.count("\n") == 1
 
 

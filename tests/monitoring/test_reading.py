@@ -394,3 +394,15 @@ def test_a_table_of_hundreds_of_columns_is_told_in_short(tmp_path: Path) -> None
     with pytest.raises(LogError, match=r"it has c0, c1, .*, c39 and 461 more$") as caught:
         open_log(tmp_path / "log.csv")
     assert len(str(caught.value)) < 400
+
+
+def test_a_log_that_was_saved_in_two_forms_counts_once(tmp_path: Path) -> None:
+    """Ids are compared across files of a format, whatever these are written as; a credit may have a request's id."""
+    head = f"request_id,{HEAD}"
+    written(tmp_path, "a.csv", f"{head}a,{ROW}b,{ROW}a,1790000000,gpt-4o,0,0,-0.05\n,{ROW}")
+    row = {"time_s": 1_790_000_000, "model": "gpt-4o", "input_tokens": 1000, "output_tokens": 100, "cost_usd": 0.45}
+    rows = [row | {"request_id": one} for one in ("a", "b", "c", "")]
+    written(tmp_path, "a.jsonl", "".join(json.dumps(one) + "\n" for one in rows))
+    log = open_log(tmp_path)
+    assert (log.read.rows, log.read.repeated, log.read.kept) == (8, 2, 6)
+    assert (total(log).requests, total(log).cost_micro_usd) == (5, 5 * 450_000 - 50_000)

@@ -116,13 +116,38 @@ def open_log(
     chosen = format or (None if columns is None else COLUMNS_FORMAT.name)
     logs, notes = _logs(path, LogFiles("", (), connection, scratch, options), chosen)
     opened = [counted_rows(files, LOG_FORMATS[name].read, f"log_{place}") for place, (name, files) in enumerate(logs)]
+    frames, repeated = _each_once([name for name, _ in logs], [frame for frame, _, _ in opened])
+    counts = reduce(add, (counts for _, _, counts in opened))
     return UsageLog(
-        _together(connection, [frame for frame, _, _ in opened]),
+        _together(connection, frames),
         ", ".join(dict.fromkeys(name for name, _ in logs)),
         (*notes, *dict.fromkeys(note for _, told, _ in opened for note in told)),
         connection,
-        reduce(add, (counts for _, _, counts in opened)),
+        replace(counts, repeated=counts.repeated + repeated),
     )
+
+
+def _each_once(
+    formats: Sequence[str], frames: Sequence[duckdb.DuckDBPyRelation]
+) -> tuple[list[duckdb.DuckDBPyRelation], int]:
+    """Logs without the requests that an earlier one of their format has, in CSV rather than JSON, say; and how many."""
+    kept: list[duckdb.DuckDBPyRelation] = []
+    repeated = 0
+    for place, frame in enumerate(frames):
+        earlier = [
+            kept[other]
+            for other in range(place)
+            if formats[other] == formats[place] and "request_id" in kept[other].columns
+        ]
+        if earlier and "request_id" in frame.columns:
+            same = "request_id, coalesce(cost_micro_usd < 0, false)"  # a credit may have the id of what it gives back
+            told = " UNION ALL ".join(f"(SELECT {same} FROM ({one.sql_query()}) AS earlier)" for one in earlier)
+            again = f"request_id <> '' AND ({same}) IN ({told})"
+            ((number,),) = frame.filter(again).aggregate("count(*)").fetchall()
+            if number:
+                frame, repeated = frame.filter(f"NOT coalesce({again}, false)"), repeated + number
+        kept.append(frame)
+    return kept, repeated
 
 
 def _together(

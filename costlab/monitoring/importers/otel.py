@@ -221,13 +221,17 @@ def _batches_of(files: LogFiles, path: Path, records: Records) -> Iterator[pyarr
                 batch = records.batch(_BATCH_ROWS)
                 if batch is not None:
                     yield batch
+            batch = records.batch()
+            if batch is not None:
+                yield batch
     except (OSError, EOFError, zlib.error, UnicodeError) as error:
         raise LogError(f"{path.name} cannot be read: {error}") from error
     except LogError as error:
         raise LogError(f"{path.name} is no JSON: {error}") from error
-    batch = records.batch()
-    if batch is not None:
-        yield batch
+    except OverflowError as error:
+        raise LogError(
+            f"{path.name} has a time in nanoseconds, or a count, beyond {2**63 - 1}: times are read until the year 2262"
+        ) from error
 
 
 #: Rows that go to DuckDB together.

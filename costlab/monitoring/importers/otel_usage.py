@@ -200,17 +200,21 @@ _COUNTS: Final = (
 )  # fmt: skip
 
 
+#: No count is as high; numbers from here on are no whole ones to DuckDB.
+MAX_COUNT: Final = 2**63
+
+
 def count_of(what: str, value: Attribute) -> int:
     """A count of tokens; raises `InvalidValueError` where it is none."""
-    if type(value) is int and value >= 0:
+    if type(value) is int and 0 <= value < MAX_COUNT:
         return value
-    if type(value) is str and value.isdecimal():
+    if type(value) is str and value.isdecimal() and len(value) < 19:
         return int(value)
     try:
         number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = -1.0
-    if number < 0 or number != int(number) or isinstance(value, bool):
+    if not 0 <= number < MAX_COUNT or number != int(number) or isinstance(value, bool):
         raise InvalidValueError(f"{what} tokens" if what != "searches" else what, "a whole number >= 0", value)
     return int(number)
 
