@@ -363,7 +363,7 @@ def _is_operand(piece: str) -> bool:
 def unguarded_language(a: str, b: str) -> str | None:
     """Whether the texts are in a language that the checks do not know, or nobody can tell.
 
-    Two texts count as English where they have together more words of :data:`ENGLISH` than of other languages, or no
+    Two texts count as English where they have together more words of ``ENGLISH`` than of other languages, or no
     word of another language and hardly one that is no English word.
     Words in other scripts have to be the same. Nothing speaks against a text and its repetition, but for case and a
     mark at the end, in whatever language.
