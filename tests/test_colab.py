@@ -37,7 +37,7 @@ def test_notebooks_ask_colab_for_a_gpu(path: Path) -> None:
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.name)
 def test_lessons_say_what_they_found(path: Path) -> None:
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    (cell,) = (one for one in cells if "".join(one["source"]).startswith("banner("))
+    (cell,) = (one for one in cells if re.search(r"^banner\(", "".join(one["source"]), re.M))
     said = "".join("".join(output["text"]) for output in cell["outputs"])
     assert re.match(r"costlab \S+ on (GPU|no GPU; CPU): .+ \(\d+ CPU cores\)\nlive here: .+\nfrom recordings: .+", said)
 
