@@ -6,6 +6,7 @@ from costlab.errors import RecordingError, UnknownNameError
 from costlab.experiments import EXPERIMENTS
 from costlab.lessons import banner, recorded, reveal
 from costlab.recordings import Recording, find_recording, recorded_devices, save_recording
+from tests import needs
 
 
 @pytest.mark.parametrize(
@@ -44,6 +45,8 @@ def test_banner_says_what_is_live(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_recording_is_shown_with_what_made_it(
     capsys: pytest.CaptureFixture[str], experiment: str, device: str
 ) -> None:
+    if experiment == "distillation":
+        needs.extra("sklearn", "models")
     recorded(experiment, device)
     out = capsys.readouterr().out
     recording = find_recording(experiment, device)
