@@ -7,7 +7,8 @@ task      begin with                                         the rest is in
 ========  =================================================  =========================================================
 price     `gpu_price`, `api_price`                           `costlab.catalog`: GPUs, prices with source and day
 bill      `monthly_cost`, `api_cost`                         `costlab.calculator`: commitments, spot, useful hours;
-                                                             `costlab.serving`: rooflines, replicas, USD per token
+                                                             `costlab.serving`: rooflines, replicas, USD per token;
+                                                             `costlab.token_economics`: caches, agents, waiting
 decide    `break_even`, `recommend`,                         `costlab.build_vs_buy`: cost curves, payback, migration;
           `load_workload`, `monte_carlo`                     `costlab.compare`: a workload file in, a decision out
 cache     `ResponseCache`, `net_saving`                      `costlab.cache`: stores, semantic hits, economics

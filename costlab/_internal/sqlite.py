@@ -104,18 +104,26 @@ def _make(path: Path, kind: FileKind) -> None:
     os.close(descriptor)
     try:
         with contextlib.closing(sqlite3.connect(name, isolation_level=None)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
+            # In this order nothing is left for the closing to write, which does not say when the disk is full.
             connection.executescript(_script(kind))
+            connection.execute("PRAGMA journal_mode = WAL")
         with contextlib.suppress(FileExistsError):  # another process was faster, and its file is as good
             os.link(name, path)
+    except sqlite3.Error as error:
+        raise kind.error(f"{path.name} cannot be made: {error}") from error
     finally:
-        Path(name).unlink()
+        for end in ("", "-journal", "-wal", "-shm"):
+            Path(name + end).unlink(missing_ok=True)
 
 
 def _fill(path: Path, kind: FileKind, timeout_s: float) -> None:
-    """Make an empty file whole, in place: another process may have it open."""
+    """Make an empty file whole, in place: another process may have it open.
+
+    The lock is kept between the tables and the change of mode, for which SQLite waits for nobody: others would get in.
+    """
     with contextlib.closing(sqlite3.connect(path, timeout=timeout_s, isolation_level=None)) as connection:
         try:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             connection.executescript(_script(kind))
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.Error as error:
@@ -149,9 +157,10 @@ def _check_header(path: Path, kind: FileKind) -> None:
         raise kind.error(
             f"{path.name} was written by a newer costlab (version {version}, this one knows {kind.version})"
         )
-    # While a write-ahead log lies beside it, the file alone may be behind, and SQLite brings it up to date.
+    # While a log lies beside it, the file alone may be behind, and SQLite brings it up to date. In this order: who has
+    # removed the log since has made the file whole before.
     expected = pages * (65536 if page_bytes == 1 else page_bytes)
-    if path.stat().st_size < expected and not _has_log(path):
+    if not _has_log(path) and path.stat().st_size < expected:
         raise kind.error(
             f"{path.name} is a torn {kind.name}: {path.stat().st_size} bytes of {expected}; restore it from a copy"
         )
@@ -162,8 +171,12 @@ def _foreign(path: Path, kind: FileKind) -> Exception:
 
 
 def _has_log(path: Path) -> bool:
-    log = path.with_name(path.name + "-wal")
-    return log.exists() and log.stat().st_size > 0
+    """Whether a log lies beside the file: a write-ahead log, or the journal of one that is just being filled."""
+    for end in ("-wal", "-journal"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.with_name(path.name + end).stat().st_size:
+                return True
+    return False
 
 
 def _a(kind: FileKind) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
+from costlab._internal.plain_files import read_plain
 from costlab.errors import near_names
 
 # Above 1e15 sums of products lose their meaning, and at last become infinite.
@@ -18,11 +19,8 @@ Place = tuple[int | str, ...]
 
 
 def read_text(path: Path, error: type[Exception]) -> str:
-    """The text of a file in UTF-8, with or without a byte order mark; `error` where it is in another encoding."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as cause:
-        raise error(f"{path.name} is not a text in UTF-8") from cause
+    """The text of a file in UTF-8, with or without a byte order mark; `error` where it is none, or has no end."""
+    return read_plain(path, error)
 
 
 def parse_table(
@@ -33,6 +31,7 @@ def parse_table(
     error: type[Exception],
     keys_beside: Callable[[Place], Iterable[str]],
     kinds: Collection[str] = (),
+    unshown: Collection[str] = (),
 ) -> Model:
     """The text of a TOML file as a model.
 
@@ -48,21 +47,37 @@ def parse_table(
         The keys that may stand where an unknown one does.
     kinds : collection of str
         Names of the kinds of a table that may be one of several; pydantic puts them into a place as if they were keys.
+    unshown : collection of str
+        Keys whose values no error repeats. Nor is any table or list: one of these keys may stand in it.
     """
     try:
         return model.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as cause:
-        raise error(f"{name} is not TOML: {cause}") from cause
+        message = f"{name} is not TOML: {cause}"
     except RecursionError:
-        raise error(f"{name} is not {kind}: it is nested too deeply") from None
+        message = f"{name} is not {kind}: it is nested too deeply"
     except ValidationError as cause:
-        raise error(f"{name}: {'; '.join(_words(one, keys_beside, kinds) for one in cause.errors()[:3])}") from cause
+        message = f"{name}: {'; '.join(_words(one, keys_beside, kinds, unshown) for one in cause.errors()[:3])}"
+    # Raised here, apart from its cause: pydantic's own error holds all that was in the file.
+    raise error(message)
 
 
-def _words(found: Any, keys_beside: Callable[[Place], Iterable[str]], kinds: Collection[str]) -> str:
+def _got(value: object, hidden: bool) -> str:
+    """What was found in a place, as far as it may be shown."""
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list):
+        return "a list"
+    return f"a {'text' if isinstance(value, str) else type(value).__name__}, not shown" if hidden else repr(value)
+
+
+def _words(
+    found: Any, keys_beside: Callable[[Place], Iterable[str]], kinds: Collection[str], unshown: Collection[str]
+) -> str:
     """A validation error as costlab words it: ``workload.peak_to_mean must be >= 1, got 0.5``."""
     parts = [part for part in found["loc"] if part not in kinds]
     place = ".".join(str(part + 1) if isinstance(part, int) else part for part in parts)
+    got = _got(found["input"], any(part in unshown for part in parts))
     if found["type"] == "missing":
         return f"{place} is missing"
     if found["type"].startswith("union_tag"):
@@ -77,9 +92,9 @@ def _words(found: Any, keys_beside: Callable[[Place], Iterable[str]], kinds: Col
         near = near_names(str(found["loc"][-1]), {key: key for key in keys_beside(found["loc"])})
         return f"unknown key {place}" + (f"; did you mean {near[0]!r}?" if near else "")
     if found["type"] in ("model_type", "model_attributes_type"):
-        return f"{place} must be a table, got {found['input']!r}"
+        return f"{place} must be a table, got {got}"
     if found["type"] == "tuple_type":
-        return f"{place} must be a list, got {found['input']!r}"
+        return f"{place} must be a list, got {got}"
     wanted = found["msg"].removeprefix("Input should be ").replace("greater than or equal to", ">=")
     wanted = wanted.replace("less than or equal to", "<=").replace("greater than", ">").replace("less than", "<")
-    return f"{place} must be {wanted}, got {found['input']!r}"
+    return f"{place} must be {wanted}, got {got}"

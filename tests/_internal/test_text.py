@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from costlab._internal.text import dollars, moment
+from costlab._internal.text import counted, dollars, moment
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,8 @@ def test_small_amounts_can_be_written_in_whole_cents() -> None:
 
 def test_times_are_written_in_utc() -> None:
     assert (moment(7 * 3600.0), moment(7 * 3600.0, "day")) == ("1970-01-01 07:00", "1970-01-01")
+
+
+def test_one_thing_is_counted_in_the_singular() -> None:
+    assert [counted(number, "row") for number in (0, 1, 2, 1000)] == ["0 rows", "1 row", "2 rows", "1,000 rows"]
+    assert [counted(number, "reply tells", "replies tell") for number in (1, 2)] == ["1 reply tells", "2 replies tell"]

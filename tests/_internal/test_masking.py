@@ -1,0 +1,155 @@
+"""What must not be shown, in each form in which a message brings it."""
+
+import base64
+import html
+import json
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given, strategies as st
+
+from costlab._internal.masking import (
+    LEAST_RUN,
+    MASKED,
+    Mask,
+    check_server_address,
+    is_visible_ascii,
+    scheme,
+    shown_address,
+)
+from costlab.errors import InvalidValueError
+
+ODD = "k\"e'y\\/&<+=%20"
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://llm.example/v1", "https://llm.example/v1"),
+        ("https://ann:pa55@llm.example:8443/v1", "https://llm.example:8443/v1"),
+        ("https://ann@llm.example/v1", "https://llm.example/v1"),
+        ("https://:pa55@llm.example/v1", "https://llm.example/v1"),
+        ("https://ann:p%2F55@llm.example/v1/?token=7#there", "https://llm.example/v1/"),
+        ("http://[::1]:8000/v1", "http://[::1]:8000/v1"),
+        # A password that was not percent-encoded ends anywhere.
+        ("https://ann:pa/55@llm.example/v1", MASKED),
+        ("https://ann:12?34@llm.example/v1", MASKED),
+        ("https://ann:12#34@llm.example/v1", MASKED),
+        ("https://ann:pa55", MASKED),
+        ("https://[ann:pa55@llm.example/v1", MASKED),
+        ("https:///v1", MASKED),
+        ("https://llm.example/v1\n", MASKED),
+        ("ann:pa55@llm.example", MASKED),
+        ("sk-proj-0123456789", MASKED),
+        ("", MASKED),
+    ],
+)
+def test_an_address_is_shown_without_what_is_secret_in_it(address: str, shown: str) -> None:
+    assert shown_address(address) == shown
+
+
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [("redis://h", "redis"), ("REDISS://h", "rediss"), ("redis+cluster://h", "redis+cluster"), ("ann:pa55@h", ""),
+     ("sk-proj-0123456789", ""), ("pa55://@h", "pa55"), ("pa:55://h", ""), ("", "")],
+)  # fmt: skip
+def test_a_scheme_is_one_only_before_an_address(address: str, found: str) -> None:
+    assert scheme(address) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "visible"), [("sk-1", True), ("", False), ("a b", False), ("a\n", False), ("é", False)]
+)
+def test_a_header_carries_visible_ascii(text: str, visible: bool) -> None:
+    assert is_visible_ascii(text) is visible
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        ODD,
+        repr(ODD),
+        repr([ODD]),
+        repr(f'{ODD}"'),
+        repr(f"{ODD}'"),
+        json.dumps(ODD),
+        json.dumps(ODD).replace("/", "\\/"),
+        json.dumps(ODD).replace("&", "\\u0026").replace("<", "\\u003c"),
+        repr(json.dumps(ODD)),
+        html.escape(ODD),
+        quote(ODD),
+        quote(ODD, safe=""),
+        quote(ODD, safe="").lower(),
+        quote_plus(ODD),
+        ODD.upper(),
+    ],
+)
+def test_a_secret_is_masked_in_every_form(form: str) -> None:
+    masked = Mask(ODD)(f"before {form} after")
+    assert MASKED in masked
+    for part in ("k\\", 'k"', "k&", "k%", "20"):
+        assert part not in masked.lower()
+
+
+def test_what_is_secret_in_an_address_is_masked_wherever_it_stands() -> None:
+    mask = Mask.of_address("https://ann:p%40ss-word@h/v1?api-version=2024-06-01&token=seven-7&n=1", "the-key")
+    basic = base64.b64encode(b"ann:p@ss-word").decode()
+    said = f"Basic {basic}; p@ss-word, p%40ss-word; token=seven-7 and seven-7; the-key; 1"
+    assert mask(said) == "Basic ***; ***, ***; token=*** and ***; ***; 1"
+
+
+def test_a_text_is_masked_before_it_is_cut() -> None:
+    key = "sk-0123456789abcdef"
+    for filler in range(30):
+        cut = Mask(key).within("x" * filler + key + " is wrong", 20)
+        assert all(key[i : i + 2] not in cut for i in range(len(key) - 1))
+    assert Mask(key).within("x" * 30, 20) == "x" * 20 + "..."
+    assert Mask().within("sk", 20) == "sk"
+
+
+@given(st.text("abc-", min_size=1, max_size=20), st.text("abc-\\'\"", max_size=60), st.integers(0, 60))
+def test_nothing_of_a_secret_is_left_that_is_long_enough_to_know_it_by(secret: str, text: str, length: int) -> None:
+    found = Mask(secret).within(text + secret + text, length)
+    runs = {secret[i : i + LEAST_RUN] for i in range(len(secret) - LEAST_RUN + 1)}
+    assert not any(run in found for run in runs)
+
+
+def test_without_secrets_nothing_is_changed() -> None:
+    assert Mask("", "")("a *** b") == "a *** b"
+    assert not Mask("").hides(ValueError("x"))
+    assert Mask("").hides(ValueError("x" * 3000))  # nobody looked
+
+
+def test_an_error_repeats_a_secret_also_through_what_it_came_from() -> None:
+    mask = Mask("sk-secret")
+    inner = KeyError("sk-secret")
+    outer = ValueError("no")
+    assert not mask.hides(outer)
+    assert mask.hides(inner)
+    outer.__context__ = inner
+    inner.__cause__ = outer  # a ring ends, too
+    assert mask.hides(outer)
+    assert not mask.hides(None)
+
+
+#: Addresses in which a password reaches beyond its place, or stands where a host should.
+TORN = (
+    "redis://ann:pa/55w0rd@host:6379/0", "redis://ann:12?34w0rd@host", "redis://ann:pa#55w0rd@host",
+    "redis://ann:pa55w0rd", "redis://[ann:pa55w0rd@host", "redis://host:pa55w0rd/0", "redis://a,b:pa55w0rd",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("address", [*TORN, "ann:pa55w0rd@host", "pa55w0rd", "http://ann:pa55w0rd@host"])
+def test_a_servers_address_that_would_show_its_password_is_refused(address: str) -> None:
+    with pytest.raises(InvalidValueError, match=r"^(the scheme of )?url must be ") as found:
+        check_server_address(address, ("redis", "unix"))
+    assert not any(part in f"{found.value}{vars(found.value)}" for part in ("55", "12", "w0rd", "ann"))
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["redis://host", "redis://ann:pa%2F55@host:6379/0?x=1", "redis://[::1]:6379/0", "unix:///tmp/s?db=1",
+     "unix://ann:pa55@/tmp/s", "redis://a:1,b:2", "redis://:a@b@host"],
+)  # fmt: skip
+def test_other_addresses_of_servers_are_taken(address: str) -> None:
+    check_server_address(address, ("redis", "unix"))
