@@ -16,7 +16,9 @@ if TYPE_CHECKING:
         OUTCOMES as OUTCOMES,
         PARTS as PARTS,
         PRIORITIES as PRIORITIES,
+        RARE_DEFAULTS as RARE_DEFAULTS,
         SERVICE_TIERS as SERVICE_TIERS,
+        YEAR_10000_S as YEAR_10000_S,
         Column as Column,
         Outcome as Outcome,
         Priority as Priority,
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
         ServedAs as ServedAs,
         arrow_schema as arrow_schema,
     )
-    from costlab.events.rounding import micro_usd as micro_usd, micro_usd_column as micro_usd_column
+    from costlab.events.rounding import (
+        micro_usd as micro_usd,
+        micro_usd_column as micro_usd_column,
+        rounded_up_pico_usd_column as rounded_up_pico_usd_column,
+    )
 else:
     __getattr__, __dir__ = lazy_package(__name__)

@@ -43,6 +43,8 @@ PARTS: Final = (
 
 #: The greatest count that SQLite, Parquet, JSON and a float hold exactly.
 MAX_COUNT: Final = 2**53 - 1
+#: Times from here on, of the year 10000, are milliseconds, say, that were taken for seconds.
+YEAR_10000_S: Final = 253_402_300_800
 
 _NONE: Final = 0
 
@@ -55,8 +57,14 @@ def _absent(value: Value) -> dict[str, Value]:
     return {"absent": value}
 
 
+class _Marked:
+    """Has room for a mark beside the fields of the event."""
+
+    __slots__ = ("_is_usual",)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, init=False)
-class RequestEvent:
+class RequestEvent(_Marked):
     """One request as it was served.
 
     Parameters
@@ -64,7 +72,7 @@ class RequestEvent:
     request_id : str
         Names the request, not empty; a ledger takes each once.
     time_s : float
-        When it ended, in seconds since 1970-01-01 UTC, >= 0.
+        When it ended, in seconds since 1970-01-01 UTC, >= 0 and before the year 10000: milliseconds are refused.
     tier : str
         Name of the tier that answered, not empty; the last one tried when none did.
     model : str
@@ -165,6 +173,8 @@ class RequestEvent:
             # Asked for where a slot is empty: most requests have none of the rarer kinds, and are made without them.
             if name in _RARE:
                 return _RARE[name]
+            if name == "_is_usual":  # of a copy that was made without the constructor
+                return False
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __init__(
@@ -201,7 +211,7 @@ class RequestEvent:
         # what is plainly right is passed in one expression, and what hardly any request has is not set.
         (
             set_id, set_time, set_tier, set_model, set_input, set_cached, set_output, set_cost, set_latency,
-            set_outcome, set_tenant, set_value, set_priority, set_provider, set_served_as,
+            set_outcome, set_tenant, set_value, set_priority, set_provider, set_served_as, set_usual,
         ) = _SLOTS  # fmt: skip
         set_id(self, request_id)
         set_time(self, time_s)
@@ -231,6 +241,7 @@ class RequestEvent:
             is _NONE
             and request_fee_micro_usd is None
         )
+        set_usual(self, not rare)
         cost, value = cost_micro_usd, conversion_value_micro_usd
         if not (
             type(input_tokens) is type(cached_input_tokens) is type(output_tokens) is int
@@ -239,7 +250,7 @@ class RequestEvent:
             and (cost is None or (type(cost) is int and 0 <= cost <= MAX_MICRO_USD))
             and (value is None or (type(value) is int and 0 <= value <= MAX_MICRO_USD))
             and type(time_s) is type(latency_s) is float
-            and 0.0 <= time_s < math.inf
+            and 0.0 <= time_s < YEAR_10000_S
             and 0.0 <= latency_s < math.inf
             and outcome in OUTCOMES
             and priority in PRIORITIES
@@ -305,6 +316,8 @@ class RequestEvent:
                     raise InvalidValueError(name, "a text that UTF-8 can hold, without halves of surrogates", value)
             elif column.type is float:
                 object.__setattr__(self, name, checks.non_negative(name, value))
+                if name == "time_s" and self.time_s >= YEAR_10000_S:
+                    raise InvalidValueError(name, "seconds since 1970, before the year 10000", value)
             elif value is not None or not column.nullable:
                 most = MAX_MICRO_USD if name.endswith("_micro_usd") else MAX_COUNT
                 object.__setattr__(self, name, checks.integer(name, value, at_most=most))
@@ -335,10 +348,12 @@ class RequestEvent:
 
     def as_row(self) -> tuple[Value, ...]:
         """The values in the order of `COLUMNS`."""
-        try:
-            return _USUAL_VALUES(self) + tuple([get(self) for get in _RARE_GETTERS])
-        except AttributeError:  # none of them is set
-            return _USUAL_VALUES(self) + tuple(_RARE.values())
+        row = self.as_short_row()
+        return row + RARE_DEFAULTS if len(row) < len(COLUMNS) else row
+
+    def as_short_row(self) -> tuple[Value, ...]:
+        """As :meth:`as_row`, without the last fields where all of them are `RARE_DEFAULTS`, as of most requests."""
+        return _USUAL_VALUES(self) if self._is_usual else _ALL_VALUES(self)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,12 +395,13 @@ def _column(source: Field[Value]) -> Column:
 COLUMNS: Final = {source.name: _column(source) for source in fields(RequestEvent)}
 _NAMES: Final = list(COLUMNS)
 _USUAL, _RARER = _NAMES[: _NAMES.index("cache_write_tokens")], _NAMES[_NAMES.index("cache_write_tokens") :]
-_SLOTS: Final = tuple(getattr(RequestEvent, name).__set__ for name in _USUAL)
+_SLOTS: Final = tuple(getattr(RequestEvent, name).__set__ for name in (*_USUAL, "_is_usual"))
 _USUAL_VALUES: Final = attrgetter(*_USUAL)
+_ALL_VALUES: Final = attrgetter(*_NAMES)
 #: The fields that hardly any request has, with the values that stand for that.
 _RARE: Final = {name: COLUMNS[name].default for name in _RARER}
 _RARE_SLOTS: Final = [(name, getattr(RequestEvent, name).__set__) for name in _RARER]
-_RARE_GETTERS: Final = [getattr(RequestEvent, name).__get__ for name in _RARER]
+RARE_DEFAULTS: Final = tuple(_RARE.values())
 
 
 def arrow_schema() -> "pyarrow.Schema":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, overload
 from costlab._internal import checks
 from costlab._internal.arrays import numpy_of
 from costlab.errors import InvalidValueError
-from costlab.units import MICRO_USD_PER_USD
+from costlab.units import MICRO_USD_PER_USD, PICO_USD_PER_MICRO_USD
 
 if TYPE_CHECKING:
     import narwhals as nw
@@ -101,3 +101,12 @@ def micro_usd_column(usd: nw.Expr) -> nw.Expr:
 
     whole, up = _parts(usd * MICRO_USD_PER_USD)
     return whole + up.cast(nw.Float64)
+
+
+def rounded_up_pico_usd_column(usd: nw.Expr) -> nw.Expr:
+    """How much :func:`micro_usd_column` rounds up, in pico-dollars (1e-12 USD); null stays null.
+
+    Taken off a sum of rounded amounts, it leaves what the amounts themselves add up to. The result holds whole numbers
+    as floating point, so that no order of summation changes it.
+    """
+    return ((micro_usd_column(usd) - usd * MICRO_USD_PER_USD) * PICO_USD_PER_MICRO_USD + 0.5).floor()

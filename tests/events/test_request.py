@@ -81,6 +81,8 @@ def test_unpriced_is_not_free() -> None:
         ({"cost_micro_usd": 2**53}, "cost_micro_usd must be at most"),
         ({"conversion_value_micro_usd": True}, "conversion_value_micro_usd must be a whole number"),
         ({"time_s": math.nan}, "time_s must be a number >= 0, got nan"),
+        ({"time_s": 1.8e12}, "time_s must be seconds since 1970, before the year 10000, got 1800000000000.0"),
+        ({"time_s": 253_402_300_800}, "time_s must be seconds since 1970, before the year 10000, got 253402300800"),
         ({"latency_s": -0.1}, "latency_s must be a number >= 0, got -0.1"),
         (
             {"cache_write_tokens": 201},
