@@ -165,9 +165,10 @@ def _crossing(
     missing = fixed + full * spare_replicas if spare_replicas else fixed
     wanted = ops.where(missing <= 0.0, 0.0, ops.where(loses, math.inf, missing / ops.where(loses, 1.0, gain)))
     too_dear = least * monthly + fixed > full * (least * replicas_per_machine - spare_replicas)
-    never = (difference <= 0.0) | ((gain < 0.0) & too_dear) | (wanted > MAX_REPLICAS)
+    worse = difference <= 0.0  # each request costs more at home: then only what the API's contract saves can pay
+    never = (worse | ((gain < 0.0) & too_dear) | (wanted > MAX_REPLICAS)) & (least * monthly + fixed > 0.0)
     machines = ops.maximum(float(least), ops.ceil(wanted))
-    requests = ops.maximum(0.0, (machines * monthly + fixed) / ops.where(never, 1.0, difference))
+    requests = ops.maximum(0.0, machines * monthly + fixed) / ops.where(worse | never, 1.0, difference)
     return ops.where(never, math.inf, requests), machines
 
 
@@ -334,7 +335,9 @@ def cost_curve(
         more_fixed = paid * hourly * HOURS_PER_MONTH + fixed - api_fixed
         if difference > 0.0:
             low = max(low, more_fixed / difference)
-        elif more_fixed > difference * high:
+        elif difference < 0.0:
+            high = min(high, more_fixed / difference)
+        elif more_fixed > 0.0:
             continue
         if low > high:
             continue

@@ -7,6 +7,7 @@ from typing import Final
 
 from costlab._internal import checks
 from costlab.build_vs_buy.crossover import in_whole_machines
+from costlab.calculator.machines import replicas_fitting
 from costlab.errors import InvalidValueError
 from costlab.serving import Replicas, replicas_needed
 from costlab.workload import MAX_DAILY_PEAK, Workload
@@ -103,13 +104,14 @@ class SelfHostOption:
     @property
     def replicas_per_machine(self) -> int:
         """Replicas that fit into one machine; 1 where a replica takes several machines."""
-        return max(1, (self.gpus_per_machine or self.gpus_per_replica) // self.gpus_per_replica)
+        return replicas_fitting(self.gpus_per_machine or self.gpus_per_replica, self.gpus_per_replica)[0]
 
     @property
     def place_usd_per_hour(self) -> float:
         """Price of a replica's place in a full machine, per hour in USD; GPUs that fit no replica are paid too."""
         gpus = self.gpus_per_machine or self.gpus_per_replica
-        paid = -(-self.gpus_per_replica // gpus) * gpus / self.replicas_per_machine
+        replicas, machines = replicas_fitting(gpus, self.gpus_per_replica)
+        paid = machines * gpus / replicas
         return self.replica_usd_per_hour * (paid / self.gpus_per_replica)
 
 
@@ -295,8 +297,7 @@ def _hybrid_cost(
     # or fills the machine below or above it.
     ends = {whole for rate in day for whole in (math.floor(rate / load), math.ceil(rate / load))}
     room, spare = own.replicas_per_machine, own.spare_replicas
-    if room > 1:
-        ends |= {(end + spare + up) // room * room - spare for end in ends for up in (0, room - 1)}
+    ends |= {(end + spare + up) // room * room - spare for end in ends for up in (0, room - 1)}
     full = _fleet(workload, own).serving
     costs = [priced(replicas) for replicas in sorted(ends) if 1 <= replicas < full]
     if not costs:

@@ -60,7 +60,7 @@ class Scenario:
 
     def api_cost(self, as_of: str = AS_OF) -> ApiCost:
         """The API's bill, recomputed at the prices of a day."""
-        return api_cost(self.workload, self.api_model, None if self.images else "openai", as_of)
+        return api_cost(self.workload, self.api_model, "openai", as_of)
 
     @property
     def self_hosted_usd(self) -> float:

@@ -370,8 +370,6 @@ def best_commitment(
 
 def _machines_wanted(gpus: float, gpus_per_machine: int) -> float:
     """Machines for so many GPUs; a fraction of a GPU, wanted for part of the hour, is one for that part."""
-    if gpus_per_machine == 1:
-        return gpus
     whole = math.floor(gpus)
     part = gpus - whole
     return (1.0 - part) * -(-whole // gpus_per_machine) + part * -(-(whole + 1) // gpus_per_machine)

@@ -1,6 +1,5 @@
 """Machines are sold whole: which of them to rent for a number of GPUs."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,7 +39,20 @@ class MachineSize:
 
     def replicas(self, gpus_per_replica: int) -> tuple[int, int]:
         """How many replicas fit into how many of these machines; a replica may need several, and has them alone."""
-        return max(1, self.gpus // gpus_per_replica), math.ceil(gpus_per_replica / self.gpus)
+        return replicas_fitting(self.gpus, gpus_per_replica)
+
+
+def replicas_fitting(gpus_per_machine: int, gpus_per_replica: int) -> tuple[int, int]:
+    """How many replicas fit into how many machines; a replica may need several, and has them alone.
+
+    Examples
+    --------
+    How many replicas of three GPUs fit into a machine of eight, and how many machines need one of sixteen?
+
+    >>> replicas_fitting(8, 3), replicas_fitting(8, 16)
+    ((2, 1), (1, 2))
+    """
+    return max(1, gpus_per_machine // gpus_per_replica), -(-gpus_per_replica // gpus_per_machine)
 
 
 @dataclass(frozen=True, slots=True)

@@ -244,4 +244,4 @@ def may_use_spot(
         return SpotVerdict(False, tuple(broken))
     if save_s > notice_s:
         return SpotVerdict(True, (f"save periodically: {save_s:g} s do not fit into a notice of {notice_s:g} s",))
-    return SpotVerdict(True, ("nobody waits longer than agreed, and unfinished work is done again",))
+    return SpotVerdict(True, ("no pause is longer than agreed, and unfinished work is done again",))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -15,7 +16,7 @@ from costlab.catalog.model_ids import FoundModel, find_model
 from costlab.catalog.price_snapshot import ApiSnapshot, api_snapshot
 from costlab.catalog.prices import parse_day
 from costlab.catalog.provider_ids import one_provider, providers
-from costlab.catalog.service_tiers import prices_at, tier_start
+from costlab.catalog.service_tiers import prices_at, tier_known_from, tier_start
 from costlab.errors import InvalidValueError, PriceNotFoundError, UnknownNameError
 from costlab.events.request import PARTS
 from costlab.units import SECONDS_PER_DAY, TOKENS_PER_MTOK
@@ -503,6 +504,8 @@ class PricePeriod:
         From which second of the day (UTC) and until before which: 0 and 86,400 for a price that holds all day.
     price : ApiPrice
         The price.
+    known_from : datetime.date
+        The first day for which a price of the model and the tier is known; before it, the first one is taken.
     """
 
     from_s: float
@@ -510,6 +513,7 @@ class PricePeriod:
     of_day_from_s: int
     of_day_until_s: int
     price: ApiPrice
+    known_from: date
 
 
 @cache
@@ -528,7 +532,9 @@ def price_periods(model: str, provider: str | None = None, service_tier: str = "
 
     Notes
     -----
-    Prices that are announced are among them. There is no period for a time for which the snapshot has no price.
+    Prices that are announced are among them. There is no period for a time for which the snapshot has no price. It does
+    not say since when it knows the first price of a model. That is the latest of the days on which its history begins,
+    on which the model was released, if its name says so, and on which somebody first looked up the tier.
 
     Examples
     --------
@@ -545,6 +551,7 @@ def price_periods(model: str, provider: str | None = None, service_tier: str = "
     days = {constraint.start_date for constraint in _constraints(found, "start_date")}
     changes = sorted(days if began is None else days | {began})
     first = changes[0] - timedelta(days=1) if changes else api_snapshot().date
+    known_from = _known_from(found, service_tier)
     periods: list[PricePeriod] = []
     refused: PriceNotFoundError | None = None
     for day, until in zip([first, *changes], [*changes, None], strict=True):
@@ -556,10 +563,42 @@ def price_periods(model: str, provider: str | None = None, service_tier: str = "
             except PriceNotFoundError as error:
                 refused = error
             else:
-                periods.append(PricePeriod(from_s, until_s, *of_day, price))
+                periods.append(PricePeriod(from_s, until_s, *of_day, price, known_from))
     if not periods and refused is not None:
         raise refused
     return _merged(periods)
+
+
+@cache
+def _history_begins() -> date:
+    """The first change of a price that the snapshot dates: of the time before, it holds no more than one price each."""
+    models = (model for seller in providers().values() for model in seller.models)
+    prices = (price for model in models if isinstance(model.prices, list) for price in model.prices)
+    days = [getattr(price.constraint, "start_date", None) for price in prices]
+    return min((day for day in days if day is not None), default=date.min)
+
+
+def _known_from(found: FoundModel, service_tier: str) -> date:
+    days = [_history_begins()]
+    prices = found.model.prices if isinstance(found.model.prices, list) else []
+    if prices and (first := getattr(prices[0].constraint, "start_date", None)) is not None:
+        days.append(first)
+    days += [day for name in (found.id.name, found.model.id) if (day := _release_day(name)) is not None]
+    if service_tier != "standard":
+        days += [day for day in [tier_known_from(found, service_tier)] if day is not None]
+    return max(days)
+
+
+def _release_day(name: str) -> date | None:
+    """The day in a model's name: ``gpt-4o-2024-08-06``, ``claude-sonnet-4-5-20250929``; None where there is none."""
+    for found in re.finditer(r"(?<!\d)(20\d\d)(-?)(\d\d)\2(\d\d)(?!\d)", name):
+        try:
+            day = date(int(found[1]), int(found[3]), int(found[4]))
+        except ValueError:
+            continue
+        if day <= api_snapshot().date:
+            return day
+    return None
 
 
 def _merged(periods: list[PricePeriod]) -> tuple[PricePeriod, ...]:
@@ -599,13 +638,16 @@ def _price_on(model: str, provider: str | None, day: date, service_tier: str) ->
     found = find_model(model, provider)
     parts = _day_parts(found)
     prices = [prices_at(found, _midnight(day) + timedelta(seconds=start), service_tier) for start, _ in parts]
+    known_from = _known_from(found, service_tier)
+    early = f"no price is known before {known_from}; this is the first" if day < known_from else ""
     if all(price == prices[0] for price in prices):
-        return _price(found, prices[0], day, service_tier)
+        return _price(found, prices[0], day, service_tier, early)
     mean: dict[str, ListedPrice] = {}
     for key in prices[0]:
         usd = sum(_base(price[key]) * (end - start) for price, (start, end) in zip(prices, parts, strict=True))
         mean[key] = Decimal(usd) / SECONDS_PER_DAY
-    return _price(found, mean, day, service_tier, "the price changes with the hour; this is the mean over a day")
+    of_day = "the price changes with the hour; this is the mean over a day"
+    return _price(found, mean, day, service_tier, "; ".join(filter(None, (of_day, early))))
 
 
 def _price(

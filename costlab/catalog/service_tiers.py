@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     ListedPrice: TypeAlias = Decimal | TieredPrices
 
+#: What vendors call the tier of service that is nothing special, or none in particular.
+USUAL_TIERS: Final = ("", "standard", "default", "auto", "on_demand", "ondemand", "standard_only")
+
 #: What the snapshot calls them, in the context for which a price holds.
 _CONTEXTS: Final = {
     "batch": {"processing": "batch"},
@@ -82,6 +85,12 @@ def tier_start(found: FoundModel, tier: str) -> date | None:
     """The first day of a tier, where it is known: before it, :func:`prices_at` has none."""
     row = None if tier == "standard" else _row(found, tier)
     return None if row is None else row.get("since")
+
+
+def tier_known_from(found: FoundModel, tier: str) -> date | None:
+    """The first day for which the snapshot has a tier's own price; None where it has none, or does not say."""
+    starts = [_start(one) for one in found.model.price_variants or () if one.when == _CONTEXTS[tier]]
+    return min((day for day in starts if day is not None), default=None) if None not in starts else None
 
 
 def service_tier_factor(

@@ -46,6 +46,52 @@ def test_no_volume_pays_when_a_full_replica_costs_more_than_it_saves() -> None:
     assert break_even(0.001, 1, 1, marginal_usd_per_request=0.002).utilization_fraction == math.inf
 
 
+def test_a_break_even_of_machines_with_spare_replicas_by_hand() -> None:
+    # Two replicas a machine, one spare: one serves. 2 x 3.60 x 730 = 5,256 a month over 0.003 - 0.001 a request.
+    even = break_even(0.003, 3.6, 2, 0, 0.001, replicas_per_machine=2, spare_replicas=1)
+    assert (even.replicas, even.machines) == (1, 1)
+    assert math.isclose(even.requests_per_day, 5256 / 0.002 / DAYS)
+    assert math.isclose(even.utilization_fraction, 5256 / 0.002 / (2 * 3600 * 730))
+    # Full, the two cost 0.001 a request, which one of them serves; and 0.001 on top.
+    assert math.isclose(even.saving_at_capacity_fraction, 1 - 0.002 / 0.003)
+    # 1,314 of fixed costs a month are 0.00025 for each of the 5,256,000 requests.
+    fixed = break_even(0.003, 3.6, 2, 1314, 0.001, replicas_per_machine=2, spare_replicas=1)
+    assert math.isclose(fixed.saving_at_capacity_fraction, 1 - 0.00225 / 0.003)
+
+
+def test_a_contract_that_is_saved_pays_for_one_machine_and_no_further() -> None:
+    """A full replica saves 1,000 a month; machines of two cost 3,000, and one of their replicas is spare."""
+    rate, hour = 1000 / 0.001 / 3600 / 730, 1500 / 730
+    how = {"replicas_per_machine": 2, "spare_replicas": 1}
+    assert not break_even(0.001, hour, rate, api_fixed_usd_per_month=1500, **how).reachable
+    even = break_even(0.001, hour, rate, api_fixed_usd_per_month=2500, **how)
+    assert (even.machines, even.replicas) == (1, 1)
+    assert math.isclose(even.requests_per_day, 500 / 0.001 / DAYS)
+
+
+def test_a_gain_of_half_a_dollar_a_month_pays_in_the_end() -> None:
+    # A full replica saves 730.50 of 730.00: two of them bring in the dollar of fixed costs.
+    even = break_even(0.001, 1.0, 730.5 / 0.001 / 3600 / 730, fixed_usd_per_month=0.99)
+    assert (even.reachable, even.replicas) == (True, 2)
+
+
+@pytest.mark.parametrize("marginal", [0.003, 0.004])
+def test_where_the_contract_pays_for_the_machine_the_first_request_does(marginal: float) -> None:
+    """Though each request costs as much or more at home: the curve says up to where."""
+    even = break_even(0.003, 1.01, 2, 0, marginal, api_fixed_usd_per_month=5_000)
+    assert (even.reachable, even.requests_per_day, even.utilization_fraction, even.machines) == (True, 0, 0, 1)
+    assert cost_curve(0.003, 1.01, 2, [1e6], 0, marginal, api_fixed_usd_per_month=5_000).self_hosting_wins[0].low == 0
+    assert not break_even(0.003, 1.01, 2, 0, marginal, api_fixed_usd_per_month=700).reachable  # of 737.30
+
+
+def test_where_nothing_pays_the_fewest_machines_are_told() -> None:
+    never = break_even(0.0001, 1, 1, replicas_per_machine=2, spare_replicas=3)
+    assert (never.reachable, never.machines, never.replicas) == (False, 2, 1)
+    endless = break_even(0.003, 1.01, 2, fixed_usd_per_month=1e300)  # would pay, on more replicas than there are
+    assert not endless.reachable
+    assert endless.utilization_fraction > 1
+
+
 @given(API, HOUR, RATE, FIXED)
 def test_the_bills_are_equal_there_and_the_api_is_cheaper_below(
     api: float, hourly: float, rate: float, fixed: float
@@ -105,6 +151,51 @@ def test_intervals_are_where_self_hosting_costs_no_more(
             or close
             or math.isclose(point.self_hosted_usd_per_month, point.api_usd_per_month, rel_tol=1e-9)
         )
+
+
+def test_each_replica_takes_the_load_that_it_may() -> None:
+    # 10 USD an hour against half a cent: k replicas pay from 48,000 k a day on. Loaded to 90 % each takes 77,760.
+    loaded, peaked = (
+        cost_curve(0.005, 10, 1, [100_000], **how)  # type: ignore[arg-type]
+        for how in ({"max_utilization_fraction": 0.9}, {"peak_to_mean": 1 / 0.9})
+    )
+    assert loaded == peaked
+    ends = [end for span in loaded.self_hosting_wins for end in (span.low, span.high)]
+    assert ends == pytest.approx([48_000, 77_760, 96_000, 100_000])
+    (point,) = loaded.points
+    assert point.replicas == 2
+    assert point.api_usd_per_month == pytest.approx(100_000 * 0.005 * DAYS)
+    assert point.self_hosted_usd_per_month == pytest.approx(2 * 10 * 730)
+    assert cost_curve(0.005, 10, 1, [100_000], peak_to_mean=2).self_hosting_wins == ()
+
+
+def test_a_small_api_with_a_dear_contract_is_beaten_at_small_volumes_alone() -> None:
+    """Where a request costs more at home, what is left of the contract is used up by 4,262.70 / 0.001 of them."""
+    curve = cost_curve(0.003, 1.01, 2, [1e6], 0, 0.004, api_fixed_usd_per_month=5_000)
+    (span,) = curve.self_hosting_wins
+    assert (span.low, span.high) == pytest.approx((0, 4262.70 / 0.001 / DAYS))
+    # At the same price of a request it is used up by six replicas, and the seventh is too dear.
+    (span,) = cost_curve(0.003, 1.01, 2, [2e6], 0, 0.003, api_fixed_usd_per_month=5_000).self_hosting_wins
+    assert (span.low, span.high) == pytest.approx((0, 6 * 172_800))
+
+
+@given(API, API, HOUR, RATE, FIXED, FIXED)
+def test_intervals_hold_whichever_side_has_the_dearer_request(
+    api: float, marginal: float, hourly: float, rate: float, fixed: float, api_fixed: float
+) -> None:
+    volumes = [4 * rate * 86400 * i / 40 for i in range(41)]
+    curve = cost_curve(api, hourly, rate, volumes, fixed, marginal, api_fixed_usd_per_month=api_fixed)
+    for point in curve.points:
+        theirs, ours, volume = point.api_usd_per_month, point.self_hosted_usd_per_month, point.requests_per_day
+        ends = [end for one in curve.self_hosting_wins for end in (one.low, one.high)]
+        if not math.isclose(theirs, ours, rel_tol=1e-6) and not any(math.isclose(volume, end) for end in ends):
+            assert any(one.low < volume < one.high for one in curve.self_hosting_wins) == (ours < theirs)
+
+
+def test_what_is_saved_without_any_traffic_is_the_replica_less() -> None:
+    assert monthly_saving_usd(0, 0.003, 1.01, 2, 100, spare_replicas=1, api_fixed_usd_per_month=40) == (
+        pytest.approx(40 - 100 - 2 * 1.01 * 730)
+    )
 
 
 @given(API, HOUR, RATE, FIXED, st.integers(1, 8), st.integers(0, 10))
@@ -171,6 +262,32 @@ def test_curves_need_volumes_that_some_fleet_can_serve() -> None:
         cost_curve(1, 1, 1, [])
     with pytest.raises(InvalidValueError, match="requests_per_day must be volumes that 100000 replicas can serve"):
         cost_curve(1, 1, 1, [1e12])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"api_usd_per_request": 0}, "api_usd_per_request must be a number > 0, got 0"),
+        ({"replica_usd_per_hour": 0}, "replica_usd_per_hour must be a number > 0, got 0"),
+        ({"capacity_requests_per_s": 0}, "capacity_requests_per_s must be a number > 0, got 0"),
+        ({"fixed_usd_per_month": -1}, "fixed_usd_per_month must be a number >= 0, got -1"),
+        ({"marginal_usd_per_request": -1}, "marginal_usd_per_request must be a number >= 0, got -1"),
+        ({"api_fixed_usd_per_month": -1}, "api_fixed_usd_per_month must be a number >= 0, got -1"),
+        ({"replicas_per_machine": 0}, "replicas_per_machine must be a whole number >= 1, got 0"),
+        ({"spare_replicas": -1}, "spare_replicas must be a whole number >= 0, got -1"),
+    ],
+)
+def test_break_even_and_curve_refuse_the_same(change: dict[str, float], message: str) -> None:
+    good: dict[str, float] = {"api_usd_per_request": 1, "replica_usd_per_hour": 1, "capacity_requests_per_s": 1}
+    with pytest.raises(InvalidValueError, match=message):
+        break_even(**{**good, **change})  # type: ignore[arg-type]
+    with pytest.raises(InvalidValueError, match=message):
+        cost_curve(**{**good, **change}, requests_per_day=[1])  # type: ignore[arg-type]
+
+
+def test_the_largest_curve_is_drawn() -> None:
+    full = 100_000 * 86_400.0
+    assert cost_curve(1, 1, 1, [full]).self_hosting_wins[0].high == full
 
 
 def test_absurd_but_valid_numbers_are_answered() -> None:
@@ -253,6 +370,22 @@ def test_money_at_ten_per_cent_a_year_summed_month_by_month() -> None:
     assert math.isclose(back.net_usd, worth - 50_000, rel_tol=1e-4)
     paid = sum(200 * 1.1 ** (-month / 12) for month in steps if month < back.months)
     assert math.isclose(paid, 50_000, rel_tol=5e-3)
+
+
+def test_money_that_halves_every_year_by_hand() -> None:
+    """Of 1,000 a month in the second year, a dollar is worth between 1/2 and 1/4: 1,000 x (1/2 - 1/4) x 12 / ln 2."""
+    worth = 1000 * 0.25 * 12 / math.log(2)
+    back = payback(worth, 1000, 24, 1.0, delay_months=12)
+    assert back.months == pytest.approx(24)
+    assert back.net_usd == pytest.approx(0, abs=1e-9)
+    assert payback(0, 1000, 24, 1.0, delay_months=12).net_usd == pytest.approx(worth)
+    assert payback(100, 1000, horizon_months=6, delay_months=12).net_usd == -100  # nothing is saved within the horizon
+
+
+def test_what_eternity_is_just_worth_takes_for_ever() -> None:
+    rate = math.log(2) / 12
+    assert payback(1.0, rate, discount_per_year_fraction=1.0).months == math.inf
+    assert payback(1.0, 1.01 * rate, discount_per_year_fraction=1.0).months < 100
 
 
 def test_a_loss_never_pays_back_and_interest_can_prevent_it() -> None:

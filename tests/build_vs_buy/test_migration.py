@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -20,6 +21,30 @@ def test_one_endpoint_by_hand() -> None:
     assert math.isclose(plan.api_usd_per_month, 0.0002 * 2e6 * 730 / 24)
     assert math.isclose(step.saving_usd_per_month, plan.api_usd_per_month - 1.01 * 730)
     assert math.isclose(step.utilization_fraction, 2e6 / 86400 * 0.02)
+
+
+def test_two_endpoints_by_hand() -> None:
+    """Chat's 1.0417 GPUs are 3.125 at its peak; with search's 0.463 they fill 4.485 GPUs to 80 %."""
+    moved = [
+        MigrationEndpoint("search", 2_000_000, 0.0002, 0.02, move_usd=100),
+        MigrationEndpoint("chat", 300_000, 0.003, 0.3, peak_to_mean=3, move_usd=20),
+    ]
+    idle = MigrationEndpoint("idle", 0, 1.0, 1.0, move_usd=7)
+    first, second = migration_plan([*moved, idle, RARE], 1.01, 500, spare_gpus=1).steps
+    kept = (50 * 0.05) * 730 / 24
+    assert (first.gpus, second.gpus) == (2, 6)
+    assert (first.moved_usd, second.moved_usd) == (100, 120)
+    assert first.usd_per_month == pytest.approx(kept + 900 * 730 / 24 + 2 * 1.01 * 730 + 500)
+    assert second.usd_per_month == pytest.approx(kept + 6 * 1.01 * 730 + 500)
+    assert first.saving_usd_per_month == pytest.approx(400 * 730 / 24 - 2 * 1.01 * 730 - 500)
+    assert first.utilization_fraction == pytest.approx(2e6 / 86400 * 0.02 / 2)
+    assert second.utilization_fraction == pytest.approx((2e6 * 0.02 + 3e5 * 0.3) / 86400 / 6)
+
+
+def test_hardly_any_traffic_takes_a_gpu_and_no_traffic_moves_nothing() -> None:
+    (step,) = migration_plan([MigrationEndpoint("rare", 1e-9, 0.01, 0.1)], 1.0).steps
+    assert step.gpus == 1
+    assert migration_plan([MigrationEndpoint("none", 0, 0.01, 0.1)], 1.0).steps == ()
 
 
 def test_a_pool_is_bought_in_whole_machines() -> None:
@@ -107,10 +132,31 @@ def test_a_pool_that_cannot_be_counted_is_refused() -> None:
         migration_plan([MigrationEndpoint("a", 1e300, 1, 1e300)], 1)
 
 
-def test_bad_endpoints_are_refused() -> None:
-    with pytest.raises(InvalidValueError, match="gpu_s_per_request must be a number > 0, got 0"):
-        MigrationEndpoint("x", 1, 1, 0)
-    with pytest.raises(InvalidValueError, match="peak_to_mean must be a number >= 1, got 0"):
-        MigrationEndpoint("x", 1, 1, 1, peak_to_mean=0)
-    with pytest.raises(InvalidValueError, match="gpu_usd_per_hour must be a number > 0, got 0"):
-        migration_plan([SEARCH], 0)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"requests_per_day": -1}, "requests_per_day must be a number >= 0, got -1"),
+        ({"api_usd_per_request": -1}, "api_usd_per_request must be a number >= 0, got -1"),
+        ({"gpu_s_per_request": 0}, "gpu_s_per_request must be a number > 0, got 0"),
+        ({"peak_to_mean": 0.99}, "peak_to_mean must be a number >= 1, got 0.99"),
+        ({"move_usd": -1}, "move_usd must be a number >= 0, got -1"),
+    ],
+)
+def test_bad_endpoints_are_refused(change: dict[str, float], message: str) -> None:
+    with pytest.raises(InvalidValueError, match=message):
+        replace(SEARCH, **change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"gpu_usd_per_hour": 0}, "gpu_usd_per_hour must be a number > 0, got 0"),
+        ({"fixed_usd_per_month": -1}, "fixed_usd_per_month must be a number >= 0, got -1"),
+        ({"max_utilization_fraction": 0}, "max_utilization_fraction must be a fraction > 0 and <= 1, got 0"),
+        ({"spare_gpus": -1}, "spare_gpus must be a whole number >= 0, got -1"),
+        ({"gpus_per_machine": 0}, "gpus_per_machine must be a whole number >= 1, got 0"),
+    ],
+)
+def test_bad_pools_are_refused(change: dict[str, float], message: str) -> None:
+    with pytest.raises(InvalidValueError, match=message):
+        migration_plan([SEARCH], **{"gpu_usd_per_hour": 1.0, **change})  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from costlab.calculator import (
+    CommitmentBill,
     Machines,
     MachineSize,
     best_commitment,
@@ -131,6 +132,7 @@ def test_numpy_numbers_are_numbers() -> None:
         ({"gpus": -3}, "gpus must be a whole number >= 1, got -3"),
         ({"gpus": 2.5}, "gpus must be a whole number >= 1, got 2.5"),
         ({"gpus": True}, "gpus must be a whole number >= 1, got True"),
+        ({"gpus_per_replica": 0}, "gpus_per_replica must be a whole number >= 1, got 0"),
         ({"hours_per_day": 24.5}, "hours_per_day must be a number > 0 and <= 24, got 24.5"),
         ({"hours_per_day": 0}, "hours_per_day must be a number > 0 and <= 24, got 0"),
         ({"hours_per_day": math.nan}, "hours_per_day must be a number > 0 and <= 24, got nan"),
@@ -266,6 +268,17 @@ def test_a_level_between_two_machines_pays_the_larger() -> None:
     assert half_an_hour.usd == 4.0
 
 
+# For half of the hour 8 GPUs in one machine of eight, for the other half 9 in two: on average 1.5 machines, 12 GPUs.
+@pytest.mark.parametrize(
+    ("wanted", "unit", "paid"),
+    [(8.5, 8, 12.0), (16.25, 8, 18.0), (8.0, 8, 8.0), (0.25, 4, 1.0), (3.75, 2, 4.0), (2.5, 1, 2.5), (0.0, 8, 0.0)],
+)
+def test_a_fraction_of_a_gpu_takes_a_whole_machine_for_that_part_of_the_hour(
+    wanted: float, unit: int, paid: float
+) -> None:
+    assert best_commitment([wanted], 1.0, 10.0, gpus_per_machine=unit).on_demand_usd == pytest.approx(paid)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -299,7 +312,40 @@ def test_unused_commitment_is_paid() -> None:
     assert bill.unused_usd_per_hour == pytest.approx(7.0 - 3.5)
 
 
+def test_level_and_machine_are_whole_numbers() -> None:
+    with pytest.raises(InvalidValueError, match="gpus_per_machine must be a whole number >= 1, got 0"):
+        best_commitment([1], 1.0, 0.5, gpus_per_machine=0)
+    with pytest.raises(InvalidValueError, match="gpus must be a whole number >= 0, got -1"):
+        best_commitment([1], 1.0, 0.5, gpus=-1)
+
+
+def test_a_commitment_at_a_discount_covers_more_than_its_face_value() -> None:
+    # 7 USD at 30 % off buy what costs 10 on demand.
+    assert commitment_bill(10.0, 0.30, 7.0) == CommitmentBill(10.0, 0.0, 0.0, 7.0)
+    assert commitment_bill(4.0, 0.5, 0.0) == CommitmentBill(0.0, 0.0, 4.0, 4.0)
+
+
+def test_prices_of_both_kinds_are_needed_for_a_break_even() -> None:
+    with pytest.raises(InvalidValueError, match="on_demand_usd_per_hour must be a number > 0, got 0"):
+        commitment_break_even(0, 1)
+    with pytest.raises(InvalidValueError, match="committed_usd_per_hour must be a number > 0, got 0"):
+        commitment_break_even(1, 0)
+
+
+def test_no_bill_is_negative() -> None:
+    with pytest.raises(InvalidValueError, match="usd must be a number >= 0, got -1"):
+        saving_fraction(10, -1)
+    with pytest.raises(InvalidValueError, match="gpu_usd must be a number >= 0, got -1"):
+        cost_per_request(-1, 100, 10)
+    with pytest.raises(InvalidValueError, match="usd_per_hour must be a number > 0, got 0"):
+        usd_per_useful_hour(0, 0.5)
+
+
 def test_commitment_bill_domain() -> None:
+    with pytest.raises(InvalidValueError, match="demand_usd_per_hour must be a number >= 0, got -1"):
+        commitment_bill(-1.0, 0.3, 1.0)
+    with pytest.raises(InvalidValueError, match="commitment_usd_per_hour must be a number >= 0, got -1"):
+        commitment_bill(1.0, 0.3, -1.0)
     with pytest.raises(InvalidValueError, match="discount_fraction must be a fraction >= 0 and < 1, got 1"):
         commitment_bill(1.0, 1, 1.0)
     with pytest.raises(InvalidValueError, match="discount_fraction must be a fraction >= 0 and < 1, got 30"):

@@ -48,6 +48,29 @@ def test_a_number_beyond_all_bounds_is_answered() -> None:
     assert (eights.count, ones.count) == (10**20 // 8, 1)
 
 
+def test_of_equal_prices_per_gpu_the_largest_machines_in_large_numbers_too() -> None:
+    sizes = [MachineSize(1, 3.0), MachineSize(8, 24.0), MachineSize(2, 6.0)]
+    assert cheapest_machines(sizes, 80_003) == (
+        Machines(MachineSize(8, 24.0), 10_000),
+        Machines(MachineSize(2, 6.0), 1),
+        Machines(MachineSize(1, 3.0), 1),
+    )
+
+
+def test_one_dear_machine_that_just_fits_beats_cheap_ones_with_room_left() -> None:
+    # Seven GPUs by twos at 2.0 are four machines and 8.0; the machine of seven is dearer per GPU, and cheaper.
+    sizes = [MachineSize(2, 2.0), MachineSize(7, 7.5)]
+    assert cheapest_machines(sizes, 7) == (Machines(MachineSize(7, 7.5), 1),)
+    assert cheapest_machines(sizes, 2007) == (Machines(MachineSize(7, 7.5), 1), Machines(MachineSize(2, 2.0), 1000))
+
+
+def test_a_replica_of_many_machines_is_counted_in_them() -> None:
+    # A replica of six takes three twos (12.0) or six ones (9.0): eighteen ones hold three of them.
+    sizes = [MachineSize(2, 4.0), MachineSize(1, 1.5)]
+    assert cheapest_machines(sizes, 18, 6) == (Machines(MachineSize(1, 1.5), 18),)
+    assert cheapest_machines(sizes[:1], 13, 6) == (Machines(MachineSize(2, 4.0), 9),)
+
+
 def aws(gpu: str) -> list[MachineSize]:
     return [MachineSize.from_price(row) for row in gpu_machines(gpu, snapshot="list", provider="aws")]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from costlab.calculator import checkpoint_interval_s, may_use_spot, spot_job
+from costlab.calculator import SpotVerdict, checkpoint_interval_s, may_use_spot, spot_job
 from costlab.errors import InvalidValueError, UnknownNameError
 from costlab.synthetic import simulate_spot_job
 
@@ -23,6 +23,20 @@ def exact_interval_s(checkpoint_s: float, mtbf_s: float) -> float:
 
 def test_young_is_the_square_root_rule() -> None:
     assert checkpoint_interval_s(60, 5 * 3600, method="young") == pytest.approx(math.sqrt(2 * 60 * 18000))
+
+
+# By hand, where the roots are whole: delta/2M is 1/9 and 1/4 in Daly's (2006) equation 37, whose last term is a ninth.
+@pytest.mark.parametrize(
+    ("checkpoint_s", "mtbf_s", "interval_s"),
+    [
+        (1, 4.5, 3 * (1 + 1 / 9 + 1 / 81) - 1),  # young: sqrt(2 * 1 * 4.5) = 3
+        (1, 2, 2 * (1 + 1 / 6 + 1 / 36) - 1),  # young: sqrt(2 * 1 * 2) = 2
+        (2, 1, 1),  # from delta = 2M on, M
+        (1.99, 1, math.sqrt(3.98) * (1 + math.sqrt(0.995) / 3 + 0.995 / 9) - 1.99),  # just before
+    ],
+)
+def test_daly_has_the_terms_of_the_paper(checkpoint_s: float, mtbf_s: float, interval_s: float) -> None:
+    assert checkpoint_interval_s(checkpoint_s, mtbf_s) == pytest.approx(interval_s, rel=1e-12)
 
 
 # Daly (2006) derives the higher-order formula for delta < M/2 and reports it close to the exact optimum there.
@@ -77,6 +91,40 @@ def test_simulation_is_reproducible_and_never_faster_than_the_work() -> None:
     assert (one >= 5 + 20 * 60 / 3600 - 1e-9).all()
 
 
+def test_a_job_of_one_part_worked_out_by_hand() -> None:
+    """Work and checkpoint of ln 3 mean times between interruptions take 2 of them, and 4 with a restart of ln 2."""
+    work = math.log(3) - 1 / 60
+    arguments = {"work_hours": work, "mtbf_hours": 1, "checkpoint_s": 60, "interval_s": 3600 * work}
+    at_once = spot_job(spot_usd_per_hour=3, on_demand_usd_per_hour=9 / work, restart_s=0, **arguments)
+    assert at_once.expected_hours == pytest.approx(2)
+    assert (at_once.expected_usd, at_once.on_demand_usd) == pytest.approx((6, 9))
+    assert (at_once.saving_usd, at_once.saving_fraction) == pytest.approx((3, 1 / 3))
+    slow = spot_job(spot_usd_per_hour=3, on_demand_usd_per_hour=9 / work, restart_s=3600 * math.log(2), **arguments)
+    assert slow.expected_hours == pytest.approx(4)
+    twice = {**arguments, "work_hours": 2 * work, "mtbf_hours": 2, "checkpoint_s": 120, "interval_s": 7200 * work}
+    job = spot_job(spot_usd_per_hour=3, on_demand_usd_per_hour=9 / work, restart_s=0, **twice)
+    assert (job.expected_hours, job.expected_interruptions) == pytest.approx((4, 2))
+
+
+def test_the_break_even_worked_out_by_hand() -> None:
+    """At a mean time of an hour the job takes two hours, as above; they are paid for by twice the price on demand."""
+    work = math.log(3) - 1 / 60
+    job = spot_job(work, 1.0, 2 / work, mtbf_hours=20, checkpoint_s=60, restart_s=0, interval_s=3600 * work)
+    assert job.break_even_mtbf_hours == pytest.approx(1, rel=1e-8)
+
+
+def test_parts_are_equal_and_none_is_longer_than_the_interval() -> None:
+    job = spot_job(10, 1.0, 3.0, mtbf_hours=1e9, checkpoint_s=360, restart_s=0, interval_s=3 * 3600)
+    assert job.checkpoint_interval_s == 2.5 * 3600
+    assert job.expected_hours == pytest.approx(10 + 4 * 0.1, rel=1e-6)
+
+
+def test_without_an_interval_it_is_dalys() -> None:
+    interval = checkpoint_interval_s(120, 5 * 3600)
+    job = spot_job(1000, 1.0, 3.0, mtbf_hours=5, checkpoint_s=120, restart_s=600)
+    assert job.checkpoint_interval_s == pytest.approx(interval, rel=1e-3)
+
+
 def test_without_interruptions_only_checkpoints_are_paid() -> None:
     job = spot_job(10, 1.0, 3.0, mtbf_hours=1e9, checkpoint_s=60, restart_s=600, interval_s=3600)
     assert job.expected_hours == pytest.approx(10 + 10 * 60 / 3600, rel=1e-6)
@@ -125,7 +173,10 @@ def test_a_job_that_cannot_end_costs_infinitely_much() -> None:
     assert (job.expected_hours, job.saving_fraction) == (math.inf, -math.inf)
 
 
-@pytest.mark.parametrize("name", ["work_hours", "spot_usd_per_hour", "mtbf_hours", "checkpoint_s", "interval_s"])
+TIMES = ("work_hours", "spot_usd_per_hour", "on_demand_usd_per_hour", "mtbf_hours", "checkpoint_s", "interval_s")
+
+
+@pytest.mark.parametrize("name", TIMES)
 @pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, "5"])
 def test_bad_times_are_named(name: str, value: object) -> None:
     good: dict[str, object] = {
@@ -134,6 +185,11 @@ def test_bad_times_are_named(name: str, value: object) -> None:
     }  # fmt: skip
     with pytest.raises(InvalidValueError, match=f"{name} must be a number > 0, got"):
         spot_job(**{**good, name: value})  # type: ignore[arg-type]
+
+
+def test_a_restart_takes_no_negative_time() -> None:
+    with pytest.raises(InvalidValueError, match="restart_s must be a number >= 0, got -1"):
+        spot_job(10, 1, 3, 5, 60, restart_s=-1)
 
 
 # The four workloads of the source lesson (S3).
@@ -156,6 +212,14 @@ def test_every_broken_rule_is_named() -> None:
     assert len(verdict.reasons) == 2
 
 
+def test_a_pause_as_long_as_agreed_is_no_longer_than_agreed() -> None:
+    verdict = may_use_spot(max_pause_s=60, restart_s=60, recoverable=True, save_s=120)  # and a notice just long enough
+    assert verdict == SpotVerdict(True, ("no pause is longer than agreed, and unfinished work is done again",))
+    lost = may_use_spot(max_pause_s=60, restart_s=60, recoverable=False)
+    assert not lost.allowed
+    assert [reason.split(":")[0] for reason in lost.reasons] == ["work in flight is lost for good"]
+
+
 def test_notice_too_short_to_save_is_a_warning_not_a_ban() -> None:
     verdict = may_use_spot(max_pause_s=math.inf, restart_s=600, recoverable=True, save_s=200, notice_s=120)
     assert verdict.allowed
@@ -167,3 +231,7 @@ def test_spot_rule_domain() -> None:
         may_use_spot(max_pause_s=1, restart_s=-1, recoverable=True)
     with pytest.raises(InvalidValueError, match="max_pause_s must be a number >= 0, got nan"):
         may_use_spot(max_pause_s=math.nan, restart_s=1, recoverable=True)
+    with pytest.raises(InvalidValueError, match="save_s must be a number >= 0, got -2"):
+        may_use_spot(max_pause_s=1, restart_s=1, recoverable=True, save_s=-2)
+    with pytest.raises(InvalidValueError, match="notice_s must be a number >= 0, got -3"):
+        may_use_spot(max_pause_s=1, restart_s=1, recoverable=True, notice_s=-3)
