@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -13,11 +14,16 @@ import numpy as np
 
 from costlab._internal import checks
 from costlab._internal.extras import extra
+from costlab._internal.plain_files import open_plain
 from costlab.errors import InvalidValueError
 from costlab.router.policy import chosen_tier, is_trusted
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
+
+def _opened(path: Path) -> io.BufferedReader:
+    return open_plain(path, lambda message: InvalidValueError(path.name, "a regular file", message))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +76,7 @@ class Outcomes:
         or has it twice. The tiers are given cheapest first; by default all, by rising mean cost.
         """
         try:
-            with path.open(newline="", encoding="utf-8-sig") as file:
+            with io.TextIOWrapper(_opened(path), "utf-8-sig", newline="") as file:
                 rows = list(csv.DictReader(file))
         except (UnicodeDecodeError, csv.Error) as error:
             raise InvalidValueError(path.name, "a CSV in UTF-8", str(error)) from error
@@ -82,7 +88,7 @@ class Outcomes:
         with extra("usage"):
             import pyarrow as pa
             import pyarrow.parquet as pq
-        with path.open("rb") as file:
+        with _opened(path) as file:
             try:
                 rows = pq.read_table(file).to_pylist()
             except pa.ArrowException as error:

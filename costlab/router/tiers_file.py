@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import AsyncIterator, Sequence
+import io
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import cache, partial
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from costlab._internal.extras import extra
+from costlab._internal.plain_files import open_plain
 from costlab._internal.toml_tables import NonNegative, Positive, parse_table, read_text
 from costlab.catalog import ApiPrice, ApiSnapshot, api_price
 from costlab.errors import CostlabError, MissingExtraError, MissingModelError
 from costlab.router.cascade import Cascade
 from costlab.router.models.classifiers import ClassifierModel, EmbeddingModel
-from costlab.router.models.endpoint import EndpointModel
-from costlab.router.models.protocol import Model, ModelError, Prediction, ScriptedModel, TokenUsage
+from costlab.router.models.endpoint import DEFAULT_VARIABLE, EndpointModel
+from costlab.router.models.protocol import Model, ModelError, Prediction, ScriptedModel, TokenUsage, Workers
 from costlab.router.tiers import Tier
 
+if TYPE_CHECKING:
+    from costlab.router.models.fitted import Arrays
+
+#: Keys whose values no error repeats: they may hold a password, or a key that was put in the place of its variable.
+UNSHOWN: Final = ("base_url", "key_variable", "parameters")
 #: More tiers than anybody runs; with gates, the ways through a cascade double with each.
 MAX_TIERS: Final = 12
 
@@ -132,19 +140,21 @@ class OpenAiTable(_StrictTable):
     """The keys of a ``model`` of kind ``openai``; see :class:`costlab.router.EndpointModel`.
 
     TOML has no None: ``key_variable = ""`` is a server without a key, and ``max_tokens = 0`` asks for no limit.
+    Neither error messages nor ``repr`` repeat what stands in the address, the name of the variable or the parameters.
     """
 
     kind: Literal["openai"]
     model: Text
-    base_url: Text = "https://api.openai.com/v1"
-    key_variable: str = "OPENAI_API_KEY"
+    base_url: Text = Field(default="https://api.openai.com/v1", repr=False)
+    key_variable: str = Field(default=DEFAULT_VARIABLE, repr=False)
     system: str = ""
     max_tokens: Count = 256
     logprobs: bool = True
     timeout_s: Positive = 30.0
     retries: Count = 2
     usage_required: bool = True
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = Field(default={}, repr=False)
+    max_answer_bytes: Some = 2 * 2**20
 
 
 class TierTable(_StrictTable):
@@ -239,7 +249,7 @@ def parse_tiers(text: str, name: str = "the tiers", folder: Path = Path()) -> Ti
     >>> file.prices[0].usd(400, output_tokens=200)
     0.003
     """
-    keys = parse_table(FileTable, text, name, "a file of tiers", TiersFileError, _keys_beside, tuple(_MODELS))
+    keys = parse_table(FileTable, text, name, "a file of tiers", TiersFileError, _keys_beside, tuple(_MODELS), UNSHOWN)
     names = [tier.name for tier in keys.tier]
     if not 1 <= len(names) <= MAX_TIERS:
         raise TiersFileError(f"{name}: tier must be there 1 to {MAX_TIERS} times, got {len(names)}")
@@ -302,10 +312,24 @@ def _price(name: str, number: int, tier: TierTable) -> float | ApiPrice:
 
 
 @asynccontextmanager
-async def open_cascade(file: TiersFile, **settings: Any) -> AsyncIterator[Cascade]:
+async def open_cascade(
+    file: TiersFile, *, on_training: Callable[[str], object] = lambda tier: None, **settings: Any
+) -> AsyncIterator[Cascade]:
     """A cascade with the models of a file: trained, or connected, and disconnected at the end.
 
-    Further settings are those of :class:`costlab.router.Cascade`.
+    Further settings are those of :class:`costlab.router.Cascade`. With a `cache` among them, which is asked first,
+    classifiers are loaded when they are needed.
+
+    A classifier that was fitted is kept in the user's folder for caches (``COSTLAB_CACHE_DIR`` names another), under a
+    hash of its data, its parameters and the versions of the libraries: numbers alone, which run nothing when they are
+    read. It is loaded without scikit-learn.
+
+    Parameters
+    ----------
+    file : TiersFile
+        What :func:`load_tiers` gives.
+    on_training : callable
+        Called with the name of a tier whose classifier must be trained, before it is.
 
     Raises
     ------
@@ -320,7 +344,8 @@ async def open_cascade(file: TiersFile, **settings: Any) -> AsyncIterator[Cascad
             if table.model is None:
                 raise file.error(f"tier.{number}.model is missing; every tier needs one to answer")
             try:
-                model = _model(file, table.model)
+                told = partial(on_training, table.name)
+                model = _model(file, table.model, told, lazy=settings.get("cache") is not None)
             except (MissingExtraError, MissingModelError):
                 raise
             except CostlabError as error:
@@ -342,16 +367,20 @@ async def open_cascade(file: TiersFile, **settings: Any) -> AsyncIterator[Cascad
         yield Cascade(tiers, **{"deadline_s": file.keys.cascade.deadline_s, **settings})
 
 
-def _model(file: TiersFile, table: ScriptedTable | TrainedTable | OpenAiTable) -> Model:
+def _model(
+    file: TiersFile, table: ScriptedTable | TrainedTable | OpenAiTable, on_training: Callable[[], object], *, lazy: bool
+) -> Model:
     if isinstance(table, ScriptedTable):
         return _scripted(table)
     if isinstance(table, OpenAiTable):
         settings = table.model_dump(exclude={"kind", "key_variable", "max_tokens"})
         return EndpointModel(**settings, key_variable=table.key_variable or None, max_tokens=table.max_tokens or None)
-    with extra("router"):
-        import sklearn  # noqa: F401
-    texts, labels = _labelled(file, table)
-    return _on_words(table.c, texts, labels) if table.kind == "sklearn" else _on_vectors(table.c, texts, labels)
+    if find_spec("sklearn") is None:
+        raise MissingExtraError("sklearn", "router")
+    if not lazy:
+        return _trained(file, table, on_training)
+    _labelled(file, table)  # what is wrong with it is said now
+    return _LoadedWhenAsked(lambda: _trained(file, table, on_training))
 
 
 def _scripted(table: ScriptedTable) -> ScriptedModel:
@@ -368,26 +397,43 @@ def _scripted(table: ScriptedTable) -> ScriptedModel:
     return ScriptedModel(answer, table.latency_s)
 
 
-def _on_words(c: float, texts: Sequence[str], labels: Sequence[str]) -> ClassifierModel:
-    with extra("router"):
-        from sklearn.feature_extraction.text import TfidfVectorizer
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
-    try:
-        vectors = words.fit_transform(texts)
-    except ValueError as error:  # nothing but stop words and single letters
-        raise CostlabError(f"nothing to learn from: {error}") from error
-    return ClassifierModel(make_pipeline(words, LogisticRegression(C=c, max_iter=1000).fit(vectors, labels)))
+def _trained(file: TiersFile, table: TrainedTable, on_training: Callable[[], object]) -> ClassifierModel:
+    """The classifier of a table: kept from an earlier time, or trained."""
+    from costlab.router.models.fitted import LinearClassifier, WordClassifier, fit_on_vectors, fit_on_words, kept
 
+    texts, labels = _labelled(file, table)
+    key = (table.kind, repr(table.c), *texts, *labels)
+    if table.kind == "sklearn":
 
-def _on_vectors(c: float, texts: Sequence[str], labels: Sequence[str]) -> EmbeddingModel:
+        def on_words() -> Arrays:
+            on_training()
+            try:
+                return fit_on_words(table.c, texts, labels)
+            except ValueError as error:  # nothing but stop words and single letters
+                raise CostlabError(f"nothing to learn from: {error}") from error
+
+        return ClassifierModel(kept(key, on_words, WordClassifier))
     from costlab.cache.semantic import PackagedMiniLm
 
-    with extra("router"):
-        from sklearn.linear_model import LogisticRegression
     encoder = PackagedMiniLm()
-    return EmbeddingModel(encoder, LogisticRegression(C=c, max_iter=1000).fit(encoder.embed(texts), labels))
+
+    def on_vectors() -> Arrays:
+        on_training()
+        return fit_on_vectors(table.c, encoder.embed(texts), labels)
+
+    return EmbeddingModel(encoder, kept(key, on_vectors, LinearClassifier))
+
+
+class _LoadedWhenAsked:
+    """A model that is loaded, or trained, when it is asked for the first time."""
+
+    def __init__(self, load: Callable[[], Model]) -> None:
+        self._load = cache(load)
+        self._workers = Workers(1)
+
+    async def predict(self, query: str) -> Prediction:
+        """What the model answers."""
+        return await (await self._workers.run(self._load)).predict(query)
 
 
 def _labelled(file: TiersFile, table: TrainedTable) -> tuple[list[str], list[str]]:
@@ -401,7 +447,7 @@ def _labelled(file: TiersFile, table: TrainedTable) -> tuple[list[str], list[str
         return [query.text for query in queries], [query.intent for query in queries]
     path, columns = file.folder / table.training, (table.text_column, table.label_column)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as lines:
+        with io.TextIOWrapper(open_plain(path, CostlabError), "utf-8-sig", newline="") as lines:
             reader = csv.DictReader(lines)
             missing = [column for column in columns if column not in (reader.fieldnames or ())]
             if missing:

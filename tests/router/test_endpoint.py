@@ -32,7 +32,7 @@ from costlab.router.tiers import Tier
 from tests import needs
 from tests.router.chat_server import ChatServer, Handler, Script, completion, cuts, fails, language_model, replies, says
 
-needs.extra("openai", "router")
+needs.extra("httpx2", "router")
 
 pytestmark = pytest.mark.anyio
 
@@ -538,7 +538,9 @@ def test_a_key_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, value
     monkeypatch.delenv("MY_KEY", raising=False)
     if value is not None:
         monkeypatch.setenv("MY_KEY", value)
-    with pytest.raises(CostlabError, match="the environment variable MY_KEY, which holds the server's key, is not set"):
+    with pytest.raises(
+        CostlabError, match="the environment variable that key_variable names, which holds the server's key, is not set"
+    ):
         EndpointModel("m", "http://127.0.0.1:1/v1", "MY_KEY")
 
 

@@ -23,7 +23,7 @@ from tests import needs
 from tests.router.cascades import books, budget, outcomes, paid
 from tests.router.chat_server import ChatServer, Script, completion, cuts, fails, language_model, replies, says
 
-needs.extra("openai", "router")
+needs.extra("httpx2", "router")
 
 pytestmark = pytest.mark.anyio
 

@@ -62,7 +62,7 @@ def make(request: pytest.FixtureRequest) -> Iterator[Make]:
             return TransformersModel(slow, tokenizer, max_tokens=8, system="Be brief.")
 
         def endpoint(seconds: float) -> Model:
-            needs.extra("openai", "router")
+            needs.extra("httpx2", "router")
             script = chat_server.language_model(*request.getfixturevalue("llama"))
 
             def slowly(handler: chat_server.Handler, asked: dict[str, Any]) -> dict[str, Any] | None:

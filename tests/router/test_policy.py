@@ -125,6 +125,7 @@ SURE: Tried = ("answered", 0.91)
 SKIPPED: Tried = ("skipped", 0.0)
 REFUSED: Tried = ("refused", 0.0)
 FAILED: Tried = ("error", 0.0)
+CUT_OFF: Tried = ("incomplete", 1.0)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +148,14 @@ FAILED: Tried = ("error", 0.0)
         ([SKIPPED, SKIPPED, REFUSED, FAILED], "fall_back", 0),
         ([SKIPPED, SKIPPED, REFUSED, REFUSED, REFUSED], "refuse", 0),
         ([REFUSED], "refuse", 0),
+        ([CUT_OFF], "ask", 1),  # however sure the model was
+        ([CUT_OFF, CUT_OFF, CUT_OFF], "serve", 2),  # nobody is left to ask
+        ([CUT_OFF, REFUSED], "serve_degraded", 0),
+        ([UNSURE, CUT_OFF, REFUSED], "serve_degraded", 0),  # a whole answer is better than half of one
+        ([CUT_OFF, UNSURE, REFUSED], "serve_degraded", 1),
+        ([SKIPPED, CUT_OFF, REFUSED], "serve_degraded", 1),
+        ([SKIPPED, REFUSED, CUT_OFF], "serve", 0),
+        ([SKIPPED, REFUSED, ("abandoned", 0.0)], "fail", 0),
     ],
 )
 def test_what_a_cascade_does_next(tried: list[Tried], action: str, tier: int) -> None:
@@ -159,6 +168,61 @@ def test_a_chosen_tier_is_trusted_and_those_below_it_answer_when_it_is_refused()
     refused = decide([REFUSED], 2, ())
     assert (refused.action, refused.tier, refused.passed_over) == ("fall_back", 1, (0,))
     assert decide([REFUSED, REFUSED], 2, ()).tier == 0
+
+
+def test_a_cascade_begins_with_nothing_and_passes_over_what_is_below_its_choice() -> None:
+    assert first_step() == NextStep("ask", 0, -1, math.inf, ())
+    assert first_step(2) == NextStep("ask", 2, -1, math.inf, (0, 1))
+
+
+def test_what_was_refused_is_the_limit_for_all_that_follows() -> None:
+    """A tier passed over that reserves as much as what the budget refused is not asked; nor is one above."""
+    dear_first = (3.0, 2.0, 2.0, 1.0)
+    step = next_step(first_step(), "skipped", 0.0, (), dear_first)
+    step = next_step(step, "refused", 0.0, (), dear_first)
+    assert (step.action, step.tier, step.refused_usd) == ("ask", 3, 2.0)
+    step = next_step(step, "skipped", 0.0, (), dear_first)
+    assert (step.action, step.tier, step.passed_over) == ("fall_back", 3, ())
+    assert next_step(step, "refused", 0.0, (), dear_first).action == "refuse"
+
+
+def test_a_score_chooses_the_first_tier_whose_cut_it_is_above() -> None:
+    scores = [0.9, 0.8, 0.6, 0.5, 0.1, math.nan]
+    assert [chosen_tier(score, [0.8, 0.5]) for score in scores] == [0, 1, 1, 2, 2, 2]
+
+
+def test_time_and_quality_by_hand() -> None:
+    """Half skip the small model; of those tried a fifth is passed on: it answers 40 %, the large one the other 60."""
+    small = Stage("small", 0.001, 0.2, 0.5, 0.0001, latency_s=0.1, quality_fraction=0.9)
+    found = expected([small, Stage("large", 0.03, latency_s=1.0, quality_fraction=0.95)])
+    assert found.usd_per_request == pytest.approx(0.0001 + 0.5 * 0.001 + 0.6 * 0.03)
+    assert found.served_only_usd_per_request == pytest.approx(0.4 * 0.001 + 0.6 * 0.03)
+    assert found.latency_s == pytest.approx(0.5 * 0.1 + 0.6 * 1.0)
+    assert found.quality_fraction == pytest.approx(0.4 * 0.9 + 0.6 * 0.95)
+    shares = [(s.arrived_fraction, s.tried_fraction, s.served_fraction) for s in found.stages]
+    assert shares == [pytest.approx((1, 0.5, 0.4)), pytest.approx((0.6, 0.6, 0.6))]
+    assert found.stages[0].usd_per_request == pytest.approx(0.0006)
+
+
+def test_the_lessons_day_takes_the_time_of_every_tier_tried() -> None:
+    """Its 2, 10, 50 and 500 ms: all see the cache, 40 to 70 % the small tier, 30 % the medium, 10 % the large."""
+    day = worked_example()
+    assert day.requests_per_day == 1_000_000
+    assert day.low.latency_s == pytest.approx(0.002 + 0.4 * 0.01 + 0.3 * 0.05 + 0.1 * 0.5)
+    assert day.high.latency_s == pytest.approx(0.002 + 0.7 * 0.01 + 0.3 * 0.05 + 0.1 * 0.5)
+
+
+def test_a_stage_without_further_ado_tries_and_answers_everything() -> None:
+    plain = Stage("model", 0.03)
+    (share,) = expected([plain]).stages
+    assert (share.tried_fraction, share.served_fraction, share.usd_per_request) == (1, 1, 0.03)
+    assert (expected([plain]).latency_s, expected([plain]).quality_fraction) == (0, 1)
+    for name in ("gate_usd_per_request", "latency_s"):
+        with pytest.raises(InvalidValueError, match=f"{name} must be a number >= 0, got -1"):
+            Stage("x", 1, **{name: -1})
+    for name in ("skip_fraction", "quality_fraction"):
+        with pytest.raises(InvalidValueError, match=f"{name} must be a fraction >= 0 and <= 1, got 2"):
+            Stage("x", 1, **{name: 2})
 
 
 CELLS = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])

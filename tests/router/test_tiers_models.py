@@ -116,7 +116,7 @@ async def test_the_shipped_queries_train_a_classifier_too() -> None:
 async def test_a_server_is_asked_with_the_files_settings_and_the_key_of_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    needs.extra("openai", "router")
+    needs.extra("httpx2", "router")
     monkeypatch.setenv("MY_KEY", "sk-secret")
     usage = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
     with ChatServer(says(completion("on", usage, [math.log(0.9)]))) as server:
@@ -137,7 +137,7 @@ async def test_a_server_is_asked_with_the_files_settings_and_the_key_of_the_envi
 
 
 async def test_a_server_that_is_not_there_sends_the_query_on_or_ends_it() -> None:
-    needs.extra("openai", "router")
+    needs.extra("httpx2", "router")
     with ChatServer(says(completion())) as server:
         url = server.url  # nobody listens there any more
     model = f'model = {{ kind = "openai", model = "m", base_url = "{url}", key_variable = "", retries = 0 }}\n'
@@ -203,5 +203,5 @@ async def test_a_server_that_cannot_be_asked_is_named(
 
 async def test_a_library_that_is_missing_is_said_with_the_line_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'costlab\[router\]'"):
+    with pytest.raises(MissingExtraError, match=r'pip install "costlab\[router\] @ git\+https://'):
         await ask(LARGE + 'model = { kind = "sklearn", dataset = "support" }')

@@ -6,19 +6,24 @@ import asyncio
 import json
 import math
 import os
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import date
 from itertools import combinations
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
+from urllib.parse import unquote, urlsplit
 
 from costlab._internal import checks
 from costlab._internal.extras import extra
+from costlab._internal.masking import MASKED, Mask, is_visible_ascii, shown_address
 from costlab.cache.answers import ends_complete
 from costlab.catalog import ApiPrice, api_price
 from costlab.errors import CostlabError, InvalidValueError
 from costlab.events import SERVICE_TIERS
+from costlab.events.usage_object import USAGE_PATHS
 from costlab.router.models.protocol import (
+    MAX_QUOTED,
     ModelError,
     ModelTimeoutError,
     Prediction,
@@ -28,7 +33,7 @@ from costlab.router.models.protocol import (
 )
 
 if TYPE_CHECKING:
-    from openai.types.chat import ChatCompletionMessageParam
+    import httpx2
 
     from costlab.events import ServedAs
 
@@ -40,6 +45,19 @@ NOT_DONE_YET: Final = frozenset({503, 529})
 REQUEST_TIMEOUT: Final = 408
 #: The first of the server's errors. Work may have been done, and billed, before one of them.
 SERVER_ERRORS: Final = 500
+#: Answers by which the request is to be sent again, as it is, to another place; and so often it may be.
+SENT_ON: Final = frozenset({307, 308})
+MOST_HOPS: Final = 3
+#: Of an error's body so much is read.
+MOST_ERROR_BYTES: Final = 65_536
+#: An error message has so many characters at the most.
+MOST_WORDS: Final = 1000
+#: What the client's environment says of an account at OpenAI, and the header in which only OpenAI gets it.
+ACCOUNT: Final = {"OPENAI_ORG_ID": "OpenAI-Organization", "OPENAI_PROJECT_ID": "OpenAI-Project"}
+OPENAI_HOST: Final = "api.openai.com"
+DEFAULT_VARIABLE: Final = "OPENAI_API_KEY"
+#: Names of environment variables as POSIX has them: a key that was put in the place of its variable is hardly ever one.
+VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
 #: Seconds before the first retry where the server names none; twice as long before each further one.
 FIRST_WAIT_S = 0.5
 #: Log-probabilities below minus this are nonsense. Servers write -9999 for a token that could not come.
@@ -53,9 +71,10 @@ class EndpointModel:
     ----------
     model, base_url : str
         Name of the model as the server knows it, and the server's address up to and with the version:
-        ``https://api.openai.com/v1``.
+        ``https://api.openai.com/v1``. It may have a query, which goes with every request, and, where no key is sent,
+        ``user:password@``, percent-encoded; neither is ever shown.
     key_variable : str, optional
-        Name of the environment variable that holds the key; None for a server that asks for none.
+        Name of the environment variable that holds the key, in capitals; None for a server that asks for none.
     system : str
         Instructions, sent before every query.
     parse : callable, optional
@@ -78,17 +97,33 @@ class EndpointModel:
         Whether an answer that does not say what was billed is an error: by default it is, since it would count as free.
     parameters : mapping, optional
         Further parameters of the request, such as ``{"temperature": 0}``.
+    max_answer_bytes : int
+        A longer answer is an error, >= 1. The default has room for 20,000 tokens with their log-probabilities, and for
+        twenty times as many without.
     sleep : callable
         Waits before a retry.
+
+    Attributes
+    ----------
+    model, base_url : str
+        As they were given, but for what is never shown of the address.
 
     Raises
     ------
     CostlabError
-        If the environment variable is not set.
+        If the environment variable is not set, or holds what no key is: spaces, line ends or letters beyond ASCII.
+    InvalidValueError
+        If `key_variable` is no name of a variable, the address is none, or a parameter cannot be written as JSON.
+        Neither the key nor `key_variable` is repeated: somebody may have put the one in the place of the other.
 
     Notes
     -----
     The client belongs to the event loop in which it is first used; :meth:`aclose` ends its connections.
+
+    An answer that sends the request on (307, 308) is followed within the same scheme, host and port, and nowhere else,
+    since the key would go along. ``OPENAI_ORG_ID`` and ``OPENAI_PROJECT_ID`` go to OpenAI alone, and other variables of
+    OpenAI's client have no effect. Proxies are those of ``HTTPS_PROXY`` and ``HTTP_PROXY``. What an error says has the
+    key masked, also where the server repeats it escaped for JSON, HTML or URLs; an answer is handed on as it came.
 
     References
     ----------
@@ -118,27 +153,42 @@ class EndpointModel:
         retries: int = 2,
         usage_required: bool = True,
         parameters: Mapping[str, object] | None = None,
+        max_answer_bytes: int = 2 * 2**20,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        if not base_url.startswith(("http://", "https://")):
-            raise InvalidValueError("base_url", "an address that begins with http:// or https://", base_url)
-        self._key = _key(key_variable)
         self._timeout_s = checks.positive("timeout_s", timeout_s)
         self._retries = checks.integer("retries", retries)
-        with extra("router"):
-            import openai
-        self._client = openai.AsyncOpenAI(
-            base_url=base_url, api_key=self._key or "none", timeout=self._timeout_s, max_retries=0
-        )
-        self.model, self.base_url = model, base_url
+        self._max_answer_bytes = checks.integer("max_answer_bytes", max_answer_bytes, at_least=1)
+        self.model, self.base_url = model, _checked_address(base_url, with_key=key_variable is not None)
+        # No variable here holds the key: tools that report errors print local variables.
+        self._mask = Mask.of_address(base_url, _key(key_variable))
         self._parse, self._usage_required, self._sleep = parse, usage_required, sleep
-        self._before: list[ChatCompletionMessageParam] = [{"role": "system", "content": system}] if system else []
-        self._request: dict[str, Any] = {
+        self._before = [{"role": "system", "content": system}] if system else []
+        self._request: dict[str, object] = {
             "model": model,
             **({} if max_tokens is None else {"max_tokens": checks.integer("max_tokens", max_tokens, at_least=1)}),
             **({"logprobs": True} if logprobs else {}),
-            "extra_body": dict(parameters or {}),
+            **(parameters or {}),
         }
+        try:
+            json.dumps(self._request)
+        except (TypeError, ValueError, RecursionError):
+            raise InvalidValueError("parameters", "what JSON can say", type(parameters).__name__) from None
+        with extra("router"):
+            import httpx2
+        parts = urlsplit(base_url)
+        signed = httpx2.BasicAuth(unquote(parts.username or ""), unquote(parts.password or ""))
+        try:
+            self._url = httpx2.URL(self.base_url.rstrip("/") + "/chat/completions", query=parts.query.encode() or None)
+        except httpx2.InvalidURL as error:
+            raise InvalidValueError("base_url", f"an address ({error})", self.base_url) from None
+        self._client = httpx2.AsyncClient(
+            headers=_headers(_key(key_variable), self._url),
+            auth=signed if "@" in parts.netloc else None,
+            timeout=self._timeout_s,
+            follow_redirects=False,
+            limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=100),
+        )
 
     def price(self, provider: str | None = None, as_of: date | str | None = None) -> ApiPrice:
         """What the catalogue says that the model costs, for its tier; see :func:`costlab.catalog.api_price`."""
@@ -152,60 +202,100 @@ class EndpointModel:
         ModelError, ModelTimeoutError
             If it does not, with what it says was billed; if it takes too long.
         """
-        import openai
+        import httpx2
 
+        text = None
         try:
             async with asyncio.timeout(self._timeout_s):
                 text = await self._send([*self._before, {"role": "user", "content": query}])
-        except (TimeoutError, openai.APITimeoutError):
-            raise ModelTimeoutError(self._words(f"no answer within {self._timeout_s:g} s")) from None
+        except (TimeoutError, httpx2.TimeoutException):
+            pass
+        if text is None:
+            raise ModelTimeoutError(self._words(f"no answer within {self._timeout_s:g} s"))
         try:
-            return read_completion(text, self._parse, usage_required=self._usage_required)
+            return read_completion(text, self._parse, usage_required=self._usage_required, mask=self._mask)
         except ModelError as error:
-            words = self._words(str(error))
-            raise ModelError(words, error.usage, bill_unknown=error.bill_unknown) from error.__cause__
+            failed = ModelError(self._words(str(error)), error.usage, bill_unknown=error.bill_unknown)
+            cause = error.__cause__
+        # Raised here, where no other error is being handled: what stands in the chain of an error is printed with it.
+        raise failed from (None if self._mask.hides(cause) else cause)
 
-    async def _send(self, messages: list[ChatCompletionMessageParam]) -> str:
-        import openai
+    async def _send(self, messages: list[dict[str, str]]) -> str:
+        """The body of a good answer."""
+        import anyio
+        import httpx2
 
+        content = json.dumps({**self._request, "messages": messages}).encode()
         deadline = asyncio.get_running_loop().time() + self._timeout_s
-        for sent in range(1, self._retries + 2):
+        url, sent, hops = self._url, 0, 0
+        while True:
+            sent += 1
             wait_s = FIRST_WAIT_S * 2 ** (sent - 1)
             try:
-                answer = await self._client.chat.completions.with_raw_response.create(
-                    messages=messages, **self._request
-                )
-                return str(answer.text)
-            except openai.APIStatusError as error:
-                status = error.status_code
-                again = _turned_away(status, error.response.headers)
+                status, headers, text = await self._post(url, content)
+                if status < 300:
+                    return text
+                if status < 400:
+                    goal = _goal(url, headers.get("location", ""))
+                    if status in SENT_ON and goal is not None and hops < MOST_HOPS:
+                        url, hops, sent = goal, hops + 1, sent - 1
+                        continue
+                    where = shown_address(headers.get("location", ""))
+                    text = f"sent on to {where}, where it is not followed: the key would go along"
+                again = _turned_away(status, headers)
                 unknown = not again and (status >= SERVER_ERRORS or status == REQUEST_TIMEOUT)
-                words = self._words(f"the server answered {status}: {quoted(error.message)}")
+                words = self._words(f"the server answered {status}: {quoted(_reason(text), self._mask)}")
                 failed = ModelError(words, bill_unknown=unknown)
-                wait_s = _asked_wait_s(error.response.headers, wait_s)
-            except openai.APITimeoutError:
+                wait_s = _asked_wait_s(headers, wait_s)
+            except (httpx2.TimeoutException, TimeoutError):
                 raise
-            except openai.APIConnectionError as error:
-                reason = error.__cause__ or error
+            # The client leaves some failures of TLS as they are (httpx2, issue 854).
+            except (httpx2.TransportError, OSError, anyio.EndOfStream) as error:
                 # Only where nothing was sent is it sure that nothing was billed.
-                again = type(reason).__name__ == "ConnectError"
+                again = isinstance(error, httpx2.ConnectError)
                 what = "no connection" if again else "the connection was cut, so what was billed is unknown"
-                words = self._words(f"{what} ({type(reason).__name__}: {reason})")
+                words = self._words(f"{what} ({type(error).__name__}: {error})")
                 failed = ModelError(words, bill_unknown=not again)
             if not again or sent > self._retries:
-                raise failed from None
+                raise failed
             if asyncio.get_running_loop().time() + wait_s >= deadline:
-                raise ModelError(f"{failed}; a retry in {wait_s:g} s would come too late") from None
+                raise ModelError(f"{failed}; a retry in {wait_s:g} s would come too late")
             await self._sleep(wait_s)
-        raise AssertionError("every pass returns, raises or is not the last")
+
+    async def _post(self, url: httpx2.URL, content: bytes) -> tuple[int, Mapping[str, str], str]:
+        """Status, headers and body of the answer to one try.
+
+        The body is read as it comes and never beyond its limit. It has to come as it is: a packed one of a few bytes
+        can be of any length, and nobody asked for it.
+        """
+        # The query goes along as the request's target, since the client writes the address into its log.
+        target = {"target": url.raw_path}
+        async with self._client.stream("POST", url.copy_with(query=None), content=content, extensions=target) as answer:
+            good = answer.status_code < 300
+            packed = answer.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity")
+            if packed:
+                if good:
+                    raise ModelError(
+                        self._words("the answer is compressed, which was not asked for"), bill_unknown=True
+                    )
+                return answer.status_code, answer.headers, "(a compressed text)"
+            most = self._max_answer_bytes if good else MOST_ERROR_BYTES
+            body = bytearray()
+            async for part in answer.aiter_raw():
+                body += part
+                if len(body) > most:
+                    break
+            if good and len(body) > most:
+                raise ModelError(self._words(f"the answer has more than {most:,} bytes"), bill_unknown=True)
+            return answer.status_code, answer.headers, body[:most].decode("utf-8", "replace")
 
     def _words(self, message: str) -> str:
         """An error message: who said it, and without the key, which servers like to repeat."""
-        return f"{self.model} at {self.base_url}: " + (message.replace(self._key, "***") if self._key else message)
+        return f"{self.model} at {self.base_url}: {self._mask.within(message, MOST_WORDS)}"
 
     async def aclose(self) -> None:
         """End all connections."""
-        await self._client.close()
+        await self._client.aclose()
 
     async def __aenter__(self) -> EndpointModel:
         return self
@@ -216,13 +306,70 @@ class EndpointModel:
         await self.aclose()
 
 
+def _checked_address(base_url: str, with_key: bool) -> str:
+    """What may be shown of an address that can be used."""
+    shown = shown_address(base_url)
+    if not base_url.startswith(("http://", "https://")):
+        raise InvalidValueError("base_url", "an address that begins with http:// or https://", shown)
+    if shown == MASKED:
+        wanted = "an address in ASCII, with a host, without spaces; an @ in user, password or query is written %40"
+        raise InvalidValueError("base_url", wanted, shown)
+    if with_key and "@" in urlsplit(base_url).netloc:
+        raise InvalidValueError("base_url", "without user and password where a key is sent in their place", shown)
+    return shown
+
+
 def _key(variable: str | None) -> str:
+    """The key. No error repeats it, or the variable's name, which may be a key that was put into its place."""
     if variable is None:
         return ""
-    key = os.environ.get(variable, "")
+    if not VARIABLE.fullmatch(variable):
+        wanted = "the name of an environment variable (capitals, digits and _), which holds the key"
+        raise InvalidValueError("key_variable", wanted, f"{len(variable)} other characters")
+    # The default's name is no secret.
+    named = f"the environment variable {variable if variable == DEFAULT_VARIABLE else 'that key_variable names'}"
+    if not os.environ.get(variable):
+        raise CostlabError(f"{named}, which holds the server's key, is not set")
+    if not is_visible_ascii(os.environ[variable]):
+        raise CostlabError(
+            f"{named} must hold a key, of visible ASCII characters alone; "
+            "it has a space, a line end, a control character or a letter beyond ASCII"
+        )
+    return os.environ[variable]
+
+
+def _headers(key: str, url: httpx2.URL) -> dict[str, str]:
+    """Of every request. OpenAI alone is told whose account it is."""
+    headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
     if not key:
-        raise CostlabError(f"the environment variable {variable}, which holds the server's key, is not set")
-    return key
+        return headers
+    headers["Authorization"] = f"Bearer {key}"
+    if url.scheme == "https" and (url.host == OPENAI_HOST or url.host.endswith(f".{OPENAI_HOST}")):
+        told = {name: os.environ.get(variable, "") for variable, name in ACCOUNT.items()}
+        headers |= {name: value for name, value in told.items() if is_visible_ascii(value)}
+    return headers
+
+
+def _goal(url: httpx2.URL, location: str) -> httpx2.URL | None:
+    """Where an answer sends the request on to; None where another server would get the key."""
+    import httpx2
+
+    try:
+        goal = url.join(location)
+    except httpx2.InvalidURL:
+        return None
+    here, there = ((one.scheme, one.host, one.port) for one in (url, goal))
+    return goal.copy_with(userinfo=b"") if location and here == there else None
+
+
+def _reason(text: str) -> str:
+    """What an error's body says: its message where it is an error in OpenAI's form, else all of it."""
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        return text.strip()
+    message = _inner(body, "error", "message")
+    return message if isinstance(message, str) and message else text.strip()
 
 
 def _turned_away(status: int, headers: Mapping[str, str]) -> bool:
@@ -249,9 +396,11 @@ def _asked_wait_s(headers: Mapping[str, str], otherwise_s: float) -> float:
 
 
 def read_completion(
-    text: str, parse: Callable[[str], object] | None = None, *, usage_required: bool = True
+    text: str, parse: Callable[[str], object] | None = None, *, usage_required: bool = True, mask: Mask | None = None
 ) -> Prediction:
     """The prediction in the body of a chat completion; `parse` and `usage_required` as for :class:`EndpointModel`.
+
+    What errors quote of it goes through `mask`.
 
     Raises
     ------
@@ -262,17 +411,17 @@ def read_completion(
     try:
         body = json.loads(text)
     except (ValueError, RecursionError):
-        raise ModelError(f"the answer is not JSON: {quoted(text)}", bill_unknown=True) from None
+        raise ModelError(f"the answer is not JSON: {quoted(text, mask)}", bill_unknown=True) from None
     usage = read_usage(body)
     choice = _first(body, "choices")
     if choice is None:
-        raise ModelError(f"the answer is no chat completion: {quoted(text)}", usage, bill_unknown=True)
+        raise ModelError(f"the answer is no chat completion: {quoted(text, mask)}", usage, bill_unknown=True)
     message = choice.get("message")
     content = message.get("content") if isinstance(message, dict) else None
     if not isinstance(content, str) or not content:
         reason = choice.get("finish_reason")
         refusal = message.get("refusal") if isinstance(message, dict) else None
-        words = f": {quoted(refusal)}" if isinstance(refusal, str) else ""
+        words = f": {quoted(refusal, mask)}" if isinstance(refusal, str) else ""
         raise ModelError(f"the model gave no answer (finish_reason {reason!r}){words}", usage, bill_unknown=True)
     if usage is None:
         if usage_required:
@@ -284,7 +433,8 @@ def read_completion(
     try:
         answer = parse(content)
     except Exception as error:  # whatever it raises, the call is billed
-        raise ModelError(f"not an answer: {quoted(content)} ({error})", usage) from error
+        reason = (mask or Mask()).within(str(error), MAX_QUOTED)
+        raise ModelError(f"not an answer: {quoted(content, mask)} ({reason})", usage) from error
     return Prediction(answer, _confidence(choice), usage, complete)
 
 
@@ -306,7 +456,7 @@ def read_usage(body: object) -> TokenUsage | None:
     if not isinstance(usage, dict):
         return None
     try:
-        counts = {name: _count(usage, *places) for name, places in COUNTS.items()}
+        counts = {name: _count(usage, *places) for name, places in USAGE_PATHS.items()}
         prompt, answer, total = (usage.get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
         tokens_in, tokens_out = _whole(prompt), _whole(0 if answer is None else answer)
         beside = _beside(tokens_in, tokens_out, counts, total)
@@ -332,32 +482,6 @@ def read_usage(body: object) -> TokenUsage | None:
         return None
 
 
-#: Where an answer's usage has its counts; the first place that has one counts.
-COUNTS: Final = {
-    "cached_input_tokens": (
-        "prompt_tokens_details.cached_tokens",
-        "prompt_cache_hit_tokens",
-        "cache_read_input_tokens",
-    ),
-    "cache_write_tokens": (
-        "prompt_tokens_details.cache_write_tokens",
-        "prompt_tokens_details.cache_creation_tokens",
-        "cache_creation_input_tokens",
-    ),
-    "cache_write_1h_tokens": (
-        "prompt_tokens_details.cache_creation_token_details.ephemeral_1h_input_tokens",
-        "cache_creation.ephemeral_1h_input_tokens",
-    ),
-    "audio_input_tokens": ("prompt_tokens_details.audio_tokens",),
-    "cached_audio_input_tokens": ("prompt_tokens_details.cached_tokens_details.audio_tokens",),
-    "image_input_tokens": ("prompt_tokens_details.image_tokens",),
-    "reasoning_tokens": ("completion_tokens_details.reasoning_tokens", "reasoning_tokens"),
-    "audio_output_tokens": ("completion_tokens_details.audio_tokens",),
-    "image_output_tokens": ("completion_tokens_details.image_tokens",),
-    "searches": ("server_tool_use.web_search_requests", "num_search_queries"),
-}
-
-
 def _inner(values: object, *path: str) -> object:
     for key in path:
         values = values.get(key) if isinstance(values, dict) else None
@@ -365,6 +489,7 @@ def _inner(values: object, *path: str) -> object:
 
 
 def _count(usage: dict[str, object], *places: str) -> int:
+    """What the first of several places says that has a count."""
     found = (_inner(usage, *place.split(".")) for place in places)
     return _whole(next((value for value in found if value is not None), 0))
 

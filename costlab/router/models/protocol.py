@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar, cast
 
 from costlab._internal import checks
+from costlab._internal.masking import Mask
 from costlab.errors import CostlabError, InvalidValueError
 from costlab.events import MAX_COUNT, PARTS, SERVICE_TIERS, ServedAs
 
@@ -238,6 +239,6 @@ class Workers:
         return await asyncio.get_running_loop().run_in_executor(self._pool, call)
 
 
-def quoted(text: str) -> str:
-    """The beginning of a text, in quotes, for an error message."""
-    return repr(text if len(text) <= MAX_QUOTED else text[:MAX_QUOTED] + "...")
+def quoted(text: str, mask: Mask | None = None) -> str:
+    """The beginning of a text, in quotes, for an error message; without what `mask` hides."""
+    return repr((mask or Mask()).within(text, MAX_QUOTED))
