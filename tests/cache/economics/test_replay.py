@@ -62,6 +62,16 @@ def test_a_stream_is_made_of_small_whole_numbers(part: np.ndarray) -> None:
         lru_replay([part], 5)
 
 
+def test_the_greatest_number_that_may_stand_for_a_thing_does() -> None:
+    assert lru_replay([np.array([10**9, 0, 10**9])], 5) == ReplayResult(3, 1)
+
+
+def test_the_rate_is_that_of_the_whole_stream() -> None:
+    parts = [np.array([1, 1, 1]), np.array([], dtype=np.int64), np.array([1, 2])]
+    assert lru_replay(parts, 1) == ReplayResult(5, 3)
+    assert lru_replay(parts, 1).hit_rate_fraction == 0.6
+
+
 def test_a_cache_holds_something() -> None:
     with pytest.raises(InvalidValueError, match="entries must be a whole number >= 1, got 0"):
         lru_replay([], 0)

@@ -35,6 +35,27 @@ def test_every_term_by_hand() -> None:
     assert day.saving_fraction == pytest.approx(day.net_usd / 30)
 
 
+def test_what_is_not_said_costs_nothing() -> None:
+    plain = CacheCosts(call_usd=0.5)
+    assert (plain.hit_usd, plain.request_usd) == (0.5, 0)
+    assert CacheCosts(call_usd=0.5, false_hit_fraction=1.0).hit_usd == 0.5
+    assert CacheCosts(call_usd=0.5, wrong_answer_usd=9.0).hit_usd == 0.5
+
+
+def test_a_hit_rate_that_pays_by_hand() -> None:
+    # Each request costs 0.004, and a tenth of a cent of the store's 10 dollars; a hit is worth 0.03 + 0.002 - 0.012.
+    costs = CacheCosts(
+        call_usd=0.03, lookup_usd=0.001, write_usd=0.002, embedding_usd=0.001, false_hit_fraction=0.1,
+        wrong_answer_usd=0.12,
+    )  # fmt: skip
+    assert break_even_hit_rate(costs, requests=10_000, store_usd=10) == pytest.approx(0.005 / 0.02)
+    for requests, store_usd, name in ((0, 1, "requests"), (1, -1, "store_usd")):
+        with pytest.raises(InvalidValueError, match=f"{name} must be a number"):
+            break_even_hit_rate(costs, requests=requests, store_usd=store_usd)
+        with pytest.raises(InvalidValueError, match=f"{name} must be a number"):
+            net_saving(costs, requests=requests, hit_rate_fraction=0.5, store_usd=store_usd)
+
+
 @given(COSTS, REQUESTS, RATES, NOTHING_OR_A_PRICE)
 def test_saving_is_below_the_hit_rate_whenever_anything_costs_anything(
     costs: CacheCosts, requests: float, rate: float, store_usd: float
@@ -101,6 +122,17 @@ def test_the_lesson_s_price_and_a_real_one_choose_different_sizes() -> None:
     assert sizes[0].entries > 10 * sizes[1].entries
     assert sizes[0].pays
     assert sizes[0].saving.net_usd > sizes[1].saving.net_usd
+
+
+def test_a_cache_that_saves_just_what_it_costs_does_not_pay() -> None:
+    """The one thing that is ever asked is held, and its one call costs as much as the store."""
+    price = store_price("elasticache-serverless-redis")
+    call_usd = price.usd_per_hour(4000 / 1e9) * 24
+    found = best_cache_size(
+        ZipfTraffic(1, 1.0), CacheCosts(call_usd=call_usd), price, requests=1, hours=24, entry_bytes=4000
+    )
+    assert (found.saving.net_usd, found.break_even_hit_rate, found.pays) == (0, 1, False)
+    assert (found.entries, found.gb, found.billed_gb) == (1, 4e-6, price.billed_gb(4e-6))
 
 
 def test_a_cache_whose_hits_lose_money_is_as_small_as_it_can_be() -> None:

@@ -108,7 +108,7 @@ def test_a_model_of_the_hub_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.skipif(importlib.util.find_spec("sentence_transformers") is not None, reason="it is installed")
 def test_without_the_library_the_extra_is_named() -> None:
-    with pytest.raises(MissingExtraError, match=r"run: pip install 'costlab\[embedders\]'"):
+    with pytest.raises(MissingExtraError, match=r'run: pip install "costlab\[embedders\] @ git\+https://'):
         SentenceTransformerEmbedder("all-mpnet-base-v2")
 
 

@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from costlab.cache import EmbeddedServer, RedisStore
+from costlab.cache.semantic import RedisVectorIndex
 from costlab.cache.server import free_port
 from costlab.errors import InvalidValueError, StoreError
+from costlab.monitoring.budget import RedisBudgetStore
 from tests import needs
+from tests._internal.test_masking import TORN
 from tests.cache.support import SERVERS, server
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 needs.extra("redis", "redis")
@@ -61,6 +65,15 @@ async def failure(url: str, **options: Any) -> str:
 def test_other_addresses_are_refused(url: str) -> None:
     with pytest.raises(InvalidValueError, match=r"the scheme of url must be one of redis, rediss, unix"):
         RedisStore(url)
+
+
+@pytest.mark.parametrize("address", TORN)
+@pytest.mark.parametrize("make", [RedisStore, RedisBudgetStore, RedisVectorIndex])
+def test_an_address_whose_password_reaches_too_far_is_refused(make: Callable[[str], object], address: str) -> None:
+    with pytest.raises(InvalidValueError, match="url must be an address") as caught:
+        make(address)
+    assert "55" not in str(caught.value)
+    assert caught.value.__cause__ is caught.value.__context__ is None
 
 
 async def test_no_error_tells_a_password() -> None:
