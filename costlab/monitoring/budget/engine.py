@@ -12,8 +12,12 @@ from costlab.events.request import Priority
 from costlab.monitoring.budget.limits import Account, Level, Limit, Limits, decide
 from costlab.units import MICRO_USD_PER_USD, SECONDS_PER_DAY
 
-#: How long an expired reservation can still be settled as itself: a week, in seconds.
-LAPSED_KEPT_S: Final = 7.0 * SECONDS_PER_DAY
+#: How long an expired reservation can still be put right: a month and some days, in seconds.
+LAPSED_KEPT_S: Final = 35.0 * SECONDS_PER_DAY
+#: How long the token of a settlement is kept, in seconds: the same settlement, said again later, counts again.
+SETTLED_KEPT_S: Final = 3600.0
+#: How far the clock of a guard may be from that of its store, in seconds, before the store's names the day.
+CLOCK_TOLERANCE_S: Final = 60.0
 
 #: A day or month was begun; a limit was reached; a request was refused by a limit; everything was stopped; a person
 #: went on; the store lost its records.
@@ -30,7 +34,7 @@ class AuditEntry:
     Attributes
     ----------
     time_s : float
-        When, in seconds since 1970-01-01 UTC, by the clock of the guard that caused it.
+        When, in seconds since 1970-01-01 UTC, by the clock of the store.
     change : {'opened', 'reached', 'refusing', 'stopped', 'reset', 'lost'}
         What changed. ``reached`` and ``refusing`` are written once a limit in its day or month.
     limit_name : str
@@ -42,7 +46,7 @@ class AuditEntry:
     requested_micro_usd : int
         The amount that caused the change, in micro-dollars: of a request, of a settlement, or added by a person.
     person, reason : str
-        Who ended a stop, and why.
+        Who ended a stop, and why; what was lost, where it is not everything.
     """
 
     time_s: float
@@ -67,7 +71,7 @@ class AuditEntry:
             "refusing": f"{limit} refuses work in {self.period}: {amounts}",
             "stopped": f"emergency stop: {self.limit_name.replace('_', ' ')} in {self.period}: {amounts}",
             "reset": f"emergency stop ended by {self.person}: {self.reason}",
-            "lost": "the store lost its records of what was spent",
+            "lost": f"the store lost {self.reason or 'its records of what was spent'}",
         }[self.change]
 
 
@@ -82,9 +86,10 @@ class BudgetStatus:
     day, month : str
         The day and month that are counted now.
     day_spent_micro_usd, day_reserved_micro_usd, month_spent_micro_usd, month_reserved_micro_usd : int
-        What was settled in them, and what is reserved.
-    day_lapsed_micro_usd, month_lapsed_micro_usd : int
-        Reservations of theirs that expired.
+        What was spent in them, and what is reserved.
+    day_presumed_micro_usd, month_presumed_micro_usd : int
+        How much of what was spent is the estimate of calls whose reservation expired: nobody has said yet what they
+        cost. A settlement that comes late puts what they cost in its place.
     stopped_by : str
         The limit at which the emergency stop was made, or ``lost_records``; empty while there is none.
     """
@@ -96,8 +101,8 @@ class BudgetStatus:
     day_reserved_micro_usd: int
     month_spent_micro_usd: int
     month_reserved_micro_usd: int
-    day_lapsed_micro_usd: int
-    month_lapsed_micro_usd: int
+    day_presumed_micro_usd: int
+    month_presumed_micro_usd: int
     stopped_by: str
 
     @property
@@ -112,47 +117,69 @@ class BudgetStatus:
 
 
 class StoredReservation(NamedTuple):
-    """A reservation as the store keeps it; one that expired is kept for a while, for a late settlement."""
+    """A reservation as the store keeps it.
+
+    One that has ``lapsed`` waits for a late settlement, one that is ``done`` for messages that arrive a second time;
+    of this, `expires_s` is when it was closed.
+    """
 
     amount_micro_usd: int
     day: str
     month: str
     expires_s: float
-    lapsed: bool = False
+    state: Literal["open", "lapsed", "done"] = "open"
 
 
 class Standing(NamedTuple):
-    """The limit that stopped the budget, or the empty string, and the accounts of a day and of its month."""
+    """The limit that stopped the budget, or the empty string, the accounts of a day and of its month, and the time.
+
+    A guard whose clock is more than :data:`CLOCK_TOLERANCE_S` from `now_s`, the store's, has asked of another day.
+    """
 
     stopped_by: str
     day: Account
     month: Account
+    now_s: float
 
 
 class StoreReply(NamedTuple):
     """What a store answers to a change: how it ended, and what was added to the audit trail.
 
-    ``late`` is a settlement after its reservation expired, ``known`` one that was said before, ``running`` a reset
-    without a stop. A refusal names the limit and what is spent and reserved in its day or month.
+    ``late`` is a settlement after its reservation expired or was forgotten, ``recorded`` one of a request that ran
+    without a reservation, ``known`` one that was said before, ``running`` a reset without a stop. A refusal names the
+    limit and what is spent and reserved in its day or month. ``clock`` is the reply to a guard whose clock is more than
+    :data:`CLOCK_TOLERANCE_S` from the store's: nothing was decided, and `now_s` is the time.
     """
 
-    outcome: Literal["admitted", "refused", "settled", "late", "released", "known", "reset", "running"]
+    outcome: Literal[
+        "admitted", "refused", "clock", "settled", "late", "recorded", "released", "known", "extended", "reset",
+        "running",
+    ]  # fmt: skip
     entries: tuple[AuditEntry, ...] = ()
     limit_name: str = ""
     limit_micro_usd: int = 0
     spent_micro_usd: int = 0
     reserved_micro_usd: int = 0
     stopped: bool = False
+    now_s: float = 0.0
 
 
 #: The replies to most requests, which change nothing but amounts.
 ADMITTED: Final = StoreReply("admitted")
 SETTLED: Final = StoreReply("settled")
+RELEASED: Final = StoreReply("released")
+EXTENDED: Final = StoreReply("extended")
+KNOWN: Final = StoreReply("known")
 
 
 class Books(Protocol):
-    """What a store keeps. Who runs a decision on it sees to it that nobody else writes meanwhile."""
+    """What a store keeps. Who runs a decision on it sees to it that nobody else writes meanwhile.
 
+    What lapsed :data:`LAPSED_KEPT_S` ago and was closed :data:`SETTLED_KEPT_S` ago goes by itself, sooner or later.
+    """
+
+    #: The time by the store's clock, in seconds since 1970-01-01 UTC: that of guards only names days.
+    now_s: float
     #: The limit at which the budget was stopped, or the empty string.
     stopped_by: str
 
@@ -166,19 +193,13 @@ class Books(Protocol):
         """The reservation of this token."""
 
     def keep(self, token: str, reservation: StoredReservation) -> None:
-        """Keep a reservation, or what became of it."""
+        """Keep a reservation that is open or has lapsed."""
 
-    def forget(self, token: str) -> None:
-        """Forget a reservation."""
+    def close(self, token: str) -> None:
+        """Keep of a reservation, if there was one, that it is done."""
 
-    def due(self, now_s: float) -> Iterable[tuple[str, StoredReservation]]:
-        """Reservations with ``expires_s <= now_s`` that have not lapsed yet."""
-
-    def forget_lapsed(self, before_s: float) -> None:
-        """Forget lapsed reservations that expired before this."""
-
-    def is_first(self, token: str) -> bool:
-        """Whether this is the first settlement of a request that ran without a reservation; it is from now on."""
+    def due(self) -> Iterable[tuple[str, StoredReservation]]:
+        """Open reservations with ``expires_s <= now_s``."""
 
     def write(self, entry: AuditEntry) -> None:
         """Add to the audit trail."""
@@ -205,7 +226,7 @@ class BudgetStore(Protocol):
 
 
 class ReserveRequest(NamedTuple):
-    """May this be spent? Amounts in micro-dollars, times in seconds since 1970-01-01 UTC."""
+    """May this be spent? Amounts in micro-dollars; `now_s` is the time by the guard, in seconds since 1970 in UTC."""
 
     token: str
     amount_micro_usd: int
@@ -213,15 +234,17 @@ class ReserveRequest(NamedTuple):
     now_s: float
     day: str
     month: str
-    expires_s: float
+    ttl_s: float
 
     def decide(self, books: Books, limits: Limits) -> StoreReply:
         """Reserve the amount, if it fits."""
-        _expire(books, self.now_s)
+        if not agree(self.now_s, books.now_s):
+            return StoreReply("clock", now_s=books.now_s)  # its day may be another
+        _expire(books)
         if books.reservation(self.token) is not None:
-            return ADMITTED  # it was asked before, and the reply was lost on the way
+            return ADMITTED  # it was asked before, and the reply was lost or this message late
         amount = self.amount_micro_usd
-        step = _Step(books, self.now_s, amount)
+        step = _Step(books, amount)
         day, month = step.account(self.day), step.account(self.month)
         if books.stopped_by:
             limit, account, _ = step.stopping(limits, self.day, self.month)
@@ -230,7 +253,7 @@ class ReserveRequest(NamedTuple):
         if limit is None:
             day.reserved_micro_usd += amount
             month.reserved_micro_usd += amount
-            books.keep(self.token, StoredReservation(amount, self.day, self.month, self.expires_s))
+            books.keep(self.token, StoredReservation(amount, self.day, self.month, books.now_s + self.ttl_s))
             step.watch(limits.daily, day, self.day)
             step.watch(limits.monthly, month, self.month)
             books.save(self.day, day)
@@ -245,43 +268,79 @@ class ReserveRequest(NamedTuple):
 
 
 class SettleRequest(NamedTuple):
-    """So much was spent; None where a reservation is given up."""
+    """So much was spent; None where a reservation is given up.
+
+    Spend that had no reservation comes with the time by the guard as it is sent, in seconds since 1970 in UTC.
+    """
 
     token: str
     actual_micro_usd: int | None
-    now_s: float
     day: str  # of the reservation: its spend belongs there, whenever it is settled
     month: str
     amount_micro_usd: int  # what was reserved
-    again: bool = False  # whether it may have been said before
-    unbooked: bool = False  # whether it ran without a reservation, because the store could not be reached
+    booked: bool = True  # whether the store has admitted it: not where it could not be reached, or was not asked
+    now_s: float | None = None
 
     def decide(self, books: Books, limits: Limits) -> StoreReply:
-        """Settle or give up; what was spent is recorded in full, above the estimate and the limits too."""
-        _expire(books, self.now_s)
-        reservation = books.reservation(self.token)
-        actual = self.actual_micro_usd
-        if reservation is None:
-            known = not books.is_first(self.token) if self.unbooked and actual is not None else self.again
-            if actual is None or known:
-                return StoreReply("known" if known else "released")
-            reservation = StoredReservation(0, self.day, self.month, self.now_s, lapsed=True)
-        else:
-            books.forget(self.token)
-        step = _Step(books, self.now_s, actual or 0)
-        for period, watched in ((reservation.day, limits.daily), (reservation.month, limits.monthly)):
+        """Settle or give up, once; what was spent is recorded in full, above the estimate and the limits too."""
+        token, actual, day, month, amount, booked, now_s = self
+        if now_s is not None and not agree(now_s, books.now_s):
+            return StoreReply("clock", now_s=books.now_s)
+        _expire(books)
+        kept = books.reservation(token)
+        if kept is not None and kept.state != "open":
+            kept = _still(kept, books.now_s)
+            if kept is not None and kept.state == "done":
+                return KNOWN
+        books.close(token)
+        if kept is None and actual is None:
+            return RELEASED
+        step = _Step(books, actual or 0)
+        for period, watched in ((day, limits.daily), (month, limits.monthly)):
             account = step.account(period)
-            if not reservation.lapsed:
-                account.reserved_micro_usd -= reservation.amount_micro_usd
+            if kept is not None:
+                account.take_back(amount, kept.state == "lapsed")
             if actual is not None:
                 account.spent_micro_usd += actual
                 step.watch(watched, account, period)
             books.save(period, account)
         if actual is None:
-            return StoreReply("released", tuple(step.entries))
-        if step.entries or reservation.lapsed:
-            return StoreReply("late" if reservation.lapsed else "settled", tuple(step.entries))
-        return SETTLED
+            return StoreReply("released", tuple(step.entries)) if step.entries else RELEASED
+        if kept is not None and kept.state == "open":
+            return StoreReply("settled", tuple(step.entries)) if step.entries else SETTLED
+        return StoreReply("late" if kept is not None or booked else "recorded", tuple(step.entries))
+
+
+class ExtendRequest(NamedTuple):
+    """The call of a reservation goes on: it expires `ttl_s` seconds from now."""
+
+    token: str
+    day: str
+    month: str
+    amount_micro_usd: int
+    ttl_s: float
+
+    def decide(self, books: Books, limits: Limits) -> StoreReply:
+        """Extend what is open; what lapsed, or was forgotten, is reserved anew, whatever the limits say: it runs."""
+        _expire(books)
+        kept = books.reservation(self.token)
+        if kept is not None:
+            kept = _still(kept, books.now_s)
+        if kept is not None and kept.state == "done":
+            return KNOWN
+        amount, day, month = self.amount_micro_usd, self.day, self.month
+        books.keep(self.token, StoredReservation(amount, day, month, books.now_s + self.ttl_s))
+        if kept is not None and kept.state == "open":
+            return EXTENDED
+        step = _Step(books, amount)
+        for period, watched in ((day, limits.daily), (month, limits.monthly)):
+            account = step.account(period)
+            if kept is not None:
+                account.take_back(amount, lapsed=True)
+            account.reserved_micro_usd += amount
+            step.watch(watched, account, period)
+            books.save(period, account)
+        return StoreReply("extended", tuple(step.entries)) if step.entries else EXTENDED
 
 
 class ResetRequest(NamedTuple):
@@ -290,16 +349,18 @@ class ResetRequest(NamedTuple):
     person: str
     reason: str
     extra_micro_usd: int
-    now_s: float
+    now_s: float  # by the guard, in seconds since 1970 in UTC
     day: str
     month: str
 
     def decide(self, books: Books, limits: Limits) -> StoreReply:
         """End the emergency stop, if there is one."""
-        _expire(books, self.now_s)
+        if not agree(self.now_s, books.now_s):
+            return StoreReply("clock", now_s=books.now_s)
+        _expire(books)
         if not books.stopped_by:
             return StoreReply("running")
-        step = _Step(books, self.now_s, self.extra_micro_usd)
+        step = _Step(books, self.extra_micro_usd)
         for period, watched in ((self.day, limits.daily), (self.month, limits.monthly)):
             account = step.account(period)
             account.extra_micro_usd += self.extra_micro_usd
@@ -316,16 +377,16 @@ class ResetRequest(NamedTuple):
 class StatusRequest(NamedTuple):
     """How a day and its month stand is asked."""
 
-    now_s: float
     day: str
     month: str
 
     def decide(self, books: Books, limits: Limits) -> Standing:
-        """What is in the books, once expired reservations are given back."""
-        _expire(books, self.now_s)
-        day, month = (books.account(period) or Account() for period in (self.day, self.month))
+        """What is in the books, once what expired is taken for spent."""
+        _expire(books)
         # Copies: the books in memory go on changing.
-        return Standing(books.stopped_by, *(replace(account, marks=set(account.marks)) for account in (day, month)))
+        accounts = (books.account(period) or Account() for period in (self.day, self.month))
+        day, month = (replace(account, marks=set(account.marks)) for account in accounts)
+        return Standing(books.stopped_by, day, month, books.now_s)
 
 
 class AuditRequest(NamedTuple):
@@ -339,10 +400,10 @@ class AuditRequest(NamedTuple):
 class _Step:
     """One decision while it is made: what it adds to the audit trail, and to the reply."""
 
-    __slots__ = ("amount", "books", "entries", "now_s")
+    __slots__ = ("amount", "books", "entries")
 
-    def __init__(self, books: Books, now_s: float, amount_micro_usd: int) -> None:
-        self.books, self.now_s, self.amount = books, now_s, amount_micro_usd
+    def __init__(self, books: Books, amount_micro_usd: int) -> None:
+        self.books, self.amount = books, amount_micro_usd
         self.entries: list[AuditEntry] = []
 
     def account(self, period: str) -> Account:
@@ -351,7 +412,7 @@ class _Step:
         if account is None:
             account = Account()
             self.books.save(period, account)
-            self.write(AuditEntry(self.now_s, "opened", period=period))
+            self.write(AuditEntry(self.books.now_s, "opened", period=period))
         return account
 
     def stopping(self, limits: Limits, day: str, month: str) -> tuple[Limit | None, Account, str]:
@@ -386,9 +447,8 @@ class _Step:
     def add(self, change: Change, name: str, limit: Limit | None, account: Account, period: str, *by: str) -> None:
         """Write of a limit as its account is now; `by` are person and reason."""
         cap, spent = 0 if limit is None else account.cap(limit), account.spent_micro_usd
-        self.write(
-            AuditEntry(self.now_s, change, name, period, cap, spent, account.reserved_micro_usd, self.amount, *by)
-        )
+        now_s, reserved = self.books.now_s, account.reserved_micro_usd
+        self.write(AuditEntry(now_s, change, name, period, cap, spent, reserved, self.amount, *by))
 
     def write(self, entry: AuditEntry) -> None:
         self.entries.append(entry)
@@ -400,19 +460,27 @@ class _Step:
         return StoreReply("refused", tuple(self.entries), name, cap, spent, account.reserved_micro_usd, stopped)
 
 
-def _expire(books: Books, now_s: float) -> None:
-    """Give back what was reserved by those who neither settled nor gave up in time."""
-    any_due = False
-    for token, reservation in books.due(now_s):
-        any_due = True
+def agree(guard_s: float, store_s: float) -> bool:
+    """Whether the clocks of a guard and its store are near enough for the guard's to name the day."""
+    return -CLOCK_TOLERANCE_S <= guard_s - store_s <= CLOCK_TOLERANCE_S
+
+
+def _still(kept: StoredReservation, now_s: float) -> StoredReservation | None:
+    """What is still known of a reservation: what should be forgotten is, whether the store has come to that or not."""
+    if kept.state == "open":
+        return kept
+    kept_s = SETTLED_KEPT_S if kept.state == "done" else LAPSED_KEPT_S
+    return kept if kept.expires_s >= now_s - kept_s else None
+
+
+def _expire(books: Books) -> None:
+    """Take for spent what was reserved by those who neither settled nor gave up in time: the calls may have a bill."""
+    for token, reservation in books.due():
         for period in (reservation.day, reservation.month):
             account = books.account(period) or Account()
-            account.reserved_micro_usd -= reservation.amount_micro_usd
-            account.lapsed_micro_usd += reservation.amount_micro_usd
+            account.presume(reservation.amount_micro_usd)
             books.save(period, account)
-        books.keep(token, reservation._replace(lapsed=True))
-    if any_due:
-        books.forget_lapsed(now_s - LAPSED_KEPT_S)
+        books.keep(token, reservation._replace(state="lapsed"))
 
 
 def _dollars(micro_usd: int) -> str:

@@ -68,11 +68,12 @@ class Account:
     Attributes
     ----------
     spent_micro_usd, reserved_micro_usd : int
-        Settled, and admitted but not settled yet.
+        What was spent, and what is admitted but not settled yet.
     extra_micro_usd : int
         By how much a person raised its emergency limit when ending a stop.
-    lapsed_micro_usd : int
-        Reservations that expired: their processes died, or took too long.
+    presumed_micro_usd : int
+        The part of what was spent that is the estimate of calls whose reservation expired: their processes died, or
+        took too long.
     marks : set of str
         What was told already.
     """
@@ -80,12 +81,26 @@ class Account:
     spent_micro_usd: int = 0
     reserved_micro_usd: int = 0
     extra_micro_usd: int = 0
-    lapsed_micro_usd: int = 0
+    presumed_micro_usd: int = 0
     marks: set[str] = field(default_factory=set)
 
     def cap(self, limit: Limit) -> int:
         """The amount of `limit` for this day or month, in micro-dollars."""
         return limit.micro_usd + self.extra_micro_usd if limit.stops else limit.micro_usd
+
+    def presume(self, micro_usd: int) -> None:
+        """A reservation expired: take its amount for spent."""
+        self.reserved_micro_usd -= micro_usd
+        self.spent_micro_usd += micro_usd
+        self.presumed_micro_usd += micro_usd
+
+    def take_back(self, micro_usd: int, lapsed: bool) -> None:
+        """A reservation is closed, or goes on after it lapsed: it holds its amount no longer."""
+        if lapsed:
+            self.spent_micro_usd -= micro_usd
+            self.presumed_micro_usd -= micro_usd
+        else:
+            self.reserved_micro_usd -= micro_usd
 
 
 class Decision(NamedTuple):
@@ -135,10 +150,13 @@ def decide(limits: Limits, priority: Priority, amount_micro_usd: int, day: Accou
     >>> [(name, decide(limits, name, 1_000_000, used, used).limit is None) for name in limits.by_priority]
     [('batch', False), ('standard', True), ('essential', True)]
     """
-    for limit, hard, account in zip(limits.by_priority[priority], limits.hard, (day, month), strict=True):
-        used = account.spent_micro_usd + account.reserved_micro_usd
-        if used + amount_micro_usd > (limit.micro_usd + account.extra_micro_usd if limit.stops else limit.micro_usd):
-            return Decision(limit, limit.stops and used >= hard.micro_usd)
+    daily, monthly = limits.by_priority[priority]
+    day_used = day.spent_micro_usd + day.reserved_micro_usd
+    if day_used + amount_micro_usd > (daily.micro_usd + day.extra_micro_usd if daily.stops else daily.micro_usd):
+        return Decision(daily, daily.stops and day_used >= limits.hard[0].micro_usd)
+    used = month.spent_micro_usd + month.reserved_micro_usd
+    if used + amount_micro_usd > (monthly.micro_usd + month.extra_micro_usd if monthly.stops else monthly.micro_usd):
+        return Decision(monthly, monthly.stops and used >= limits.hard[1].micro_usd)
     return FITS
 
 

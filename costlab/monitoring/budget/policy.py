@@ -38,8 +38,8 @@ class BudgetPolicy:
     on_store_failure : {'refuse', 'allow'}
         What a guard does that cannot reach its store: run nothing, or run everything unguarded.
     reservation_ttl_s : float
-        Seconds after which a reservation expires that was neither settled nor released, > 0: longer than any call
-        takes.
+        Seconds after which a reservation expires that was neither settled nor released, > 0: longer than calls take
+        that do not extend it. From then on its estimate counts as spent, until somebody says what the call has cost.
 
     Raises
     ------

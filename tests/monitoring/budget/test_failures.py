@@ -1,8 +1,12 @@
 """What a guard does when its store fails, and what the store has forgotten when it comes back."""
 
+import asyncio
+import contextlib
 import logging
 import os
+import signal
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,21 +21,17 @@ from costlab.monitoring.budget import (
     AuditEntry,
     BudgetExceeded,
     BudgetGuard,
+    GuardCounts,
     RedisBudgetStore,
     SqliteBudgetStore,
 )
+from costlab.monitoring.budget.engine import SettleRequest, StatusRequest
 from tests import needs
 from tests.monitoring.budget.support import Clock, policy, refused_by, spend
 from tests.monitoring.budget.worker import event
 from tests.monitoring.servers import server_in
 
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[EmbeddedServer]:
-    """A server of this test's own, which forgets everything when it ends."""
-    running = server_in(tmp_path).start()
-    yield running
-    running.stop()
+DAY = StatusRequest("2027-01-15", "2027-01")
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def connect(server: EmbeddedServer) -> Iterator[Callable[[], RedisBudgetStore]]:
     made: list[RedisBudgetStore] = []
 
     def make() -> RedisBudgetStore:
-        made.append(RedisBudgetStore(server.url, timeout_s=5))
+        made.append(RedisBudgetStore(server.url, timeout_s=5, clock=Clock()))
         return made[-1]
 
     yield make
@@ -57,35 +57,32 @@ def connect(server: EmbeddedServer) -> Iterator[Callable[[], RedisBudgetStore]]:
 
 
 class Severed:
-    """A client whose answers are lost on the way, or whose commands do not arrive, so often."""
+    """Lines on which answers are lost, or commands do not arrive, so often."""
 
-    def __init__(self, client: Any, lost: int = 0, unsent: int = 0) -> None:
-        self.client, self.lost, self.unsent = client, lost, unsent
+    def __init__(self, lines: Any, lost: int = 0, unsent: int = 0) -> None:
+        self.lines, self.lost, self.unsent = lines, lost, unsent
 
-    def evalsha(self, *arguments: Any) -> Any:
+    def ask(self, *arguments: Any) -> Any:
         if self.unsent:
             self.unsent -= 1
             raise ConnectionError("not sent")
-        answer = self.client.evalsha(*arguments)
+        answer = self.lines.ask(*arguments)
         if self.lost:
             self.lost -= 1
             raise ConnectionError("the answer is lost")
         return answer
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.client, name)
 
-
-def sever(store: RedisBudgetStore, client: Any, **fault: int) -> None:
-    severed: Any = Severed(client, **fault)
-    store._client = severed
+def sever(store: RedisBudgetStore, lines: Any, **fault: int) -> None:
+    severed: Any = Severed(lines, **fault)
+    store._lines = severed
 
 
 @pytest.mark.redis
 def test_without_its_store_a_guard_refuses_and_says_so(
     durable_server: EmbeddedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = RedisBudgetStore(durable_server.url, timeout_s=5)
+    store = RedisBudgetStore(durable_server.url, timeout_s=5, clock=Clock())
     guard = BudgetGuard(policy(), store, clock=Clock())
     spend(guard, 1)
     durable_server.stop()
@@ -123,7 +120,7 @@ def test_a_policy_may_allow_to_run_unguarded_and_the_spend_is_recorded_later(
 
 @pytest.mark.redis
 def test_a_settlement_that_could_not_be_said_waits_and_counts_once(durable_server: EmbeddedServer) -> None:
-    store = RedisBudgetStore(durable_server.url, timeout_s=5)
+    store = RedisBudgetStore(durable_server.url, timeout_s=5, clock=Clock())
     guard = BudgetGuard(policy(), store, clock=Clock())
     reservations = [guard.reserve(1) for _ in range(3)]
     durable_server.stop()
@@ -148,7 +145,7 @@ def test_an_answer_or_a_command_that_is_lost_on_the_way_changes_nothing(
     store = connect()
     guard = BudgetGuard(policy(), store, clock=Clock())
     spend(guard, 1)
-    healthy: Any = store._client
+    healthy: Any = store._lines
     sever(store, healthy, **fault)
     reservation = guard.reserve(2)
     assert guard.status().day_reserved_micro_usd == 2_000_000
@@ -160,7 +157,7 @@ def test_an_answer_or_a_command_that_is_lost_on_the_way_changes_nothing(
     guard.record(0.25)
     assert guard.status().day_spent_micro_usd == 2_750_000
     assert guard.counts.store_failures == 0
-    store._client = healthy
+    store._lines = healthy
 
 
 @pytest.mark.redis
@@ -168,12 +165,12 @@ def test_both_attempts_lost_and_said_again_later_count_once(connect: Callable[[]
     store = connect()
     guard = BudgetGuard(policy(), store, clock=Clock())
     first, second = guard.reserve(2), guard.reserve(2)
-    healthy: Any = store._client
+    healthy: Any = store._lines
     sever(store, healthy, lost=2)
     first.settle(1)  # was done, but nobody knows
     sever(store, healthy, unsent=2)
     second.settle(1)  # was not done
-    store._client = healthy
+    store._lines = healthy
     assert guard.waiting == 2
     guard.flush()
     status = guard.status()
@@ -230,9 +227,27 @@ def test_a_server_that_forgot_the_script_is_told_again(connect: Callable[[], Red
 
 
 @pytest.mark.redis
+@pytest.mark.parametrize("spent", [0, 8.5, 10.5], ids=["below", "above soft", "above hard"])
+def test_a_call_costs_the_server_no_more_commands_whatever_limit_it_has_passed(
+    connect: Callable[[], RedisBudgetStore], spent: float
+) -> None:
+    store = connect()
+    guard = BudgetGuard(policy(), store, clock=Clock())
+    guard.record(spent)
+    spend(guard, 0.01, "essential")
+    store._client.config_resetstat()
+    for _ in range(5):  # of the first 16 steps, none looks for what is to be forgotten
+        spend(guard, 0.01, "essential")
+    calls = {name: stats["calls"] for name, stats in store._client.info("commandstats").items()}
+    scripts = ("hmget", "hset", "zadd", "zscore")  # the store of this test has a clock of its own
+    assert [calls[f"cmdstat_{name}"] for name in scripts] == [10, 10, 10, 5]
+    assert set(calls) <= {f"cmdstat_{name}" for name in (*scripts, "evalsha", "config|resetstat", "time")}
+
+
+@pytest.mark.redis
 @pytest.mark.anyio
 async def test_the_asynchronous_guard_keeps_what_it_could_not_say(durable_server: EmbeddedServer) -> None:
-    store = RedisBudgetStore(durable_server.url, timeout_s=5)
+    store = RedisBudgetStore(durable_server.url, timeout_s=5, clock=Clock())
     guard = AsyncBudgetGuard(policy(), store, clock=Clock())
     async with guard.reserve(2) as first:
         durable_server.stop()
@@ -247,6 +262,36 @@ async def test_the_asynchronous_guard_keeps_what_it_could_not_say(durable_server
     assert (await guard.status()).day_spent_micro_usd == 2_000_000
     await store.adisconnect()
     store.disconnect()
+
+
+@pytest.mark.redis
+@pytest.mark.anyio
+async def test_many_tasks_at_once_are_no_failure_of_the_store(connect: Callable[[], RedisBudgetStore]) -> None:
+    store = connect()
+    guard = AsyncBudgetGuard(policy(on_store_failure="allow"), store, clock=Clock())
+    await asyncio.gather(*(guard.reserve(0.05) for _ in range(300)), return_exceptions=True)
+    await store.adisconnect()
+    assert guard.counts == GuardCounts(admitted=200, refused=100)
+
+
+@pytest.mark.redis
+def test_many_threads_at_once_are_no_failure_of_the_store(
+    server: EmbeddedServer, connect: Callable[[], RedisBudgetStore]
+) -> None:
+    guard = BudgetGuard(policy(), connect(), clock=Clock())
+    guard.status()
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGSTOP)  # so that all of them wait for it together
+    try:
+        threads = [threading.Thread(target=guard.record, args=(0.1,)) for _ in range(150)]
+        for thread in threads:
+            thread.start()
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    for thread in threads:
+        thread.join()
+    assert guard.counts.store_failures == 0
+    assert guard.status().day_spent_micro_usd == 15_000_000
 
 
 def test_an_address_is_checked_and_its_password_kept_out_of_the_error() -> None:
@@ -269,7 +314,7 @@ def test_a_file_of_another_kind_is_refused_and_left_as_it_is(tmp_path: Path) -> 
 
 
 def test_a_file_that_another_process_holds_is_a_store_failure(tmp_path: Path) -> None:
-    store = SqliteBudgetStore(tmp_path / "budget", timeout_s=0.01)
+    store = SqliteBudgetStore(tmp_path / "budget", timeout_s=0.01, clock=Clock())
     guard = BudgetGuard(policy(), store, clock=Clock())
     reservation = guard.reserve(1)
     blocker = sqlite3.connect(tmp_path / "budget", isolation_level=None)
@@ -289,7 +334,7 @@ def test_a_file_that_another_process_holds_is_a_store_failure(tmp_path: Path) ->
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_after_a_fork_a_file_is_not_used_and_names_are_new(tmp_path: Path) -> None:
-    store = SqliteBudgetStore(tmp_path / "budget")
+    store = SqliteBudgetStore(tmp_path / "budget", clock=Clock())
     guard = BudgetGuard(policy(), store, clock=Clock())
     token = guard.reserve(1).request.token
     reading, writing = os.pipe()
@@ -307,3 +352,60 @@ def test_after_a_fork_a_file_is_not_used_and_names_are_new(tmp_path: Path) -> No
     os.close(reading)
     os.close(writing)
     store.disconnect()
+
+
+def test_a_file_of_the_version_before_is_read_as_it_is(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "budget")) as file:
+        file.executescript(
+            """
+            CREATE TABLE accounts (period TEXT PRIMARY KEY, spent INTEGER, reserved INTEGER, extra INTEGER,
+                                   lapsed INTEGER, marks TEXT) WITHOUT ROWID;
+            CREATE TABLE held (token TEXT PRIMARY KEY, amount INTEGER, day TEXT, month TEXT, expires_s REAL,
+                               is_lapsed INTEGER) WITHOUT ROWID;
+            CREATE INDEX held_expire ON held (is_lapsed, expires_s);
+            CREATE TABLE unbooked (token TEXT PRIMARY KEY) WITHOUT ROWID;
+            CREATE TABLE audit (number INTEGER PRIMARY KEY, entry TEXT NOT NULL);
+            CREATE TABLE stop (one INTEGER PRIMARY KEY CHECK (one = 1), stopped_by TEXT NOT NULL);
+            INSERT INTO stop VALUES (1, '');
+            INSERT INTO accounts VALUES ('2027-01-15', 3000000, 2000000, 0, 4000000, ''),
+                                        ('2027-01', 3000000, 2000000, 0, 0, '');
+            INSERT INTO held VALUES ('open', 2000000, '2027-01-15', '2027-01', 9000000000, 0),
+                                    ('expired', 4000000, '2027-01-15', '2027-01', 1799999000, 1);
+            INSERT INTO unbooked VALUES ('ran');
+            PRAGMA application_id = 1668047463; PRAGMA user_version = 1
+            """
+        )
+    limits = policy().limits
+    for _ in range(2):  # the second one finds what the first made of it
+        store = SqliteBudgetStore(tmp_path / "budget")
+        day = store.transact(limits, DAY).day
+        assert (day.spent_micro_usd, day.reserved_micro_usd, day.presumed_micro_usd) == (3_000_000, 2_000_000, 0)
+        store.disconnect()
+    store = SqliteBudgetStore(tmp_path / "budget")
+    said = [("open", 1_500_000), ("expired", 4_000_000), ("ran", 9_000_000), ("open", 1_500_000)]
+    settlements = [SettleRequest(token, spent, "2027-01-15", "2027-01", spent) for token, spent in said]
+    settlements[0] = settlements[0]._replace(amount_micro_usd=2_000_000)
+    assert [store.transact(limits, one).outcome for one in settlements] == ["settled", "late", "known", "known"]
+    day = store.transact(limits, DAY).day
+    assert (day.spent_micro_usd, day.reserved_micro_usd) == (8_500_000, 0)
+    store.disconnect()
+
+
+@pytest.mark.parametrize(("back_s", "left_s"), [(30.0, 130.0), (86400.0, 100.0)])
+def test_a_file_knows_how_late_it_is(tmp_path: Path, back_s: float, left_s: float) -> None:
+    """A clock that is set back, by little and by much, and another process that goes by it."""
+    clock = Clock()
+    store = SqliteBudgetStore(tmp_path / "budget", clock=clock)
+    BudgetGuard(policy(), store, clock=clock).reserve(5)
+    clock.now_s += 500
+    BudgetGuard(policy(), store, clock=clock).status()
+    store.disconnect()
+    clock.now_s -= back_s
+    other = SqliteBudgetStore(tmp_path / "budget", clock=clock)
+    guard = BudgetGuard(policy(), other, clock=clock)
+    spend(guard, 1)
+    clock.now_s += left_s - 1
+    assert other.transact(policy().limits, DAY).day.reserved_micro_usd == 5_000_000
+    clock.now_s += 1
+    assert other.transact(policy().limits, DAY).day.reserved_micro_usd == 0
+    other.disconnect()

@@ -44,7 +44,7 @@ class Open:
 class Model:
     """Amounts in micro-dollars; what is used is added up anew each time."""
 
-    spent: Counter[str] = field(default_factory=Counter)
+    spent: Counter[str] = field(default_factory=Counter)  # settled
     extra: Counter[str] = field(default_factory=Counter)
     open: list[Open] = field(default_factory=list)
     stopped: bool = False
@@ -52,8 +52,11 @@ class Model:
     def reserved(self, period: str, now_s: float) -> int:
         return sum(one.amount for one in self.open if period in one.periods and one.expires_s > now_s)
 
+    def presumed(self, period: str, now_s: float) -> int:
+        return sum(one.amount for one in self.open if period in one.periods and one.expires_s <= now_s)
+
     def used(self, period: str, now_s: float) -> int:
-        return self.spent[period] + self.reserved(period, now_s)
+        return self.spent[period] + self.reserved(period, now_s) + self.presumed(period, now_s)
 
     def refuses(self, amount: int, priority: str, periods: tuple[str, str], now_s: float) -> bool:
         """Whether this is refused; stops where that is due."""
@@ -75,12 +78,12 @@ class Model:
 class Machine(RuleBasedStateMachine):
     """The guard on a store, beside the model."""
 
-    new_store: Callable[[], Any] = MemoryBudgetStore
+    new_store: Callable[..., Any] = MemoryBudgetStore
 
     def __init__(self) -> None:
         super().__init__()
         self.clock, self.model = Clock(BEGIN_S), Model()
-        self.guard = BudgetGuard(POLICY, type(self).new_store(), clock=self.clock)
+        self.guard = BudgetGuard(POLICY, type(self).new_store(clock=self.clock), clock=self.clock)
         self.refused = 0
 
     def periods(self) -> tuple[str, str]:
@@ -117,6 +120,15 @@ class Machine(RuleBasedStateMachine):
             self.model.spent[period] += actual
         self.model.stop_if_reached(one.periods, self.clock.now_s)
 
+    @precondition(lambda self: self.model.open)
+    @rule(data=st.data())
+    def extend(self, data: Any) -> None:
+        one = data.draw(st.sampled_from(self.model.open))
+        one.real.extend()
+        lapsed, one.expires_s = one.expires_s <= self.clock.now_s, self.clock.now_s + TTL_S
+        if lapsed:
+            self.model.stop_if_reached(one.periods, self.clock.now_s)
+
     @rule(amount=st.integers(1, 4))
     def record(self, amount: int) -> None:
         self.guard.record(amount * 1e-6)
@@ -142,8 +154,10 @@ class Machine(RuleBasedStateMachine):
         day, month = self.periods()
         now_s, status = self.clock.now_s, self.guard.status()
         assert (status.day, status.month) == (day, month)
-        assert status.day_spent_micro_usd == self.model.spent[day]
-        assert status.month_spent_micro_usd == self.model.spent[month]
+        presumed = [self.model.presumed(period, now_s) for period in (day, month)]
+        assert [status.day_presumed_micro_usd, status.month_presumed_micro_usd] == presumed
+        assert status.day_spent_micro_usd == self.model.spent[day] + presumed[0]
+        assert status.month_spent_micro_usd == self.model.spent[month] + presumed[1]
         assert status.day_reserved_micro_usd == self.model.reserved(day, now_s)
         assert status.month_reserved_micro_usd == self.model.reserved(month, now_s)
         assert (status.level == "stopped") == bool(status.stopped_by) == self.model.stopped
@@ -176,11 +190,11 @@ class Twins:
 def unmarked(reply: object) -> object:
     """A reply without what was told already, which stores keep in other ways; the audit trails show whether it was."""
     if isinstance(reply, Standing):
-        return reply.stopped_by, replace(reply.day, marks=set()), replace(reply.month, marks=set())
+        return reply._replace(day=replace(reply.day, marks=set()), month=replace(reply.month, marks=set()))
     return reply
 
 
-def run(new_store: Callable[[], Any], examples: int, steps: int) -> None:
+def run(new_store: Callable[..., Any], examples: int, steps: int) -> None:
     machine = type("Machine", (Machine,), {"new_store": staticmethod(new_store)})
     run_state_machine_as_test(
         machine,
@@ -196,5 +210,5 @@ def test_the_engine_does_what_the_model_does() -> None:
 
 
 @pytest.mark.slow
-def test_every_store_does_what_the_engine_does(new_store: Callable[[], BudgetStore]) -> None:
-    run(lambda: Twins(MemoryBudgetStore(), new_store()), examples=60, steps=40)
+def test_every_store_does_what_the_engine_does(new_store: Callable[..., BudgetStore]) -> None:
+    run(lambda clock: Twins(MemoryBudgetStore(clock=clock), new_store(clock=clock)), examples=60, steps=40)

@@ -26,12 +26,15 @@ from costlab.monitoring.budget import (
 
 
 def main(job: dict[str, Any]) -> None:
+    def clock() -> float:
+        return time.time() - float(job["shift_s"])
+
     store = (
-        SqliteBudgetStore(job["place"], timeout_s=60)
+        SqliteBudgetStore(job["place"], timeout_s=60, clock=clock)
         if job["kind"] == "sqlite"
-        else RedisBudgetStore(job["place"], timeout_s=job.get("timeout_s", 30))
+        else RedisBudgetStore(job["place"], timeout_s=job.get("timeout_s", 30), clock=clock)
     )
-    guard = BudgetGuard(BudgetPolicy(**job["policy"]), store, clock=lambda: time.time() - job["shift_s"])
+    guard = BudgetGuard(BudgetPolicy(**job["policy"]), store, clock=clock)
     ledger = Ledger(job["ledger"], batch_size=1, timeout_s=60, flush_every_s=None)
     said, lock = Counter[str](), threading.Lock()
 

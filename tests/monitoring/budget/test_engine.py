@@ -1,0 +1,209 @@
+"""The engine's decisions on their own: levels, what is told, and what a store answers."""
+
+from dataclasses import replace
+
+import pytest
+
+from costlab.monitoring.budget import Account, AuditEntry, BudgetExceeded, BudgetGuard, MemoryBudgetStore, decide
+from costlab.monitoring.budget.engine import LAPSED_KEPT_S, SETTLED_KEPT_S, AuditRequest, ReserveRequest, StatusRequest
+from costlab.monitoring.budget.limits import level
+from tests.monitoring.budget.support import START_S, Clock, policy, spend
+
+DAY, MONTH = "2027-01-15", "2027-01"
+
+
+@pytest.mark.parametrize(
+    ("spent", "reserved", "expected"),
+    [
+        (7_999_999, 0, "normal"),
+        (8_000_000, 0, "soft"),
+        (0, 8_000_000, "soft"),
+        (9_999_999, 0, "soft"),
+        (4_000_000, 6_000_000, "hard"),
+        (15_000_000, 0, "hard"),  # nobody has stopped it
+    ],
+)
+def test_the_level_is_that_of_what_is_spent_and_reserved(spent: int, reserved: int, expected: str) -> None:
+    limits, used = policy(monthly_usd=1000).limits, Account(spent, reserved)
+    assert level(limits, used, Account(), stopped=False) == expected
+    assert level(limits, used, used, stopped=True) == "stopped"
+
+
+@pytest.mark.parametrize(("spent", "expected"), [(79, "normal"), (80, "soft"), (99, "soft"), (100, "hard")])
+def test_the_months_level_counts_alike(spent: int, expected: str) -> None:
+    limits = policy(monthly_soft_usd=80).limits
+    assert level(limits, Account(), Account(spent * 10**6), stopped=False) == expected
+
+
+def test_only_the_limit_that_stops_is_raised_by_a_person() -> None:
+    limits, raised = policy().limits, Account(extra_micro_usd=5_000_000)
+    caps = {limit.name: raised.cap(limit) for limit in (*limits.daily, *limits.monthly)}
+    assert caps == {
+        "daily_soft": 8_000_000,
+        "daily_hard": 10_000_000,
+        "daily_emergency": 20_000_000,
+        "monthly": 100_000_000,
+        "monthly_emergency": 155_000_000,
+    }
+    assert limits.named("daily_hard") == limits.daily[1]
+    assert limits.named("monthly") == limits.monthly[0]
+    assert limits.named("weekly") is None
+
+
+def test_what_is_told_names_limit_period_and_amounts() -> None:
+    entry = AuditEntry(0.0, "reached", "daily_soft", DAY, 8_000_000, 8_010_000, 1_500_000)
+    assert str(entry) == f"daily soft limit of 8.00 USD reached in {DAY}: 8.01 USD spent, 1.50 USD reserved"
+    assert str(replace(entry, change="refusing", reserved_micro_usd=0)) == (
+        f"daily soft limit of 8.00 USD refuses work in {DAY}: 8.01 USD spent"
+    )
+    assert str(replace(entry, change="stopped")).startswith(
+        f"emergency stop: daily soft in {DAY}: 8.01 USD spent, 1.50"
+    )
+    assert str(AuditEntry(0.0, "lost")) == "the store lost its records of what was spent"
+
+
+@pytest.mark.parametrize(
+    ("micro_usd", "shown"),
+    [(0, "0.00"), (10_000, "0.01"), (5_000, "0.005000"), (1, "0.000001"), (1_234_560_000, "1,234.56")],
+)
+def test_dollars_are_shown_to_the_cent_and_beyond_where_that_hides_something(micro_usd: int, shown: str) -> None:
+    entry = AuditEntry(0.0, "refusing", "monthly", MONTH, 0, micro_usd)
+    assert str(entry).endswith(f": {shown} USD spent")
+
+
+def test_the_trail_of_a_day_from_its_beginning_to_the_stop_and_on() -> None:
+    """Nine dollars, two for essential work, five more; a person adds five; then what may be spent is spent."""
+    clock = Clock()
+    store = MemoryBudgetStore(clock=clock)
+    guard = BudgetGuard(policy(), store, clock=clock)
+    spend(guard, 9)
+    spend(guard, 2, "essential")
+    spend(guard, 4, "essential")
+    assert guard.status().stopped_by == "daily_emergency"
+    guard.reset("Ada", "a test", extra_usd=5)
+    spend(guard, 4.999999, "essential")
+    assert guard.status().stopped_by == ""
+    spend(guard, 0.000001, "essential")
+    told = [(one.change, one.limit_name, one.period, one.limit_micro_usd, one.spent_micro_usd + one.reserved_micro_usd)
+            for one in store.transact(policy().limits, AuditRequest())]  # fmt: skip
+    assert told == [
+        ("opened", "", DAY, 0, 0),
+        ("opened", "", MONTH, 0, 0),
+        ("reached", "daily_soft", DAY, 8_000_000, 9_000_000),
+        ("reached", "daily_hard", DAY, 10_000_000, 11_000_000),
+        ("reached", "daily_emergency", DAY, 15_000_000, 15_000_000),
+        ("stopped", "daily_emergency", DAY, 15_000_000, 15_000_000),
+        ("reset", "daily_emergency", DAY, 20_000_000, 15_000_000),
+        ("reached", "daily_emergency", DAY, 20_000_000, 20_000_000),
+        ("stopped", "daily_emergency", DAY, 20_000_000, 20_000_000),
+    ]
+    assert guard.status().month_spent_usd == guard.status().day_spent_usd == 20.0
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_guards_clock_may_be_a_minute_off(side: int) -> None:
+    store, limits = MemoryBudgetStore(clock=Clock()), policy().limits
+    asked = {
+        off_s: store.transact(
+            limits, ReserveRequest(f"after {off_s}", 1, "standard", START_S + side * off_s, DAY, MONTH, 600.0)
+        )
+        for off_s in (60.0, 60.5)
+    }
+    assert [reply.outcome for reply in asked.values()] == ["admitted", "clock"]
+    assert asked[60.5].now_s == START_S
+
+
+def test_what_fits_stops_nothing() -> None:
+    assert decide(policy().limits, "essential", 1, Account(), Account()) == (None, False)
+
+
+def test_a_status_is_of_its_moment() -> None:
+    clock = Clock()
+    store = MemoryBudgetStore(clock=clock)
+    guard, limits = BudgetGuard(policy(), store, clock=clock), policy().limits
+    spend(guard, 1)
+    before = store.transact(limits, StatusRequest(DAY, MONTH))
+    spend(guard, 8)
+    assert (before.day.spent_micro_usd, before.day.marks) == (1_000_000, set())
+    assert store.transact(limits, StatusRequest(DAY, MONTH)).day.marks == {"reached:daily_soft"}
+    assert store.transact(limits, StatusRequest("2027-02-01", "2027-02")).month == Account()
+
+
+def test_what_expired_can_be_put_right_until_its_longest_month_is_over_and_a_settlement_repeated_for_an_hour() -> None:
+    assert 31 * 86400 < LAPSED_KEPT_S < 62 * 86400
+    assert SETTLED_KEPT_S == 3600
+
+
+@pytest.mark.parametrize("late_s", [1.0, 86400.0, 31 * 86400.0])
+def test_a_reservation_that_lapsed_is_not_forgotten_at_once(late_s: float) -> None:
+    """The answer of a call that took a day, or until the bill came, still takes the place of its estimate."""
+    clock = Clock()
+    guard = BudgetGuard(policy(), MemoryBudgetStore(clock=clock), clock=clock)
+    reservation = guard.reserve(5)
+    clock.now_s += 600 + late_s
+    guard.status()  # others ask meanwhile
+    reservation.settle(2)
+    clock.now_s = START_S
+    status = guard.status()
+    assert (status.day_spent_micro_usd, status.day_presumed_micro_usd) == (2_000_000, 0)
+
+
+def test_a_call_that_goes_on_after_all_was_forgotten_is_reserved_anew_and_told() -> None:
+    """5 dollars were presumed long ago and stay; the call holds 5 more of its day, beside the 2 of another."""
+    clock, told = Clock(), list[AuditEntry]()
+    store = MemoryBudgetStore(clock=clock)
+    guard = BudgetGuard(policy(), store, clock=clock, on_alert=told.append)
+    slow = guard.reserve(5)
+    clock.now_s += 600 + LAPSED_KEPT_S + 1
+    spend(guard, 1)  # another day's
+    slow.extend()
+    day = store.transact(policy().limits, StatusRequest(DAY, MONTH)).day
+    assert (day.spent_micro_usd, day.presumed_micro_usd, day.reserved_micro_usd) == (5_000_000, 5_000_000, 5_000_000)
+    assert [(entry.change, entry.limit_name) for entry in told] == [
+        ("reached", "daily_soft"),
+        ("reached", "daily_hard"),
+    ]
+    slow.settle(1)
+    day = store.transact(policy().limits, StatusRequest(DAY, MONTH)).day
+    assert (day.spent_micro_usd, day.presumed_micro_usd, day.reserved_micro_usd) == (6_000_000, 5_000_000, 0)
+
+
+def test_a_call_that_goes_on_holds_its_amount_beside_others() -> None:
+    clock = Clock()
+    guard = BudgetGuard(policy(), MemoryBudgetStore(clock=clock), clock=clock)
+    slow = guard.reserve(3)
+    clock.now_s += 600
+    quick = guard.reserve(2)
+    slow.extend()
+    assert (guard.status().day_reserved_micro_usd, guard.status().day_spent_micro_usd) == (5_000_000, 0)
+    quick.release()
+    assert guard.status().day_reserved_micro_usd == 3_000_000
+
+
+def test_a_stop_of_the_month_is_told_with_the_months_amounts() -> None:
+    clock = Clock()
+    guard = BudgetGuard(policy(daily_hard_usd=90, monthly_usd=100), MemoryBudgetStore(clock=clock), clock=clock)
+    for _ in range(2):
+        spend(guard, 75, "essential")
+        clock.now_s += 86400
+    with pytest.raises(BudgetExceeded) as caught:
+        guard.reserve(1)
+    assert (caught.value.limit_name, caught.value.stopped) == ("monthly_emergency", True)
+    assert caught.value.spent_micro_usd == 150_000_000  # of the new day nothing is spent
+    guard.reset("Ada", "a test")
+    assert (guard.audit()[-1].period, guard.audit()[-1].spent_micro_usd) == (MONTH, 150_000_000)
+
+
+def test_a_stop_for_lost_records_is_about_no_limit_and_ended_like_any_other() -> None:
+    clock = Clock()
+    store = MemoryBudgetStore(clock=clock)
+    guard = BudgetGuard(policy(), store, clock=clock)
+    spend(guard, 1)
+    store._books.stopped_by = "lost_records"  # as a store does that has noticed
+    with pytest.raises(BudgetExceeded) as caught:
+        guard.reserve(1)
+    assert (caught.value.limit_name, caught.value.limit_micro_usd) == ("lost_records", 0)
+    assert caught.value.spent_micro_usd == 1_000_000
+    guard.reset("Ada", "counted anew")
+    entry = guard.audit()[-1]
+    assert (entry.limit_name, entry.limit_micro_usd, entry.period) == ("lost_records", 0, DAY)
