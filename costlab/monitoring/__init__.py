@@ -29,6 +29,13 @@ if TYPE_CHECKING:
         load_discounts as load_discounts,
         parse_discounts as parse_discounts,
     )
+    from costlab.monitoring.engine_metrics import (
+        EngineCost as EngineCost,
+        EngineMetricsError as EngineMetricsError,
+        EngineTokens as EngineTokens,
+        engine_cost as engine_cost,
+        engine_tokens as engine_tokens,
+    )
     from costlab.monitoring.export import (
         Panel as Panel,
         dashboard_json as dashboard_json,
@@ -57,10 +64,14 @@ if TYPE_CHECKING:
         FORMATS as FORMATS,
         BadRow as BadRow,
         ReadCounts as ReadCounts,
+        SparkLog as SparkLog,
         UsageLog as UsageLog,
         open_gpu_hours as open_gpu_hours,
         open_log as open_log,
+        open_spark_log as open_spark_log,
         span_rows as span_rows,
+        spark_errors as spark_errors,
+        spark_session as spark_session,
     )
     from costlab.monitoring.keymetrics import KeyMetrics as KeyMetrics, key_metrics as key_metrics
     from costlab.monitoring.ledger import Ledger as Ledger, LedgerTotals as LedgerTotals

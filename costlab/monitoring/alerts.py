@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise
 from operator import gt, lt
@@ -25,8 +26,14 @@ HOUR: Final = float(SECONDS_PER_HOUR)
 #: Rules are evaluated, and metrics scraped, once a minute.
 STEP: Final = 60
 
+#: Seconds for which Prometheus lets a sample stand where no later one came (its ``--query.lookback-delta``).
+LOOKBACK_S: Final = 5 * MINUTE
+
+#: Priced requests in a window below which there is no mean: a single expensive one is no average.
+FEWEST_PRICED: Final = 2
+
 # Names of the figures; the last part is the time over which they are taken.
-COST_PER_REQUEST: Final = "costlab:cost_usd_per_request:5m"
+COST_PER_REQUEST: Final = "costlab:cost_usd_per_request:1h"
 TIER_SHARE: Final = "costlab:tier_requests_fraction:1h"
 TIER_COST: Final = "costlab:tier_cost_usd:1h"
 UNPRICED: Final = "costlab:unpriced_fraction:1h"
@@ -34,7 +41,7 @@ COST_OF_REVENUE: Final = "costlab:cost_of_revenue_fraction:1d"
 UTILIZATION: Final = "costlab:gpu_utilization:now"
 UTILIZATION_EACH: Final = "costlab:gpu_utilization_each:now"
 GPU_SPEND: Final = "costlab:gpu_spend_of_budget:1d"
-WINDOWS_S: Final = {"now": 0.0, "5m": 5 * MINUTE, "1h": HOUR, "1d": float(SECONDS_PER_DAY)}
+WINDOWS_S: Final = {"now": 0.0, "1h": HOUR, "1d": float(SECONDS_PER_DAY)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +118,7 @@ class AlertRule:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """One figure over time, at the moments at which rules are evaluated.
+    """One figure over time, at the moments at which rules are evaluated, or those of them at which a sample came.
 
     Parameters
     ----------
@@ -174,30 +181,34 @@ def recording_rules() -> tuple[RecordingRule, ...]:
     A day is the last 24 hours, not the calendar's: PromQL knows no midnight. Counters of Prometheus are extrapolated
     to the ends of a window; as numerator and denominator are extrapolated alike, ratios are right, and a sum such as
     the spending of a day is up to one scrape interval too high where metrics began within the window.
+
+    A ratio has no value where its window holds nothing to divide by; the mean cost of a request has none where it
+    holds fewer than two requests with a price.
     """
     costs, requests = "costlab_cost_usd_total", "costlab_requests_total"
     unpriced, value = "costlab_unpriced_requests_total", "costlab_conversion_value_usd_total"
     return (
         RecordingRule(
             COST_PER_REQUEST,
-            f"sum(increase({costs}[5m])) / (sum(increase({requests}[5m])) - sum(increase({unpriced}[5m])))",
-            "mean cost of a priced request",
+            f"sum(increase({costs}[1h])) / "
+            f"(sum(increase({requests}[1h])) - sum(increase({unpriced}[1h])) >= {FEWEST_PRICED})",
+            "mean cost of a priced request of the last hour",
         ),
         RecordingRule(
             TIER_SHARE,
-            f"sum by (tier) (increase({requests}[1h])) / on () group_left () sum(increase({requests}[1h]))",
+            f"sum by (tier) (increase({requests}[1h])) / on () group_left () (sum(increase({requests}[1h])) > 0)",
             "share of the requests that a tier serves",
             by="tier",
         ),
         RecordingRule(TIER_COST, f"sum by (tier) (increase({costs}[1h]))", "cost of a tier in an hour", by="tier"),
         RecordingRule(
             UNPRICED,
-            f"sum(increase({unpriced}[1h])) / sum(increase({requests}[1h]))",
+            f"sum(increase({unpriced}[1h])) / (sum(increase({requests}[1h])) > 0)",
             "share of the requests without a known cost",
         ),
         RecordingRule(
             COST_OF_REVENUE,
-            f"sum(increase({costs}[1d])) / sum(increase({value}[1d]))",
+            f"sum(increase({costs}[1d])) / (sum(increase({value}[1d])) > 0)",
             "cost as a share of what conversions earned",
         ),
         RecordingRule(UTILIZATION, "avg(costlab_gpu_utilization_ratio)", "mean utilization"),
@@ -222,11 +233,20 @@ def alert_rules(most_expensive_tier: str = "large") -> tuple[AlertRule, ...]:
 
     Notes
     -----
-    S8 leaves some words open; they are read as follows. "Average > $0.05 for 1 hour": the mean of five minutes, above
-    it throughout an hour. "Tier 4 > 15 % of requests": of those of the last hour. "< 5 % of revenue per conversion":
-    cost over earnings of the last 24 hours. "Any GPU idle (> 10 % of the time) for 2+ hours": one GPU below 10 %
-    utilization, S8's own limit for an idle hour, for two hours without a break. The last rule is ours: an alert on
-    cost never fires for requests of which nobody knows the cost.
+    S8 leaves some words open; they are read as follows. "Average > $0.05 for 1 hour": the mean of the last hour, of at
+    least two requests with a price. Means of short windows that must be above it throughout an hour would miss
+    expensive requests that are rare: a window without any has no mean, and the hour starts again. "Tier 4 > 15 % of
+    requests": of those of the last hour. "< 5 % of revenue per conversion": cost over earnings of the last 24 hours;
+    without any earnings there is no share. "Any GPU idle (> 10 % of the time) for 2+ hours": one GPU below 10 %
+    utilization, S8's own limit for an idle hour, for two hours without a break. The last rule is ours: an alert on cost
+    never fires for requests whose cost is unknown.
+
+    So expensive requests raise the alert where two are less than an hour apart; a single one in an hour does not. A
+    duration, as for GPUs, goes on across gaps as in Prometheus: a sample stands for five minutes, so that with one a
+    minute five missing ones are harmless and with the sixth it starts again (one fewer where samples are not taken at
+    the very moment of evaluation, and with Prometheus 3, to which five minutes are too old). At once it does so where
+    Prometheus *knows* that a series ended: the scrape failed, or the exporter left the GPU out, whose utilization
+    cannot be read.
 
     Examples
     --------
@@ -243,12 +263,12 @@ def alert_rules(most_expensive_tier: str = "large") -> tuple[AlertRule, ...]:
     unseen = "give the model a price; until then no alert on cost sees these requests"
     find = "stop what can wait, and find what was started"
     return (
-        AlertRule("RequestsDear", COST_PER_REQUEST, ">", 0.05, HOUR, "page", grew),
+        AlertRule("RequestsExpensive", COST_PER_REQUEST, ">", 0.05, 0.0, "page", grew),
         AlertRule("GpusUnderused", UTILIZATION, "<", 0.40, 30 * MINUTE, "ticket", "scale down"),
         AlertRule("GpusOverloaded", UTILIZATION, ">", 0.90, 10 * MINUTE, "page", "scale up"),
         AlertRule("GpuSpendOverBudget", GPU_SPEND, ">", 1.20, 0.0, "page", find),
-        AlertRule("DearestTierBusy", TIER_SHARE, ">", 0.15, 0.0, "ticket", quality, only=most_expensive_tier),
-        AlertRule("ConversionsDear", COST_OF_REVENUE, ">", 0.05, 0.0, "ticket", compare),
+        AlertRule("ExpensiveTierBusy", TIER_SHARE, ">", 0.15, 0.0, "ticket", quality, only=most_expensive_tier),
+        AlertRule("ConversionsExpensive", COST_OF_REVENUE, ">", 0.05, 0.0, "ticket", compare),
         AlertRule("GpuIdle", UTILIZATION_EACH, "<", 0.10, 2 * HOUR, "ticket", "switch the GPU off"),
         AlertRule("RequestsUnpriced", UNPRICED, ">", 0.01, 0.0, "ticket", unseen),
     )
@@ -258,7 +278,9 @@ def states(rule: AlertRule, timeline: Timeline) -> tuple[State, ...]:
     """The state of an alarm at each moment of a timeline, as the state machine of Prometheus has it.
 
     An alarm is *pending* from the first moment beyond the threshold, and *firing* once it has been so for `for_s`
-    seconds. A moment on the right side of the threshold, or without a value, ends it at once.
+    seconds. A moment on the right side of the threshold, or without a value, ends it at once. So do moments that are
+    missing, where a rule that is evaluated once a minute would have found no sample of the last five minutes: from six
+    missing ones on.
 
     Raises
     ------
@@ -270,22 +292,33 @@ def states(rule: AlertRule, timeline: Timeline) -> tuple[State, ...]:
     GPUs must be above 90 % for ten minutes. Is a look after nine enough?
 
     >>> (rule,) = [rule for rule in alert_rules() if rule.name == "GpusOverloaded"]
-    >>> states(rule, Timeline("costlab:gpu_utilization:now", "", (0.0, 540.0, 600.0), (0.95, 0.95, 0.95)))
-    ('pending', 'pending', 'firing')
+    >>> times_s = (0.0, 240.0, 540.0, 600.0)
+    >>> states(rule, Timeline("costlab:gpu_utilization:now", "", times_s, (0.95,) * 4))
+    ('pending', 'pending', 'pending', 'firing')
     """
     if timeline.figure != rule.figure:
         raise InvalidValueError("timeline", f"one of {rule.figure}", timeline.figure)
-    states: list[State] = []
+    moments = zip(timeline.times_s, _beyond_since(rule, timeline), strict=True)
+    return tuple(
+        "inactive" if since_s is None else "firing" if time_s - since_s >= rule.for_s else "pending"
+        for time_s, since_s in moments
+    )
+
+
+def _beyond_since(rule: AlertRule, timeline: Timeline) -> Iterator[float | None]:
+    """Since when the figure has been beyond the threshold, at each moment; None where it is not."""
     since_s: float | None = None
-    beyond = gt if rule.comparison == ">" else lt  # NaN, which is what 0 requests cost on average, is beyond nothing
+    previous_s = -math.inf
+    beyond = gt if rule.comparison == ">" else lt  # NaN is beyond nothing
     for time_s, value in zip(timeline.times_s, timeline.values, strict=True):
+        if time_s - previous_s > LOOKBACK_S + STEP:  # a rule was evaluated in between, when the last sample was too old
+            since_s = None
+        previous_s = time_s
         if value is None or not beyond(value, rule.threshold):
             since_s = None
-            states.append("inactive")
-            continue
-        since_s = time_s if since_s is None else since_s
-        states.append("firing" if time_s - since_s >= rule.for_s else "pending")
-    return tuple(states)
+        elif since_s is None:
+            since_s = time_s
+        yield since_s
 
 
 def incidents(rules: Iterable[AlertRule], timelines: Sequence[Timeline]) -> tuple[Incident, ...]:
@@ -305,14 +338,15 @@ def incidents(rules: Iterable[AlertRule], timelines: Sequence[Timeline]) -> tupl
 
 
 def _incidents(rule: AlertRule, timeline: Timeline) -> Iterable[Incident]:
-    moments = zip(timeline.times_s, timeline.values, states(rule, timeline), strict=True)
-    runs = [list(run) for _, run in groupby(moments, key=lambda moment: moment[2] == "inactive")]
-    ends: list[float | None] = [run[0][0] for run in runs[1:]]
+    since = _beyond_since(rule, timeline)
+    moments = zip(timeline.times_s, timeline.values, since, states(rule, timeline), strict=True)
+    runs = [list(run) for _, run in groupby(moments, key=lambda moment: moment[2])]
+    ends: list[float | None] = [min(after[0][0], run[-1][0] + LOOKBACK_S + STEP) for run, after in pairwise(runs)]
     worst = max if rule.comparison == ">" else min
     for run, until_s in zip(runs, [*ends, None], strict=True):
-        fired = [time_s for time_s, _, state in run if state == "firing"]
+        fired = [time_s for time_s, _, _, state in run if state == "firing"]
         if fired:
-            values = [checks.finite("value", value) for _, value, _ in run]
+            values = [checks.finite("value", value) for _, value, _, _ in run]
             yield Incident(rule, timeline.label, run[0][0], fired[0], until_s, worst(values))
 
 
@@ -329,7 +363,8 @@ def request_timelines(frame: IntoFrame) -> tuple[Timeline, ...]:
     -------
     tuple of Timeline
         Cost per request, unpriced fraction, cost of revenue, and for each tier its share and its cost. A window that
-        begins before the log holds what there is. A minute whose window holds no request has no value.
+        begins before the log holds what there is. A minute has no value where its window holds no request (no two
+        with a price, for the cost per request), and the cost of revenue none without revenue.
 
     Raises
     ------
@@ -351,15 +386,23 @@ def request_timelines(frame: IntoFrame) -> tuple[Timeline, ...]:
                 per_minute[(minute - first) // STEP] += getattr(cell, count)
         return _window_sums(name, per_minute)
 
-    def ratio(name: str, above: list[float], below: list[float], factor: float = 1.0, label: str = "") -> Timeline:
-        values = (a * factor / b if b else None for a, b in zip(above, below, strict=True))
+    def ratio(
+        name: str, above: list[float], below: list[float], *, unit: int = 1, fewest: int = 1, label: str = ""
+    ) -> Timeline:
+        values = (a / (b * unit) if b >= fewest else None for a, b in zip(above, below, strict=True))
         return Timeline(name, label, ends, tuple(values))
 
     requests, cost = "requests", "cost_micro_usd"
-    all_requests, priced = sums(TIER_SHARE, requests), sums(COST_PER_REQUEST, "priced_requests")
+    all_requests = sums(TIER_SHARE, requests)
     revenue = sums(COST_OF_REVENUE, "conversion_value_micro_usd")
     timelines = [
-        ratio(COST_PER_REQUEST, sums(COST_PER_REQUEST, cost), priced, 1 / MICRO_USD_PER_USD),
+        ratio(
+            COST_PER_REQUEST,
+            sums(COST_PER_REQUEST, cost),
+            sums(COST_PER_REQUEST, "priced_requests"),
+            unit=MICRO_USD_PER_USD,
+            fewest=FEWEST_PRICED,
+        ),
         ratio(UNPRICED, sums(UNPRICED, "unpriced_requests"), all_requests),
         ratio(COST_OF_REVENUE, sums(COST_OF_REVENUE, cost), revenue),
     ]
@@ -377,7 +420,8 @@ def gpu_timelines(frame: IntoFrame, budget_usd_per_day: float | None = None) -> 
     ----------
     frame : data frame
         A log of GPU hours, as for :func:`costlab.monitoring.gpu_usage`. Rows of up to an hour are spread evenly
-        over their minutes; a utilization is then the mean of its row.
+        over their minutes; a utilization is then the mean of its row. Where a GPU's rows leave minutes out, its last
+        utilization stands for five of them, as in Prometheus; a row without one ends it at once.
     budget_usd_per_day : float, optional
         What the GPUs may cost a day; without it there is no figure of spending.
 
@@ -400,14 +444,15 @@ def gpu_timelines(frame: IntoFrame, budget_usd_per_day: float | None = None) -> 
     start = rows[0].key[0]
     end = max(row.key[0] + count * STEP for row, count in zip(rows, counts, strict=True))
     ends = tuple(float(minute + STEP) for minute in range(start, end, STEP))
-    shares: dict[str, list[float | None]] = {gpu: [None] * len(ends) for gpu in sorted({row.key[1] for row in rows})}
+    samples: dict[str, dict[int, float | None]] = {gpu: {} for gpu in sorted({row.key[1] for row in rows})}
     cost = [0.0] * len(ends)
     for row, count in zip(rows, counts, strict=True):
         minute, gpu = row.key
         first = (minute - start) // STEP
         for place in range(first, first + count):
-            shares[gpu][place] = row.utilization_fraction
+            samples[gpu][place] = row.utilization_fraction
             cost[place] += row.cost_usd / count
+    shares = {gpu: _standing(own, len(ends)) for gpu, own in samples.items()}
     known = [[share for share in moment if share is not None] for moment in zip(*shares.values(), strict=True)]
     mean = tuple(sum(moment) / len(moment) if moment else None for moment in known)
     timelines = [Timeline(UTILIZATION, "", ends, mean)]
@@ -416,6 +461,15 @@ def gpu_timelines(frame: IntoFrame, budget_usd_per_day: float | None = None) -> 
         budget = checks.positive("budget_usd_per_day", budget_usd_per_day)
         timelines.append(Timeline(GPU_SPEND, "", ends, tuple(usd / budget for usd in _window_sums(GPU_SPEND, cost))))
     return tuple(timelines)
+
+
+def _standing(samples: Mapping[int, float | None], minutes: int) -> list[float | None]:
+    """The sample that stands in each minute: the last one, until it is too old."""
+    last, standing = -math.inf, list[float | None]()
+    for minute in range(minutes):
+        last = minute if minute in samples else last
+        standing.append(samples[int(last)] if (minute - last) * STEP <= LOOKBACK_S else None)
+    return standing
 
 
 def _window_sums(name: str, values: Sequence[float]) -> list[float]:

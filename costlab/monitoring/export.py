@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from costlab import __version__
 from costlab._internal.extras import extra
-from costlab.errors import InvalidValueError
+from costlab.errors import SOURCE, InvalidValueError
 from costlab.monitoring import alerts
 from costlab.monitoring.alerts import AlertRule, RecordingRule, Timeline
 from costlab.monitoring.gpu_metrics import GPU_METRICS
-from costlab.monitoring.metrics import COUNTERS, LATENCY
+from costlab.monitoring.metrics import COUNTERS, LATENCY, SCRAPE_INTERVAL_S
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.builders import stat, timeseries
@@ -19,8 +20,13 @@ if TYPE_CHECKING:
 #: By this name the dashboard finds the Prometheus that the exported provisioning declares.
 DATASOURCE_UID: Final = "costlab-prometheus"
 
-#: Where the exporter of the compose file finds the package.
-PACKAGE: Final = "costlab[monitoring] @ https://github.com/costlab/costlab/archive/refs/heads/main.tar.gz"
+#: What the exporter of the compose file runs, and how it comes into the folder.
+WHEEL: Final = f"costlab-{__version__}-py3-none-any.whl"
+COMPOSE_HEAD: Final = f"""\
+# First, in this folder: pip wheel --no-deps --wheel-dir wheels "costlab @ {SOURCE}"
+# It makes wheels/{WHEEL}, which the exporter installs. The exporter runs as COSTLAB_USER, by
+# default 1000:1000, who must be allowed to write into the folder of the ledger (id -u and id -g tell your own).
+"""
 
 
 def prometheus_rules(rules: Sequence[AlertRule] | None = None) -> dict[str, Any]:
@@ -160,9 +166,9 @@ def panels(rules: Sequence[AlertRule] | None = None) -> tuple[Panel, ...]:
         not among them.
     """
     named = {rule.name: rule for rule in (*alerts.alert_rules(), *(rules or ()))}
-    expensive, spend, revenue = named["RequestsDear"], named["GpuSpendOverBudget"], named["ConversionsDear"]
+    expensive, spend, revenue = named["RequestsExpensive"], named["GpuSpendOverBudget"], named["ConversionsExpensive"]
     under, over, idle = named["GpusUnderused"], named["GpusOverloaded"], named["GpuIdle"]
-    unpriced, busy_tier = named["RequestsUnpriced"], named["DearestTierBusy"]
+    unpriced, busy_tier = named["RequestsUnpriced"], named["ExpensiveTierBusy"]
 
     def number(title: str, threshold: float, unit: str, query: str, legend: str, description: str) -> Panel:
         return Panel(title, description, "stat", unit, ((query, legend),), threshold)
@@ -176,13 +182,13 @@ def panels(rules: Sequence[AlertRule] | None = None) -> tuple[Panel, ...]:
         f"below {_percent(under)} for {under.for_s / alerts.MINUTE:g} minutes scale down, "
         f"above {_percent(over)} for {over.for_s / alerts.MINUTE:g} scale up."
     )
-    unknown = "Share of requests of which nobody knows the cost. No figure in dollars contains them."
+    unknown = "Share of requests whose cost is unknown. No figure in dollars contains them."
     idle_now = f"count({alerts.UTILIZATION_EACH} < {idle.threshold!r}) or vector(0)"
     return (
         number(
             "Cost per request", expensive.threshold, "currencyUSD", alerts.COST_PER_REQUEST, "USD a request",
-            "Mean of five minutes, of requests with a price. "
-            f"Alert above ${expensive.threshold:g} for {_in_words(expensive.for_s)}.",
+            "Mean of the last hour, of at least two requests with a price. "
+            f"Alert above ${expensive.threshold:g}.",
         ),
         number(
             "GPU utilization", over.threshold, "percentunit", alerts.UTILIZATION, "mean",
@@ -228,10 +234,12 @@ def panels(rules: Sequence[AlertRule] | None = None) -> tuple[Panel, ...]:
             ("sum(costlab_gpu_price_usd_per_hour)", "USD an hour"),
         ),
         lines(
-            "Tokens a second", "short", "Cached input tokens are a part of the input tokens.",
+            "Tokens a second", "short", "The prompt cache's tokens are a part of the input, reasoning of the output.",
             ("sum(rate(costlab_input_tokens_total[5m]))", "input"),
-            ("sum(rate(costlab_cached_input_tokens_total[5m]))", "of these cached"),
+            ("sum(rate(costlab_cached_input_tokens_total[5m]))", "of these read from the cache"),
+            ("sum(rate(costlab_cache_write_tokens_total[5m]))", "of these written to the cache"),
             ("sum(rate(costlab_output_tokens_total[5m]))", "output"),
+            ("sum(rate(costlab_reasoning_tokens_total[5m]))", "of these reasoning"),
         ),
         lines(
             "Requests a second by outcome", "reqps", "Refused ones were not admitted by a budget.",
@@ -315,7 +323,7 @@ def export_files(target: str = "exporter:9464", most_expensive_tier: str = "larg
     if not (host and port.isdecimal() and 0 < int(port) < 65_536) or set(target) & set("/ \t\n\"'"):
         raise InvalidValueError("target", "a host and a port such as exporter:9464", target)
     prometheus = {
-        "global": {"scrape_interval": "15s", "evaluation_interval": "1m"},
+        "global": {"scrape_interval": _duration(SCRAPE_INTERVAL_S), "evaluation_interval": "1m"},
         "rule_files": ["costlab.rules.yml"],
         "scrape_configs": [{"job_name": "costlab", "static_configs": [{"targets": [target]}]}],
     }
@@ -326,6 +334,7 @@ def export_files(target: str = "exporter:9464", most_expensive_tier: str = "larg
     metrics = [{name: name.removeprefix("costlab_")} for name in names]
     endpoint = {"openmetrics_endpoint": f"http://{target}/metrics", "namespace": "costlab", "metrics": metrics}
     rules = alerts.alert_rules(most_expensive_tier)
+    own_exporter = target == "exporter:9464"
     return {
         "prometheus/costlab.rules.yml": _yaml(prometheus_rules(rules)),
         "prometheus/prometheus.yml": _yaml(prometheus),
@@ -335,7 +344,7 @@ def export_files(target: str = "exporter:9464", most_expensive_tier: str = "larg
         ),
         "grafana/provisioning/dashboards/costlab.yml": _yaml({"apiVersion": 1, "providers": [provider]}),
         "datadog/openmetrics.d/conf.yaml": _yaml({"init_config": {}, "instances": [endpoint]}),
-        "compose.yaml": _yaml(_compose(own_exporter=target == "exporter:9464")),
+        "compose.yaml": (COMPOSE_HEAD if own_exporter else "") + _yaml(_compose(own_exporter)),
     }
 
 
@@ -345,7 +354,7 @@ def _yaml(value: Mapping[str, object]) -> str:
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110)
 
 
-def _compose(*, own_exporter: bool) -> dict[str, object]:
+def _compose(own_exporter: bool) -> dict[str, object]:
     services: dict[str, dict[str, object]] = {
         "prometheus": {
             "image": "prom/prometheus:v2.53.0",
@@ -364,12 +373,17 @@ def _compose(*, own_exporter: bool) -> dict[str, object]:
         },
     }
     if own_exporter:
-        serve = "costlab monitoring serve /ledger/ledger.db --host 0.0.0.0 --port 9464"
+        make = f"python -m venv /tmp/costlab && /tmp/costlab/bin/pip install --quiet '/wheels/{WHEEL}[monitoring]'"
+        serve = "exec /tmp/costlab/bin/costlab monitoring serve /ledger/ledger.db --host 0.0.0.0 --port 9464"
         services["exporter"] = {
             "image": "python:3.11-slim",
-            "command": ["sh", "-c", f"pip install --quiet '{PACKAGE}' && exec {serve}"],
+            "user": "${COSTLAB_USER:-1000:1000}",
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges:true"],
+            "environment": {"HOME": "/tmp"},  # noqa: S108 - in the container, where this user has no other folder
+            "command": ["sh", "-c", f"{make} && {serve}"],
             # The folder with the ledger that the service writes; SQLite must be able to write beside it.
-            "volumes": ["${COSTLAB_LEDGER_DIR:-./ledger}:/ledger"],
+            "volumes": ["./wheels:/wheels:ro", "${COSTLAB_LEDGER_DIR:-./ledger}:/ledger"],
             "restart": "unless-stopped",  # until the service has made its ledger
         }
         services["prometheus"]["depends_on"] = ["exporter"]

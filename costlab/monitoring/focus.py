@@ -14,11 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from costlab._internal.atomic_write import atomic_write
 from costlab._internal.extras import extra
+from costlab._internal.text import counted
 from costlab._internal.toml_tables import Positive, parse_table, read_text
 from costlab.errors import CostlabError, InvalidValueError, LogError
 from costlab.monitoring.gpu_hours import GpuUsage, gpu_usage
 from costlab.monitoring.usage import SPANS, LogFrame, UsageTotals, aggregate
-from costlab.units import HOURS_PER_DAY, MICRO_USD_PER_USD
+from costlab.units import HOURS_PER_DAY, MICRO_USD_PER_USD, PICO_USD_PER_MICRO_USD
 
 if TYPE_CHECKING:
     import pyarrow
@@ -50,6 +51,9 @@ _COUNTS: Final = (
 
 #: The columns in the order in which they are written.
 FOCUS_COLUMNS: Final = tuple(sorted((*_TEXT, *_TIMES, *_DECIMALS), key=lambda name: (name[:2] == "x_", name))) + _COUNTS
+
+#: Digits behind the point of amounts and quantities.
+DECIMALS: Final = 9
 
 #: What requests are gathered by: a row each.
 BY: Final = ("day", "tenant", "provider", "model", "service_tier")
@@ -120,7 +124,7 @@ def load_commitments(path: Path | str) -> tuple[GpuCommitment, ...]:
     for what, names in (("id", [one.id for one in found]), ("GPU", [gpu for one in found for gpu in one.gpus])):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise CommitmentsFileError(f"{path.name}: {what} {twice[0]!r} stands in two places")
+            raise CommitmentsFileError(f"{path.name}: {what} {twice[0]!r} occurs twice")
     return tuple(
         GpuCommitment(
             id=one.id,
@@ -211,7 +215,7 @@ def focus_table(
         rows += _gpu_rows(gpu_usage(gpu_hours, by=["day", "gpu"]), commitments)
     for row in rows:
         row |= account
-    amount, moment = pyarrow.decimal128(38, 9), pyarrow.timestamp("s", tz="UTC")
+    amount, moment = pyarrow.decimal128(38, DECIMALS), pyarrow.timestamp("s", tz="UTC")
     kinds = {
         **dict.fromkeys(_TEXT, pyarrow.string()),
         **dict.fromkeys(_TIMES, moment),
@@ -297,8 +301,9 @@ def _costs(
     }
 
 
-def _usd(micro_usd: int) -> Decimal:
-    return Decimal(micro_usd) / MICRO_USD_PER_USD
+def _usd(micro_usd: int, rest_pico_usd: int = 0) -> Decimal:
+    exact = Decimal(micro_usd) + Decimal(rest_pico_usd) / PICO_USD_PER_MICRO_USD
+    return round(exact / MICRO_USD_PER_USD, DECIMALS)
 
 
 def _request_rows(group: UsageTotals) -> Iterator[dict[str, object]]:
@@ -322,9 +327,9 @@ def _request_rows(group: UsageTotals) -> Iterator[dict[str, object]]:
     if group.requests:
         tokens = Decimal(group.input_tokens + group.output_tokens)
         yield common | {
-            **_costs(_usd(group.cost_micro_usd + group.credit_micro_usd)),
+            **_costs(_usd(group.cost_micro_usd + group.credit_micro_usd, group.cost_rest_pico_usd)),
             "ChargeCategory": "Usage",
-            "ChargeDescription": f"{group.requests} requests to {model}",
+            "ChargeDescription": f"{counted(group.requests, 'request')} to {model}",
             "ChargeFrequency": "Usage-Based",
             "PricingCategory": "Standard",
             "PricingQuantity": tokens,

@@ -123,11 +123,15 @@ def gpu_usage(frame: IntoFrame, by: Sequence[str] = ()) -> tuple[GpuUsage, ...]:
     import narwhals as nw
 
     infinite = float("inf")
-    hours, price, share = (log.value(name) for name in GPU_COLUMNS[2:])
-    demands = [(value >= 0) & (value < infinite) for value in (nw.col("time_s"), hours, price)]
+    for name in ("time_s", *GPU_COLUMNS[2:]):
+        if not log.is_number(name) and name != "utilization_fraction":  # of which none may be known
+            raise LogError(f"the log of GPU hours has {log.schema[name]} in the column {name!r}, and must have numbers")
+    hours, price, share = (log.value(name).cast(nw.Float64) for name in GPU_COLUMNS[2:])
+    cost_usd = hours * price
+    demands = [(value >= 0) & (value < infinite) for value in (log.number("time_s"), hours, price, cost_usd)]
     demands.append(((share >= 0) & (share <= 1)) | share.is_null())
     # What a sum of many rows comes to is to the nearest, not up: a bill of GPU hours is no price of a request.
-    ms, cost = (hours * MS_PER_HOUR + 0.5).floor(), (hours * price * MICRO_USD_PER_USD + 0.5).floor()
+    ms, cost = (hours * MS_PER_HOUR + 0.5).floor(), (cost_usd * MICRO_USD_PER_USD + 0.5).floor()
     busy = (hours * share * MS_PER_HOUR + 0.5).floor()
     idle, underused = share < IDLE_BELOW_FRACTION, (share >= IDLE_BELOW_FRACTION) & (share < UNDERUSED_BELOW_FRACTION)
     parts = {

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -17,7 +18,7 @@ from costlab._internal.extras import extra
 from costlab._internal.fork_safety import after_fork
 from costlab._internal.sqlite import FileKind, connect, upgrade
 from costlab.errors import CostlabError, LedgerError
-from costlab.events import COLUMNS, Column, RequestEvent, arrow_schema
+from costlab.events import COLUMNS, RARE_DEFAULTS, Column, RequestEvent, arrow_schema
 from costlab.monitoring.row_count import RowCount
 from costlab.units import MICRO_USD_PER_USD
 
@@ -56,9 +57,15 @@ LEDGER: Final = FileKind(
     upgrades=(tuple(f"ALTER TABLE events ADD COLUMN {DEFINITIONS[name]}" for name in ADDED),),
 )
 
-INSERT: Final = f"""
-    INSERT INTO events ({NAMES}) VALUES ({", ".join("?" for _ in COLUMNS)}) ON CONFLICT (request_id) DO NOTHING
-"""  # noqa: S608
+
+def _insert(columns: int) -> str:
+    """Of the first so many columns; the others get their defaults."""
+    names, values = ", ".join(list(COLUMNS)[:columns]), ", ".join("?" * columns)
+    return f"INSERT INTO events ({names}) VALUES ({values}) ON CONFLICT (request_id) DO NOTHING"  # noqa: S608
+
+
+#: By the number of values in a row, as an event gives it.
+INSERT: Final = {columns: _insert(columns) for columns in (len(COLUMNS), len(COLUMNS) - len(RARE_DEFAULTS))}
 #: Where the events of a stretch of time lie; answered by the index alone.
 SPAN: Final = "SELECT min(seq), max(seq) FROM events WHERE time_s >= ? AND time_s < ?"
 PAGE: Final = """
@@ -219,6 +226,7 @@ class Ledger:
         self._file = connect(self.path, LEDGER, timeout_s=timeout_s, create=create, synchronous=synchronous)
         self._rows = RowCount(self.path)
         self._usable, self._forked = True, False
+        self._is_current = False  # whether the file is known to have all columns
         atexit.register(self.close)
         after_fork(self._leave)
         self._closing = threading.Event()
@@ -272,7 +280,7 @@ class Ledger:
                     if not unfit:
                         raise
                     self._rejected += len(unfit)
-                    different = self._write(batch)
+                    different = self._write(batch) if batch else []
             except BaseException as error:
                 with self._lock:
                     self._pending[:0] = batch
@@ -286,9 +294,7 @@ class Ledger:
                 f"{getattr(event, 'request_id', event)!r}: {_in_a_line(reason)}"
             ) from reason
         if different:
-            raise self._failed(
-                f"request id {different[0]!r} stands in {self.path.name} with other values, which are kept"
-            )
+            raise self._failed(f"request id {different[0]!r} is in {self.path.name} with other values, which are kept")
 
     def events(self, since_s: float = -math.inf, until_s: float = math.inf) -> Iterator[RequestEvent]:
         """Events with `since_s` <= time < `until_s`, in the order in which they were written.
@@ -461,29 +467,39 @@ class Ledger:
 
     def _write(self, batch: list[RequestEvent]) -> list[str]:
         """Insert the batch in one transaction; the request ids that stand in the file with other values."""
-        rows = [event.as_row() for event in batch]
+        rows = [event.as_short_row() for event in batch]
         self._file.execute("BEGIN IMMEDIATE")
         try:
-            upgrade(self._file, LEDGER)
-            (before,) = self._file.execute(ROWS).fetchone()
-            lost = self._rows.check(before)
-            written = self._file.executemany(INSERT, rows).rowcount
-            known = [] if written == len(rows) else self._compare(rows)
+            if not self._is_current:
+                upgrade(self._file, LEDGER)
+            *others, last = rows
+            written = 0
+            if others:
+                for size, same in groupby(others, len):
+                    written += self._file.executemany(INSERT[size], same).rowcount
+            one = self._file.execute(INSERT[len(last)], last)  # which tells the number of its row, without a question
+            written += one.rowcount
+            after: int = one.lastrowid if one.rowcount else self._file.execute(ROWS).fetchone()[0]  # type: ignore[assignment]
+            lost = self._rows.check(after - written)
+            known = [] if written == len(rows) else self._compare(batch)
             self._file.execute("COMMIT")
         except BaseException:
+            self._is_current = False
             with contextlib.suppress(sqlite3.Error):
                 self._file.execute("ROLLBACK")
             raise
-        self._rows.note(before + written)
+        self._is_current = True
+        self._rows.note(after)
         if lost:
             self._failed(f"{self.path.name} has lost {lost} events that were written to it")
         self._conflicts += len(known)
         self._duplicates += len(rows) - written - len(known)
         return known
 
-    def _compare(self, rows: list[Row]) -> list[str]:
+    def _compare(self, batch: list[RequestEvent]) -> list[str]:
         query = f"SELECT {NAMES} FROM events WHERE request_id = ?"  # noqa: S608
-        return [row[0] for row in rows if self._file.execute(query, row[:1]).fetchone() != row]
+        known = (self._file.execute(query, (event.request_id,)).fetchone() for event in batch)
+        return [event.request_id for event, row in zip(batch, known, strict=True) if row != event.as_row()]
 
     def _read(self, query: str, parameters: Row) -> list[Row]:
         if not self._usable:
@@ -553,7 +569,8 @@ def _sort_out(batch: list[RequestEvent]) -> tuple[list[RequestEvent], list[tuple
         trial.executescript(LEDGER.schema)
         for event in batch:
             try:
-                trial.execute(INSERT, event.as_row())
+                row = event.as_short_row()
+                trial.execute(INSERT[len(row)], row)
             except Exception as reason:
                 unfit.append((event, reason))
             else:

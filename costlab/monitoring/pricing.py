@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from difflib import SequenceMatcher
 from functools import partial, reduce
 from operator import and_
 from typing import TYPE_CHECKING, Any, Final
 
 from costlab._internal import checks
-from costlab._internal.text import dollars
+from costlab._internal.text import counted, dollars, shortened
 from costlab.catalog import (
     ApiPrice,
     Discounts,
     PricePeriod,
+    api_models,
     api_snapshot,
     is_own_server,
     parse_day,
@@ -23,11 +25,13 @@ from costlab.catalog import (
     provider_id,
     resolve_model,
 )
+from costlab.catalog.api_prices import RequestParts
 from costlab.catalog.model_ids import deployed_model
 from costlab.catalog.provider_ids import CLOSED, is_gateway, one_provider
+from costlab.catalog.service_tiers import USUAL_TIERS
 from costlab.errors import AmbiguousPriceError, PriceNotFoundError, UnknownNameError
-from costlab.events import SERVICE_TIERS, micro_usd_column
-from costlab.monitoring.usage import REQUIRED, LogFrame
+from costlab.events import SERVICE_TIERS, micro_usd_column, rounded_up_pico_usd_column
+from costlab.monitoring.usage import REQUIRED, ROUNDED_UP, LogFrame
 from costlab.units import MICRO_USD_PER_USD, SECONDS_PER_DAY
 
 if TYPE_CHECKING:
@@ -37,12 +41,9 @@ if TYPE_CHECKING:
 #: Answers from one's own cache and requests that were not admitted are no business of the model's price list.
 NOT_BILLED = ("cached", "refused")
 
-#: What a request may have used beside input, output and cached input, as the price takes it.
-PARTS: Final = (
-    "cache_write_tokens", "cache_write_1h_tokens", "audio_input_tokens", "cached_audio_input_tokens",
-    "image_input_tokens", "reasoning_tokens", "audio_output_tokens", "image_output_tokens", "searches", "requests",
-)  # fmt: skip
 
+#: From this similarity on (`difflib`) a known name is worth a word.
+LIKE: Final = 0.7
 
 #: Why a model has no price of which nothing is known.
 NO_SUCH_MODEL: Final = "the catalogue has no model of that name, nor one with a name like it"
@@ -70,6 +71,14 @@ class UnpricedModel:
     requests: int
     reason: str
     nearest: tuple[str, ...] = ()
+
+    @property
+    def is_deployment(self) -> bool:
+        """Whether its user may have chosen the name, as of a deployment at Azure or an inference profile at Amazon."""
+        return self.requests > 0 and (
+            (self.reason == NO_SUCH_MODEL and provider_id(self.provider) == "azure")
+            or ":application-inference-profile/" in self.model
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +133,11 @@ class Pricing:
         What the prices rest on that the log does not say.
     discount : str
         The negotiated discount in words; empty where there is none.
+    unknown_tiers : mapping of str to int
+        Tiers of service that the log tells and the catalogue does not know, and how many requests they served that were
+        priced as standard.
+    unused_deployments : tuple of str
+        Deployments that no request without a cost names.
     """
 
     snapshot: str
@@ -136,6 +150,8 @@ class Pricing:
     unpriced: tuple[UnpricedModel, ...] = ()
     assumptions: tuple[Assumption, ...] = ()
     discount: str = ""
+    unknown_tiers: Mapping[str, int] = field(default_factory=dict)
+    unused_deployments: tuple[str, ...] = ()
 
     @property
     def unknown(self) -> dict[str, str]:
@@ -148,39 +164,49 @@ class Pricing:
         return tuple(self._sentences())
 
     def _sentences(self) -> Iterator[str]:
-        if self.requests_priced or self.requests_repriced:
+        together = self.requests_priced + self.requests_repriced
+        if together or (self.models and not any(one.requests for one in self.unpriced)):
             when = "each at its own time" if self.as_of is None else f"as on {self.as_of}"
-            what = f"{self.requests_priced:,} requests without a cost were"
-            if self.requests_repriced:
-                what = f"{self.requests_repriced:,} requests with a cost, which is replaced, and {what}"
+            what = [f"{counted(self.requests_repriced, 'request')} with a cost, which is replaced,"]
+            what = what if self.requests_repriced else []
+            if self.requests_priced:
+                what.append(f"{counted(self.requests_priced, 'request')} without a cost")
+            said = " and ".join(what) or "sums that count no requests"
             names = ", ".join(self.models[:5]) + (f" and {len(self.models) - 5} more" if len(self.models) > 5 else "")
-            yield f"{what} priced from the catalogue ({self.snapshot}, {when}): {names}"
+            verb = "was" if together == 1 else "were"
+            yield f"{said} {verb} priced from the catalogue ({self.snapshot}, {when}): {names}"
         if self.changes:
             listed = ", ".join(f"{change.model} on {change.day}" for change in self.changes[:5])
             more = f" and {len(self.changes) - 5} more" if len(self.changes) > 5 else ""
-            prices = "1 price" if len(self.changes) == 1 else f"{len(self.changes)} prices"
-            yield f"{prices} changed within the log: {listed}{more}"
+            yield f"{counted(len(self.changes), 'price')} changed within the log: {listed}{more}"
         if self.discount:
             yield f"negotiated: {self.discount}; it is taken off what was priced here, not off costs that the log tells"
         if self.requests_own_server:
             yield (
-                f"{self.requests_own_server:,} requests went to servers of one's own: no API sends a bill for them, "
-                "and what they cost are the GPU hours"
+                f"{counted(self.requests_own_server, 'request')} went to servers of one's own: no API sends a bill for "
+                "that, and what it costs are the GPU hours"
             )
         # That a name is unlike any other is no news where it is called unpriced.
         explained = [one for one in self.unpriced if one.reason != NO_SUCH_MODEL]
         for one in explained[:3]:
-            yield f"no price for {_of_requests(one.requests)}{one.model}: {one.reason}"
+            why = one.reason.removeprefix(f"no price of {one.model!r}: ")
+            yield f"no price for {_of_requests(one.requests)}{shortened(one.model)}: {shortened(why, 300)}"
         if len(explained) > 3:
-            yield f"and none for {sum(one.requests for one in explained[3:]):,} requests of {len(explained) - 3} more"
+            yield f"and none for {_of_requests(sum(one.requests for one in explained[3:]))}{len(explained) - 3} more"
+        own = [one.model for one in self.unpriced if one.is_deployment]
+        if own:
+            yield f"where a name is one's own, say which model stands behind it: --deployment {shortened(own[0])}=MODEL"
+        if self.unused_deployments:
+            names = ", ".join(map(repr, self.unused_deployments))
+            yield f"no request that wants a price is of {names}, given as --deployment: is it the name in the log?"
         for assumption in self.assumptions:
-            counted = f" of {assumption.requests:,} requests" if assumption.requests else ""
-            yield f"assumed, for {dollars(assumption.usd)}{counted}: {assumption.text}"
+            of_requests = f" of {counted(assumption.requests, 'request')}" if assumption.requests else ""
+            yield f"assumed, for {dollars(assumption.usd)}{of_requests}: {assumption.text}"
 
 
 def _of_requests(number: int) -> str:
     """How many requests something is said of; nothing of sums that count none."""
-    return f"{number:,} requests of " if number else "sums of "
+    return f"{counted(number, 'request')} of " if number else "sums of "
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,8 +258,22 @@ class _Served:
     unknown_writes: int
     own_server: bool = False
     periods: tuple[PricePeriod, ...] = ()
-    assumption: str = ""
+    assumptions: tuple[str, ...] = ()
     error: Exception | None = None
+
+    @property
+    def unknown_tier(self) -> str:
+        """What the log calls its tier of service where the catalogue has none of that name; otherwise empty."""
+        tier = self.service_tier.casefold()
+        return "" if tier in (*SERVICE_TIERS, *USUAL_TIERS) else tier
+
+    def known_from(self, day: date | None) -> date | None:
+        """Since when its price is known, where some of its requests, or the day whose prices count, are before that."""
+        if not self.periods:
+            return None
+        known = self.periods[0].known_from
+        early = day < known if day is not None else self.first_s < _second(known)
+        return known if early else None
 
     @property
     def without_search_price(self) -> int:
@@ -286,7 +326,7 @@ def fill_costs(
     InvalidValueError
         If `as_of` is no date, or a discount no share.
     UnknownNameError
-        If `provider` or `service_tier` is none of the catalogue's.
+        If `provider`, `service_tier` or the model of a deployment is none of the catalogue's.
     PriceNotFoundError
         If `as_of` is after the catalogue's snapshot.
 
@@ -295,7 +335,9 @@ def fill_costs(
     Only gaps are filled, never a cost that is there, unless `reprice` asks for it; a credit is never replaced. Cached
     input tokens are a part of the input tokens: they are billed once, at their own rate. Rates of long requests count
     where a request is long; a row that is the sum of many is as long as their mean, and short where it counts none.
-    Costs are rounded up to whole micro-dollars, as :func:`costlab.events.micro_usd` does.
+    Costs are rounded up to whole micro-dollars, as :func:`costlab.events.micro_usd` does. By how much, in pico-dollars
+    (1e-12 USD), is in a column `cost_rounded_up_pico_usd`, which :func:`aggregate` takes off its sums: 100,000
+    requests of six tenths of a micro-dollar are 60,000 micro-dollars.
 
     Tokens written to a prompt cache for an unknown time count as written for the shorter one. Unknown is the time where
     the log has no column `cache_write_1h_tokens`, or null in it; 0 says that none was for an hour.
@@ -324,6 +366,7 @@ def fill_costs(
     log = LogFrame("the log", frame, REQUIRED)
     gap = _gap(log, reprice=reprice)
     served = _served(log, gap, reprice=reprice)
+    _check_deployments(deployments or {}, {provider, *(one.provider or None for one in served)})
     found = [_priced(one, day, provider, service_tier, discounts, deployments or {}) for one in served]
     known = [one for one in found if one.periods]
     own = [one for one in found if one.own_server]
@@ -337,6 +380,8 @@ def fill_costs(
         changes=tuple(sorted({change for one in known for change in one.changes}, key=lambda c: (c.day, c.model))),
         unpriced=tuple(sorted(map(_unpriced, _without_price(found)), key=lambda one: (-one.requests, one.model))),
         discount=str(discounts) if discounts and known else "",
+        unknown_tiers=_unknown_tiers(known) if service_tier is None else {},
+        unused_deployments=_unused(deployments or {}, served),
     )
     if not known and not own:
         return PricedLog(frame, (), pricing)
@@ -344,16 +389,40 @@ def fill_costs(
 
     # A column of its own first, so that its rounding, which needs it several times, does not compute it several times.
     costs = log.lazy.with_columns(**{_USD: nw.when(gap).then(_usd_of(log, found))})
-    assumptions = tuple(_assumptions(log, costs, found, snapshot.date if day is None else None))
-    replaced = nw.when(~nw.col(_USD).is_null()).then(micro_usd_column(nw.col(_USD)))
+    assumptions = tuple(_assumptions(log, costs, found, snapshot.date, day))
     cost = log.value("cost_micro_usd").cast(nw.Float64)
-    lazy = costs.with_columns(cost_micro_usd=replaced.otherwise(cost)).drop(_USD)
+    told_up = nw.col(ROUNDED_UP).cast(nw.Float64).fill_null(0.0) if ROUNDED_UP in log.schema else nw.lit(0.0)
+    usd = nw.col(_USD)
+    filled_columns = {
+        name: nw.when(~usd.is_null()).then(of_catalogue).otherwise(told)
+        for name, of_catalogue, told in (
+            ("cost_micro_usd", micro_usd_column(usd), cost),
+            (ROUNDED_UP, rounded_up_pico_usd_column(usd), told_up),
+        )
+    }
+    lazy = costs.with_columns(**filled_columns).drop(_USD)
     eager = isinstance(nw.from_native(frame), nw.DataFrame)
     filled: IntoFrame = lazy.collect().to_native() if eager else lazy.to_native()
     return PricedLog(filled, tuple(dict.fromkeys(_prices(known))), replace(pricing, assumptions=assumptions))
 
 
 _USD: Final = "catalogue_usd"
+
+
+def _unknown_tiers(known: Iterable[_Served]) -> dict[str, int]:
+    """Tiers of service that are priced as standard, and their requests, most first."""
+    tiers: dict[str, int] = {}
+    for served in known:
+        if served.unknown_tier:
+            tiers[served.unknown_tier] = tiers.get(served.unknown_tier, 0) + served.requests
+    return dict(sorted(tiers.items(), key=lambda one: (-one[1], one[0])))
+
+
+def _unused(deployments: Mapping[str, str], served: Iterable[_Served]) -> tuple[str, ...]:
+    """The deployments that none of the models served is."""
+    models = [one.model.casefold() for one in served]
+    named = {*models, *(model.removeprefix("azure/") for model in models)}
+    return tuple(name for name in deployments if name.casefold() not in named)
 
 
 def _gap(log: LogFrame, *, reprice: bool) -> nw.Expr:
@@ -378,8 +447,8 @@ def _served(log: LogFrame, gap: nw.Expr, *, reprice: bool) -> list[_Served]:
     import narwhals as nw
 
     names = _names(log)
-    columns = {"time": nw.col("time_s")}
-    requests = log.value("requests") if "requests" in log.schema else nw.lit(1)
+    columns = {"time": log.number("time_s")}
+    requests = log.value("requests") if "requests" in log.schema else nw.lit(1, dtype=nw.Int64)
     if reprice:
         columns["told"] = nw.when(~log.value("cost_micro_usd").is_null()).then(requests).otherwise(nw.lit(0))
     if "searches" in log.schema:
@@ -418,6 +487,27 @@ def _unknown_writes(log: LogFrame) -> nw.Expr:
     return nw.when(log.value("cache_write_1h_tokens").is_null()).then(writes).otherwise(nw.lit(0))
 
 
+def _check_deployments(deployments: Mapping[str, str], named: Iterable[str | None]) -> None:
+    """Raise where none of the providers named, and no other, has the model of a deployment."""
+    providers = (None, *sorted(one for one in named if one is not None))
+    for deployment, model in deployments.items():
+        unknown = [error for error in (_unknown_at(model, provider) for provider in providers) if error is not None]
+        if len(unknown) == len(providers):
+            kind = f"model behind the deployment {deployment!r}:"
+            raise UnknownNameError(kind, model, unknown[0].suggestions or api_models())
+
+
+def _unknown_at(model: str, provider: str | None) -> UnknownNameError | None:
+    """Why a provider has no model of that name; None where it has, be it without a price, which its requests say."""
+    try:
+        resolve_model(model, provider)
+    except UnknownNameError as error:
+        return error
+    except (PriceNotFoundError, AmbiguousPriceError):
+        pass
+    return None
+
+
 def _priced(
     served: _Served,
     day: date | None,
@@ -429,18 +519,19 @@ def _priced(
     """With the prices that held meanwhile, or why there are none."""
     if is_own_server(served.provider, model=served.model) or (provider and is_own_server(provider)):
         return replace(served, own_server=True)
-    asked, assumption = provider or served.provider or None, ""
+    asked, by_name, by_tier = provider or served.provider or None, "", ""
     if asked is not None and provider_id(asked) is None:
         if not is_gateway(asked) and not CLOSED.search(served.model.casefold()):
             # An open model has another price at every host, and its name tells none of them.
             error = PriceNotFoundError(f"the catalogue has no prices of the provider {asked!r}")
             return replace(served, error=error)
-        assumption = f"the catalogue has no provider {asked!r}: its requests are priced by the model's name"
+        by_name = f"the catalogue has no provider {asked!r}: its requests are priced by the model's name"
         asked = None
-    tier = service_tier or served.service_tier or "standard"
+    told = served.service_tier.casefold()
+    tier = service_tier or (told if told in SERVICE_TIERS else "standard")
+    if service_tier is None and served.unknown_tier:
+        by_tier = f"the catalogue has no tier of service {served.unknown_tier!r}: its requests are priced as standard"
     try:
-        if tier not in SERVICE_TIERS:
-            raise PriceNotFoundError(f"unknown service tier {tier!r}; known: {', '.join(SERVICE_TIERS)}")
         name = deployed_model(served.model, deployments)
         found = resolve_model(name, asked)
         if found.own_server:
@@ -448,8 +539,7 @@ def _priced(
         # By the log's own name, which may say where: a region has its price.
         periods = price_periods(name, asked, tier)
         if day is not None:
-            second = datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
-            chosen = [period for period in periods if period.from_s <= second < period.until_s]
+            chosen = [period for period in periods if period.from_s <= _second(day) < period.until_s]
             periods = tuple(replace(period, from_s=-math.inf, until_s=math.inf) for period in chosen)
         else:
             periods = tuple(p for p in periods if p.from_s <= served.last_s and served.first_s < p.until_s)
@@ -459,7 +549,8 @@ def _priced(
         return replace(served, error=error)
     off = 1.0 - discounts.factor(periods[0].price.provider)
     discounted = tuple(replace(period, price=period.price.discounted(off)) for period in periods)
-    return replace(served, periods=discounted, assumption=assumption or found.assumption)
+    assumptions = tuple(text for text in (by_name or found.assumption, by_tier) if text)
+    return replace(served, periods=discounted, assumptions=assumptions)
 
 
 def _prices(known: Iterable[_Served]) -> Iterator[ApiPrice]:
@@ -477,11 +568,17 @@ def _without_price(found: Iterable[_Served]) -> Iterator[_Served]:
 
 def _unpriced(served: _Served) -> UnpricedModel:
     reason = str(served.error)
-    nearest = tuple(served.error.suggestions) if isinstance(served.error, UnknownNameError) else ()
+    suggested = served.error.suggestions if isinstance(served.error, UnknownNameError) else ()
+    # Of two thousand names some are half like any other.
+    nearest = tuple(name for name in suggested if _is_like(served.model.casefold(), name.casefold()))
     if isinstance(served.error, UnknownNameError):
         # Where no name is like it, the error lists some of the two thousand that there are.
         reason = reason if nearest else NO_SUCH_MODEL
     return UnpricedModel(served.model, served.provider, served.service_tier, served.requests, reason, nearest)
+
+
+def _is_like(name: str, other: str) -> bool:
+    return name in other or other in name or SequenceMatcher(None, name, other).ratio() >= LIKE
 
 
 #: What is to be known of a row under a price, or under none, on a server of one's own, as an expression.
@@ -494,7 +591,7 @@ def _usd_of(log: LogFrame, found: Sequence[_Served]) -> nw.Expr:
 
     plain = ("input_tokens", "output_tokens", "cached_input_tokens")
     tokens_in, tokens_out, cached = (log.value(name).cast(nw.Float64) for name in plain)
-    parts = {name: log.value(name).cast(nw.Float64) for name in PARTS if name in log.schema}
+    parts = {name: log.value(name).cast(nw.Float64) for name in RequestParts.__annotations__ if name in log.schema}
     if "cache_write_1h_tokens" in parts:  # null is unknown, and counts as written for the shorter time
         parts["cache_write_1h_tokens"] = parts["cache_write_1h_tokens"].fill_null(0.0)
     fee = log.value("request_fee_micro_usd") / MICRO_USD_PER_USD if "request_fee_micro_usd" in log.schema else None
@@ -546,7 +643,7 @@ def _by_price(
     def of_model(model: str) -> nw.Expr:
         expr: nw.Expr = nw.lit(None, dtype=nw.Float64)
         for served in wanted[model]:
-            usd = leaf(None) if served.own_server else _at_time(served.periods, leaf)
+            usd = leaf(None) if served.own_server else _at_time(log, served.periods, leaf)
             conditions = [names[key] == getattr(served, key) for key in ("provider", "service_tier") if key in names]
             if len(models[model]) == 1 or not conditions:  # all rows of this model are alike
                 return usd
@@ -562,11 +659,11 @@ def _by_price(
     return tree(sorted(wanted))
 
 
-def _at_time(periods: Sequence[PricePeriod], leaf: Leaf) -> nw.Expr:
+def _at_time(log: LogFrame, periods: Sequence[PricePeriod], leaf: Leaf) -> nw.Expr:
     """The price of a row's own time."""
     import narwhals as nw
 
-    time_s = nw.col("time_s")
+    time_s = log.number("time_s")
     second = time_s - (time_s / SECONDS_PER_DAY).floor() * SECONDS_PER_DAY
 
     def of_day(start_s: float) -> nw.Expr:
@@ -584,12 +681,12 @@ def _at_time(periods: Sequence[PricePeriod], leaf: Leaf) -> nw.Expr:
 
 
 def _assumptions(
-    log: LogFrame, costs: nw.LazyFrame[Any], found: Sequence[_Served], snapshot: date | None
+    log: LogFrame, costs: nw.LazyFrame[Any], found: Sequence[_Served], snapshot: date, day: date | None
 ) -> Iterator[Assumption]:
     """What the prices rest on that the log does not say, with its dollars; the log is read only where there is any."""
     import narwhals as nw
 
-    requests = log.value("requests") if "requests" in log.schema else nw.lit(1)
+    requests = log.value("requests") if "requests" in log.schema else nw.lit(1, dtype=nw.Int64)
 
     def sums(condition: nw.Expr, **usd: nw.Expr) -> dict[str, float]:
         rows = costs.filter(condition & ~nw.col(_USD).is_null()).select(requests=requests, **usd)
@@ -599,8 +696,8 @@ def _assumptions(
     def among(chosen: Callable[[_Served], object]) -> nw.Expr:
         return _by_price(log, found, lambda _: nw.lit(1.0), chosen) == 1.0
 
-    for text in dict.fromkeys(one.assumption for one in found if one.periods and one.assumption):
-        row = sums(among(lambda one: one.assumption == text), usd=nw.col(_USD))  # noqa: B023 - used at once
+    for text in dict.fromkeys(text for one in found if one.periods for text in one.assumptions):
+        row = sums(among(lambda one: text in one.assumptions), usd=nw.col(_USD))  # noqa: B023 - used at once
         yield Assumption(text, int(row["requests"]), row["usd"])
 
     def unsure(one: _Served) -> bool:
@@ -621,17 +718,42 @@ def _assumptions(
         row = sums((requests != 1) & of_length, usd=nw.col(_USD))
         if row["usd"]:
             text = (
-                "sums of requests are priced as requests of their mean length, and as short ones where nobody counts "
-                "them; their models have another price for long ones"
+                "sums of requests are priced as requests of their mean length, and as short ones where they are not "
+                "counted; their models have another price for long ones"
             )
             yield Assumption(text, int(row["requests"]), row["usd"])
-    if snapshot is not None:
-        end_s = datetime(snapshot.year, snapshot.month, snapshot.day, tzinfo=UTC).timestamp() + SECONDS_PER_DAY
+    early: dict[date, list[_Served]] = {}
+    for one in found:
+        if (known := one.known_from(day)) is not None:
+            early.setdefault(known, []).append(one)
+    if early:
+        counted_usd, names = [], []
+        for known, some in sorted(early.items()):
+            before = nw.col("time_s") < _second(known) if day is None else nw.lit(value=True)
+            counted_usd.append(sums(before & among(some.__contains__), usd=nw.col(_USD)))
+            names += [f"{name} (known since {known})" for name in dict.fromkeys(map(_name_of, some))]
+        listed = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        text = f"the first known price holds for the time before it, too: {listed}"
+        requests_of, usd_of = (sum(row[name] for row in counted_usd) for name in ("requests", "usd"))
+        yield Assumption(text, int(requests_of), usd_of)
+    if day is None:
+        end_s = _second(snapshot) + SECONDS_PER_DAY
         if any(one.periods and one.last_s >= end_s for one in found):
-            late = (nw.col("time_s") >= end_s) & among(lambda one: one.periods)
+            late = (log.number("time_s") >= end_s) & among(lambda one: one.periods)
             row = sums(late, usd=nw.col(_USD))
             text = f"prices have not changed since {snapshot}, the day of the catalogue, but where that was announced"
             yield Assumption(text, int(row["requests"]), row["usd"])
+
+
+def _name_of(served: _Served) -> str:
+    """A model as the catalogue calls it, with its tier of service."""
+    price = served.periods[0].price
+    return price.model if price.service_tier == "standard" else f"{price.model} at {price.service_tier}"
+
+
+def _second(day: date) -> float:
+    """The second at which a day begins."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
 
 
 def _has_hour(price: ApiPrice) -> bool:
@@ -646,7 +768,7 @@ def _usd_of_kind(log: LogFrame, kind: str, tokens: nw.Expr, price: ApiPrice | No
     if price is None:
         return tokens * 0.0
     usd, length = tokens * price.usd_per_token(kind), log.value("input_tokens")
-    requests = log.value("requests") if "requests" in log.schema else nw.lit(1)
+    requests = log.value("requests") if "requests" in log.schema else nw.lit(1, dtype=nw.Int64)
     for tier in price.tiers:
         long = (length > requests * tier.above_tokens) & (requests > 0)
         usd = _where(long, tokens * price.usd_per_token(kind, tier.above_tokens + 1), usd)

@@ -1,16 +1,15 @@
 """How many rows a ledger has, kept beside it: what SQLite does not say when a write-ahead log was damaged."""
 
-import contextlib
-import io
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 #: A line for the rows that were written, one for those that were found to be lost; each number has a place of its own.
-LINE: Final = "{:>20} rows\n"
-LINE_BYTES: Final = len(LINE.format(0))
+LINE: Final = b"%20d rows\n"
+LINE_BYTES: Final = len(LINE % 0)
 CONTENT: Final = re.compile(rb" *(\d+) rows\n(?: *(\d+) rows\n)?")
 
 
@@ -50,7 +49,9 @@ class RowCount:
     def __init__(self, ledger: Path) -> None:
         self.path = ledger.with_name(f"{ledger.name}-rows")
         self._ledger = ledger
-        self._file: io.FileIO | None = None
+        self._file: int | None = None
+        # What this writer noted last, as a number and as a line.
+        self._noted, self._line = -1, b""
 
     def read(self) -> KnownRows:
         """What is known; nothing where the file is missing or torn."""
@@ -59,48 +60,58 @@ class RowCount:
         except OSError:
             return KnownRows(0, 0)
 
+    # Twice for every batch, which may be of one event: so without a file object, and without a line made in vain.
     def check(self, rows: int) -> int:
         """Hold the ledger's rows against the count, which then begins with them; how many were found to be lost."""
-        with contextlib.suppress(OSError):
-            told = self._read(LINE_BYTES)
-            if told == LINE.format(rows).encode():
+        try:
+            file = self._file if self._file is not None else self._open()
+            if _read_at(file, LINE_BYTES, 0) == (self._line if rows == self._noted else LINE % rows):
                 return 0
-            known = _parse(self._read(2 * LINE_BYTES))
+            known = _parse(_read_at(file, 2 * LINE_BYTES, 0))
             lost = max(0, known.written - rows)
             if known.written != rows:
-                self._write(LINE.format(rows) + LINE.format(known.lost + lost))
-            return lost
-        return 0
+                _write_at(file, LINE % rows + LINE % (known.lost + lost), 0)
+        except OSError:
+            return 0
+        return lost
 
     def note(self, rows: int) -> None:
         """There are so many rows now."""
-        with contextlib.suppress(OSError):
-            line = LINE.format(rows)
-            if self._read(LINE_BYTES) < line.encode():  # of one width, so that bytes compare as numbers
-                self._write(line)
+        line = LINE % rows
+        try:
+            file = self._file if self._file is not None else self._open()
+            if _read_at(file, LINE_BYTES, 0) < line:  # of one width, so that bytes compare as numbers
+                _write_at(file, line, 0)
+        except OSError:
+            return
+        self._noted, self._line = rows, line
 
     def close(self) -> None:
         """Give the file back; it is opened again when it is needed."""
         if self._file is not None:
-            self._file.close()
+            os.close(self._file)
             self._file = None
 
-    def _read(self, size: int) -> bytes:
-        file = self._opened()
-        file.seek(0)
-        return file.read(size)
-
-    def _write(self, lines: str) -> None:
-        file = self._opened()
-        file.seek(0)
-        file.write(lines.encode())
-
-    def _opened(self) -> io.FileIO:
-        if self._file is None:  # kept open: opening it takes longer than all else here
-            mode = self._ledger.stat().st_mode & 0o666  # whoever may write the one may write the other
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), mode)
-            self._file = io.FileIO(descriptor, "r+")
+    def _open(self) -> int:
+        mode = self._ledger.stat().st_mode & 0o666  # whoever may write the one may write the other
+        # Kept open: opening it takes longer than all else here.
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), mode)
         return self._file
+
+
+def _seek_and_read(file: int, size: int, place: int) -> bytes:
+    os.lseek(file, place, os.SEEK_SET)
+    return os.read(file, size)
+
+
+def _seek_and_write(file: int, data: bytes, place: int) -> int:
+    os.lseek(file, place, os.SEEK_SET)
+    return os.write(file, data)
+
+
+# In one step where that can be, which it cannot on Windows.
+_read_at: Callable[[int, int, int], bytes] = getattr(os, "pread", _seek_and_read)
+_write_at: Callable[[int, bytes, int], int] = getattr(os, "pwrite", _seek_and_write)
 
 
 def _parse(content: bytes) -> KnownRows:

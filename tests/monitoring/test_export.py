@@ -1,5 +1,6 @@
 """What is exported is what the exporter shows: asked of a real Prometheus, and of the tools' own checks."""
 
+import inspect
 import json
 import re
 import signal
@@ -10,19 +11,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 from urllib.request import urlopen
 
 import pytest
 
+import costlab
 from costlab.cache.server import free_port
-from costlab.errors import InvalidValueError
+from costlab.cli.monitoring import serve
+from costlab.errors import SOURCE, InvalidValueError
 from costlab.events import RequestEvent
 from costlab.monitoring import (
     AlertRule,
     GpuMetrics,
     GpuReading,
     Ledger,
+    OtelMetrics,
     RequestMetrics,
     alert_rules,
     dashboard_json,
@@ -34,6 +37,7 @@ from tests import needs
 from tests.cli.test_cli import run
 from tests.commands import Run
 from tests.events.test_request import GOOD
+from tests.monitoring.prometheus import answers, ask, firing, running_prometheus, until
 
 needs.extra("prometheus_client", "monitoring")
 needs.extra("grafana_foundation_sdk", "dashboards")
@@ -58,7 +62,7 @@ TRAFFIC = (("ok", "small", "gpt-4o-mini"), ("cached", "small", "gpt-4o-mini"), (
 def exporter() -> Any:
     """A registry with all that the exporter can show, after some requests."""
     registry = prometheus_client.CollectorRegistry()
-    RequestMetrics(registry, series=[("small", "gpt-4o-mini"), ("large", "gpt-4o")])
+    RequestMetrics(registry, series=[("small", "gpt-4o-mini"), ("large", "gpt-4o")], scrape_interval_s=3.0)
     GpuMetrics(registry, lambda: [GpuReading("0", 0.7), GpuReading("1", None, "MIG")], 2.0, budget_usd_per_day=50.0)
     return registry
 
@@ -93,12 +97,12 @@ def test_the_dashboard_shows_every_panel_and_every_query() -> None:
 @pytest.mark.parametrize(
     ("rule", "title", "told"),
     [
-        ("RequestsDear", "Cost per request", "$0.07"),
+        ("RequestsExpensive", "Cost per request", "$0.07"),
         ("GpusOverloaded", "GPU utilization", "above 7 %"),
         ("GpuSpendOverBudget", "GPU spending of 24 hours, of budget", "7 %"),
-        ("ConversionsDear", "Cost of revenue", "7 %"),
+        ("ConversionsExpensive", "Cost of revenue", "7 %"),
         ("RequestsUnpriced", "Unpriced requests", ""),
-        ("DearestTierBusy", "Requests by tier", "more than 7 %"),
+        ("ExpensiveTierBusy", "Requests by tier", "more than 7 %"),
     ],
 )
 def test_a_panel_has_the_threshold_of_its_rule(rule: str, title: str, told: str) -> None:
@@ -129,6 +133,14 @@ def test_datadog_is_told_of_every_metric_by_the_name_it_expects() -> None:
     assert told == {family.name for family in exporter().collect()}
 
 
+def test_a_new_series_is_at_zero_for_as_long_as_our_own_prometheus_takes_to_look() -> None:
+    config = yaml.safe_load(export_files()["prometheus/prometheus.yml"])
+    defaults = [
+        inspect.signature(one).parameters["scrape_interval_s"].default for one in (RequestMetrics, OtelMetrics, serve)
+    ]
+    assert {config["global"]["scrape_interval"], *(f"{default:g}s" for default in defaults)} == {"15s"}
+
+
 def test_files_fit_together() -> None:
     files = export_files("app.internal:8000", most_expensive_tier="gpt-4o")
     config = yaml.safe_load(files["prometheus/prometheus.yml"])
@@ -144,7 +156,28 @@ def test_files_fit_together() -> None:
     for service in services.values():
         for volume in service["volumes"]:
             host = volume.split(":")[0]
-            assert host.startswith("${") or any(name.startswith(host.removeprefix("./") + "/") for name in files)
+            assert (
+                host.startswith("${")
+                or host == "./wheels"
+                or any(name.startswith(host.removeprefix("./") + "/") for name in files)
+            )
+
+
+def test_the_exporter_installs_a_wheel_and_is_no_root() -> None:
+    text = export_files()["compose.yaml"]
+    exporter = yaml.safe_load(text)["services"]["exporter"]
+    assert exporter["user"] == "${COSTLAB_USER:-1000:1000}"
+    assert exporter["cap_drop"] == ["ALL"]
+    wheel = f"costlab-{costlab.__version__}-py3-none-any.whl"
+    shell, flag, line = exporter["command"]
+    assert subprocess.run([shell, "-n", flag, line], check=True, capture_output=True).stderr == b""
+    assert f"/wheels/{wheel}[monitoring]" in line
+    assert "://" not in line  # the package comes from the folder
+    assert "./wheels:/wheels:ro" in exporter["volumes"]
+    (how,) = re.findall(r"^# First, in this folder: (.*)$", text, re.M)
+    assert how == f'pip wheel --no-deps --wheel-dir wheels "costlab @ {SOURCE}"'
+    assert f"wheels/{wheel}" in text
+    assert "wheels" not in export_files("app.internal:8000")["compose.yaml"]
 
 
 @pytest.mark.parametrize(
@@ -155,58 +188,32 @@ def test_targets_are_checked(target: str) -> None:
         export_files(target)
 
 
-def ask(url: str) -> Any:
-    with urlopen(url, timeout=5) as answer:
-        return json.loads(answer.read())
-
-
 @pytest.fixture
 def scraped(tmp_path: Path) -> Iterator[str]:
     """The address of a Prometheus with the exported rules that scrapes an exporter with traffic, every second."""
-    prometheus = needs.program("prometheus", install="apt-get install prometheus")
     registry = exporter()
     (hook,) = [one for one in registry._collector_to_names if isinstance(one, RequestMetrics)]
     server, thread = prometheus_client.start_http_server(0, addr="127.0.0.1", registry=registry)
-    files = export_files(f"127.0.0.1:{server.server_port}")
-    config = yaml.safe_load(files["prometheus/prometheus.yml"])
-    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
-    (tmp_path / "costlab.rules.yml").write_text(files["prometheus/costlab.rules.yml"])
-    address = f"127.0.0.1:{free_port()}"
-    command = [prometheus, f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data"]
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen([*command, f"--web.listen-address={address}"], stdout=log, stderr=log)
-        try:
-            deadline = time.monotonic() + 40
-            count = 0
-            while True:
-                # Traffic goes on while Prometheus starts and takes its first samples.
-                for outcome, tier, model in TRAFFIC:
-                    count += 1
-                    change: dict[str, Any] = {"request_id": f"r-{count}", "tier": tier, "model": model}
-                    change |= {"outcome": outcome, "conversion_value_micro_usd": 5000 if outcome == "ok" else None}
-                    hook(RequestEvent(**GOOD | change))
-                hook(RequestEvent(**GOOD | {"cost_micro_usd": None}))
-                try:
-                    if all(answers(f"http://{address}", one.name) for one in recording_rules()):
-                        break
-                except OSError:
-                    pass  # not listening yet
-                assert process.poll() is None, (tmp_path / "log").read_text()
-                assert time.monotonic() < deadline, (tmp_path / "log").read_text()
-                time.sleep(0.25)
-            yield f"http://{address}"
-        finally:
-            process.terminate()
-            process.wait(10)
-            server.shutdown()
-            server.server_close()
-            thread.join()
+    count = 0
 
+    def traffic() -> bool:
+        nonlocal count
+        for outcome, tier, model in TRAFFIC:
+            count += 1
+            change: dict[str, Any] = {"request_id": f"r-{count}", "tier": tier, "model": model}
+            change |= {"outcome": outcome, "conversion_value_micro_usd": 5000 if outcome == "ok" else None}
+            hook(RequestEvent(**GOOD | change))
+        hook(RequestEvent(**GOOD | {"cost_micro_usd": None}))
+        return all(answers(address, one.name) for one in recording_rules())
 
-def answers(address: str, query: str) -> list[Any]:
-    found: list[Any] = ask(f"{address}/api/v1/query?query={quote(query)}")["data"]["result"]
-    return [one for one in found if one["value"][1] != "NaN"]
+    try:
+        with running_prometheus(tmp_path, f"127.0.0.1:{server.server_port}") as address:
+            until(traffic)
+            yield address
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 @pytest.mark.slow
@@ -219,24 +226,13 @@ def test_a_real_prometheus_scrapes_the_exporter_and_answers_every_query(scraped:
     assert len(health) == 16
     assert set(health.values()) == {("ok", None)}
     # Figures, not only names: 153 micro-dollars a priced request, whichever requests have none.
-    (per_request,) = answers(scraped, "costlab:cost_usd_per_request:5m")
+    (per_request,) = answers(scraped, "costlab:cost_usd_per_request:1h")
     assert float(per_request["value"][1]) == pytest.approx(0.000153, rel=1e-6)
     (utilization,) = answers(scraped, "costlab:gpu_utilization:now")
     assert float(utilization["value"][1]) == 0.7  # the GPU that nobody can read is not an idle one
     (unknown,) = answers(scraped, "count(costlab_gpu_utilization_known == 0)")
     assert unknown["value"][1] == "1"
-    assert "RequestsUnpriced" in firing(scraped)
-
-
-def firing(address: str) -> set[str]:
-    """The alarms that are raised, once there are any: the rules are evaluated every second."""
-    for _ in range(60):
-        alerts = ask(f"{address}/api/v1/alerts")["data"]["alerts"]
-        found = {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
-        if found:
-            return found
-        time.sleep(0.25)
-    return set()
+    assert until(lambda: "RequestsUnpriced" in firing(scraped))
 
 
 @pytest.mark.slow
@@ -246,7 +242,9 @@ def test_an_exporter_follows_a_ledger_until_it_is_ended(tmp_path: Path, end: sig
     with Ledger(tmp_path / "ledger.db", batch_size=1) as book:
         command = [sys.executable, "-m", "costlab", "monitoring", "serve", str(tmp_path / "ledger.db")]
         process = subprocess.Popen(
-            [*command, "--port", str(port), "--every-s", "0.05"], stderr=subprocess.PIPE, text=True
+            [*command, "--port", str(port), "--every-s", "0.05", "--scrape-interval-s", "0"],
+            stderr=subprocess.PIPE,
+            text=True,
         )
         try:
             assert process.stderr is not None

@@ -18,9 +18,11 @@ from typing import Any
 import pytest
 
 from costlab.catalog import api_price
-from costlab.events import micro_usd
+from costlab.errors import LogError
 from costlab.monitoring import UsageTotals, aggregate, build_report, fill_costs, open_log
 from costlab.monitoring.importers import FORMATS
+from costlab.monitoring.report.render import reading
+from costlab.monitoring.usage import LOG_COLUMNS, ROUNDED_UP
 from tests import needs
 from tests.monitoring.sessions import claude_line, claude_usage, codex_meta, codex_tokens, codex_turn
 from tests.monitoring.test_importers import SPEND, TIMES
@@ -28,6 +30,9 @@ from tests.monitoring.test_provider_reports import COMPLETIONS, COST, MESSAGES, 
 
 for module in ("narwhals", "pyarrow", "duckdb"):
     needs.extra(module, "usage")
+
+import pyarrow  # noqa: E402
+import pyarrow.parquet  # noqa: E402
 
 INVOCATION: dict[str, Any] = {
     "schemaType": "ModelInvocationLog",
@@ -246,7 +251,7 @@ def test_bedrock_counts_the_cache_beside_the_input(tmp_path: Path) -> None:
     usd = api_price("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "aws").usd(8012, 200, 5000, cache_write_tokens=3000)
     answered = found["assumed-role/shop-api", "ok"]
     assert (answered.input_tokens, answered.cached_input_tokens, answered.cache_write_tokens) == (8012, 5000, 3000)
-    assert answered.cost_micro_usd == micro_usd("usd", usd)
+    assert answered.cost_micro_usd == round(1e6 * usd)
     # An image has no tokens; it is unpriced and no less a request.
     assert (answered.requests, answered.unpriced_requests) == (2, 1)
     assert answered.mean_latency_s == pytest.approx(0.302)
@@ -267,7 +272,7 @@ def test_bedrock_tells_lifetimes_in_the_answer(tmp_path: Path, usage: object) ->
     path = written(tmp_path, "b.json", lines(INVOCATION | {"output": output}))
     price = api_price("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "aws")
     usd = price.usd(8012, 200, 5000, cache_write_tokens=3000, cache_write_1h_tokens=2000)
-    assert total(path).cost_micro_usd == micro_usd("usd", usd)
+    assert total(path).cost_micro_usd == round(1e6 * usd)
 
 
 def test_openrouter_is_who_asks_the_money(tmp_path: Path) -> None:
@@ -296,12 +301,12 @@ def test_langfuse_keeps_kinds_of_tokens_apart(tmp_path: Path) -> None:
     log = open_log(written(tmp_path, "o.jsonl", lines(OBSERVATION, unknown, span)))
     assert dict(log.read.dropped) == {"observations that used no model": 1}
     (found,) = aggregate(log.frame)
-    assert (found.requests, found.cost_micro_usd, found.unpriced_requests) == (2, 755, 1)
+    assert (found.requests, found.cost_micro_usd, found.unpriced_requests) == (2, 754, 1)
     assert (found.input_tokens, found.cached_input_tokens) == (4000, 3072)
     assert (found.output_tokens, found.reasoning_tokens) == (600, 512)
     assert found.mean_latency_s == 1.5
     (found,) = aggregate(fill_costs(log.frame).frame)
-    assert found.cost_micro_usd == 755 + micro_usd("usd", 0.0007544)
+    assert found.cost_micro_usd == round(2 * 754.4)
 
 
 def test_langfuse_writes_the_same_to_blob_storage(tmp_path: Path) -> None:
@@ -356,3 +361,157 @@ def test_helicones_table_has_fewer_columns(tmp_path: Path) -> None:
     (found,) = aggregate(log.frame)
     assert (log.format, found.cost_micro_usd, found.input_tokens) == ("helicone", 15_786, 12)
     assert any("leaves out tokens of the prompt cache" in note for note in log.notes)
+
+
+def _with(row: Mapping[str, Any], **changes: object) -> dict[str, Any]:
+    """A row with other values; a name of two parts (``input__count``) is a field of a field."""
+    changed: dict[str, Any] = json.loads(json.dumps(row))
+    for name, value in changes.items():
+        outer, _, inner = name.partition("__")
+        if inner:
+            changed[outer][inner] = value
+        else:
+            changed[outer] = value
+    return changed
+
+
+LITELLM_ROW: dict[str, Any] = SPEND[0] | TIMES | {"metadata": {"usage_object": {"cache_read_input_tokens": 100}}}
+
+#: A row of each format, and counts of it below zero, all of which a sum or a maximum would hide.
+BELOW_ZERO: Sequence[tuple[str, str, dict[str, Any], dict[str, Any]]] = (
+    ("claude-code", "jsonl", claude_line(1, "msg_a", "req_a", claude_usage(fresh=50)),
+     claude_line(2, "msg_b", "req_b", claude_usage(fresh=50, read=-5))),
+    ("claude-code", "jsonl", claude_line(1, "msg_a", "req_a", claude_usage(fresh=50)),
+     claude_line(2, "msg_b", "req_b", claude_usage(fresh=50, written_5m=-5))),
+    ("codex", "jsonl", codex_tokens(2, (9, 0, 1, 0)), codex_tokens(3, (19, -5, 2, 0))),
+    ("bedrock", "jsonl", INVOCATION, _with(INVOCATION, requestId="b", input__inputTokenCount=-12)),
+    ("bedrock", "jsonl", INVOCATION, _with(INVOCATION, requestId="b", input__cacheReadInputTokenCount=-1)),
+    ("langfuse", "jsonl", OBSERVATION, _with(OBSERVATION, id="b", usageDetails__input=-4)),
+    ("langfuse", "jsonl", OBSERVATION, _with(OBSERVATION, id="b", usageDetails__input_cached_tokens="many")),
+    ("helicone", "jsonl", HELICONE, _with(HELICONE, request_id="b", prompt_tokens=-12)),
+    ("openrouter", "csv", ACTIVITY, _with(ACTIVITY, generation_id="b", tokens_cached="-1")),
+    ("litellm", "jsonl", LITELLM_ROW, _with(LITELLM_ROW, request_id="b", prompt_tokens=-5)),
+    ("litellm", "jsonl", LITELLM_ROW, _with(LITELLM_ROW, request_id="b", metadata__usage_object={
+        "cache_read_input_tokens": 0, "prompt_tokens_details": {"cached_tokens": -7}})),
+    ("litellm", "parquet", LITELLM_ROW | {"metadata": None}, LITELLM_ROW | {
+        "request_id": "b", "metadata": None, "completion_tokens": -5}),
+    ("columns", "csv", {"time_s": 1, "model": "m", "input_tokens": 1, "output_tokens": 1, "cached_input_tokens": 9},
+     {"time_s": 2, "model": "m", "input_tokens": -1, "output_tokens": 1, "cached_input_tokens": 9}),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "good", "bad"), BELOW_ZERO, ids=[f"{one[0]}-{place}" for place, one in enumerate(BELOW_ZERO)]
+)
+def test_a_count_below_zero_is_a_row_that_cannot_be_read(
+    tmp_path: Path, name: str, kind: str, good: dict[str, Any], bad: dict[str, Any]
+) -> None:
+    path = tmp_path / f"log.{kind}"
+    if kind == "parquet":
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist([good, bad]), path)
+    else:
+        path.write_text(table(good, bad) if kind == "csv" else lines(good, bad))
+    apart = name == "columns"
+    with pytest.raises(LogError, match=r"log\.\w+ (line|row) \d: ") as caught:
+        open_log(path, format=name, cached_apart=apart)
+    assert "--max-bad-rows 1 leaves it out" in str(caught.value)
+    opened = open_log(path, format=name, cached_apart=apart, max_bad_rows=1)
+    assert (opened.read.rows, opened.read.bad_rows, opened.read.kept) == (2, 1, 1)
+    assert opened.read.bad[0].where in ("log.jsonl line 2", "log.csv line 3", "log.parquet row 2")
+    (found,) = aggregate(opened.frame)
+    assert found.requests == 1
+
+
+def test_a_tier_of_service_is_passed_on_as_the_log_tells_it(tmp_path: Path) -> None:
+    """What the catalogue does not know of it is for the report to say."""
+    attributes = SPAN["attributes"] | {"openai.response.service_tier": "Scale"}  # type: ignore[operator]
+    metadata = {"usage_object": {"service_tier": "scale"}}
+    answered = _with(INVOCATION, output__outputBodyJson={"serviceTier": {"type": "reserved"}})
+    (tmp_path / "a.jsonl").write_text(lines(SPAN | {"attributes": attributes}))
+    (tmp_path / "b.jsonl").write_text(lines(LITELLM_ROW | {"metadata": metadata}))
+    (tmp_path / "c.jsonl").write_text(lines(answered))
+    opened = open_log([tmp_path / f"{name}.jsonl" for name in "abc"])
+    assert opened.frame.project("service_tier").order("1").fetchall() == [("reserved",), ("scale",), ("scale",)]
+    filled = fill_costs(opened.frame, reprice=True)
+    words = dict(reading(build_report(filled.frame, pricing=filled.pricing)))
+    assert words["tiers of service"] == (
+        "2 requests of scale, 1 request of reserved, which the catalogue does not know: priced as standard"
+    )
+    standard = "the catalogue has no tier of service 'reserved': its requests are priced as standard"
+    assert standard in {one.text for one in filled.pricing.assumptions}
+
+
+def test_a_request_in_two_formats_counts_once_where_its_answer_has_one_id(tmp_path: Path) -> None:
+    """A gateway's row and the client's span; an agent's session and its telemetry; Bedrock's log and a client's."""
+    span = _with(SPAN, attributes=SPAN["attributes"] | {"gen_ai.response.id": "chatcmpl-1"})  # type: ignore[operator]
+    other = _with(span, context={"trace_id": "0x01", "span_id": "0x03"})
+    other["attributes"]["gen_ai.response.id"] = "chatcmpl-2"
+    (tmp_path / "spans.jsonl").write_text(lines(span, other, SPAN | {"context": {"trace_id": "0x1", "span_id": "0x4"}}))
+    rows = [LITELLM_ROW | {"request_id": "chatcmpl-1", "spend": 0.5}, LITELLM_ROW | {"request_id": "chatcmpl-9"}]
+    (tmp_path / "spend.jsonl").write_text(lines(*rows))
+    for names in (("spans", "spend"), ("spend", "spans")):
+        opened = open_log([tmp_path / f"{name}.jsonl" for name in names])
+        (found,) = aggregate(opened.frame)
+        assert (found.requests, opened.read.rows, opened.read.repeated) == (4, 5, 1)
+        assert found.cost_usd == pytest.approx(0.5 + LITELLM_ROW["spend"])  # the row counts that tells the cost
+        assert "1 request is told in two formats and counts once: the provider's id of the answer is the same" in (
+            opened.notes
+        )
+        assert set(opened.frame.columns) <= {*LOG_COLUMNS, ROUNDED_UP}
+    (tmp_path / "session.jsonl").write_text(
+        lines(claude_line(1, "msg_a", "req_a", claude_usage()), claude_line(2, "msg_b", "req_0b7e", claude_usage()))
+    )
+    event = {"event.name": "api_request", "model": "claude-haiku-4-5", "input_tokens": 3, "output_tokens": 10}
+    told = event | {"request_id": "req_0b7e"}
+    pairs = [{"key": key, "value": {"stringValue": str(value)}} for key, value in told.items()]
+    record = {"timeUnixNano": "1793700000000000000", "attributes": pairs}
+    logged = {"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}
+    (tmp_path / "events.jsonl").write_text(lines(logged))
+    opened = open_log([tmp_path / "session.jsonl", tmp_path / "events.jsonl"])
+    assert (aggregate(opened.frame)[0].requests, opened.read.repeated) == (2, 1)
+    attributes = SPAN["attributes"] | {"aws.request_id": INVOCATION["requestId"]}  # type: ignore[operator]
+    watched = _with(span, attributes=attributes)
+    (tmp_path / "aws.jsonl").write_text(lines(watched))
+    (tmp_path / "bedrock.jsonl").write_text(lines(INVOCATION))
+    opened = open_log([tmp_path / "aws.jsonl", tmp_path / "bedrock.jsonl"])
+    assert (aggregate(opened.frame)[0].requests, opened.read.repeated) == (1, 1)
+
+
+def test_an_id_at_several_rows_of_a_log_names_no_answer(tmp_path: Path) -> None:
+    """A server of tests gives all its answers one id: which of them another log tells is not to be known."""
+    spans = [
+        _with(
+            SPAN,
+            context={"trace_id": f"0x{place}", "span_id": "0x3"},
+            attributes=SPAN["attributes"]
+            | {  # type: ignore[operator]
+                "gen_ai.response.id": "chatcmpl-stub"
+            },
+        )
+        for place in (1, 2)
+    ]
+    (tmp_path / "spans.jsonl").write_text(lines(*spans))
+    (tmp_path / "spend.jsonl").write_text(lines(LITELLM_ROW | {"request_id": "chatcmpl-stub"}))
+    opened = open_log([tmp_path / "spans.jsonl", tmp_path / "spend.jsonl"])
+    assert (aggregate(opened.frame)[0].requests, opened.read.repeated) == (3, 0)
+
+
+def test_formats_that_tell_no_ids_of_answers_are_named(tmp_path: Path) -> None:
+    (tmp_path / "spend.jsonl").write_text(lines(LITELLM_ROW | {"request_id": "chatcmpl-1"}))
+    (tmp_path / "rollout.jsonl").write_text(
+        lines(codex_meta("/a"), codex_turn(1, "gpt-5"), codex_tokens(2, (9, 0, 1, 0)))
+    )
+    opened = open_log([tmp_path / "spend.jsonl", tmp_path / "rollout.jsonl"])
+    assert opened.notes[-1] == (
+        "no ids that a provider gave its answers in the format codex: a request that is in a log of another format as "
+        "well counts twice"
+    )
+    assert not any("counts twice" in note for note in open_log(tmp_path / "rollout.jsonl").notes)
+
+
+def test_a_credit_may_be_below_zero(tmp_path: Path) -> None:
+    """Money that comes back; its tokens, if any, are those of the request."""
+    back = LITELLM_ROW | {"request_id": "credit", "spend": -0.5}
+    (tmp_path / "log.jsonl").write_text(lines(LITELLM_ROW, back))
+    (found,) = aggregate(open_log(tmp_path / "log.jsonl").frame)
+    assert (found.requests, found.credits, found.credit_micro_usd) == (1, 1, 500_000)

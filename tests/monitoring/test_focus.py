@@ -155,7 +155,7 @@ def test_commitments_from_a_file(tmp_path: Path) -> None:
         load_commitments(path)
     twice = '[[commitment]]\nid = "{}"\ngpus = ["a"]\nusd_per_hour = 1.73\n'
     path.write_text(twice.format("x") + twice.format("y"))
-    with pytest.raises(CommitmentsFileError, match="GPU 'a' stands in two places"):
+    with pytest.raises(CommitmentsFileError, match="GPU 'a' occurs twice"):
         load_commitments(path)
 
 
@@ -221,7 +221,7 @@ def test_a_cloud_bill_is_what_was_billed_taxes_and_credits_with_it(tmp_path: Pat
 
 def test_other_currencies_are_refused(tmp_path: Path) -> None:
     line = ("1", "EUR", "Usage", "2024-09-18 22:00:00", "2.0", "Requests", "X", "Y", "NULL", "Z")
-    with pytest.raises(LogError, match=r"bill.csv has 1 charges in other currencies, such as EUR; only USD is read"):
+    with pytest.raises(LogError, match=r"bill.csv has 1 charge in other currencies, such as EUR; only USD is read"):
         open_log(cloud_bill(tmp_path / "bill.csv", line))
 
 

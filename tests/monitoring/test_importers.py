@@ -73,7 +73,7 @@ def test_columns_of_other_names_and_units(tmp_path: Path) -> None:
     assert opened.notes == ("the file names no tiers; the model stands for the tier",)
     assert [one.key for one in aggregate(opened.frame, by=["tier", "tenant"])] == [("gpt-4o", "acme")]
     (filled,) = aggregate(fill_costs(opened.frame).frame)
-    assert filled.cost_micro_usd == 3500 + micro_usd("usd", api_price("gpt-4o").usd(1000, 100))
+    assert filled.cost_micro_usd == 3500 + round(1e6 * api_price("gpt-4o").usd(1000, 100))
 
 
 def test_a_file_without_any_cost_is_unpriced_and_not_free(tmp_path: Path) -> None:
@@ -93,6 +93,23 @@ def test_cached_tokens_counted_apart_are_added_once(tmp_path: Path) -> None:
     assert (found.input_tokens, found.cached_input_tokens) == (1200, 1000)
     with pytest.raises(LogError, match=r"a.csv line 2: without cached_input_tokens between 0 and input_tokens"):
         total(open_log(path))
+
+
+def test_amounts_in_usd_are_rounded_once_they_are_added_up(tmp_path: Path) -> None:
+    """As the spend of LiteLLM for embeddings of 30 tokens: 0.6 micro-dollars each, and one that cost 1.4."""
+    rows = ["0,m,30,0,6e-7\n"] * 1000 + ["0,m,70,0,0.0000014\n", "1,m,100,0,-0.0005\n"]
+    path = text(tmp_path, "a.csv", "time_s,model,input_tokens,output_tokens,cost_usd\n" + "".join(rows))
+    found = total(open_log(path))
+    assert (found.cost_micro_usd, found.credit_micro_usd, found.requests) == (101, 500, 1001)
+    assert found.cost_rest_pico_usd == 400_000
+
+
+def test_a_credit_below_a_micro_dollar_is_one(tmp_path: Path) -> None:
+    rows = ["0,m,30,0,6e-7\n"] * 3 + ["1,m,30,0,-6e-7\n"] * 2
+    path = text(tmp_path, "a.csv", "time_s,model,input_tokens,output_tokens,cost_usd\n" + "".join(rows))
+    found = total(open_log(path))
+    assert (found.requests, found.credits, found.input_tokens) == (3, 2, 90)
+    assert (found.cost_micro_usd, found.cost_rest_pico_usd) == (1, -400_000)  # 0.6 micro-dollars
 
 
 @pytest.mark.parametrize("usd", [0.1 + 0.2, 1e-9, 0.000153, 12.5, 0.0])
@@ -156,19 +173,24 @@ def test_litellm_spend_logs(tmp_path: Path, kind: str) -> None:
     assert (list(filled.unknown), [price.model for price in filled.prices]) == (["in-house"], ["gpt-4o-mini"])
     (after,) = aggregate(filled.frame)
     assert after.unpriced_requests == 1
-    assert after.cost_micro_usd == 5750 + micro_usd("usd", api_price("gpt-4o-mini").usd(1000, 100))
+    assert after.cost_micro_usd == 5750 + round(1e6 * api_price("gpt-4o-mini").usd(1000, 100))
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("a.csv", "time,model\n1,m\n", "a.csv has no column 'time_s', 'input_tokens', 'output_tokens'; it has time"),
-        ("a.csv", "timestamp,model,input_tokens,output_tokens\n", "map columns with --column time_s="),
+        ("a.csv", "timestamp,model,input_tokens,output_tokens\n", "map columns with --column time_s=timestamp"),
+        (
+            "a.csv",
+            "timestamp,model,input_token,output_tokens\n",
+            "map columns with --column time_s=timestamp --column input_tokens=input_token",
+        ),
         ("a.txt", "x", "a.txt is of no known kind; known: .csv, .tsv, .parquet"),
         ("a.parquet", "no parquet", "a.parquet cannot be read"),
         ("a.json", '{"x": ', "a.json cannot be read"),
         ("a.json", '{"gen_ai.x": ', "a.json is no JSON"),
-        ("a.jsonl", '{"name": "gen_ai.", "attributes": {}}\n', "a.jsonl has 1 spans, none of which asks a model"),
+        ("a.jsonl", '{"name": "gen_ai.", "attributes": {}}\n', "a.jsonl has 1 span, none of which asks a model"),
     ],
 )  # fmt: skip
 def test_mistakes_are_named_in_one_line(tmp_path: Path, name: str, content: str, message: str) -> None:

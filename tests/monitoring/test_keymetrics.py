@@ -26,6 +26,29 @@ def test_the_six_metrics_by_hand(engine: Engine) -> None:
     assert (found.unpriced_requests, found.unpriced_fraction) == (1, 0.25)
 
 
+def test_what_was_refused_failed_or_given_up_was_not_served() -> None:
+    found = key_metrics(ENGINES[0](ROWS | {"outcome": ["ok", "refused", "timeout", "cached"]}), ENGINES[0](GPUS))
+    assert found.gpu_cost_per_request_usd == 14.0 / 2
+    assert found.cost_per_request_usd == 0.0085 / 3  # paid for all the same
+    for outcome in ("refused", "error", "cancelled"):
+        nothing = key_metrics(ENGINES[0](ROWS | {"outcome": [outcome] * 4}), ENGINES[0](GPUS))
+        assert nothing.gpu_cost_per_request_usd is None
+
+
+def test_gpus_work_the_hours_of_which_it_is_known() -> None:
+    found = key_metrics(ENGINES[0](ROWS), ENGINES[0](GPUS))
+    assert found.gpu_utilization_fraction == pytest.approx((0.0999 + 0.1 + 2 * 0.4) / 4)  # nobody knows of the fifth
+
+
+def test_an_empty_log_has_no_figures_and_its_gpus_are_idle_all_the_same() -> None:
+    empty = key_metrics(ENGINES[0](ROWS).iloc[:0], ENGINES[0](GPUS))
+    assert (empty.cost_per_request_usd, empty.gpu_cost_per_request_usd, empty.cost_per_conversion_usd) == (None,) * 3
+    assert (empty.unpriced_requests, empty.unpriced_fraction, empty.idle_gpu_hours) == (0, 0.0, 1.0)
+    assert (empty.cost_by_tier_usd, empty.requests_by_tier_fraction) == ({}, {})
+    refund = key_metrics(ENGINES[0]({**ROWS, "cost_micro_usd": [-1, -2, -3, -4]}))
+    assert (refund.requests_by_tier_fraction, refund.cost_per_request_usd) == ({}, None)
+
+
 def test_the_gpu_bill_is_added_only_where_it_is_apart() -> None:
     frame, hours = ENGINES[0](ROWS), ENGINES[0](GPUS)
     assert key_metrics(frame, hours, gpu_bill_apart=True).cost_per_request_usd == pytest.approx((0.0085 + 14) / 3)

@@ -19,7 +19,7 @@ import pytest
 
 from costlab.errors import InvalidValueError, LedgerError
 from costlab.events import COLUMNS, Hooks, RequestEvent
-from costlab.monitoring import Ledger, aggregate, open_log
+from costlab.monitoring import Ledger, aggregate, open_log, row_count
 from tests import needs
 
 #: Writes events of one micro-dollar until it is killed, and says after each flush how many are acknowledged.
@@ -117,7 +117,7 @@ def test_another_event_under_the_same_id_is_refused_and_the_first_stands(tmp_pat
         ledger.append(event(1))
         ledger.append(event(1, cost_micro_usd=999))
         ledger.append(event(2))
-        with pytest.raises(LedgerError, match="request id 'r-1' stands in ledger with other values"):
+        with pytest.raises(LedgerError, match="request id 'r-1' is in ledger with other values"):
             ledger.flush()
         assert list(ledger.events()) == [event(1), event(2)]
         assert (ledger.conflicts, ledger.failures, ledger.pending) == (1, 1, 0)
@@ -327,6 +327,26 @@ def test_a_torn_count_is_none_and_no_obstacle(tmp_path: Path, content: bytes) ->
         ledger.flush()
         ledger.verify()
     assert count.read_bytes().split()[0] == b"4"
+
+
+@pytest.mark.parametrize("windows", [False, True])
+def test_count_beside_a_ledger_begins_with_what_two_writers_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, windows: bool
+) -> None:
+    if windows:  # where a file cannot be read and written at a place in one step
+        monkeypatch.setattr(row_count, "_read_at", row_count._seek_and_read)
+        monkeypatch.setattr(row_count, "_write_at", row_count._seek_and_write)
+    (tmp_path / "ledger").touch()
+    one, other = (row_count.RowCount(tmp_path / "ledger") for _ in range(2))
+    one.note(3)
+    assert [one.check(3), other.check(3)] == [0, 0]
+    other.note(5)
+    one.note(4)  # was committed first, and noted last
+    assert (one.read().written, one.check(5), other.check(5)) == (5, 0, 0)
+    assert (one.check(2), other.check(2)) == (3, 0)  # told once
+    assert one.read() == row_count.KnownRows(written=2, lost=3)
+    one.close()
+    other.close()
 
 
 def test_a_ledger_whose_count_cannot_be_written_does_without(tmp_path: Path) -> None:
@@ -624,3 +644,21 @@ def test_a_ledger_of_before_is_opened_and_its_columns_are_those_of_a_new_one(tmp
         file.close()
     assert columns[0] == columns[1]
     assert tuple(column[1] for column in columns[1]) == ("seq", *COLUMNS)
+
+
+def test_a_batch_of_usual_and_rare_events_is_written_in_its_order(tmp_path: Path) -> None:
+    given = [
+        event(number, **({"cache_write_tokens": 3, "request_fee_micro_usd": 7} if number % 3 == 1 else {}))
+        for number in range(10)
+    ]
+    with Ledger(tmp_path / "ledger", flush_every_s=None) as ledger:
+        for one in (*given, given[1], given[2]):
+            ledger.append(one)
+        assert list(ledger.events()) == given
+        assert (ledger.duplicates, ledger.conflicts, ledger.last_sequence()) == (2, 0, 10)
+        ledger.append(event(1))  # without what is written of it
+        ledger.append(event(2, cache_write_tokens=1))
+        with pytest.raises(LedgerError, match="other values"):
+            ledger.flush()
+        assert (ledger.conflicts, list(ledger.events())) == (2, given)
+        ledger.verify()

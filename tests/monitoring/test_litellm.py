@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from costlab.catalog import api_price
 from costlab.errors import LogError
 from costlab.monitoring import UsageTotals, aggregate, fill_costs, open_log
+from costlab.monitoring.importers.paths import MAX_LINE_BYTES
 from tests import needs
 
 for module in ("narwhals", "pyarrow", "duckdb"):
@@ -66,7 +68,7 @@ def test_one_call_is_one_bill_however_the_log_was_exported(tmp_path: Path, kind:
     assert (mini.input_tokens, mini.cached_input_tokens, mini.output_tokens, mini.reasoning_tokens) == (
         2000, 1536, 300, 256,
     )  # fmt: skip
-    assert (mini.cost_micro_usd, found["gpt-5-mini flex"].cost_micro_usd) == (755, 378)  # 0.0007544 and a half of it
+    assert (mini.cost_micro_usd, found["gpt-5-mini flex"].cost_micro_usd) == (754, 377)  # 0.0007544 and a half of it
     assert found["gpt-5-mini priority"].cost_micro_usd == 1358  # 1.8 times
     claude = found["claude-sonnet-4-5-20250929 standard"]
     assert (claude.input_tokens, claude.cached_input_tokens, claude.cache_write_tokens) == (8012, 5000, 3000)
@@ -87,8 +89,8 @@ def test_the_parts_of_the_tokens_are_enough_to_price_a_call_again(tmp_path: Path
     filled = fill_costs(open_log(write(tmp_path, kind, rows)).frame)
     found = {key: one.cost_micro_usd for key, one in by_model(filled.frame).items()}
     assert found == {
-        "gpt-5-mini standard": 755,
-        "gpt-5-mini flex": 378,
+        "gpt-5-mini standard": 754,
+        "gpt-5-mini flex": 377,
         "gpt-5-mini priority": 1358,
         "claude-sonnet-4-5-20250929 standard": 20_286,
     }
@@ -187,7 +189,35 @@ def test_a_summary_by_day_is_no_log(tmp_path: Path) -> None:
 
 
 def test_rows_of_many_megabytes_are_read(tmp_path: Path) -> None:
-    for kind in ("csv", "jsonl", "json"):
-        rows = [spend(spend=0.5, response="x" * 2_500_000), spend(request_id="b", spend=0.5, response="y" * 40_000_000)]
+    for kind, size in (("csv", MAX_LINE_BYTES - 2**12), ("jsonl", 40_000_000), ("json", 40_000_000)):
+        rows = [spend(spend=0.5, response="x" * 2_500_000), spend(request_id="b", spend=0.5, response="y" * size)]
         (total,) = aggregate(open_log(write(tmp_path, kind, rows)).frame)
         assert (total.requests, total.cost_usd) == (2, 1.0)
+
+
+def test_the_row_of_a_batch_stands_for_its_requests(tmp_path: Path) -> None:
+    """As docs.litellm.ai/docs/proxy/managed_batches shows it (read on 2026-11-30): one row, which sums up all lines."""
+    row = made()[0] | {
+        "request_id": "batch_bGl0_batch_cost",
+        "call_type": "aretrieve_batch",
+        "model": "gemini-2.5-flash",
+        "custom_llm_provider": "gemini",
+        "spend": 0.0003221,
+        "prompt_tokens": 14,
+        "completion_tokens": 256,
+        "total_tokens": 270,
+    }
+    counts = {"batch_models": ["gemini-2.5-flash"], "batch_successful_requests": 2, "batch_failed_requests": 1}
+    lost = row | {"request_id": "batch_c_batch_cost", "spend": 0.0, "prompt_tokens": 0, "completion_tokens": 0}
+    none = {"batch_successful_requests": 0, "batch_failed_requests": 3}
+    asked = lost | {"request_id": "batch_bGl0", "call_type": "acreate_batch"}
+    rows = [(row, counts), (lost, none), (asked, {})]
+    opened = open_log(write(tmp_path, "csv", [one | {"metadata": json.dumps(metadata)} for one, metadata in rows]))
+    found = {one.key: one for one in aggregate(opened.frame, by=["service_tier", "outcome"])}
+    assert {key: one.requests for key, one in found.items()} == {("batch", "ok"): 2, ("batch", "error"): 3}
+    assert (found["batch", "ok"].cost_micro_usd, found["batch", "error"].unpriced_requests) == (322, 0)
+    assert opened.read.dropped == {"calls that ask no model": 1}
+    # Without a spend, what its requests cost at the provider's price for batches.
+    free = open_log(write(tmp_path, "parquet", [row | {"spend": 0.0, "metadata": json.dumps(counts)}]))
+    (priced,) = aggregate(fill_costs(free.frame).frame)
+    assert priced.cost_micro_usd == round(1e6 * api_price("gemini-2.5-flash", service_tier="batch").usd(14, 256))

@@ -105,10 +105,10 @@ def test_older_names_costs_tiers_and_errors() -> None:
     old = {"gen_ai.request.model": "m", "gen_ai.usage.prompt_tokens": 10, "gen_ai.usage.completion_tokens": 5}
     ours = {"costlab.tier": "small", "costlab.tenant": "acme", "costlab.cost_usd": 0.0005}
     (row,) = span_rows([sdk("a", None, old | ours, status="ERROR")])
-    assert (row["input_tokens"], row["output_tokens"], row["cost_micro_usd"]) == (10, 5, 500)
+    assert (row["input_tokens"], row["output_tokens"], row["cost_usd"]) == (10, 5, 0.0005)
     assert (row["tier"], row["tenant"], row["outcome"]) == ("small", "acme", "error")
     (row,) = span_rows([otlp("a", "", old, code=2)])
-    assert (row["outcome"], row["cost_micro_usd"]) == ("error", None)
+    assert (row["outcome"], row["cost_usd"]) == ("error", None)
     (row,) = span_rows([sdk("a", None, CHAT | {"gen_ai.usage.input_tokens": 200})], cached_apart=True)
     assert (row["input_tokens"], row["cached_input_tokens"]) == (1200, 1000)
 
@@ -118,7 +118,7 @@ def test_answers_without_tokens_are_not_free(tmp_path: Path) -> None:
         json.dumps(sdk("a", None, {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o"}))
     )
     opened = open_log(tmp_path / "a.jsonl")
-    assert "1 answered requests tell no tokens (a stream that was not asked to, say); they are unpriced" in opened.notes
+    assert "1 answered request tells no tokens (a stream that was not asked to, say) and is unpriced" in opened.notes
     (found,) = aggregate(fill_costs(opened.frame).frame)
     assert found.unpriced_requests == 1
 
@@ -142,7 +142,7 @@ def test_a_request_without_a_model_is_counted_and_unpriced(tmp_path: Path) -> No
     lines = [json.dumps(sdk("a", None, {"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 9}))]
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
     opened = open_log(tmp_path / "a.jsonl")
-    assert "1 requests name no model" in opened.notes
+    assert "1 request names no model" in opened.notes
     (found,) = aggregate(fill_costs(opened.frame).frame, by=["model"])
     assert (found.key, found.unpriced_requests) == (("unknown",), 1)
 
@@ -191,3 +191,26 @@ def test_a_trace_of_very_many_spans_within_one_another_is_read(tmp_path: Path) -
     spans.append(sdk("300", "299", CHAT))
     (tmp_path / "deep.jsonl").write_text("\n".join(map(json.dumps, spans)))
     assert open_log(tmp_path / "deep.jsonl").read.kept == 1
+
+
+def _without_ids(form: str, answer: str | None) -> dict[str, Any]:
+    attributes = CHAT if answer is None else CHAT | {"gen_ai.response.id": answer}
+    if form.startswith("sdk"):
+        span = sdk("", None, attributes)
+        span["context"] |= {"trace_id": "0x00", "span_id": "0x00"}
+        return {name: value for name, value in span.items() if form == "sdk" or name != "context"}
+    span = otlp("", "", attributes)
+    if form != "otlp":
+        span = {name: value for name, value in span.items() if not name.endswith("Id")}
+    return span if form == "bare" else {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
+
+
+@pytest.mark.parametrize("form", ["otlp", "absent", "bare", "sdk", "sdk-absent"])
+def test_only_equal_ids_make_two_spans_one(tmp_path: Path, form: str) -> None:
+    """Spans that lost their ids, in a log store, say, are calls all the same; an answer's id still tells which."""
+    answers = (None, None, "resp_1", "resp_1", "resp_2")
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(_without_ids(form, one)) + "\n" for one in answers))
+    opened = open_log(tmp_path / "a.jsonl", format="otel")
+    (found,) = aggregate(opened.frame)
+    assert (found.requests, found.input_tokens) == (4, 4 * 1200)
+    assert (opened.read.rows, opened.read.repeated, opened.read.kept) == (5, 1, 4)

@@ -124,7 +124,7 @@ def test_codex_tells_its_use_when_an_answer_is_complete(tmp_path: Path) -> None:
     (tmp_path / "codex.jsonl").write_text(logs("codex_cli_rs", log_record("", **other), log_record("", **used)))
     opened = open_log(tmp_path / "codex.jsonl")
     (found,) = aggregate(fill_costs(opened.frame).frame, by=["provider"])
-    assert (found.key, found.requests, found.cost_micro_usd) == (("openai",), 1, 755)
+    assert (found.key, found.requests, found.cost_micro_usd) == (("openai",), 1, 754)
     assert opened.read.dropped == {"asks no model": 1}
 
 
@@ -209,7 +209,17 @@ def test_metrics_of_a_coding_agent_add_up_whether_they_count_anew_or_on(delta: b
     assert found.key == ("anthropic", "claude-code")
     assert (found.input_tokens, found.cached_input_tokens, found.cache_write_tokens) == (16_024, 10_000, 6000)
     assert (found.output_tokens, found.cost_micro_usd) == (400, 40_000)
-    assert any("rows are what metrics add up to" in note for note in opened.notes)
+    assert any(" what metrics add up to" in note for note in opened.notes)
+
+
+def test_a_metric_that_counts_below_zero_cannot_be_read(tmp_path: Path) -> None:
+    counted = metrics("a", "claude_code.token.usage", "tokens", (1, "input", 12), (1, "output", 2), (2, "input", -5))
+    (tmp_path / "metrics.jsonl").write_text(counted)
+    with pytest.raises(LogError, match=r"line 1: a point of claude_code\.token\.usage of -5, which is no count"):
+        open_log(tmp_path / "metrics.jsonl")
+    opened = open_log(tmp_path / "metrics.jsonl", max_bad_rows=1)
+    (found,) = aggregate(opened.frame)
+    assert (found.input_tokens, found.output_tokens, opened.read.bad_rows, opened.read.rows) == (12, 2, 1, 3)
 
 
 def test_metrics_do_not_count_again_what_events_tell(tmp_path: Path) -> None:

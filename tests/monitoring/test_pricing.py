@@ -1,16 +1,19 @@
 """Costs that a log lacks, from the catalogue."""
 
 import math
+import random
 from datetime import UTC, date, datetime
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from costlab.catalog import Discounts, api_models, api_price
 from costlab.errors import InvalidValueError, PriceNotFoundError, UnknownNameError
-from costlab.events import micro_usd
 from costlab.monitoring import PriceChange, aggregate, fill_costs
+from costlab.monitoring.usage import roll_up
 from costlab.synthetic import sample_log
 from tests import needs
 from tests.monitoring.frames import ENGINES, ROWS, Engine, duckdb_frame, engine, pandas_frame
@@ -34,8 +37,8 @@ def test_gaps_are_filled_from_the_catalogue_with_cached_tokens_billed_once(engin
     assert list(filled.unknown) == ["in-house"]
     small, large = api_price("gpt-4o-mini"), api_price("gpt-4o")
     wanted = {
-        "gpt-4o-mini": micro_usd("usd", small.usd(100, 10)),
-        "gpt-4o": micro_usd("usd", large.usd(1000, 100, 500)) + 5000,
+        "gpt-4o-mini": round(1e6 * small.usd(100, 10)),
+        "gpt-4o": round(1e6 * large.usd(1000, 100, 500)) + 5000,
         "in-house": 0,
     }
     found = aggregate(filled.frame, by=["model"])
@@ -62,8 +65,8 @@ def test_rates_of_long_requests_and_models_without_an_output_price(engine: Engin
     price = api_price("gemini-2.5-pro")
     assert price.tiers[0].above_tokens == 200_000
     found = {one.key[0]: one for one in aggregate(fill_costs(engine(rows)).frame, by=["model"])}
-    wanted = sum(micro_usd("usd", price.usd(tokens, 100)) for tokens in (200_000, 200_001))
-    assert found["gemini-2.5-pro"].cost_micro_usd == wanted
+    wanted = sum(price.usd(tokens, 100) for tokens in (200_000, 200_001))
+    assert found["gemini-2.5-pro"].cost_micro_usd == math.floor(1e6 * wanted + 0.5)  # halves up
     # An embedding model is paid for its input alone, whatever a log says of its output.
     assert found["text-embedding-ada-002"].cost_micro_usd == 1000
 
@@ -81,6 +84,44 @@ def test_the_fee_of_a_request_is_billed_with_its_tokens(engine: Engine) -> None:
     (total,) = aggregate(fill_costs(engine(rows)).frame)
     assert api_price("sonar-pro").usd(9, 150) * count == pytest.approx(16.277)
     assert total.cost_usd == pytest.approx(16.28, abs=0.005)
+
+
+#: Requests to models whose tokens cost less than a micro-dollar.
+CHEAP = st.tuples(
+    st.sampled_from(["text-embedding-3-small", "gpt-4o-mini", "gemini-2.5-flash-lite"]),
+    st.integers(1, 3000),
+    st.sampled_from(["ok", "error"]),
+)
+
+
+def check_sums(engine: Engine, requests: list[tuple[str, int, str]]) -> None:
+    """Sums are those of the exact costs, rounded once, whichever way they are added up; above 0 they are at least 1."""
+    columns = {
+        "model": [model for model, _, _ in requests],
+        "input_tokens": [tokens for _, tokens, _ in requests],
+        "outcome": [outcome for _, _, outcome in requests],
+    }
+    filled = fill_costs(engine(log(len(requests), output_tokens=0, **columns)))
+    exact = failed = Fraction(0)
+    for model, tokens, outcome in requests:
+        micro_usd = Fraction(api_price(model).usd(tokens, 0)) * 10**6
+        exact, failed = exact + micro_usd, failed + micro_usd * (outcome == "error")
+    noise = Fraction(len(requests), 10**6)
+    for (total,) in (aggregate(filled.frame), roll_up(aggregate(filled.frame, by=["model", "outcome"]))):
+        for found, wanted in ((total.cost_micro_usd, exact), (total.failed_cost_micro_usd, failed)):
+            assert abs(found - wanted) <= Fraction(1, 2) + noise or (found == 1 and 0 < wanted < 1)
+
+
+def test_sums_of_every_engine_are_rounded_once(engine: Engine) -> None:
+    chance = random.Random(17)
+    models = ("text-embedding-3-small", "gpt-4o-mini")
+    check_sums(engine, [(chance.choice(models), chance.randint(1, 99), "ok") for _ in range(500)])
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(CHEAP, min_size=1, max_size=30))
+def test_sums_are_rounded_once(requests: list[tuple[str, int, str]]) -> None:
+    check_sums(duckdb_frame, requests)
 
 
 def test_a_log_without_gaps_comes_back_as_it_is() -> None:
@@ -181,7 +222,7 @@ def test_who_serves_decides_on_the_price(engine: Engine) -> None:
     ours = {"cerebras": "cerebras", "fireworks-ai": "fireworks", "ovhcloud": "ovhcloud"}
     for group in found:
         wanted = api_price("gpt-oss-120b", ours[group.key[0]], "2026-11-01").usd(1000)
-        assert group.cost_micro_usd == micro_usd("usd", wanted)
+        assert group.cost_micro_usd == round(1e6 * wanted)
     assert len({group.cost_micro_usd for group in found}) > 1
     told = fill_costs(engine(rows), provider="cerebras")
     assert len({group.cost_micro_usd for group in aggregate(told.frame, by=["provider"])}) == 1
@@ -218,13 +259,31 @@ def test_the_tier_of_service_that_was_used_is_paid(engine: Engine) -> None:
     found = aggregate(fill_costs(engine(rows)).frame, by=["service_tier"])
     factors = {"standard": 1, "batch": 0.5, "flex": 0.5, "priority": 1.8}
     for group in found:
-        assert group.cost_micro_usd == micro_usd("usd", factors[group.key[0]] * whole)
+        assert group.cost_micro_usd == round(1e6 * factors[group.key[0]] * whole)
     batch = aggregate(fill_costs(engine(rows), service_tier="batch").frame)[0]
-    assert batch.cost_micro_usd == 4 * micro_usd("usd", 0.5 * whole)
-    lost = fill_costs(engine(log(1, model="gpt-4o", service_tier="scale")))
-    assert "unknown service tier 'scale'" in lost.unknown["gpt-4o"]
+    assert batch.cost_micro_usd == round(1e6 * 4 * 0.5 * whole)
     with pytest.raises(UnknownNameError, match="unknown service tier 'btach'; did you mean 'batch'"):
         fill_costs(engine(rows), service_tier="btach")
+
+
+def test_a_tier_of_service_that_nobody_knows_is_priced_as_standard_and_says_so(engine: Engine) -> None:
+    told = ["scale", "Scale", "auto-x", "default", "auto", "FLEX", "scale"]
+    rows = log(7, model="gpt-5-mini", service_tier=told, cost_micro_usd=[None] * 6 + [1])
+    filled = fill_costs(engine(rows))
+    (total,) = aggregate(filled.frame)
+    whole = 1e6 * api_price("gpt-5-mini", as_of="2026-11-01").usd(1000, 100)
+    flex = 1e6 * api_price("gpt-5-mini", as_of="2026-11-01", service_tier="flex").usd(1000, 100)
+    assert (total.cost_micro_usd, total.unpriced_requests) == (round(5 * whole + flex + 1), 0)
+    assert filled.pricing.unknown_tiers == {"scale": 2, "auto-x": 1}
+    assumed: dict[str, object] = {one.text: (one.requests, one.usd) for one in filled.pricing.assumptions}
+    assert assumed == {
+        f"the catalogue has no tier of service {tier!r}: its requests are priced as standard": (
+            number, pytest.approx(number * whole / 1e6, abs=1e-6))
+        for tier, number in (("auto-x", 1), ("scale", 2))
+    }  # fmt: skip
+    # Whoever says which tier it was has no need to assume one.
+    said = fill_costs(engine(rows), service_tier="batch")
+    assert (said.pricing.unknown_tiers, said.pricing.assumptions) == ({}, ())
 
 
 def test_a_discount_is_taken_off_what_is_priced_here(engine: Engine) -> None:
@@ -244,7 +303,7 @@ def test_costs_that_are_there_are_replaced_where_that_is_asked_for(engine: Engin
     (total,) = aggregate(filled.frame)
     assert total.cost_micro_usd == 2 * 3500 - 500 + 9
     assert (filled.pricing.requests_priced, filled.pricing.requests_repriced) == (1, 1)
-    assert "1 requests with a cost, which is replaced, and 1 requests without a cost" in filled.notes[0]
+    assert "1 request with a cost, which is replaced, and 1 request without a cost were priced" in filled.notes[0]
 
 
 def test_a_row_of_many_requests_is_priced_as_so_many(engine: Engine) -> None:
@@ -263,6 +322,29 @@ def test_a_deployment_is_the_model_behind_it(engine: Engine) -> None:
     assert aggregate(filled.frame)[0].cost_usd == pytest.approx(0.0035)
 
 
+def test_a_deployment_that_no_request_names_is_told(engine: Engine) -> None:
+    rows = engine(log(2, model=["azure/Chat-Prod", "gpt-4o"], provider="azure"))
+    filled = fill_costs(rows, deployments={"chat-prod": "gpt-4o", "GPT-4o": "gpt-4o", "chat-prdo": "gpt-4o"})
+    assert filled.pricing.unused_deployments == ("chat-prdo",)
+    (said,) = (line for line in filled.pricing.notes if "--deployment" in line)
+    assert said == "no request that wants a price is of 'chat-prdo', given as --deployment: is it the name in the log?"
+
+
+def test_a_deployment_of_an_unknown_model_is_refused_with_the_nearest_name() -> None:
+    rows = duckdb_frame(log(1, model="chat-prod", provider="azure"))
+    wrong = r"unknown model behind the deployment 'chat-prod': 'gpt-4oo'; did you mean 'gpt-4o'"
+    for provider in (None, "azure", "openai"):
+        with pytest.raises(UnknownNameError, match=wrong):
+            fill_costs(rows, provider=provider, deployments={"chat-prod": "gpt-4oo"})
+    with pytest.raises(UnknownNameError, match=r"behind the deployment 'never-seen': 'zzz'; known: "):
+        fill_costs(rows, deployments={"never-seen": "zzz"})
+    # What is known under the provider's name alone, at a gateway, on one's own server, or without a price of tokens.
+    for model in ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "azure/gpt-4o", "ollama/llama3.2", "whisper-1"):
+        fill_costs(rows, deployments={"chat-prod": model})
+    served_by = duckdb_frame(log(1, model="chat-prod", provider="huggingface_novita"))
+    fill_costs(served_by, deployments={"chat-prod": "deepseek-ai/DeepSeek-V3.2-Exp"})
+
+
 def test_what_has_no_price_is_listed_with_its_reason_and_the_nearest_names(engine: Engine) -> None:
     rows = log(6, model=["gpt-4oo", "gpt-4oo", "whisper-1", "claude-3-haiku", "claude-3-haiku", "gpt-4o"],
                searches=[0, 0, 0, 1, 0, 0])  # fmt: skip
@@ -277,6 +359,22 @@ def test_what_has_no_price_is_listed_with_its_reason_and_the_nearest_names(engin
     assert aggregate(filled.frame)[0].unpriced_requests == 4  # that of the search, not the other
 
 
+def test_a_name_of_ones_own_is_asked_for_rather_than_guessed_at(engine: Engine) -> None:
+    """Of two thousand names one is half like any other, as gpt-5-pro is like chat-prod."""
+    profile = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc123def456"
+    rows = log(3, model=["chat-prod", profile, "claude-sonnett-4-5"], provider=["azure", "aws", ""])
+    pricing = fill_costs(engine(rows)).pricing
+    assert {one.model: one.nearest for one in pricing.unpriced} == {
+        "chat-prod": (), profile: (), "claude-sonnett-4-5": ("claude-sonnet-4-5",),
+    }  # fmt: skip
+    assert "where a name is one's own, say which model stands behind it: --deployment" in "".join(pricing.notes)
+    (why,) = [note for note in pricing.notes if note.startswith(f"no price for 1 request of {profile}")]
+    assert why.count(profile) == 1  # named once
+    behind = {"chat-prod": "gpt-4.1", profile: "us.anthropic.claude-sonnet-4-5-20250929-v1:0"}
+    told = fill_costs(engine(rows), deployments=behind).pricing
+    assert not any("--deployment" in note for note in told.notes)
+
+
 def test_requests_after_the_catalogues_day_have_its_last_price_and_say_so(engine: Engine) -> None:
     rows = log(2, time_s=[noon(date(2026, 11, 9)), noon(date(2026, 12, 24))])
     filled = fill_costs(engine(rows))
@@ -286,6 +384,34 @@ def test_requests_after_the_catalogues_day_have_its_last_price_and_say_so(engine
     assert "prices have not changed since 2026-11-09" in assumption.text
     with pytest.raises(PriceNotFoundError, match="no API prices after 2026-11-09"):
         fill_costs(engine(rows), as_of="2026-12-24")
+
+
+def test_requests_before_the_first_known_price_have_that_and_say_so(engine: Engine) -> None:
+    """The snapshot's history begins on 22 May 2025; a name may tell the day of a release, a tier when it was seen."""
+    days = [date(2025, 5, 21), date(2025, 5, 22), date(2025, 9, 28), date(2025, 9, 29), date(2026, 10, 13)]
+    models = ["gpt-4o", "gpt-4o", "claude-sonnet-4-5-20250929", "claude-sonnet-4-5-20250929", "gpt-5-mini"]
+    rows = log(5, time_s=[noon(day) for day in days], model=models, service_tier=["standard"] * 4 + ["batch"])
+    filled = fill_costs(engine(rows))
+    (total,) = aggregate(filled.frame)
+    assert total.unpriced_requests == 0
+    (assumption,) = filled.pricing.assumptions
+    assert assumption.text == (
+        "the first known price holds for the time before it, too: gpt-4o (known since 2025-05-22), "
+        "claude-sonnet-4-5 (known since 2025-09-29), gpt-5-mini at batch (known since 2026-10-14)"
+    )
+    early = [
+        api_price(model, None, day, tier).usd(1000, 100)
+        for model, day, tier in zip(models, days, rows["service_tier"], strict=True)
+    ]
+    assert assumption.requests == 3
+    assert assumption.usd == pytest.approx(early[0] + early[2] + early[4], abs=3e-6)
+    assert any("of 3 requests: the first known price" in note for note in filled.notes)
+    # With a day named, it is the day that may be early; of today's all is known.
+    (assumption,) = fill_costs(engine(rows), "2025-05-21").pricing.assumptions
+    assert assumption.requests == 5
+    assert fill_costs(engine(rows), "2026-11-01").pricing.assumptions == ()
+    assert "no price is known before 2025-05-22; this is the first" in api_price("gpt-4o", as_of="2025-05-21").note
+    assert "no price is known" not in api_price("gpt-4o", as_of="2025-05-22").note
 
 
 def test_hundreds_of_models_are_told_apart() -> None:

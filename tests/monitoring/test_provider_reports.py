@@ -12,8 +12,8 @@ import pytest
 
 from costlab.catalog import api_price
 from costlab.errors import LogError
-from costlab.events import micro_usd
 from costlab.monitoring import Report, UsageLog, aggregate, build_report, fill_costs, open_log, report_lines
+from costlab.monitoring.report.render import facts
 from tests import needs
 
 for module in ("narwhals", "pyarrow", "duckdb"):
@@ -111,7 +111,7 @@ def test_openai_usage_is_priced_by_model_and_tier_at_its_day(tmp_path: Path) -> 
     mini = api_price("gpt-5-mini", "openai").usd(1_000_000, 50_000, 400_000, requests=500)
     small = api_price("text-embedding-3-small", "openai").usd(1_000_000, 0)
     # Batch is half of that; moderation is free.
-    assert report.total.cost_micro_usd == micro_usd("usd", mini) + micro_usd("usd", mini / 2) + micro_usd("usd", small)
+    assert report.total.cost_micro_usd == round(1e6 * (mini + mini / 2 + small))
     assert (report.total.requests, report.total.unpriced_requests) == (1011, 0)
     assert {tenant.key[0] for tenant in report.tenants} == {"proj_shop", "proj_search", ""}
 
@@ -120,7 +120,7 @@ def test_costs_are_the_dollars_where_usage_is_told_too(tmp_path: Path) -> None:
     output = COST | {"amount": {"value": "0.1", "currency": "usd"}, "line_item": "gpt-5-mini-2025-08-07, output"}
     later = openai_page(COMPLETIONS, day=5)
     both = report_of(opened(tmp_path, openai_page(COMPLETIONS), openai_page(COST, output), later, name="b.jsonl"))
-    priced = micro_usd("usd", api_price("gpt-5-mini", "openai").usd(1_000_000, 50_000, 400_000, requests=500))
+    priced = round(1e6 * api_price("gpt-5-mini", "openai").usd(1_000_000, 50_000, 400_000, requests=500))
     # The sixth day has no costs: its usage is priced.
     assert both.total.cost_micro_usd == 350_000 + priced
     assert (both.total.requests, both.total.input_tokens, both.total.output_tokens) == (1000, 2_000_000, 100_000)
@@ -157,10 +157,15 @@ def test_anthropic_usage_with_lifetimes_searches_and_tiers(tmp_path: Path) -> No
     assert log.format == "anthropic-usage"
     (total,) = aggregate(fill_costs(log.frame).frame)
     tokens = 1500 * 3 + 500 * 3.75 + 1000 * 6 + 200 * 0.3 + 500 * 15  # USD a million
-    assert total.cost_micro_usd == micro_usd("usd", tokens / 1e6 + 0.1) + micro_usd("usd", tokens / 2e6 + 0.1)
+    assert total.cost_micro_usd == int(tokens + tokens / 2 + 2 * 0.1e6 + 0.5)  # halves up
     assert (total.input_tokens, total.cached_input_tokens, total.cache_write_tokens) == (6400, 400, 3000)
     assert (total.requests, total.searches) == (0, 20)
     assert any("counts no requests" in note for note in log.notes)
+    report = report_of(log)
+    assert any(note.startswith("sums that count no requests were priced from the catalogue") for note in report.notes)
+    # Most of the cost are the searches, and none of it is laid on the tokens.
+    (kinds,) = [words for name, words in facts(report) if name == "by kind of token"]
+    assert kinds.endswith("for output, $0.20 for 20 searches")
 
 
 def test_a_sum_without_requests_is_short_unless_its_window_is_told(tmp_path: Path) -> None:

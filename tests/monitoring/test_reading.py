@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 
 from costlab.errors import InvalidValueError, LogError
 from costlab.monitoring import UsageTotals, aggregate, build_report, gpu_usage, open_gpu_hours, open_log
+from costlab.monitoring.importers import counting
+from costlab.monitoring.usage import LOG_COLUMNS
 from tests import needs
 
 for module in ("narwhals", "pyarrow", "duckdb"):
@@ -98,13 +101,66 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as opened:
         opened.bind(str(tmp_path / "socket.csv"))
         for name in ("pipe.csv", "socket.csv"):
-            with pytest.raises(LogError, match="is no regular file; a log is read more than once"):
+            with pytest.raises(LogError, match="is no regular file; save what comes from it as a file first"):
                 open_log(tmp_path / name)
     (tmp_path / "empty").mkdir()
     with pytest.raises(LogError, match="is a folder without a file of a known kind"):
         open_log(tmp_path / "empty")
     with pytest.raises(LogError, match=r"a\.csv is empty"):
         open_log(written(tmp_path, "a.csv", ""))
+    with pytest.raises(InvalidValueError, match="path must be the name of a file or folder, got ''"):
+        open_log("")
+
+
+def test_what_is_no_file_in_a_folder_is_left_out_and_said(tmp_path: Path) -> None:
+    one_row(tmp_path / "log", "a.csv", 1.0)
+    os.mkfifo(tmp_path / "log" / "pipe.jsonl")
+    (tmp_path / "log" / "moved.csv").symlink_to(tmp_path / "gone.csv")
+    (tmp_path / "log" / "part.parquet").mkdir()
+    opened = open_log(tmp_path / "log")
+    assert total(opened).requests == 1
+    assert [note for note in opened.notes if "left out" in note] == ["no regular files, left out: 2, as moved.csv"]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("bill.xlsx", "; save the sheet as CSV"),
+        ("bill.gz", ", each also with .gz behind it: name the file after what is in it, as bill.csv.gz"),
+        ("bill.zip", "; unpack it, or compress each file by gzip or zstd"),
+        ("bill.log", "; name it after how it is written: .csv for a table, .jsonl for lines of JSON"),
+        ("bill.db", "; a ledger of costlab is written to Parquet by Ledger.to_parquet"),
+        ("bill", ""),
+    ],
+)
+def test_what_to_do_about_files_of_other_kinds_is_said(tmp_path: Path, name: str, hint: str) -> None:
+    with pytest.raises(LogError, match=re.escape(f".json, .jsonl, .ndjson{hint}") + "$"):
+        open_log(written(tmp_path, name, "x"))
+
+
+def test_a_copy_under_another_name_counts_twice_and_is_said(tmp_path: Path) -> None:
+    one_row(tmp_path, "bill.csv", 1.0)
+    one_row(tmp_path, "bill (1).csv", 1.0)
+    one_row(tmp_path, "other.csv", 2.0)
+    opened = open_log(tmp_path)
+    assert total(opened).cost_usd == 4.0
+    words = "files of the same content, whose rows count twice as they have no request ids: bill.csv as bill (1).csv"
+    assert words in opened.notes
+    # Packed beside what it was packed from, as `gzip --keep` leaves it; the same name elsewhere is another file.
+    packed = tmp_path / "packed"
+    plain = one_row(packed, "bill.csv", 1.0)
+    written(packed, "bill.csv.gz", gzip.compress(plain.read_bytes()))
+    written(packed / "older", "bill.csv.gz", gzip.compress(plain.read_bytes().replace(b"1.0", b"2.0")))
+    opened = open_log(packed)
+    assert total(opened).cost_usd == 4.0
+    assert words.replace("bill.csv as bill (1).csv", "bill.csv.gz as bill.csv") in opened.notes
+    # With ids the rows count once, and there is nothing to say.
+    with_ids = HEAD.replace("time_s", "request_id,time_s")
+    for name in ("a.csv", "b.csv"):
+        written(tmp_path / "ids", name, f"{with_ids}r,1,m,1,1,1.0\n")
+    opened = open_log(tmp_path / "ids")
+    assert (total(opened).cost_usd, opened.read.repeated) == (1.0, 1)
+    assert not any("same content" in note for note in opened.notes)
 
 
 # Encodings
@@ -272,7 +328,7 @@ def test_a_typed_file_lets_impossible_rows_pass_only_if_told(tmp_path: Path) -> 
     rows = {"time_s": [1.0, 2.0], "model": ["m", "m"], "input_tokens": [1, None], "output_tokens": [1, 1]}
     path = tmp_path / "a.parquet"
     pyarrow.parquet.write_table(pyarrow.table(rows | {"cost_micro_usd": [1, 1]}), path)
-    with pytest.raises(LogError, match="1 rows without input_tokens a whole number"):
+    with pytest.raises(LogError, match="1 row without input_tokens a whole number"):
         total(open_log(path))
     opened = open_log(path, max_bad_rows=1)
     assert (total(opened).requests, opened.read.bad[0].where) == (1, "a.parquet row 2")
@@ -301,10 +357,32 @@ def test_of_the_lines_of_one_request_the_most_complete_counts(tmp_path: Path) ->
     assert (opened.read.rows, opened.read.repeated) == (7, 2)
 
 
+@pytest.mark.parametrize("name", ["log.csv", "log.jsonl", "log.parquet"])
+def test_nothing_stands_between_a_log_and_its_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    # Of equal rows of one request the last counts. DuckDB keeps no order behind a join, and makes joins of lists.
+    row = {field: "" if column.type is str else 0 for field, column in LOG_COLUMNS.items()}
+    row |= {"request_id": "a", "model": "m", "input_tokens": 1, "output_tokens": 1, "outcome": "ok", "requests": 1}
+    plans, stored = [], counting._stored
+
+    def with_plan(files: Any, rows: Any, table: str) -> Any:
+        plans.append(rows.explain())
+        return stored(files, rows, table)
+
+    monkeypatch.setattr(counting, "_stored", with_plan)
+    if name.endswith("parquet"):
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist([row]), tmp_path / name)
+    else:
+        values = ",".join(map(str, row.values()))
+        written(tmp_path, name, json.dumps(row) if name.endswith("jsonl") else f"{','.join(row)}\n{values}\n")
+    assert total(open_log(tmp_path / name)).requests == 1
+    assert len(plans) == 1
+    assert "Join" not in plans[0]
+
+
 def test_one_id_of_several_models_is_told(tmp_path: Path) -> None:
     head = "time_s,request_id,model,input_tokens,output_tokens\n"
     opened = open_log(written(tmp_path, "a.csv", f"{head}1,a,m,1,1\n2,a,n,1,1\n"))
-    assert "1 ids stand at rows of different models, of which one counts: do they name requests?" in opened.notes
+    assert "1 id stands at rows of different models, of which one counts: do ids name requests?" in opened.notes
 
 
 def test_repeated_ids_of_typed_files_are_found(tmp_path: Path) -> None:
@@ -383,7 +461,7 @@ def test_a_column_that_stands_twice_is_asked_for(tmp_path: Path) -> None:
 def test_other_currencies_are_no_dollars(tmp_path: Path, name: str) -> None:
     head = f"{HEAD.strip()},{name}\n"
     (tmp_path / "log.csv").write_text(f"{head}1790000000,m,1,1,0.5,USD\n1790000000,m,1,1,0.5,EUR\n")
-    with pytest.raises(LogError, match="has 1 costs in other currencies, such as EUR; only USD is read"):
+    with pytest.raises(LogError, match="has 1 cost in other currencies, such as EUR; only USD is read"):
         open_log(tmp_path / "log.csv")
     (tmp_path / "log.csv").write_text(f"{head}1790000000,m,1,1,0.5,usd\n1790000000,m,1,1,0.5,\n")
     assert total(open_log(tmp_path / "log.csv")).cost_usd == 1.0
@@ -391,7 +469,8 @@ def test_other_currencies_are_no_dollars(tmp_path: Path, name: str) -> None:
 
 def test_a_table_of_hundreds_of_columns_is_told_in_short(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text(",".join(f"c{number}" for number in range(500)) + "," + "x" * 999 + "\n1\n")
-    with pytest.raises(LogError, match=r"it has c0, c1, .*, c39 and 461 more$") as caught:
+    told = r"it has c0, c1, .*, c39 and 461 more; map columns with --column time_s=NAME"
+    with pytest.raises(LogError, match=told) as caught:
         open_log(tmp_path / "log.csv")
     assert len(str(caught.value)) < 400
 
@@ -406,3 +485,15 @@ def test_a_log_that_was_saved_in_two_forms_counts_once(tmp_path: Path) -> None:
     log = open_log(tmp_path)
     assert (log.read.rows, log.read.repeated, log.read.kept) == (8, 2, 6)
     assert (total(log).requests, total(log).cost_micro_usd) == (5, 5 * 450_000 - 50_000)
+
+
+def test_columns_that_were_not_read_are_named(tmp_path: Path) -> None:
+    """Somebody whose costs stand in `cost` would otherwise take the catalogue's prices for them."""
+    head = "time_s,model,input_tokens,output_tokens,cost,region\n"
+    opened = open_log(written(tmp_path, "a.csv", f"{head}1790000000,gpt-4o,10,1,0.5,eu\n"))
+    assert "columns that were not read: cost, region (--column FIELD=NAME)" in opened.notes
+    mapped = open_log(tmp_path / "a.csv", columns={"cost_usd": "cost", "tenant": "region"})
+    assert not any("not read" in note for note in mapped.notes)
+    assert total(mapped).cost_usd == 0.5
+    with pytest.raises(LogError, match=r"map columns with --column time_s=NAME --column input_tokens=input_token$"):
+        open_log(written(tmp_path, "b.csv", "date,model,input_token,output_tokens\n"), format="columns")

@@ -2,7 +2,7 @@
 
 :func:`open_log` is the way in. DuckDB reads the files, so that a log need not fit into memory. A further format is a
 module with a :class:`LogFormat`, entered in `formats`; `litellm` shows how one is made of columns that are converted
-strictly.
+strictly. :func:`open_spark_log` reads own columns on Spark.
 """
 
 from typing import TYPE_CHECKING
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
         LogFormat as LogFormat,
         LogRows as LogRows,
         ReadCounts as ReadCounts,
+    )
+    from costlab.monitoring.importers.spark import (
+        SparkLog as SparkLog,
+        open_spark_log as open_spark_log,
+        spark_errors as spark_errors,
+        spark_session as spark_session,
     )
 else:
     __getattr__, __dir__ = lazy_package(__name__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from costlab.monitoring.importers.conversion import Kind, select
+from costlab.monitoring.importers.conversion import BAD, Kind, select, wrong_count
 from costlab.monitoring.importers.protocol import LogFormat, LogRows
 
 if TYPE_CHECKING:
@@ -30,9 +30,12 @@ def read_bedrock(files: LogFiles) -> LogRows:
     the request, otherwise the role or the user of its identity. The model behind one's own inference profile is not
     told.
     """
+    counts: list[str] = []
 
     def whole(column: str, path: str) -> str:
-        return f"TRY_CAST(json_extract_string({column}, '{path}') AS BIGINT)"
+        text = f"json_extract_string({column}, '{path}')"
+        counts.append(text)
+        return f"TRY_CAST({text} AS BIGINT)"
 
     read, written = (f"coalesce({whole('input', f'$.cache{name}InputTokenCount')}, 0)" for name in ("Read", "Write"))
     tokens_in, tokens_out = whole("input", "$.inputTokenCount"), whole("output", "$.outputTokenCount")
@@ -58,11 +61,12 @@ def read_bedrock(files: LogFiles) -> LogRows:
         "cache_write_tokens": written,
         "cache_write_1h_tokens": f"CASE WHEN {written} = 0 THEN 0 ELSE {for_an_hour} END",
         "output_tokens": f"CASE WHEN {failed} THEN {tokens_out} ELSE coalesce({tokens_out}, 0) END",
-        "latency_s": f"{whole('output', '$.outputBodyJson.metrics.latencyMs')} / 1000",
+        "latency_s": "TRY_CAST(json_extract_string(output, '$.outputBodyJson.metrics.latencyMs') AS DOUBLE) / 1000",
         "outcome": f"CASE WHEN {failed} THEN 'error' ELSE 'ok' END",
         "service_tier": f"CASE WHEN {tier} = 'default' THEN 'standard' ELSE {tier} END",
         "tenant": f"coalesce({', '.join(asked)}, nullif({role}, ''), accountId, '')",
     }
+    columns[BAD] = wrong_count("the row", f"[{', '.join(counts)}]")
     return LogRows(select(files.table(KINDS), columns), ("Bedrock's log tells no costs",))
 
 
@@ -71,4 +75,5 @@ BEDROCK_FORMAT: Final = LogFormat(
     "model invocation logs of Amazon Bedrock",
     lambda files: files.kind == "json" and '"ModelInvocationLog"' in files.head,
     read_bedrock,
+    answer_ids=("request_id",),
 )

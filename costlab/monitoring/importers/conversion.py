@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import duckdb
 
 #: What a column is converted to; see :meth:`LogFiles.table`.
-Kind = Literal["text", "whole", "number", "time", "json"]
+Kind = Literal["text", "count", "whole", "number", "time", "json"]
 
 #: Hidden columns of converted rows: why a row cannot be read, why it is no request, its file, and, where asked for, its
 #: number there.
@@ -29,6 +29,7 @@ NUMBERS: Final = (*INTEGERS, "UBIGINT", "HUGEINT", "UHUGEINT", "FLOAT", "DOUBLE"
 
 TYPES: Final[Mapping[Kind, str]] = {
     "text": "VARCHAR",
+    "count": "BIGINT",
     "whole": "BIGINT",
     "number": "DOUBLE",
     "time": "DOUBLE",
@@ -36,10 +37,11 @@ TYPES: Final[Mapping[Kind, str]] = {
 }
 
 #: What stands for no value where a number or a time is asked for.
-NOTHING: Final = "('', 'NULL', 'null', 'None', 'NaN', 'nan', '\\N')"
+NOTHING: Final = ("", "NULL", "null", "None", "NaN", "nan", "\\N")
 
 #: What a value is not that does not convert.
 NOT_A: Final[Mapping[Kind, str]] = {
+    "count": "no whole number >= 0",
     "whole": "no whole number",
     "number": "no number",
     "time": "no time",
@@ -68,6 +70,14 @@ def sql_text(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def sql_among(value: str, words: Iterable[str]) -> str:
+    """Whether a value is one of some words.
+
+    DuckDB 2.0.1 makes a join of ``IN`` with five words or more, after which rows are no longer in the order of the log.
+    """
+    return f"({' OR '.join(f'{value} = {sql_text(word)}' for word in words)})"
+
+
 def sql_files(paths: Iterable[Path]) -> str:
     """A list of files as SQL takes it, in whose names no character is a pattern."""
     names = ("".join(f"[{one}]" if one in "*?[" else one for one in str(path)) for path in paths)
@@ -77,9 +87,12 @@ def sql_files(paths: Iterable[Path]) -> str:
 def select(rows: duckdb.DuckDBPyRelation, sql: Mapping[str, str]) -> duckdb.DuckDBPyRelation:
     """Rows with other columns, name and expression of each; the hidden ones of :meth:`LogFiles.table` stay.
 
-    A reader may give the column `log_dropped`: why a row is no request, or null. Such rows are counted, and left out.
+    A reader may give the columns `log_dropped`, why a row is no request, and `log_bad`, why it cannot be read; or null.
+    Such rows are counted, and left out.
     """
     columns = dict(sql) | {name: name for name in HIDDEN if name in rows.columns}
+    if BAD in sql and BAD in rows.columns:
+        columns[BAD] = f"coalesce({BAD}, {sql[BAD]})"
     return rows.project(", ".join(f"{value} AS {sql_identifier(name)}" for name, value in columns.items()))
 
 
@@ -111,6 +124,23 @@ def convert(
     return rows.project(", ".join(f"{sql} AS {sql_identifier(name)}" for name, sql in columns.items()))
 
 
+def wrong_count(where: str, texts: str) -> str:
+    """SQL of what is wrong with counts, a list of texts such as JSON has them: null where nothing is, or a text.
+
+    Parameters
+    ----------
+    where : str
+        What tells them, for the message.
+    texts : str
+        SQL of the list; null is no count.
+    """
+    whole = "\\d+(\\.0*)?"
+    fits = f"regexp_full_match(array_to_string({texts}, ' '), '(({whole})( ({whole}))*)?')"
+    wrong = f"[one for one in CASE WHEN NOT {fits} THEN {texts} END if NOT regexp_full_match(one, '{whole}')][1]"
+    told = f"{sql_text(where + ' tells ')} || chr(39) || left({wrong}, 40) || chr(39)"
+    return f"{told} || {sql_text(', which is ' + NOT_A['count'])}"
+
+
 def _converted(name: str, type_here: str, kind: Kind, decimal: str | None, day_first: bool | None) -> tuple[str, str]:
     """SQL of a converted column, and of what is wrong with a value: null where nothing is, empty if nothing can be."""
     column = sql_identifier(name)
@@ -122,16 +152,24 @@ def _converted(name: str, type_here: str, kind: Kind, decimal: str | None, day_f
     if type_here in NUMBERS or type_here.startswith("DECIMAL"):
         if type_here in ("FLOAT", "DOUBLE") and kind != "time":
             # Gaps may be NaN. DuckDB 2.0.1 takes isnan to be false where a Parquet file's statistics know no NaN.
-            return f"CASE WHEN isfinite({column}) THEN CAST({column} AS DOUBLE) END", ""
-        wanted = "BIGINT" if kind == "whole" and type_here in INTEGERS else "DOUBLE"
-        return (column if type_here == wanted else f"CAST({column} AS {wanted})"), ""
+            value = f"CASE WHEN isfinite({column}) THEN CAST({column} AS DOUBLE) END"
+            return value, f"CASE WHEN {value} < 0 THEN {_told(name, text, kind)} END" if kind == "count" else ""
+        wanted = "BIGINT" if kind in ("count", "whole") and type_here in INTEGERS else "DOUBLE"
+        value = column if type_here == wanted else f"CAST({column} AS {wanted})"
+        below = f"CASE WHEN {column} < 0 THEN {_told(name, text, kind)} END" if kind == "count" else ""
+        return value, below
     if kind == "time" and type_here.startswith(("TIMESTAMP", "DATE")):
         return f"epoch(CAST({column} AS TIMESTAMPTZ))", ""
     text = f"trim({text})"
-    text = f"CASE WHEN {text} NOT IN {NOTHING} THEN {text} END"
+    text = f"CASE WHEN NOT {sql_among(text, NOTHING)} THEN {text} END"
     value = {"time": _time(text, day_first), "json": _json(text)}.get(kind) or _number(text, kind, decimal)
-    told = f"{sql_text(name + ' ')} || chr(39) || left({text}, 40) || chr(39) || {sql_text(f' is {NOT_A[kind]}')}"
-    return value, f"CASE WHEN {text} IS NOT NULL AND {value} IS NULL THEN {told} END"
+    if kind == "count":
+        value = f"CASE WHEN {value} >= 0 THEN {value} END"
+    return value, f"CASE WHEN {text} IS NOT NULL AND {value} IS NULL THEN {_told(name, text, kind)} END"
+
+
+def _told(name: str, text: str, kind: Kind) -> str:
+    return f"{sql_text(name + ' ')} || chr(39) || left({text}, 40) || chr(39) || {sql_text(f' is {NOT_A[kind]}')}"
 
 
 # DuckDB computes what stands in several places once, and for all rows, also where a CASE leaves most of them out. What
@@ -151,7 +189,7 @@ def _number(text: str, kind: Kind, decimal: str | None) -> str:
         grouped = f"CASE WHEN contains({text}, ',') THEN {text} END"
         fits = f"regexp_full_match({grouped}, '[+-]?\\d{{1,3}}(,\\d{{3}})+(\\.\\d*)?')"
         text = f"CASE WHEN {grouped} IS NULL THEN {text} WHEN {fits} THEN replace({grouped}, ',', '') END"
-    elif kind == "whole":
+    elif kind in ("count", "whole"):
         # Whether 1.000 is one or a thousand is not to be seen.
         pointed = f"CASE WHEN contains({text}, '.') THEN {text} END"
         doubtful = f"regexp_full_match({pointed}, '[+-]?[1-9]\\d{{0,2}}(\\.\\d{{3}})+')"

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from costlab._internal.extras import extra
+from costlab._internal.text import counted
+from costlab.catalog.service_tiers import USUAL_TIERS
 from costlab.errors import LogError
-from costlab.events import micro_usd_column
-from costlab.monitoring.importers.conversion import BAD, DROPPED, FILE, HIDDEN, ROW, hints_sql, sql_identifier, sql_text
-from costlab.monitoring.importers.log_files import MAX_ROW_BYTES, LogFiles, RowTooLongError
-from costlab.monitoring.importers.paths import COMPRESSED
+from costlab.events import micro_usd_column, rounded_up_pico_usd_column
+from costlab.monitoring.importers.conversion import (
+    BAD,
+    DROPPED,
+    FILE,
+    HIDDEN,
+    ROW,
+    hints_sql,
+    sql_among,
+    sql_identifier,
+    sql_text,
+)
+from costlab.monitoring.importers.log_files import LogFiles, RowTooLongError
 from costlab.monitoring.importers.protocol import IN_USD, BadRow, LogRows, ReadCounts
-from costlab.monitoring.usage import FAILED, LOG_COLUMNS, REQUIRED, LogFrame, demands_of, unmet
+from costlab.monitoring.usage import FAILED, LOG_COLUMNS, REQUIRED, ROUNDED_UP, LogFrame, demands_of, unmet
 
 if TYPE_CHECKING:
     import duckdb
+    from narwhals.typing import IntoLazyFrameT
 
 #: So many rows that cannot be read are shown.
 MAX_SHOWN: Final = 5
 
 #: So many ids are compared at a time: 8 bytes each.
 IDS_AT_A_TIME: Final = 2**24
-
-#: What vendors call the tier of service that is nothing special.
-USUAL_TIERS: Final = ("", "default", "on_demand", "ondemand", "standard_only")
 
 TOKENS: Final = ("input_tokens", "output_tokens")
 
@@ -70,15 +79,9 @@ class _Log:
 
     def with_reasons(self, rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
         """Rows with why each cannot be read, or is no request: null where it is one."""
-        if not self.of_requests:
-            return rows
-        import narwhals as nw
-
-        log = LogFrame("the log", rows, REQUIRED)
-        reasons = [nw.col(BAD)] if BAD in rows.columns else []
-        for words, met in demands_of(log).items():
-            reasons.append(nw.when(unmet(met) == 1).then(nw.lit(f"without {words}")))
-        return nw.from_native(rows).with_columns(nw.coalesce(*reasons).alias(BAD)).to_native()
+        if self.of_requests:
+            return with_reasons(rows)
+        return rows if BAD in rows.columns else rows.project(f"*, CAST(NULL AS VARCHAR) AS {BAD}")
 
 
 def counted_rows(
@@ -125,7 +128,7 @@ def _counted(
 
     relation, rows = log.rows(files)
     notes = (*rows.notes, *notes)
-    stored = bool({BAD, DROPPED} & set(relation.columns)) or files.options.max_bad_rows > 0
+    stored = bool({BAD, DROPPED} & set(relation.columns)) or files.options.max_bad_rows > 0 or not log.of_requests
     try:
         if stored:
             # Text is converted once; whoever counts the rows reads the result.
@@ -139,7 +142,7 @@ def _counted(
                 relation, stored = _stored(files, relation, log.table), True
         kept, counts = counts.kept, rows.read + counts
         if counts.bad_rows > files.options.max_bad_rows:
-            raise LogError(_complaint(files.name, counts))
+            raise LogError(complaint(files.name, counts))
         if log.of_requests and "request_id" in relation.columns and _repeats_ids(relation, kept):
             if not stored:
                 relation = _stored(files, relation, log.table)
@@ -155,53 +158,99 @@ def _counted(
 
 def with_defaults(rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
     """With what an event assumes where rows tell nothing."""
-    sql = {name: sql_identifier(name) for name in rows.columns}
-    for name, column in LOG_COLUMNS.items():
-        if name in sql and column.default is not None:
-            default = sql_text(column.default) if isinstance(column.default, str) else str(column.default)
-            sql[name] = f"coalesce({sql[name]}, {default})"
-    if "service_tier" in sql:
-        usual = f"lower({sql['service_tier']}) IN {USUAL_TIERS}"
-        sql["service_tier"] = f"CASE WHEN {usual} THEN 'standard' ELSE lower({sql['service_tier']}) END"
-    sql["tier"] = f"coalesce({sql['tier']}, model)" if "tier" in sql else "model"
-    return rows.project(", ".join(f"{value} AS {sql_identifier(name)}" for name, value in sql.items()))
+    return _projected(rows, defaults_sql(rows.columns))
 
 
 def _complete(rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
     """With what may be null or left out, as far as no figure can do without it."""
     rows = with_defaults(rows)
-    costs = [name for name in ("cost_micro_usd", "cost_usd") if name in rows.columns]
-    failed = f"outcome IN {FAILED}" if "outcome" in rows.columns else "false"
+    return in_micro_usd(_projected(rows, complete_sql(rows.columns)))
+
+
+def _projected(rows: duckdb.DuckDBPyRelation, sql: Mapping[str, str]) -> duckdb.DuckDBPyRelation:
+    return rows.project(", ".join(f"{value} AS {sql_identifier(name)}" for name, value in sql.items()))
+
+
+# What a row is taken to mean, said once for every engine that reads logs: SQL that DuckDB and Spark understand alike,
+# over columns that have our names, and expressions of narwhals.
+
+#: What rows that tell one request have in common. A credit may have the id of what it gives back.
+SAME_REQUEST: Final = ("request_id", "coalesce(cost_micro_usd < 0, false)")
+
+#: Which of them counts: that with the most output, since answers are written while they grow; of equals the last.
+BEST_FIRST: Final = "output_tokens DESC NULLS LAST, input_tokens DESC NULLS LAST, (cost_micro_usd IS NULL)"
+
+
+def defaults_sql(names: Sequence[str]) -> dict[str, str]:
+    """SQL of columns with what an event assumes where a row tells nothing."""
+    sql = {name: name for name in names}
+    for name, column in LOG_COLUMNS.items():
+        if name in sql and column.default is not None:
+            default = sql_text(column.default) if isinstance(column.default, str) else str(column.default)
+            sql[name] = f"coalesce({name}, {default})"
+    if "service_tier" in sql:
+        usual = sql_among(f"lower({sql['service_tier']})", USUAL_TIERS)
+        sql["service_tier"] = f"CASE WHEN {usual} THEN 'standard' ELSE lower({sql['service_tier']}) END"
+    sql["tier"] = "coalesce(tier, model)" if "tier" in sql else "model"
+    return sql
+
+
+def complete_sql(names: Sequence[str]) -> dict[str, str]:
+    """SQL of columns with what a row may leave out because it failed, or is a credit.
+
+    What failed may lack tokens, and without any it cost nothing unless that is told. A credit is about no tokens.
+    """
+    costs = [name for name in ("cost_micro_usd", "cost_usd") if name in names]
+    failed = f"outcome IN {FAILED}" if "outcome" in names else "false"
     credit = " OR ".join(["false", *(f"{cost} < 0" for cost in costs)])
-    # What failed may lack tokens, and without any it cost nothing unless that is told. A credit is about no tokens.
     # As conditions that begin with the column, DuckDB spares itself those of a file that has no such gaps.
-    tokens = [
-        f"CASE WHEN {name} IS NULL AND ({failed} OR {credit}) THEN 0 ELSE {name} END AS {name}" for name in TOKENS
-    ]
+    tokens = {name: f"CASE WHEN {name} IS NULL AND ({failed} OR {credit}) THEN 0 ELSE {name} END" for name in TOKENS}
     free = f"input_tokens IS NULL AND output_tokens IS NULL AND {failed}"
-    if not costs:
-        cost = [f"CASE WHEN {free} THEN CAST(0 AS BIGINT) END AS cost_micro_usd"]
+    if costs:
+        cost = {costs[-1]: f"CASE WHEN {costs[-1]} IS NULL AND {free} THEN 0 ELSE {costs[-1]} END"}
     else:
-        cost = [f"CASE WHEN {costs[-1]} IS NULL AND {free} THEN 0 ELSE {costs[-1]} END AS {costs[-1]}"]
-    names = [one for one in rows.columns if one not in (*TOKENS, costs[-1] if costs else "")]
-    return _in_micro_usd(rows.project(", ".join([*map(sql_identifier, names), *tokens, *cost])))
+        cost = {"cost_micro_usd": f"CASE WHEN {free} THEN CAST(0 AS BIGINT) END"}
+    return {name: name for name in names if name not in tokens | cost} | tokens | cost
 
 
-def _in_micro_usd(rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
-    """With the amounts in USD as whole micro-dollars; where both are told, the latter count."""
+def in_micro_usd(rows: IntoLazyFrameT) -> IntoLazyFrameT:
+    """Rows with the amounts in USD as whole micro-dollars; where both are told, the latter count."""
     with extra("usage"):
         import narwhals as nw
-    amounts = {exact: name for name, exact in IN_USD.items() if name in rows.columns}
+    frame = nw.from_native(rows)
+    amounts = {exact: name for name, exact in IN_USD.items() if name in frame.collect_schema()}
     if not amounts:
         return rows
     exact = {name: micro_usd_column(nw.col(usd)) for name, usd in amounts.items()}
+    if "cost_micro_usd" in amounts:
+        exact[ROUNDED_UP] = rounded_up_pico_usd_column(nw.col(amounts["cost_micro_usd"]))
     both = {
-        name: nw.coalesce(nw.col(name).cast(nw.Float64), told) for name, told in exact.items() if name in rows.columns
+        name: nw.coalesce(nw.col(name).cast(nw.Float64), told)
+        for name, told in exact.items()
+        if name in frame.collect_schema()
     }
-    told: duckdb.DuckDBPyRelation = (
-        nw.from_native(rows).with_columns(**exact | both).drop(*amounts.values()).to_native()
-    )
+    if "cost_micro_usd" in both:
+        both[ROUNDED_UP] = nw.when(nw.col("cost_micro_usd").is_null()).then(exact[ROUNDED_UP])
+    told: IntoLazyFrameT = frame.with_columns(**exact | both).drop(*amounts.values()).to_native()
     return told
+
+
+def with_reasons(rows: IntoLazyFrameT) -> IntoLazyFrameT:
+    """Rows with why each cannot be read, or can be no request, in a hidden column: null where it is one."""
+    import narwhals as nw
+
+    log = LogFrame("the log", rows, REQUIRED)
+    reasons = [nw.col(BAD)] if BAD in log.schema else []
+    for words, met in demands_of(log).items():
+        reasons.append(nw.when(unmet(met) == 1).then(nw.lit(f"without {words}")))
+    told: IntoLazyFrameT = nw.from_native(rows).with_columns(nw.coalesce(*reasons).alias(BAD)).to_native()
+    return told
+
+
+def odd_ids(number: int) -> tuple[str, ...]:
+    """What is to be said of so many ids at rows that cannot be of one request."""
+    ids = counted(number, "id stands", "ids stand")
+    return (f"{ids} at rows of different models, of which one counts: do ids name requests?",) if number else ()
 
 
 def _stored(files: LogFiles, rows: duckdb.DuckDBPyRelation, table: str) -> duckdb.DuckDBPyRelation:
@@ -257,9 +306,9 @@ def _rejected(files: LogFiles) -> list[tuple[str, int, str]]:
         f"SELECT file_path, line - 2 AS record, any_value(error_message), bool_or({CUT_OFF}) "
         "FROM reject_errors JOIN reject_scans USING (scan_id, file_id) GROUP BY ALL ORDER BY ALL"
     ).fetchall()
-    if files.row_bytes < MAX_ROW_BYTES:
+    if files.row_bytes < files.max_row_bytes:
         cut_off = {Path(path) for path, _, _, cut in found if cut}
-        if any(path.suffix in COMPRESSED or path.stat().st_size > files.row_bytes for path in cut_off):
+        if any(path.stat().st_size > files.row_bytes for path in cut_off):
             raise RowTooLongError(f"{files.name} has a row of more than {files.row_bytes:,} bytes")
     return [(path, record, why) for path, record, why, _ in found]
 
@@ -326,13 +375,14 @@ def _bad_row(files: LogFiles, path: str, record: int, why: str) -> BadRow:
     return BadRow(f"{Path(path).name} {where}", " ".join(why.split()))
 
 
-def _complaint(name: str, counts: ReadCounts) -> str:
+def complaint(name: str, counts: ReadCounts) -> str:
     """What cannot be read, in one line."""
     shown = counts.bad[:MAX_SHOWN]
     told = "; ".join(f"{one.where}: {one.why}" for one in shown)
     more = f"; and {counts.bad_rows - len(shown):,} more" if counts.bad_rows > len(shown) else ""
     rows = "a row" if counts.bad_rows == 1 else f"{counts.bad_rows:,} rows"
-    return f"{name} has {rows} that cannot be read: {told}{more} (--max-bad-rows {counts.bad_rows} leaves them out)"
+    leaves = f"{counts.bad_rows} leaves {'it' if counts.bad_rows == 1 else 'them'} out"
+    return f"{name} has {rows} that cannot be read: {told}{more} (--max-bad-rows {leaves})"
 
 
 # Rows that tell a request again
@@ -351,8 +401,7 @@ def _repeats_ids(rows: duckdb.DuckDBPyRelation, number: int) -> bool:
         seen, end = np.empty(number if parts == 1 else number // parts * 2 + 1, dtype=np.uint64), 0
         for batch in hashes.to_arrow_reader(2**17):
             # Not with to_numpy, which loads pandas: 40 MB, and a quarter of a second.
-            column = batch.column(0)
-            piece = np.frombuffer(column.buffers()[1], np.uint64, len(column), 8 * column.offset)
+            piece = np.from_dlpack(batch.column(0))
             seen[end : end + len(piece)] = piece
             end += len(piece)
         seen = seen[:end]
@@ -363,21 +412,16 @@ def _repeats_ids(rows: duckdb.DuckDBPyRelation, number: int) -> bool:
 
 
 def _without_repeated(files: LogFiles, table: str) -> tuple[int, tuple[str, ...]]:
-    """Delete stored rows that tell a request again, how many there were, and what is odd about them.
-
-    Of the rows with one id that with the most output counts, since answers are written while they grow, and then the
-    last. A credit may have the id of what it gives back.
-    """
-    same = "request_id, coalesce(cost_micro_usd < 0, false)"
+    """Delete stored rows that tell a request again, how many there were, and what is odd about them."""
+    same = ", ".join(SAME_REQUEST)
     ((odd,),) = files.connection.sql(
         f"SELECT count(*) FROM (SELECT 1 FROM stored.{table} WHERE request_id <> '' GROUP BY {same} "
         "HAVING min(model) <> max(model))"
     ).fetchall()
-    best = "output_tokens DESC NULLS LAST, input_tokens DESC NULLS LAST, (cost_micro_usd IS NULL), rowid DESC"
     deleted = files.connection.execute(
         f"DELETE FROM stored.{table} WHERE rowid IN (SELECT place FROM (SELECT rowid AS place, row_number() OVER "
-        f"(PARTITION BY {same} ORDER BY {best}) AS rank FROM stored.{table} WHERE request_id <> '') WHERE rank > 1)"
+        f"(PARTITION BY {same} ORDER BY {BEST_FIRST}, rowid DESC) AS rank "
+        f"FROM stored.{table} WHERE request_id <> '') WHERE rank > 1)"
     )
     ((repeated,),) = deleted.fetchall()
-    note = f"{odd:,} ids stand at rows of different models, of which one counts: do they name requests?"
-    return repeated, (note,) if odd else ()
+    return repeated, odd_ids(odd)

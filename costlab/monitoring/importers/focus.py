@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from costlab._internal.text import counted
 from costlab.errors import LogError
-from costlab.monitoring.importers.conversion import Kind, duckdb_reason, select
+from costlab.monitoring.importers.conversion import NOTHING, Kind, duckdb_reason, select
 from costlab.monitoring.importers.protocol import LogFormat, LogRows
 from costlab.monitoring.usage import require_columns
 from costlab.units import MICRO_USD_PER_USD
@@ -33,13 +34,13 @@ OPTIONAL: Final[dict[str, Kind]] = {
     "SubAccountName": "text",
     "x_Model": "text",
     "x_ServiceTier": "text",
-    "x_Requests": "whole",
-    "x_InputTokens": "whole",
-    "x_CachedInputTokens": "whole",
-    "x_CacheWriteTokens": "whole",
-    "x_OutputTokens": "whole",
-    "x_ReasoningTokens": "whole",
-    "x_Searches": "whole",
+    "x_Requests": "count",
+    "x_InputTokens": "count",
+    "x_CachedInputTokens": "count",
+    "x_CacheWriteTokens": "count",
+    "x_OutputTokens": "count",
+    "x_ReasoningTokens": "count",
+    "x_Searches": "count",
 }
 
 
@@ -64,7 +65,7 @@ def read_focus(files: LogFiles) -> LogRows:
 
     def text(name: str) -> str:
         # The specification's sample has the word NULL for nothing.
-        return f"nullif(nullif({name}, ''), 'NULL')"
+        return f"CASE WHEN {name} NOT IN {NOTHING} THEN {name} END"
 
     meter = f"coalesce({text('SkuMeter')}, '') || ' ' || coalesce({text('ChargeDescription')}, '')"
     scale = (
@@ -106,7 +107,9 @@ def _require_dollars(files: LogFiles, rows: duckdb.DuckDBPyRelation) -> None:
     except duckdb.Error as error:
         raise LogError(f"{files.name} cannot be read: {duckdb_reason(error)}") from error
     if count:
-        raise LogError(f"{files.name} has {count:,} charges in other currencies, such as {example}; only USD is read")
+        raise LogError(
+            f"{files.name} has {counted(count, 'charge')} in other currencies, such as {example}; only USD is read"
+        )
 
 
 FOCUS_FORMAT: Final = LogFormat(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from costlab.monitoring.importers.conversion import DROPPED, Kind, select
+from costlab.monitoring.importers.conversion import BAD, DROPPED, Kind, select, wrong_count
 from costlab.monitoring.importers.json_rows import fields, members
 from costlab.monitoring.importers.protocol import LogFormat, LogRows
 
@@ -39,10 +39,10 @@ OPENROUTER: Final[dict[str, Kind]] = {
     **dict.fromkeys(("app_name", "api_key_name", "user", "external_user"), "text"),
     **dict.fromkeys(("created_at", "date"), "time"),
     **dict.fromkeys(("cost_total", "total_cost", "usage", "byok_usage_inference", "upstream_inference_cost"), "number"),
-    **dict.fromkeys(("tokens_prompt", "tokens_completion", "tokens_reasoning", "tokens_cached"), "whole"),
-    **dict.fromkeys(("native_tokens_prompt", "native_tokens_completion", "native_tokens_reasoning"), "whole"),
-    **dict.fromkeys(("native_tokens_cached", "prompt_tokens", "completion_tokens", "reasoning_tokens"), "whole"),
-    **dict.fromkeys(("requests",), "whole"),
+    **dict.fromkeys(("tokens_prompt", "tokens_completion", "tokens_reasoning", "tokens_cached"), "count"),
+    **dict.fromkeys(("native_tokens_prompt", "native_tokens_completion", "native_tokens_reasoning"), "count"),
+    **dict.fromkeys(("native_tokens_cached", "prompt_tokens", "completion_tokens", "reasoning_tokens"), "count"),
+    **dict.fromkeys(("requests",), "count"),
     **dict.fromkeys(("generation_time_ms", "generation_time"), "number"),
 }
 
@@ -127,6 +127,7 @@ def read_langfuse(files: LogFiles) -> LogRows:
     def told(name: str) -> str:
         return f'coalesce("{name}", "{LANGFUSE_NAMES[name]}")'
 
+    told_usage = f"map_entries(TRY_CAST({told('usageDetails')} AS MAP(VARCHAR, JSON)))"
     usage = f"map_entries(TRY_CAST({told('usageDetails')} AS MAP(VARCHAR, DOUBLE)))"
 
     def bucket(pattern: str) -> str:
@@ -156,6 +157,7 @@ def read_langfuse(files: LogFiles) -> LogRows:
         "latency_s": f"greatest(0, {end} - {start})",
         "outcome": "CASE WHEN level = 'ERROR' THEN 'error' ELSE 'ok' END",
         "tenant": f"coalesce({_first('userId', 'user_id', 'traceName', 'trace_name', 'environment')}, '')",
+        BAD: wrong_count("usage", f"[json_extract_string(one.value, '$') for one in {told_usage}]"),
         DROPPED: f"CASE WHEN {no_model} THEN 'observations that used no model' END",
     }
     return LogRows(select(rows, columns), ("a cost of 0 counts as unknown, not as free",))
@@ -173,9 +175,10 @@ HELICONE: Final[dict[str, Kind]] = {
     **dict.fromkeys(("request_id", "response_id", "model", "request_model", "response_model", "provider"), "text"),
     **dict.fromkeys(("request_user_id", "helicone_user", "cache_reference_id"), "text"),
     **dict.fromkeys(("request_created_at", "response_created_at"), "time"),
-    **dict.fromkeys(("response_status", "prompt_tokens", "completion_tokens", "reasoning_tokens"), "whole"),
-    **dict.fromkeys(("prompt_cache_read_tokens", "prompt_cache_write_tokens"), "whole"),
-    **dict.fromkeys(("prompt_audio_tokens", "completion_audio_tokens"), "whole"),
+    "response_status": "whole",  # -2 and the like where there was no answer
+    **dict.fromkeys(("prompt_tokens", "completion_tokens", "reasoning_tokens"), "count"),
+    **dict.fromkeys(("prompt_cache_read_tokens", "prompt_cache_write_tokens"), "count"),
+    **dict.fromkeys(("prompt_audio_tokens", "completion_audio_tokens"), "count"),
     **dict.fromkeys(("latency", "delay_ms", "cost", "costUSD"), "number"),
     **dict.fromkeys(("request_properties", "properties"), "json"),
 }
@@ -231,7 +234,7 @@ def read_helicone(files: LogFiles) -> LogRows:
 
 
 OPENROUTER_FORMAT: Final = LogFormat(
-    "openrouter", "activity and generations of OpenRouter", _is_openrouter, read_openrouter
+    "openrouter", "activity and generations of OpenRouter", _is_openrouter, read_openrouter, ("request_id",)
 )
 LANGFUSE_FORMAT: Final = LogFormat("langfuse", "observations of Langfuse", _is_langfuse, read_langfuse)
 HELICONE_FORMAT: Final = LogFormat(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from costlab.errors import LogError
-from costlab.monitoring.importers.conversion import DROPPED, OWN_SERVER, Kind, select, sql_text
+from costlab.events.usage_object import USAGE_PATHS
+from costlab.monitoring.importers.conversion import BAD, DROPPED, OWN_SERVER, Kind, select, sql_text, wrong_count
 from costlab.monitoring.importers.protocol import LogFormat, LogRows
 from costlab.monitoring.usage import require_columns
 
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
 REQUIRED: Final[dict[str, Kind]] = {
     "request_id": "text",
     "spend": "number",
-    "prompt_tokens": "whole",
-    "completion_tokens": "whole",
+    "prompt_tokens": "count",
+    "completion_tokens": "count",
     "startTime": "time",
     "model": "text",
 }
 OPTIONAL: Final[dict[str, Kind]] = {
-    "total_tokens": "whole",
+    "total_tokens": "count",
     "call_type": "text",
     "endTime": "time",
     "metadata": "json",
@@ -41,30 +42,25 @@ OPTIONAL: Final[dict[str, Kind]] = {
 #: The usage in a row's `metadata`, as it was answered, and what LiteLLM adds to it. They repeat each other.
 USAGE: Final = ("$.usage_object", "$.additional_usage_values")
 
-#: Where versions of LiteLLM, and the vendors whose usage they pass on, keep the parts of the tokens. Names of one part
-#: repeat one another, and a zero in one place may stand beside the count in another: the largest counts.
-PARTS: Final = {
-    "cached": ("prompt_tokens_details.cached_tokens", "cache_read_input_tokens", "prompt_cache_hit_tokens"),
-    "written": (
-        "prompt_tokens_details.cache_write_tokens",
-        "prompt_tokens_details.cache_creation_tokens",
-        "cache_creation_input_tokens",
-    ),
-    "written_1h": (
-        "prompt_tokens_details.cache_creation_token_details.ephemeral_1h_input_tokens",
-        "cache_creation_token_details.ephemeral_1h_input_tokens",
-        "cache_creation.ephemeral_1h_input_tokens",
-    ),
-    "audio_in": ("prompt_tokens_details.audio_tokens",),
-    "image_in": ("prompt_tokens_details.image_tokens",),
-    "reasoning": ("completion_tokens_details.reasoning_tokens", "reasoning_tokens"),
-    "audio_out": ("completion_tokens_details.audio_tokens",),
-    "image_out": ("completion_tokens_details.image_tokens",),
-    "searches": ("server_tool_use.web_search_requests", "prompt_tokens_details.web_search_requests"),
+#: The parts of the tokens, and the field of a request that each is. A zero in one of the places that name it may stand
+#: beside the count in another, as versions of LiteLLM differ: the largest counts.
+PART_FIELDS: Final = {
+    "cached": "cached_input_tokens",
+    "written": "cache_write_tokens",
+    "written_1h": "cache_write_1h_tokens",
+    "audio_in": "audio_input_tokens",
+    "image_in": "image_input_tokens",
+    "reasoning": "reasoning_tokens",
+    "audio_out": "audio_output_tokens",
+    "image_out": "image_output_tokens",
+    "searches": "searches",
 }
 
+#: How many requests of a batch were answered, and how many failed, in the `metadata` of the row that bills it.
+BATCH_PATHS: Final = ("$.batch_successful_requests", "$.batch_failed_requests")
+
 #: What a request was billed as, in `metadata`.
-SERVICE_TIERS: Final = ("$.cost_breakdown.service_tier", *(f"{usage}.service_tier" for usage in USAGE))
+TIER_PATHS: Final = ("$.cost_breakdown.service_tier", *(f"{usage}.service_tier" for usage in USAGE))
 
 #: Calls that manage something, and are no request for a model where they have neither tokens nor a price.
 NO_MODEL: Final = (
@@ -80,7 +76,8 @@ def read_litellm(files: LogFiles) -> LogRows:
     LiteLLM writes a spend of 0 or none for a model that it has no price for. A spend of 0 for an answer that did not
     come from its cache is therefore no cost at all: unknown, to be priced from the catalogue or reported as unpriced.
     `cache_hit` speaks of LiteLLM's own response cache, not of the provider's prompt cache. `prompt_tokens` count what
-    was read from that and written to it; where the parts are more than the whole, an older version left them out.
+    was read from that and written to it; where the parts are more than the whole, an older version left them out. The
+    row that bills a batch stands for its requests that were answered, or for those that failed if none was.
     """
     present = files.column_names
     if "request_id" not in present and {"startTime", "spend", "models"} <= set(present):
@@ -95,7 +92,8 @@ def read_litellm(files: LogFiles) -> LogRows:
         return f"nullif({name}, '')"
 
     hit = f"lower(coalesce({text('cache_hit')}, '')) = 'true'"
-    failed = f"coalesce({text('status')}, metadata->>'$.status', 'success') = 'failure'"
+    all_failed = "coalesce(answered, 1) = 0 AND coalesce(not_answered, 0) > 0"
+    failed = f"(coalesce({text('status')}, metadata->>'$.status', 'success') = 'failure' OR ({all_failed}))"
     apart = "true" if files.options.cached_apart else "cached + written > tokens_in"
     tokens_in = f"tokens_in + CASE WHEN {apart} THEN cached + written ELSE 0 END"
     # Some vendors count the tokens of reasoning beside those of the answer; a total proves it.
@@ -135,11 +133,13 @@ def read_litellm(files: LogFiles) -> LogRows:
         "audio_output_tokens": part("audio_out", f"({tokens_out}) - image_out"),
         "image_output_tokens": part("image_out", f"({tokens_out}) - audio_out"),
         "searches": "searches",
-        "service_tier": "service_tier",
+        "service_tier": "coalesce(service_tier, CASE WHEN answered IS NOT NULL THEN 'batch' END)",
+        "requests": "coalesce(nullif(answered, 0), nullif(not_answered, 0), 1)",
         "cost_usd": f"CASE WHEN {hit} OR {failed} THEN coalesce(spend, 0) ELSE nullif(spend, 0) END",
         "latency_s": 'greatest(0, "endTime" - "startTime")',
         "outcome": f"CASE WHEN {hit} THEN 'cached' WHEN {failed} THEN 'error' ELSE 'ok' END",
         "tenant": f"coalesce({text('team_id')}, {text('end_user')}, {text('user')}, '')",
+        BAD: "wrong",
         DROPPED: (
             f"CASE WHEN coalesce(spend, 0) = 0 AND NOT ({asked}) AND NOT {failed} AND NOT {hit} "
             f"AND regexp_matches(coalesce(call_type, ''), {sql_text(NO_MODEL)}) THEN 'calls that ask no model' END"
@@ -152,20 +152,26 @@ def read_litellm(files: LogFiles) -> LogRows:
 def _with_parts(files: LogFiles) -> duckdb.DuckDBPyRelation:
     """Rows with the parts of their tokens that `metadata` tells, and what was billed for how they were served."""
     rows = files.table(REQUIRED | OPTIONAL)
-    paths = [f"{usage}.{path}" for usage in USAGE for names in PARTS.values() for path in names]
+    paths = [f"{usage}.{path}" for usage in USAGE for field in PART_FIELDS.values() for path in USAGE_PATHS[field]]
     # All at once, as each look reads the whole text.
-    found = f"json_extract_string(metadata, [{', '.join(map(sql_text, [*paths, *SERVICE_TIERS]))}])"
-    places = {path: f"found[{place}]" for place, path in enumerate([*paths, *SERVICE_TIERS], 1)}
+    counts, all_paths = [*paths, *BATCH_PATHS], [*paths, *BATCH_PATHS, *TIER_PATHS]
+    found = f"json_extract_string(metadata, [{', '.join(map(sql_text, all_paths))}])"
+    places = {path: f"found[{place}]" for place, path in enumerate(all_paths, 1)}
     told_in = {
-        name: ", ".join(f"TRY_CAST({places[f'{usage}.{path}']} AS BIGINT)" for usage in USAGE for path in names)
-        for name, names in PARTS.items()
+        name: ", ".join(
+            f"TRY_CAST({places[f'{usage}.{path}']} AS BIGINT)" for usage in USAGE for path in USAGE_PATHS[field]
+        )
+        for name, field in PART_FIELDS.items()
     }
     parts = {name: f"greatest({'' if name == 'written_1h' else '0, '}{where})" for name, where in told_in.items()}
-    tier = f"lower(coalesce({', '.join(places[path] for path in SERVICE_TIERS)}))"
+    tier = f"lower(coalesce({', '.join(places[path] for path in TIER_PATHS)}))"
     told = {
         "tokens_in": "coalesce(prompt_tokens, 0)",
         "tokens_out": "coalesce(completion_tokens, 0)",
-        "service_tier": f"CASE WHEN {tier} IN ('batch', 'flex', 'priority') THEN {tier} END",
+        "wrong": wrong_count("metadata", f"found[:{len(counts)}]"),
+        "answered": f"TRY_CAST({places[BATCH_PATHS[0]]} AS BIGINT)",
+        "not_answered": f"TRY_CAST({places[BATCH_PATHS[1]]} AS BIGINT)",
+        "service_tier": tier,
     }
     added = ", ".join(f"{value} AS {name}" for name, value in (parts | told).items())
     return rows.project(f"*, {found} AS found").project(f"* EXCLUDE (found), {added}")
@@ -176,4 +182,5 @@ LITELLM_FORMAT: Final = LogFormat(
     "spend logs of LiteLLM's proxy",
     lambda files: {"spend", "startTime"} <= set(files.column_names),
     read_litellm,
+    answer_ids=("request_id",),
 )

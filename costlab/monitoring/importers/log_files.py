@@ -6,7 +6,9 @@ import csv
 import io
 import json
 import shutil
+import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +26,9 @@ from costlab.monitoring.importers.conversion import (
     sql_identifier,
     sql_text,
 )
+from costlab.monitoring.importers.parquet_bound import require_bounded
 from costlab.monitoring.importers.paths import (
+    MAX_LINE_BYTES,
     compression_of,
     csv_layout,
     head_of,
@@ -32,6 +36,7 @@ from costlab.monitoring.importers.paths import (
     json_layout,
     kind_of,
     open_bytes,
+    require_lines,
 )
 
 if TYPE_CHECKING:
@@ -155,13 +160,21 @@ class LogFiles:
 
     def error(self, error: duckdb.Error) -> LogError:
         """What DuckDB complained of, with the log's name."""
-        longer = "maximum_object_size" in str(error) and self.row_bytes < MAX_ROW_BYTES
+        longer = "maximum_object_size" in str(error) and self.row_bytes < self.max_row_bytes
         kind = RowTooLongError if longer else LogError
         return kind(f"{self.name} cannot be read: {duckdb_reason(error)}")
 
+    @cached_property
+    def max_row_bytes(self) -> int:
+        """The longest row that is read; documents of JSON, as an API's pages, are long, if not compressed."""
+        if self.kind == "csv":
+            return MAX_LINE_BYTES
+        packed = self.kind != "parquet" and any(compression_of(path) != "none" for path in self.paths)
+        return MAX_LINE_BYTES if packed else MAX_ROW_BYTES
+
     def with_longer_rows(self) -> LogFiles:
         """The same, to be read with room for longer rows."""
-        return replace(self, row_bytes=min(self.row_bytes * 8, MAX_ROW_BYTES))
+        return replace(self, row_bytes=min(self.row_bytes * 8, self.max_row_bytes))
 
     def open(self, path: Path) -> IO[bytes]:
         """One of the files as UTF-8 without a mark at its beginning, whatever its compression and encoding."""
@@ -177,8 +190,8 @@ class LogFiles:
         Parameters
         ----------
         kinds : mapping of str to str
-            For each column that is wanted: `text`, `whole` (a whole number), `number`, `time` (seconds since 1970 UTC,
-            from a number, a time stamp or a text), or `json` (null where it is none).
+            For each column that is wanted: `text`, `count` (a whole number >= 0), `whole` (any whole number), `number`,
+            `time` (seconds since 1970 UTC, from a number, a time stamp or a text), or `json` (null where it is none).
 
         Raises
         ------
@@ -199,12 +212,12 @@ class LogFiles:
         A line that is no JSON is null there, and a bad row.
         """
         parts = []
-        for (layout, compression), paths in self._json_groups.items():
+        for layout, paths in self._json_groups.items():
             lines = layout == "newline_delimited"
             bad = "CASE WHEN json IS NULL THEN 'no JSON' END" if lines else "CAST(NULL AS VARCHAR)"
             parts.append(
                 f"SELECT json, filename AS {FILE}, {bad} AS {BAD} FROM read_json_objects({sql_files(paths)}, "
-                f"format='{layout}', compression='{compression}', ignore_errors={lines}, "
+                f"format='{layout}', compression='none', ignore_errors={lines}, "
                 f"maximum_object_size={self.row_bytes}, hive_partitioning=false)"
             )
         return self._numbered(self._query(" UNION ALL ".join(parts)))
@@ -259,31 +272,34 @@ class LogFiles:
         return rows.project(f"*, row_number() OVER () - 1 AS {ROW}") if self.numbered else rows
 
     def _parquet(self) -> str:
+        for path in self.paths:
+            require_bounded(path)
         # A folder named cost_usd=5 must not stand for a column of its files.
         return f"read_parquet({sql_files(self.paths)}, hive_partitioning=false, union_by_name=true)"
 
     def _raw_csv(self) -> duckdb.DuckDBPyRelation:
-        groups: dict[tuple[str, tuple[str, ...], int, str], list[Path]] = {}
+        groups: dict[tuple[str, tuple[str, ...], int], list[Path]] = {}
         for path in map(self._plain, self.paths):
-            groups.setdefault((*csv_layout(path), compression_of(path)), []).append(path)
+            require_lines(path)
+            groups.setdefault(csv_layout(path), []).append(path)
         parts = [
             f"SELECT *, filename AS {FILE} FROM read_csv({sql_files(paths)}, auto_detect=false, header=true, "
             f"skip={skip}, delim={sql_text(separator)}, quote='\"', escape='\"', columns={_struct(names)}, "
-            f"compression='{compression}', max_line_size={self.row_bytes}, store_rejects=true, ignore_errors=true, "
+            f"compression='none', max_line_size={self.row_bytes}, store_rejects=true, ignore_errors=true, "
             "hive_partitioning=false)"
-            for (separator, names, skip, compression), paths in groups.items()
+            for (separator, names, skip), paths in groups.items()
         ]
         return self._query(" UNION ALL BY NAME ".join(parts))
 
     def _raw_json(self, wanted: Sequence[str]) -> duckdb.DuckDBPyRelation:
         parts = []
-        for (layout, compression), paths in self._json_groups.items():
+        for layout, paths in self._json_groups.items():
             lines = layout == "newline_delimited"
             columns = ", ".join(map(sql_identifier, wanted))
             bad = f"CASE WHEN coalesce({columns}) IS NULL THEN 'no JSON, or without any of the columns' END"
             parts.append(
                 f"SELECT *, filename AS {FILE}, {bad} AS {BAD} FROM read_json({sql_files(paths)}, format='{layout}', "
-                f"compression='{compression}', columns={_struct(wanted)}, records=true, ignore_errors={lines}, "
+                f"compression='none', columns={_struct(wanted)}, records=true, ignore_errors={lines}, "
                 f"maximum_object_size={self.row_bytes}, hive_partitioning=false)"
             )
         return self._query(" UNION ALL ".join(parts))
@@ -294,24 +310,36 @@ class LogFiles:
         return self.objects().project(f"{rows} AS wrapped, * EXCLUDE (json)").project("wrapped.*, * EXCLUDE (wrapped)")
 
     @cached_property
-    def _json_groups(self) -> dict[tuple[str, str], list[Path]]:
-        """Files by how their documents stand in them, and by their compression."""
-        groups: dict[tuple[str, str], list[Path]] = {}
+    def _json_groups(self) -> dict[str, list[Path]]:
+        """Files by how their documents stand in them."""
+        groups: dict[str, list[Path]] = {}
         for path in map(self._plain, self.paths):
-            groups.setdefault((json_layout(head_of(path)), compression_of(path)), []).append(path)
+            groups.setdefault(json_layout(head_of(path)), []).append(path)
         return groups
 
     def _plain(self, path: Path) -> Path:
-        """The file, or a copy in UTF-8 of one that is written otherwise."""
+        """The file, or a copy of one that is compressed or in another encoding than UTF-8."""
         if is_plain(path):
             return path
-        copies = self.scratch / "utf-8" / str(self.paths.index(path))
-        copy = copies / path.name.removesuffix(".gz").removesuffix(".zst")
+        copy = self.scratch / "utf-8" / str(self.paths.index(path)) / path.name  # by its name it is known in messages
         if not copy.exists():
-            copies.mkdir(parents=True)
-            with open_bytes(path) as source, copy.open("wb") as target:
-                shutil.copyfileobj(source, target)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            begun = copy.with_name("begun")
+            with self._refusing(path), open_bytes(path) as source, begun.open("wb") as target:
+                shutil.copyfileobj(source, target, 2**20)
+            begun.replace(copy)
         return copy
+
+    @contextmanager
+    def _refusing(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except (EOFError, zlib.error, UnicodeError) as error:
+            raise LogError(f"{path.name} cannot be read: {' '.join(str(error).split())}") from error
+        except OSError as error:
+            if error.filename is not None or error.errno is not None:
+                raise  # nobody may read it, or the disk is full
+            raise LogError(f"{path.name} cannot be read: {' '.join(str(error).split())}") from error
 
 
 def _struct(names: Iterable[str]) -> str:

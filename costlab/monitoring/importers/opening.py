@@ -9,21 +9,29 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, reduce
 from operator import add
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from costlab._internal import checks
 from costlab._internal.extras import extra
+from costlab._internal.text import counted
 from costlab.catalog import is_own_server
 from costlab.errors import InvalidValueError
 from costlab.monitoring.gpu_hours import GPU_COLUMNS
 from costlab.monitoring.importers.columns import COLUMNS_FORMAT, FIELDS
-from costlab.monitoring.importers.conversion import OF_PYTHON, OWN_SERVER, Kind, json_of_python
-from costlab.monitoring.importers.counting import counted_rows, with_defaults
+from costlab.monitoring.importers.conversion import (
+    OF_PYTHON,
+    OWN_SERVER,
+    Kind,
+    json_of_python,
+    sql_identifier,
+    sql_text,
+)
+from costlab.monitoring.importers.counting import SAME_REQUEST, counted_rows, with_defaults
 from costlab.monitoring.importers.formats import LOG_FORMATS
 from costlab.monitoring.importers.log_files import LogFiles, ReadOptions, RowTooLongError
-from costlab.monitoring.importers.paths import find_files, kind_of, signature
-from costlab.monitoring.importers.protocol import LogRows, ReadCounts
-from costlab.monitoring.usage import require_columns
+from costlab.monitoring.importers.paths import FileState, copies, find_files, kind_of, passed_over, signature
+from costlab.monitoring.importers.protocol import LogFormat, LogRows, ReadCounts
+from costlab.monitoring.usage import LOG_COLUMNS, require_columns
 
 if TYPE_CHECKING:
     import duckdb
@@ -36,7 +44,8 @@ class UsageLog:
     Attributes
     ----------
     frame : duckdb.DuckDBPyRelation
-        Its rows, with the columns of :class:`costlab.events.RequestEvent`.
+        Its rows, with the columns of :class:`costlab.events.RequestEvent`; where costs are told in USD also with
+        `cost_rounded_up_pico_usd`, as of :func:`fill_costs`.
     format : str
         Its format; of several paths that differ, all of them, with commas between.
     notes : tuple of str
@@ -45,6 +54,8 @@ class UsageLog:
         What the relation belongs to; it tells the progress of a query.
     read : ReadCounts
         What became of the rows of the files.
+    files : tuple of FileState
+        The files as they were before they were read.
     """
 
     frame: duckdb.DuckDBPyRelation
@@ -52,6 +63,19 @@ class UsageLog:
     notes: tuple[str, ...]
     connection: duckdb.DuckDBPyConnection
     read: ReadCounts
+    files: tuple[FileState, ...] = ()
+
+    def require_unchanged(self) -> None:
+        """Raise `LogError` where a file is another than when it was opened, so that its figures would not agree.
+
+        What was only written on does not matter: the rows of a text were taken over when it was opened.
+        """
+        for state in self.files:
+            state.grown()
+
+
+#: Shorter ids are somebody's own numbers and letters, and may be of something else in another log.
+LEAST_ID: Final = 8
 
 
 def open_log(
@@ -115,16 +139,52 @@ def open_log(
     connection, scratch = connect()
     chosen = format or (None if columns is None else COLUMNS_FORMAT.name)
     logs, notes = _logs(path, LogFiles("", (), connection, scratch, options), chosen)
+    states = tuple(FileState.of(path) for _, files in logs for path in files.paths)
     opened = [counted_rows(files, LOG_FORMATS[name].read, f"log_{place}") for place, (name, files) in enumerate(logs)]
-    frames, repeated = _each_once([name for name, _ in logs], [frame for frame, _, _ in opened])
+    formats = [LOG_FORMATS[name] for name, _ in logs]
+    frames, repeated = _each_once([one.name for one in formats], [frame for frame, _, _ in opened])
+    frames, of_others, about_others = _each_format_once(connection, formats, frames)
     counts = reduce(add, (counts for _, _, counts in opened))
+    grown = _grown(states)  # before any file is looked at again
     return UsageLog(
         _together(connection, frames),
         ", ".join(dict.fromkeys(name for name, _ in logs)),
-        (*notes, *dict.fromkeys(note for _, told, _ in opened for note in told)),
+        (
+            *notes,
+            *dict.fromkeys(note for _, told, _ in opened for note in told),
+            *about_others,
+            *_copies(logs, [frame for frame, _, _ in opened]),
+            *grown,
+        ),
         connection,
-        replace(counts, repeated=counts.repeated + repeated),
+        replace(counts, repeated=counts.repeated + repeated + of_others),
+        states,
     )
+
+
+def _copies(logs: Sequence[tuple[str, LogFiles]], frames: Sequence[duckdb.DuckDBPyRelation]) -> list[str]:
+    """A note on files that are the same under another name, where rows have no ids by which they would count once."""
+    found = []
+    for (_, files), frame in zip(logs, frames, strict=True):
+        twice = list(copies(files.paths))
+        if not twice:
+            continue
+        without = "coalesce(request_id, '') = ''" if "request_id" in frame.columns else "true"
+        if frame.filter(without).limit(1).fetchall():
+            found += twice
+    if not found:
+        return []
+    named = ", ".join(f"{other.name} as {one.name}" for one, other in found[:3])
+    more = f" and {len(found) - 3:,} more" if len(found) > 3 else ""
+    return [f"files of the same content, whose rows count twice as they have no request ids: {named}{more}"]
+
+
+def _grown(states: Sequence[FileState]) -> list[str]:
+    """A note on the files that were written on while they were read, each of which was read once."""
+    names = [state.path.name for state in states if state.grown()]
+    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+    told = f"{', '.join(names[:3])}{more} grew while the log was read: what came meanwhile is not, or in part, counted"
+    return [told] if names else []
 
 
 def _each_once(
@@ -140,7 +200,7 @@ def _each_once(
             if formats[other] == formats[place] and "request_id" in kept[other].columns
         ]
         if earlier and "request_id" in frame.columns:
-            same = "request_id, coalesce(cost_micro_usd < 0, false)"  # a credit may have the id of what it gives back
+            same = ", ".join(SAME_REQUEST)
             told = " UNION ALL ".join(f"(SELECT {same} FROM ({one.sql_query()}) AS earlier)" for one in earlier)
             again = f"request_id <> '' AND ({same}) IN ({told})"
             ((number,),) = frame.filter(again).aggregate("count(*)").fetchall()
@@ -148,6 +208,60 @@ def _each_once(
                 frame, repeated = frame.filter(f"NOT coalesce({again}, false)"), repeated + number
         kept.append(frame)
     return kept, repeated
+
+
+def _each_format_once(
+    connection: duckdb.DuckDBPyConnection, formats: Sequence[LogFormat], frames: Sequence[duckdb.DuckDBPyRelation]
+) -> tuple[list[duckdb.DuckDBPyRelation], int, tuple[str, ...]]:
+    """Logs without the requests of which one of another format tells more, how many these are, and notes.
+
+    Two rows tell of one request if the provider's id of the answer is the same. An id that stands at several rows of a
+    log, as servers of tests and some gateways give it, names none.
+    """
+    each = list(zip(formats, frames, strict=True))
+    ids = [[name for name in one.answer_ids if name in frame.columns] for one, frame in each]
+    beside = [[name for name in columns if name not in LOG_COLUMNS] for columns in ids]
+    plain = [
+        frame.project(f"* EXCLUDE ({', '.join(columns)})") if columns else frame
+        for columns, frame in zip(beside, frames, strict=True)
+    ]
+    names = list(dict.fromkeys(one.name for one in formats))
+    if len(names) == 1:
+        return plain, 0, ()
+    told = "4 * (cost_micro_usd IS NOT NULL)::INT + 2 * (input_tokens > 0)::INT + (output_tokens > 0)::INT"
+    connection.execute("CREATE OR REPLACE TEMP TABLE answers (place INT, format VARCHAR, id VARCHAR, told INT)")
+    for place, (one, columns, frame) in enumerate(zip(formats, ids, frames, strict=True)):
+        for name in columns:
+            connection.execute(
+                f"INSERT INTO answers SELECT {place}, {sql_text(one.name)}, {name}, any_value({told}) "
+                f"FROM ({frame.sql_query()}) WHERE length({name}) >= {LEAST_ID} "
+                f"AND coalesce(cost_micro_usd >= 0, true) GROUP BY {name} HAVING count(*) = 1"
+            )
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE told_best AS SELECT id, arg_max(place, 1000 * told - place) AS place "
+        "FROM answers GROUP BY id HAVING count(DISTINCT format) > 1"
+    )
+    with_ids = {name for (name,) in connection.execute("SELECT DISTINCT format FROM answers").fetchall()}
+    kept, repeated, notes = [], 0, []
+    for place, (columns, frame, shown) in enumerate(zip(ids, frames, plain, strict=True)):
+        again = " OR ".join(
+            f"coalesce({name} IN (SELECT id FROM told_best WHERE place <> {place}), false)" for name in columns
+        )
+        number = frame.filter(again).aggregate("count(*)").fetchall()[0][0] if columns else 0
+        repeated += number
+        kept.append(
+            frame.filter(f"NOT ({again})").project(", ".join(map(sql_identifier, shown.columns))) if number else shown
+        )
+    if repeated:
+        single, many = "request is told in two formats and counts", "requests are told in two formats and count"
+        both = counted(repeated, single, many)
+        notes.append(f"{both} once: the provider's id of the answer is the same")
+    if without := [name for name in names if name not in with_ids]:
+        notes.append(
+            f"no ids that a provider gave its answers in the format {' or '.join(without)}: a request that is in a "
+            "log of another format as well counts twice"
+        )
+    return kept, repeated, tuple(notes)
 
 
 def _together(
@@ -166,8 +280,12 @@ def _logs(
     found: dict[tuple[str, str], dict[Path, None]] = {}
     names: dict[tuple[str, str], str] = {}
     strange: list[LogFiles] = []
+    strange_files: list[Path] = []
     for named in [path] if isinstance(path, str | Path) else path:
+        if not str(named):
+            raise InvalidValueError("path", "the name of a file or folder", named)
         whole = Path(named)
+        strange_files += passed_over(whole) if whole.is_dir() else ()
         for files in _alike(whole, none):
             told = chosen or looks_like(files)
             if told is None and whole.is_dir():
@@ -185,6 +303,8 @@ def _logs(
         raise InvalidValueError("path", "at least one file or folder", path)
     left_out = [file for files in strange for file in files.paths]
     notes = [f"files of no known format were left out: {len(left_out):,}, as {left_out[0].name}"] if left_out else []
+    if strange_files:
+        notes.append(f"no regular files, left out: {len(strange_files):,}, as {strange_files[0].name}")
     logs = [(key[0], replace(none, name=names[key], paths=tuple(paths))) for key, paths in found.items()]
     return logs, tuple(notes)
 
@@ -226,7 +346,11 @@ def open_gpu_hours(path: Path | str) -> duckdb.DuckDBPyRelation:
     files = LogFiles(path.name, find_files(path), connection, scratch)
     require_columns(path.name, files.column_names, GPU_COLUMNS)
     kinds: dict[str, Kind] = {"time_s": "time", "gpu": "text", **dict.fromkeys(GPU_COLUMNS[2:], "number")}
-    return counted_rows(files, lambda files: LogRows(files.table(kinds)), "gpu_hours", of_requests=False)[0]
+    states = [FileState.of(file) for file in files.paths]
+    hours = counted_rows(files, lambda files: LogRows(files.table(kinds)), "gpu_hours", of_requests=False)[0]
+    for state in states:
+        state.grown()
+    return hours
 
 
 def connect() -> tuple[duckdb.DuckDBPyConnection, Path]:

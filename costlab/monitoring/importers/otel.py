@@ -14,6 +14,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from costlab._internal.extras import extra
+from costlab._internal.text import counted
 from costlab.errors import LogError
 from costlab.events import COLUMNS
 from costlab.events.request import Value
@@ -51,7 +52,7 @@ _REQUEST: Final = {
     "input_tokens": "CASE WHEN outcome = 'error' THEN input ELSE coalesce(input, 0) END",
     "cached_input_tokens": "coalesce(cached, 0)",
     "output_tokens": "CASE WHEN outcome = 'error' THEN output ELSE coalesce(output, 0) END",
-    "cost_micro_usd": "cost",
+    "cost_usd": "cost",
     "latency_s": "(end_ns - start_ns) / 1e9",
     "outcome": "outcome",
     "tenant": "tenant",
@@ -106,8 +107,8 @@ def read_telemetry(files: LogFiles) -> LogRows:
         notes = _notes(apart)
         if records.sums:
             notes += (
-                f"{records.sums:,} rows are what metrics add up to in an hour, by service and model; where those do "
-                "not count requests, a row stands for one",
+                f"{counted(records.sums, 'row is', 'rows are')} what metrics add up to in an hour, by service and "
+                "model; where those do not count requests, a row stands for one",
             )
         ((found,),) = apart.execute("SELECT count(*) FROM calls").fetchall()
     connection = files.connection
@@ -115,11 +116,10 @@ def read_telemetry(files: LogFiles) -> LogRows:
     if not found:
         first = records.bad[0] if records.bad else None
         raise LogError(f"{first.where}: {first.why}" if first else _nothing(files.name, records))
-    relation = connection.sql(
-        f"SELECT {', '.join(f'{sql} AS {name}' for name, sql in _REQUEST.items())} FROM {database}.calls"
-    )
+    columns = ", ".join(f"{sql} AS {name}" for name, sql in _REQUEST.items())
+    relation = connection.sql(f"SELECT {columns}, response_id FROM {database}.calls")
     all_records = records.spans + records.logs + records.metrics.points
-    summed = records.metrics.points - records.sums
+    summed = records.metrics.points - records.metrics.refused - records.sums
     dropped = {
         "asks no model": all_records
         - records.bad_rows
@@ -146,6 +146,7 @@ OTEL_FORMAT: Final = LogFormat(
     "OpenTelemetry of generative AI as JSON: spans, log records and metrics, of a collector or an SDK",
     looks_like_telemetry,
     read_telemetry,
+    answer_ids=("response_id",),
 )
 
 
@@ -163,7 +164,8 @@ def span_rows(spans: Iterable[Span], *, cached_apart: bool = False) -> Iterator[
     -----
     Where instrumentations of a framework and of a client both report a request, the inner span counts. The tier is the
     attribute ``costlab.tier``, or the model; the tenant is ``costlab.tenant``, or the service's name; the cost is
-    ``costlab.cost_usd``, or what the library tells of it, in USD.
+    ``costlab.cost_usd``, or what the library tells of it, in USD. The tier of service is as told, in lower case; an
+    event takes only those that the catalogue knows.
 
     Examples
     --------
@@ -301,11 +303,11 @@ def _apart(scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def _nothing(name: str, records: Records) -> str:
     parts = [
-        f"{number:,} {what}"
+        counted(number, *what)
         for what, number in (
-            ("spans", records.spans),
-            ("log records", records.logs),
-            ("points of metrics", records.metrics.points),
+            (("span",), records.spans),
+            (("log record",), records.logs),
+            (("point of metrics", "points of metrics"), records.metrics.points),
         )
         if number
     ]
@@ -318,23 +320,25 @@ def _notes(connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
     """What was understood of the calls, and what they leave open."""
     ((mute, unnamed, told, told_usd, beside),) = connection.execute(
         """SELECT count(*) FILTER (input IS NULL AND outcome = 'ok'), count(*) FILTER (model = 'unknown'),
-            count(cost), sum(cost) / 1e6, count(*) FILTER (beside = 1)
+            count(cost), sum(cost), count(*) FILTER (beside = 1)
         FROM calls"""
     ).fetchall()
     notes = []
     if mute:
         notes.append(
-            f"{mute:,} answered requests tell no tokens (a stream that was not asked to, say); they are unpriced"
+            f"{counted(mute, 'answered request tells', 'answered requests tell')} no tokens (a stream that was "
+            f"not asked to, say) and {'is' if mute == 1 else 'are'} unpriced"
         )
     if unnamed:
-        notes.append(f"{unnamed:,} requests name no model")
+        notes.append(f"{counted(unnamed, 'request names', 'requests name')} no model")
     if told:
-        notes.append(f"{told:,} requests tell what they cost, {told_usd:,.6f} USD, which was taken as told")
+        requests = counted(told, "request tells its cost", "requests tell their cost")
+        notes.append(f"{requests}, {told_usd:,.6f} USD, which was taken as told")
     if beside:
         names = _producers(connection, "beside = 1")
         notes.append(
-            f"{beside:,} requests have the tokens of the prompt cache beside their input tokens, to which those were "
-            f"added: {names}"
+            f"{counted(beside, 'request has', 'requests have')} the tokens of the prompt cache beside the input "
+            f"tokens, to which those were added: {names}"
         )
     # Who never tells cached tokens, of models that may have read some: nobody caches short prompts.
     silent = connection.execute(
@@ -344,9 +348,25 @@ def _notes(connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
         HAVING max(input) >= {MIN_CACHED_TOKENS} AND count(cached) = 0 AND count(written) = 0 ORDER BY ALL"""
     ).fetchall()
     for producer, provider, requests in silent:
+        to = f" to {provider}" if provider else ""
         notes.append(
-            f"{requests:,} requests to {provider or 'providers'} by {producer or 'a library that is not named'} tell "
-            "nothing of the provider's prompt cache; they are priced as if it had not been used"
+            f"{producer or 'a library that is not named'} tells nothing of the provider's prompt cache: "
+            f"{counted(requests, f'request{to} is', f'requests{to} are')} priced as if it had not been used"
+        )
+    # Who tells what was read from the cache and never what was written to it, of models that ask more for that.
+    # LangChain may tell it of some calls, and a zero of others.
+    written = connection.execute(
+        """SELECT producer, provider, count(*) FILTER (cached IS NOT NULL AND written IS NULL) AS unknown FROM calls
+        WHERE input IS NOT NULL AND cost IS NULL AND outcome = 'ok' AND contains(lower(model), 'claude')
+        GROUP BY producer, provider
+        HAVING unknown > 0 AND (count(written) = 0 OR contains(producer, 'langchain')) ORDER BY ALL"""
+    ).fetchall()
+    for producer, provider, requests in written:
+        to = f" to {provider}" if provider else ""
+        notes.append(
+            f"writes unknown: {producer or 'a library that is not named'} does not tell what "
+            f"{counted(requests, f'request{to}', f'requests{to}')} wrote to the provider's prompt cache; that is "
+            "priced as other input, which costs less"
         )
     return tuple(notes)
 

@@ -368,12 +368,14 @@ class _Finder:
             SELECT l.* REPLACE (
                 {better},
                 coalesce(l.cost, o.cost) AS cost,
+                coalesce(l.response_id, o.response_id) AS response_id,
                 coalesce(l.service_tier, o.service_tier) AS service_tier,
                 CASE WHEN l.provider = '' THEN coalesce(o.provider, '') ELSE l.provider END AS provider,
                 coalesce(l.requests, 1) AS requests
             )
             FROM leaves l LEFT JOIN (
                 SELECT one.seq, arg_max(struct_pack({use}), {_SCORE}) AS use, max({_SCORE}) AS score, max(cost) AS cost,
+                    max(response_id) AS response_id,
                     max(service_tier) AS service_tier, max(nullif(provider, '')) AS provider
                 FROM (FROM same UNION ALL FROM told) one JOIN records ON records.seq = one.other
                 GROUP BY one.seq

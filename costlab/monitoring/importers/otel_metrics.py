@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -69,11 +69,12 @@ class Metrics:
     """The points of metrics so far, added up."""
 
     points: int = 0
+    refused: int = 0
     _last: dict[tuple[object, ...], tuple[int, int, float, float]] = field(default_factory=dict)
     _sums: dict[tuple[str, str, str, int], Sum] = field(default_factory=dict)
 
-    def add(self, group: ResourceGroup) -> None:
-        """Take the metrics of a service."""
+    def add(self, group: ResourceGroup, refuse: Callable[[str], None]) -> None:
+        """Take the metrics of a service; `refuse` is told why a point cannot be read."""
         resource = _plain(group.resource.attributes if group.resource else None)
         service = str(resource.get("costlab.tenant", resource.get("service.name", "")))
         instance = tuple(sorted((name, str(value)) for name, value in resource.items()))
@@ -85,11 +86,16 @@ class Metrics:
                 delta = data.aggregationTemporality in _DELTA
                 for point in data.dataPoints:
                     self.points += 1
+                    amount = _amount(point)
+                    if amount is not None and amount < 0 and metric.name not in _COSTS:
+                        self.refused += 1
+                        refuse(f"a point of {metric.name} of {amount:g}, which is no count")
+                        continue
                     self._add(metric.name, service, instance, point, delta=delta)
 
     def _add(self, name: str, service: str, instance: tuple[object, ...], point: DataPoint, *, delta: bool) -> None:
         attributes = _plain(point.attributes)
-        amount = next((one for one in (point.asInt, point.asDouble, point.sum) if one is not None), None)
+        amount = _amount(point)
         if amount is None or point.timeUnixNano is None:
             return
         series = (name, instance, *sorted((key, str(value)) for key, value in attributes.items()))
@@ -133,6 +139,10 @@ class Metrics:
                 continue
             if one.tokens or one.cost:
                 yield one
+
+
+def _amount(point: DataPoint) -> float | None:
+    return next((one for one in (point.asInt, point.asDouble, point.sum) if one is not None), None)
 
 
 def _plain(attributes: list[KeyValue] | None) -> dict[str, object]:

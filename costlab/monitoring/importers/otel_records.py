@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
@@ -65,7 +66,7 @@ _RARE: Final = {
     "image_output": "int64",
     "searches": "int64",
     "beside": "int8",
-    "cost": "int64",
+    "cost": "float64",
     "calls": "int64",
     "half": "string",
     "pair": "string",
@@ -89,6 +90,9 @@ Found = dict[str, Attribute]
 #: What a row of no interest has in place of what a call says: the place of what it has in common with others, its own
 #: columns, and what is rare.
 _NOTHING: Final = (0, 0, 0, "", -1, -1, -1, -1, -1, None)
+
+#: Where among what a call says the id of its answer stands.
+_RESPONSE: Final = 3
 
 #: What many rows have in common where there is nothing of it.
 _NOTHING_COMMON: Final = ("",) * len(_COMMON)
@@ -127,10 +131,10 @@ class Records:
                 self._add_logs(group, where)
         if document.resourceMetrics is not None:
             for group in document.resourceMetrics:
-                self.metrics.add(group)
+                self.metrics.add(group, partial(self.refuse, where))
         if document.context is not None:
             self._add_sdk_span(document, document.context, where)
-        elif document.traceId and document.spanId:
+        elif document.traceId or document.spanId or document.startTimeUnixNano is not None:
             attributes = document.attributes
             span = Span(
                 document.traceId, document.spanId, document.parentSpanId, document.name, document.startTimeUnixNano,
@@ -142,7 +146,7 @@ class Records:
         elif document.timestamp is not None or document.observed_timestamp is not None:
             self._add_sdk_log(document, where)
         elif document.name:
-            self.spans += 1  # without an id it can enclose nothing
+            self._add_sdk_span(document, SdkContext(), where)
 
     def add_metrics(self) -> None:
         """Take what metrics add up to, of services no call of which was seen; at the end, once."""
@@ -152,7 +156,7 @@ class Records:
             provider = server_of(one.provider, "", one.model)
             common = self._in_common(one.metric, "ok", one.model, provider, None, one.service, one.model)
             told = [tokens.get(what, -1) for what in ("cached", "written")]
-            cost = None if one.cost is None else micro_usd("cost", one.cost)
+            cost = _amount(one.cost)
             rare = (*(None,) * 8, cost, max(1, round(one.requests)), None, None)
             self._rows.append((
                 self.spans + self.logs + self.sums, "metrics", f"sum-{self.sums}", "", CALL, common, one.end_ns,
@@ -204,7 +208,8 @@ class Records:
                 call = self._plain_call(plan, attributes, base, producer or span.name, start, end)
             if call is None:
                 call = self._call(plan.found(attributes), base, producer or span.name, start, end, failed=failed)
-            self._rows.append((seq, span.traceId, span.spanId, span.parentSpanId or "", kind, *call))
+            span_id = span.spanId if _is_id(span.spanId) else _own_id(seq, call)
+            self._rows.append((seq, span.traceId, span_id, span.parentSpanId or "", kind, *call))
         except (InvalidValueError, ValueError) as error:
             self.refuse(where, f"span {span.spanId}: {error}")
             self._rows.append((seq, span.traceId, span.spanId, span.parentSpanId or "", OTHER, *_NOTHING))
@@ -269,6 +274,8 @@ class Records:
         except (InvalidValueError, ValueError) as error:
             self.refuse(where, f"span {context.span_id}: {error}")
             place, call = (*place[:4], OTHER), _NOTHING
+        if not _is_id(context.span_id):
+            place = (place[0], place[1], _own_id(place[0], call), *place[3:])
         self._rows.append(place + call)
 
     def _add_logs(self, group: ResourceGroup, where: str) -> None:
@@ -346,8 +353,7 @@ class Records:
         ) = tokens_of(found, producer, provider, apart=self.cached_apart)  # fmt: skip
         cost = None
         if "cost" in found or "cost_text" in found:
-            usd = cost_of(found)
-            cost = None if usd is None else micro_usd("cost", usd)
+            cost = _amount(cost_of(found))
         if failed or "error" in found or get("success") in (False, "false"):
             outcome = "error"
         else:
@@ -370,6 +376,13 @@ class Records:
             common, start, end if end > start else start, str(get("response_id", "")), *told, reasoning,
             rare if any(rare) or cost is not None or hour is not None else None,
         )  # fmt: skip
+
+
+def _amount(usd: float | None) -> float | None:
+    """An amount in USD, refused where it is none; it is rounded when it is added up."""
+    if usd is not None:
+        micro_usd("cost", usd)
+    return usd
 
 
 @dataclass(slots=True)
@@ -448,6 +461,16 @@ class _Plan:
         return found
 
 
+def _is_id(span_id: str) -> bool:
+    """Whether a span has an id: none, or one of zeros alone, names nothing."""
+    return span_id.strip("0x") != ""
+
+
+def _own_id(seq: int, call: Row) -> str:
+    """What stands for the id of a span without one: that of its answer, or what no other span has."""
+    return str(call[_RESPONSE]) or f"span-{seq}"
+
+
 def _of_pairs(attributes: list[KeyValue] | None) -> Found:
     """The values of OTLP's attributes by what they tell."""
     if not attributes:
@@ -501,8 +524,8 @@ def _batch(rows: list[Row], commons: list[tuple[str, ...]]) -> pyarrow.RecordBat
 
 
 #: What stands for a value that there is not, and the code of a kind of numbers.
-_ABSENCE: Final[Mapping[str, int | str]] = {"int8": -1, "int32": -1, "int64": -1, "string": ""}
-_CODES: Final = {"int8": "b", "int32": "i", "int64": "q"}
+_ABSENCE: Final[Mapping[str, float | str]] = {"int8": -1, "int32": -1, "int64": -1, "float64": -1.0, "string": ""}
+_CODES: Final = {"int8": "b", "int32": "i", "int64": "q", "float64": "d"}
 
 
 def _array(values: Sequence[Any], kind: str) -> pyarrow.Array:

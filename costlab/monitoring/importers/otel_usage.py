@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Final
 
 from costlab.catalog import is_own_server, provider_id
+from costlab.catalog.service_tiers import USUAL_TIERS
 from costlab.errors import InvalidValueError
 
 #: A value of an attribute.
@@ -42,7 +43,7 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "langfuse.observation.metadata.ls_provider", "traceloop.association.properties.ls_provider",
     ),
     "address": ("server.address",),
-    "response_id": ("gen_ai.response.id", "ai.response.id", "request_id"),
+    "response_id": ("gen_ai.response.id", "ai.response.id", "request_id", "aws.request_id"),
     "input": (
         "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt", "ai.usage.inputTokens",
         "ai.usage.promptTokens", "ai.usage.tokens", "input_tokens", "input_token_count",
@@ -462,17 +463,17 @@ def cost_of(found: Mapping[str, Attribute]) -> float | None:
     return cost
 
 
-_TIERS: Final = {"flex": "flex", "priority": "priority", "batch": "batch"}
-
-
 def service_tier_of(found: Mapping[str, Attribute]) -> str | None:
-    """How the provider served a call; None where nobody says."""
+    """How the provider served a call, as it calls that, in lower case; None where nobody says."""
     told = found.get("service_tier")
     if told is None and "parameters_text" in found:
         told = _parsed(str(found["parameters_text"])).get("service_tier")  # type: ignore[assignment]
     if told is None and "usage_text" in found:
         told = _parsed(str(found["usage_text"])).get("service_tier")  # type: ignore[assignment]
-    return None if told is None else _TIERS.get(str(told).casefold(), "standard")
+    tier = "" if told is None else str(told).casefold()
+    if tier in ("", "auto"):
+        return None
+    return "standard" if tier in USUAL_TIERS else tier
 
 
 @lru_cache(maxsize=4096)

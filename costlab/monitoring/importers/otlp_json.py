@@ -23,7 +23,7 @@ CHUNK_BYTES: Final = 1 << 17
 WHOLE_BYTES: Final = 8 << 20
 
 #: So long may a single span be.
-MAX_BYTES: Final = 256 << 20
+MAX_BYTES: Final = 32 << 20
 
 
 class AnyValue(msgspec.Struct, gc=False):

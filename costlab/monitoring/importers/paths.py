@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import gzip
+import hashlib
 import io
 import json
 import re
 import stat
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import BufferedReader
 from itertools import count
 from pathlib import Path
-from typing import IO, Final, Literal, cast
+from typing import IO, Any, Final, Literal, Self, cast
 
 from costlab._internal.extras import extra
+from costlab._internal.plain_files import not_plain
 from costlab.errors import LogError
 
 #: Endings of the files that are read, and how they are written.
@@ -29,6 +34,14 @@ KINDS: Final[Mapping[str, Literal["csv", "json", "parquet"]]] = {
 }
 COMPRESSED: Final = (".gz", ".zst")
 
+#: What to do about files that people have of other kinds.
+HINTS: Final = {
+    **dict.fromkeys((".xlsx", ".xls", ".ods", ".numbers"), "save the sheet as CSV"),
+    **dict.fromkeys((".zip", ".tar", ".tgz", ".7z", ".bz2", ".xz"), "unpack it, or compress each file by gzip or zstd"),
+    **dict.fromkeys((".txt", ".log"), "name it after how it is written: .csv for a table, .jsonl for lines of JSON"),
+    **dict.fromkeys((".db", ".sqlite", ".sqlite3"), "a ledger of costlab is written to Parquet by Ledger.to_parquet"),
+}
+
 #: So much is looked at to tell what a file is.
 HEAD_BYTES: Final = 65_536
 
@@ -39,6 +52,15 @@ BEGINNING: Final = re.compile(r'"(\w+)"\s*:')
 #: How compressed files begin, by the name that DuckDB has for it.
 MAGIC: Final = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
+#: Compressed files may hold so much, and beyond it so many times what they take. Logs shrink to a tenth, and rarely to
+#: a fiftieth; what was made to fill memory or disk of who opens it shrinks to a thousandth.
+FREE_BYTES: Final = 16 * 2**20
+MAX_EXPANSION: Final = 100
+
+#: No row of a table of text or of a compressed file is longer than that, and no line of a session: what is refused for
+#: it takes little more memory.
+MAX_LINE_BYTES: Final = 32 * 2**20
+
 #: Separators of CSV files.
 SEPARATORS: Final = (",", ";", "\t", "|")
 
@@ -47,8 +69,16 @@ def kind_of(path: Path) -> Literal["csv", "json", "parquet"]:
     """How a file is written, by its ending; raises `LogError` where it is of no known kind."""
     kind = _kind_or_none(path)
     if kind is None:
-        raise LogError(f"{path.name} is of no known kind; known: {', '.join(KINDS)}")
+        raise LogError(f"{path.name} is of no known kind; known: {', '.join(KINDS)}{_hint(path)}")
     return kind
+
+
+def _hint(path: Path) -> str:
+    """What to do about a file whose ending tells no kind that is read."""
+    ending = path.suffix.lower()
+    if ending in COMPRESSED:
+        return f", each also with {ending} behind it: name the file after what is in it, as {path.stem}.csv{ending}"
+    return f"; {HINTS[ending]}" if ending in HINTS else ""
 
 
 def _kind_or_none(path: Path) -> Literal["csv", "json", "parquet"] | None:
@@ -73,20 +103,56 @@ def find_files(path: Path) -> tuple[Path, ...]:
             raise LogError(f"{path} is a folder without a file of a known kind; known: {', '.join(KINDS)}")
         return found
     if not stat.S_ISREG(mode.st_mode):
-        raise LogError(f"{path} is no regular file; a log is read more than once, so save it as a file first")
+        raise LogError(not_plain(path))
     kind_of(path)
     if not mode.st_size:
         raise LogError(f"{path.name} is empty")
     return (path,)
 
 
+def passed_over(folder: Path) -> tuple[Path, ...]:
+    """What is called as a log in a folder and is none that can be read: pipes, sockets, links that lead nowhere."""
+    return tuple(sorted(path for path in _named_below(folder) if not path.is_file() and not path.is_dir()))
+
+
 def _below(folder: Path) -> Iterator[Path]:
+    return (path for path in _named_below(folder) if path.is_file() and path.stat().st_size)
+
+
+def _named_below(folder: Path) -> Iterator[Path]:
     for path in folder.rglob("*"):
         # What Spark and others leave beside their files: _SUCCESS, .part-0.parquet.crc.
         if any(part.startswith((".", "_")) for part in path.relative_to(folder).parts):
             continue
-        if _kind_or_none(path) and path.is_file() and path.stat().st_size:
+        if _kind_or_none(path):
             yield path
+
+
+def copies(paths: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
+    """Files whose content an earlier one has too, each behind that one.
+
+    Only files of equal length are read, and those of one folder whose names differ by a compression's ending alone.
+    """
+    by_length: dict[int, list[Path]] = {}
+    by_name: dict[tuple[Path, str], list[Path]] = {}
+    for path in paths:
+        by_length.setdefault(path.stat().st_size, []).append(path)
+        unpacked = path.name.removesuffix(path.suffix) if path.suffix.lower() in COMPRESSED else path.name
+        by_name.setdefault((path.parent, unpacked), []).append(path)
+    for alike in by_length.values():
+        yield from _copies_among(alike, lambda path: path.open("rb"))
+    for alike in by_name.values():
+        yield from _copies_among(alike, _decompressed)
+
+
+def _copies_among(paths: Sequence[Path], opened: Callable[[Path], BufferedReader]) -> Iterator[tuple[Path, Path]]:
+    seen: dict[bytes, Path] = {}
+    for path in paths if len(paths) > 1 else ():
+        # Whoever reads a file that cannot be unpacked says what is wrong with it.
+        with contextlib.suppress(LogError, OSError, EOFError, zlib.error), opened(path) as file:
+            earlier = seen.setdefault(hashlib.file_digest(file, "sha256").digest(), path)
+            if earlier is not path:
+                yield earlier, path
 
 
 def compression_of(path: Path) -> str:
@@ -99,7 +165,7 @@ def compression_of(path: Path) -> str:
 def open_bytes(path: Path) -> IO[bytes]:
     """As :meth:`LogFiles.open`."""
     raw = _decompressed(path)
-    encoding = _encoding(raw.peek(4)[:4] if isinstance(raw, io.BufferedReader) else b"")
+    encoding = _encoding(raw.peek(4)[:4])
     if encoding is None:
         return raw
     if encoding == "utf-8":
@@ -109,15 +175,51 @@ def open_bytes(path: Path) -> IO[bytes]:
     return cast("IO[bytes]", text)
 
 
-def _decompressed(path: Path) -> IO[bytes]:
+class _Bounded(io.RawIOBase):
+    """What a compressed file holds, as far as that is a multiple of its size that logs have."""
+
+    def __init__(self, stream: IO[bytes], path: Path) -> None:
+        self._stream, self._path = stream, path
+        self._left = FREE_BYTES + MAX_EXPANSION * path.stat().st_size
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, target: Any) -> int:
+        """As many bytes as there are; none at the end."""
+        piece = self._stream.read(len(target))
+        self._left -= len(piece)
+        if self._left < 0:
+            raise expands(self._path)
+        target[: len(piece)] = piece
+        return len(piece)
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._stream.close()
+        super().close()
+
+
+def expands(path: Path) -> LogError:
+    """What is said of a file that holds more than a log does."""
+    return LogError(
+        f"{path.name} holds more than {MAX_EXPANSION} times what it takes, as files do that are made to do harm; "
+        "if you know what it is, unpack it first"
+    )
+
+
+def _decompressed(path: Path) -> BufferedReader:
     kind = compression_of(path)
+    if kind == "none":
+        return path.open("rb")
     if kind == "gzip":
-        return io.BufferedReader(cast("io.RawIOBase", gzip.open(path)))
-    if kind == "zstd":
+        stream = cast("IO[bytes]", gzip.open(path))  # noqa: SIM115 - open until what wraps it is closed
+    else:
         with extra("usage"):
             import pyarrow
-        return io.BufferedReader(cast("io.RawIOBase", pyarrow.input_stream(str(path), compression="zstd")))
-    return path.open("rb")
+        stream = cast("IO[bytes]", pyarrow.input_stream(str(path), compression="zstd"))
+    return BufferedReader(_Bounded(stream, path), 2**17)
 
 
 def _encoding(head: bytes) -> str | None:
@@ -132,8 +234,10 @@ def _encoding(head: bytes) -> str | None:
 
 
 def is_plain(path: Path) -> bool:
-    """Whether DuckDB can read a text file as it is: UTF-8, compressed or not."""
-    with _decompressed(path) as file:
+    """Whether DuckDB can read a text file as it is: UTF-8, and not compressed, since what it unpacks has no bound."""
+    if compression_of(path) != "none":
+        return False
+    with path.open("rb") as file:
         return _encoding(file.read(4)) in (None, "utf-8")
 
 
@@ -147,6 +251,67 @@ def head_of(path: Path) -> str:
             raise  # there is no such file, or nobody may read it
 
         raise LogError(f"{path.name} cannot be read: {' '.join(str(error).split())}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What a file is known by before and after it is read: its place on the disk, its size and its last change."""
+
+    path: Path
+    inode: int
+    size: int
+    changed_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """The present state; raises `OSError` where the file is gone."""
+        found = path.stat()
+        return cls(path, found.st_ino, found.st_size, found.st_mtime_ns)
+
+    def grown(self) -> bool:
+        """Whether the file was written on since; raises `LogError` where it is another than it was."""
+        try:
+            now = self.of(self.path)
+        except OSError:
+            raise LogError(f"{self.path.name} was taken away while it was read; read a copy of it") from None
+        longer = now.inode == self.inode and now.size > self.size and kind_of(self.path) != "parquet"
+        if now != self and not longer:
+            raise LogError(f"{self.path.name} was changed while it was read; read it again, or a copy of it")
+        return longer
+
+
+def lines_of(file: IO[bytes], name: str) -> Iterator[bytes]:
+    """The lines of a file, none of which is longer than a row may be."""
+    while line := file.readline(MAX_LINE_BYTES + 1):
+        if len(line) > MAX_LINE_BYTES:
+            raise LogError(f"{name} has a line of more than {MAX_LINE_BYTES:,} bytes")
+        yield line
+
+
+def require_lines(path: Path) -> None:
+    """Raise `LogError` where a line of a plain text is longer than a row: DuckDB leaves out a last one unsaid."""
+    step, size = MAX_LINE_BYTES // 2, path.stat().st_size
+    with path.open("rb") as file:
+        for begin in range(0, max(0, size - step) + 1, step):
+            # Every line that is too long spans one of these steps, and most steps end with the first look.
+            file.seek(begin)
+            last, place = begin, begin
+            while place < min(size, begin + step) and last == begin:
+                last += file.read(2**16).find(b"\n") + 1
+                place += 2**16
+            if last == begin and place - begin >= step and _runs_on(file, begin, size):
+                raise LogError(f"{path.name} has a line of more than {MAX_LINE_BYTES:,} bytes")
+
+
+def _runs_on(file: IO[bytes], inside: int, size: int) -> bool:
+    """Whether the line at a place is too long."""
+    begin = max(0, inside - MAX_LINE_BYTES)
+    file.seek(begin)
+    before = file.read(inside - begin)
+    begin += before.rfind(b"\n") + 1
+    file.seek(begin)
+    line = file.read(MAX_LINE_BYTES + 1)
+    return len(line) > MAX_LINE_BYTES and b"\n" not in line and begin + len(line) <= size
 
 
 def json_layout(head: str) -> str:

@@ -118,9 +118,13 @@ class LogFormat:
         `column_names`, `kind`.
     read : callable
         Reads them.
+    answer_ids : tuple of str
+        Columns of the rows, also beside the fields of an event, with the ids that the provider gave an answer, such as
+        ``chatcmpl-...`` or ``msg_...``: by them it is found in logs of other formats.
     """
 
     name: str
     title: str
     looks_like: Callable[[LogFiles], bool]
     read: Callable[[LogFiles], LogRows]
+    answer_ids: tuple[str, ...] = ()

@@ -101,7 +101,7 @@ def read_openai_usage(files: LogFiles) -> LogRows:
     """
     kinds: dict[str, Kind] = {
         **dict.fromkeys(OPENAI_KEYS, "text"),
-        **dict.fromkeys(OPENAI_COUNTS, "whole"),
+        **dict.fromkeys(OPENAI_COUNTS, "count"),
         **dict.fromkeys(("start", "end"), "time"),
         **dict.fromkeys(("value", "quantity"), "number"),
         **dict.fromkeys(("currency", "quantity_unit"), "text"),
@@ -186,9 +186,9 @@ def read_anthropic_usage(files: LogFiles) -> LogRows:
     """
     kinds: dict[str, Kind] = {
         **dict.fromkeys(ANTHROPIC_KEYS, "text"),
-        **dict.fromkeys(ANTHROPIC_COUNTS, "whole"),
+        **dict.fromkeys(ANTHROPIC_COUNTS, "count"),
         **dict.fromkeys(("start", "end"), "time"),
-        **dict.fromkeys(("written_5m", "written_1h", "searches"), "whole"),
+        **dict.fromkeys(("written_5m", "written_1h", "searches"), "count"),
         "amount": "number",
         "currency": "text",
     }

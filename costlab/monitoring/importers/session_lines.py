@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 from costlab._internal.extras import extra
 
@@ -14,32 +14,36 @@ with extra("usage"):
 _NOTHING: Final = msgspec.Raw(b"null")
 
 
+#: A count of tokens.
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
 class CacheCreation(msgspec.Struct, gc=False):
     """For how long tokens were written to the prompt cache, as Anthropic's API says it."""
 
-    ephemeral_5m_input_tokens: int | None = None
-    ephemeral_1h_input_tokens: int | None = None
+    ephemeral_5m_input_tokens: Count | None = None
+    ephemeral_1h_input_tokens: Count | None = None
 
 
 class OutputDetails(msgspec.Struct, gc=False):
     """Parts of the output."""
 
-    thinking_tokens: int | None = None
+    thinking_tokens: Count | None = None
 
 
 class ServerTools(msgspec.Struct, gc=False):
     """What the provider did for the answer."""
 
-    web_search_requests: int | None = None
+    web_search_requests: Count | None = None
 
 
 class ClaudeUsage(msgspec.Struct, gc=False):
     """The usage of Anthropic's Messages API, in which the four counts stand beside each other."""
 
-    input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    output_tokens: int | None = None
+    input_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
+    output_tokens: Count | None = None
     cache_creation: CacheCreation | None = None
     output_tokens_details: OutputDetails | None = None
     server_tool_use: ServerTools | None = None
@@ -78,10 +82,10 @@ class ClaudeProgress(msgspec.Struct):
 class CodexTokens(msgspec.Struct, frozen=True, gc=False):
     """Tokens as Codex counts them: cached ones are a part of the input, those of reasoning of the output."""
 
-    input_tokens: int = 0
-    cached_input_tokens: int = 0
-    output_tokens: int = 0
-    reasoning_output_tokens: int = 0
+    input_tokens: Count = 0
+    cached_input_tokens: Count = 0
+    output_tokens: Count = 0
+    reasoning_output_tokens: Count = 0
 
     def less(self, other: CodexTokens) -> CodexTokens:
         """What came to the other."""

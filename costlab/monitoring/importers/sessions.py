@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from costlab._internal.extras import extra
-from costlab._internal.text import dollars
+from costlab._internal.text import counted, dollars
 from costlab.catalog import api_price
 from costlab.errors import AmbiguousPriceError, PriceNotFoundError, UnknownNameError
+from costlab.monitoring.importers.paths import lines_of
 from costlab.monitoring.importers.protocol import BadRow, LogFormat, LogRows, ReadCounts
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ SERVED_BY: Final = {"msg_bdrk_": "aws", "msg_vrtx_": "google"}
 
 #: The columns that are read, as Arrow calls their types.
 COLUMNS: Final = {
-    **dict.fromkeys(("request_id", "model", "provider", "tenant", "service_tier", "message_id"), "string"),
+    **dict.fromkeys(("request_id", "model", "provider", "tenant", "service_tier"), "string"),
+    **dict.fromkeys(("message_id", "call_id"), "string"),
     **dict.fromkeys(("time_s", "cost_usd"), "float64"),
     **dict.fromkeys(("input_tokens", "cached_input_tokens", "cache_write_tokens", "cache_write_1h_tokens"), "int64"),
     **dict.fromkeys(("output_tokens", "reasoning_tokens", "searches"), "int64"),
@@ -114,14 +116,13 @@ class _Calls:
     def log_rows(self, files: LogFiles, table: pyarrow.Table, *notes: str) -> LogRows:
         rows = sum(self.dropped.values()) + self.repeated + self.bad_rows
         counts = ReadCounts(rows, self.repeated, self.dropped, self.bad_rows, tuple(self.bad))
-        columns = table.drop_columns(["sidechain", "message_id"])
-        return LogRows(files.connection.from_arrow(columns), (NOT_A_BILL, *notes), counts)
+        return LogRows(files.connection.from_arrow(table.drop_columns(["sidechain"])), (NOT_A_BILL, *notes), counts)
 
 
 def _lines(files: LogFiles, path: Path, marks: Sequence[bytes], calls: _Calls) -> Iterator[tuple[int, bytes]]:
     """Number and text of the lines with one of the marks; the others are what was said and done."""
     with files.open(path) as file:
-        for number, line in enumerate(file, 1):
+        for number, line in enumerate(lines_of(file, path.name), 1):
             if any(mark in line for mark in marks):
                 if line.endswith(b"\n") or _is_json(line):
                     yield number, line
@@ -209,10 +210,10 @@ class _Rewritten:
         most = max(self.usd, key=lambda name: self.usd[name]) if self.usd else ""
         where = f", most of it in {projects.get(most, most)}" if len(self.usd) > 1 else ""
         yield (
-            f"{self.calls:,} calls wrote {self.tokens:,} tokens to the prompt cache again that it had held before"
-            f"{cost}{where}; {self.after_a_pause:,} of them came after a pause of more than five minutes, the shorter "
-            "of its lives. After a pause begin a long session anew, or compact it; to write for an hour costs 2 times "
-            "the price of input instead of 1.25"
+            f"{counted(self.calls, 'call')} wrote {counted(self.tokens, 'token')} to the prompt cache again that it "
+            f"had held before{cost}{where}; {self.after_a_pause:,} of them came after a pause of more than five "
+            "minutes, the shorter of its lives. After a pause start a new session rather than continue a long one, or "
+            "compact it; to write for an hour costs 2 times the price of input instead of 1.25"
         )
 
 
@@ -274,11 +275,13 @@ def read_claude_code(files: LogFiles) -> LogRows:
     table = table.filter(pc.invert(again))
     notes = [*rewritten.note(projects)]
     if side := pc.sum(table["sidechain"]).as_py():
-        notes.append(f"{side:,} lines are of subagents; what they cost is in the cost of their project")
+        notes.append(
+            f"{counted(side, 'line is', 'lines are')} of subagents; what they cost is in the cost of their project"
+        )
     if in_us:
         notes.append(
-            f"{in_us:,} lines ask for inference in the US alone, which Anthropic bills at 1.1 times the price that is "
-            "taken here"
+            f"{counted(in_us, 'line asks', 'lines ask')} for inference in the US alone, which Anthropic bills at 1.1 "
+            "times the price that is taken here"
         )
     return calls.log_rows(files, table, *notes)
 
@@ -314,6 +317,7 @@ def _claude_row(line: bytes) -> tuple[Row, str, bool] | None:
         if side or not name
         else f"{name}/{call.requestId or f'{usage.input_tokens}-{written}-{read}'}",
         "message_id": name,
+        "call_id": call.requestId,
         "sidechain": side,
         "time_s": _time_s(call.timestamp),
         # The same model at a higher price.
@@ -395,6 +399,7 @@ def _read_rollout(files: LogFiles, path: Path, calls: _Calls) -> None:
         calls.add({
             "request_id": f"{when}/{total or used}",
             "message_id": None,
+            "call_id": None,
             "sidechain": subagent,
             "time_s": time_s,
             "model": of_model,
@@ -427,6 +432,7 @@ CLAUDE_CODE_FORMAT: Final = LogFormat(
     "sessions of Claude Code: ~/.claude/projects",
     lambda files: _begins(files, _is_claude_code, CLAUDE_LINE),
     read_claude_code,
+    answer_ids=("message_id", "call_id"),
 )
 CODEX_FORMAT: Final = LogFormat(
     "codex", "sessions of Codex CLI: ~/.codex/sessions", lambda files: _begins(files, _is_codex, CODEX_LINE), read_codex

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from costlab._internal.text import dollars, moment, printable
+from costlab._internal.text import counted, dollars, moment, printable, shortened
 from costlab.monitoring.importers.protocol import ReadCounts
+from costlab.monitoring.pricing import NO_SUCH_MODEL
 from costlab.monitoring.report.build import Report
 from costlab.monitoring.report.savings import Saving
 from costlab.monitoring.report.token_kinds import usd_by_kind
@@ -55,9 +56,11 @@ def group_tables(report: Report, max_rows: int = MAX_ROWS) -> tuple[ReportTable,
     for name, groups in (("tier", report.tiers), ("model", report.models), ("tenant", report.tenants)):
         if len(groups) == 1 and not groups[0].key[0]:
             continue  # a log of one nameless tenant
-        if name == "model" and [group.key for group in groups] == [tier.key for tier in report.tiers]:
-            continue  # the model stands for the tier
-        rows = tuple((group.key[0] or "(none)", *_group_row(group, report.total)) for group in groups[:max_rows])
+        if name == "tier" and [group.key for group in groups] == [model.key for model in report.models]:
+            continue  # the log tells no tiers, for which the models stand
+        rows = tuple(
+            (shortened(group.key[0]) or "(none)", *_group_row(group, report.total)) for group in groups[:max_rows]
+        )
         more = f"and {len(groups) - max_rows:,} more, each cheaper" if len(groups) > max_rows else ""
         chosen.append(ReportTable(f"by {name}", (name, *GROUP_HEADINGS), rows, more))
     return tuple(chosen)
@@ -67,7 +70,7 @@ def gpu_tables(report: Report, max_rows: int = MAX_ROWS) -> tuple[ReportTable, .
     """The costs of the GPUs; none without a log of them."""
     rows = tuple(
         (
-            str(gpu.key[0]),
+            shortened(str(gpu.key[0])),
             f"{gpu.hours:,.1f}",
             dollars(gpu.cost_usd),
             "unknown" if gpu.utilization_fraction is None else f"{gpu.utilization_fraction:.0%}",
@@ -79,13 +82,18 @@ def gpu_tables(report: Report, max_rows: int = MAX_ROWS) -> tuple[ReportTable, .
     return (ReportTable("GPUs", GPU_HEADINGS, rows),) if rows else ()
 
 
+def _cost(group: UsageTotals) -> str:
+    """A group's cost as text; "-" where none of it is known, which is not nothing."""
+    return dollars(group.cost_usd if group.has_cost else None)
+
+
 def _group_row(group: UsageTotals, total: UsageTotals) -> tuple[str, ...]:
     """A group's line under :data:`GROUP_HEADINGS`."""
     share = group.cost_micro_usd / total.cost_micro_usd if total.cost_micro_usd and group.has_cost else None
     return (
         f"{group.requests:,}",
         f"{group.requests / total.requests:.1%}" if total.requests else "-",
-        dollars(group.cost_usd if group.has_cost else None),
+        _cost(group),
         "-" if share is None else f"{share:.1%}",
         dollars(group.usd_per_request),
         dollars(group.usd_per_1k_tokens),
@@ -95,36 +103,45 @@ def _group_row(group: UsageTotals, total: UsageTotals) -> tuple[str, ...]:
 
 def reading(report: Report) -> tuple[tuple[str, str], ...]:
     """What was read and what became of it, each with its name: the first thing that a reader of the figures asks."""
-    lines = [("read", _read(report.read))] if report.read else []
+    lines = [("read", words_of_read(report.read))] if report.read else []
     total, pricing = report.total, report.pricing
     ended = {"failed": total.failed_requests, "from a cache": total.cached_requests, "refused": total.refused_requests}
     if any(ended.values()):
         words = ", ".join(f"{count:,} {how}" for how, count in ended.items() if count)
-        lines.append(("outcomes", f"{words}, of {total.requests:,} requests"))
+        lines.append(("outcomes", f"{words}, of {counted(total.requests, 'request')}"))
     if total.credits:
         credited = "a credit" if total.credits == 1 else f"{total.credits:,} credits"
         lines.append(("credits", f"{credited} of {dollars(total.credit_micro_usd / MICRO_USD_PER_USD)}, taken off"))
     if pricing:
         told = total.priced_requests - pricing.requests_priced - pricing.requests_repriced - pricing.requests_own_server
+        # What failed without tokens cost nothing, which the log need not say.
+        nothing = min(told, total.failed_requests) if not total.failed_cost_micro_usd else 0
         counts = {
-            "by the log": told,
+            "by the log": told - nothing,
             "from the catalogue": pricing.requests_priced,
             "from the catalogue in place of the log's cost": pricing.requests_repriced,
+            "at nothing, for want of an answer": nothing,
             "at nothing, on servers of one's own": pricing.requests_own_server,
         }
         where = [f"{count:,} {how}" for how, count in counts.items() if count]
         if where:
-            lines.append(("priced", f"{', '.join(where)}, of {total.requests:,} requests"))
+            lines.append(("priced", f"{', '.join(where)}, of {counted(total.requests, 'request')}"))
+        if pricing.unknown_tiers:
+            seen = [f"{counted(number, 'request')} of {tier}" for tier, number in pricing.unknown_tiers.items()]
+            shown = ", ".join(seen[:3]) + (f" and {len(seen) - 3} more" if len(seen) > 3 else "")
+            lines.append(("tiers of service", f"{shown}, which the catalogue does not know: priced as standard"))
     if total.unpriced_requests:
         nearest = {one.model: one.nearest for one in pricing.unpriced} if pricing else {}
         models = [model.key[0] or "(none)" for model in report.models if model.unpriced_requests]
-        named = [f"{model} (near {nearest[model][0]})" if nearest.get(model) else model for model in models[:3]]
+        named = [
+            shortened(model) + (f" (near {nearest[model][0]})" if nearest.get(model) else "") for model in models[:3]
+        ]
         names = ", ".join(named) + (f" and {len(models) - 3} more" if len(models) > 3 else "")
         lines.append(
             (
                 "unpriced",
-                f"{total.unpriced_requests:,} requests ({total.unpriced_fraction:.1%}) of {names}: "
-                "in no figure in dollars, so the true cost is higher",
+                f"{counted(total.unpriced_requests, 'request')} ({total.unpriced_fraction:.1%}) of {names}"
+                f"{_why_unpriced(report, models)}: in no figure in dollars, so the true cost is higher",
             )
         )
     elif uncounted := [one.model for one in (pricing.unpriced if pricing else ()) if not one.requests]:
@@ -134,12 +151,20 @@ def reading(report: Report) -> tuple[tuple[str, str], ...]:
     return tuple(lines)
 
 
-def _read(read: ReadCounts) -> str:
+def _why_unpriced(report: Report, models: Sequence[str]) -> str:
+    """The reason that no note tells, where it is the same for all; the notes tell all others."""
+    reasons = {one.model: one.reason for one in (report.pricing.unpriced if report.pricing else ())}
+    return ", not in the catalogue" if {reasons.get(model) for model in models} == {NO_SUCH_MODEL} else ""
+
+
+def words_of_read(read: ReadCounts) -> str:
     """What became of the rows of the files."""
     files = "" if read.files == 1 else f" in {read.files:,} files"
-    parts = [f"{read.rows:,} rows{files}"]
+    parts = [f"{counted(read.rows, 'row')}{files}"]
     if read.repeated:
-        parts.append(f"{read.repeated:,} tell a request again and are left out")
+        parts.append(
+            counted(read.repeated, "tells a request again and is left out", "tell a request again and are left out")
+        )
     parts += [f"{number:,} left out: {reason}" for reason, number in read.dropped.items() if number]
     if read.bad_rows:
         first = read.bad[0]
@@ -188,11 +213,16 @@ def _of_kinds(report: Report) -> Iterator[tuple[str, str]]:
     if usd is None:
         return
     written, read = (count / total.input_tokens for count in (total.cache_write_tokens, total.cached_input_tokens))
+    searches = (
+        f", {dollars(usd['searches'])} for {counted(total.priced_searches, 'search', 'searches')}"
+        if total.priced_searches
+        else ""
+    )
     yield (
         "by kind of token",
         f"about {dollars(usd['cache_write'])} to write {written:.1%} of the input to the prompt cache, "
         f"{dollars(usd['cached_input'])} to read {read:.1%} from it, {dollars(usd['input'])} for the rest of the "
-        f"input, {dollars(usd['output'])} for output",
+        f"input, {dollars(usd['output'])} for output{searches}",
     )
 
 
@@ -221,7 +251,8 @@ def report_lines(report: Report, name: str, width: int) -> Iterator[str | Table]
         )
 
     total = report.total
-    yield f"{printable(name)}: {total.requests:,} requests, {moment(total.first_s)} to {moment(total.last_s)} UTC"
+    when = f"{moment(total.first_s)} to {moment(total.last_s)} UTC"
+    yield f"{printable(name)}: {counted(total.requests, 'request')}, {when}"
     for what, words in facts(report):
         yield wrapped(f"  {what}: {words}", 4)
     for table in group_tables(report):
@@ -248,7 +279,7 @@ def _for_terminal(table: ReportTable) -> Table:
     for place, heading in enumerate(table.headings):
         shown.add_column(heading, justify="right" if place else "left", overflow="fold")
     for first, *cells in table.rows:
-        shown.add_row(escape(printable(first)), *cells)
+        shown.add_row(*(escape(printable(cell)) for cell in (first, *cells)))
     return shown
 
 
@@ -260,7 +291,8 @@ def _trend(report: Report) -> Iterator[str]:
     for group in shown:
         bar = "#" * round(30 * group.cost_usd / most) if most else ""
         when = moment(group.key[0], report.trend_unit)
-        yield f"  {when}  {group.requests:>10,} requests  {dollars(group.cost_usd):>12}  {bar}"
+        requests = "request " if group.requests == 1 else "requests"
+        yield f"  {when}  {group.requests:>10,} {requests}  {_cost(group):>12}  {bar}"
 
 
 def report_html(report: Report, title: str, lead: str = "") -> str:
@@ -287,7 +319,7 @@ def report_html(report: Report, title: str, lead: str = "") -> str:
         {
             "x": (group.key[0] - first) // step + 0.08,
             "height": 100 * group.cost_micro_usd / highest.cost_micro_usd,
-            "title": f"{moment(group.key[0], unit)}: {dollars(group.cost_usd)}, {group.requests:,} requests",
+            "title": f"{moment(group.key[0], unit)}: {_cost(group)}, {counted(group.requests, 'request')}",
         }
         for group in (trend if highest.cost_micro_usd else ())
     ]
@@ -297,12 +329,12 @@ def report_html(report: Report, title: str, lead: str = "") -> str:
     return render(
         "monitoring/report/page.html",
         title=title,
-        span=f"{moment(total.first_s)} to {moment(total.last_s)} UTC, {total.requests:,} requests",
+        span=f"{moment(total.first_s)} to {moment(total.last_s)} UTC, {counted(total.requests, 'request')}",
         lead=Markup(lead),  # noqa: S704 - HTML by contract
         facts=facts(report),
         savings=[(_amount(saving), saving.how) for saving in report.savings],
         unit=unit,
-        highest=f"most in the {unit} of {moment(highest.key[0], unit)}: {dollars(highest.cost_usd)}",
+        highest=f"most in the {unit} of {moment(highest.key[0], unit)}: {_cost(highest)}",
         bars=bars,
         slots=slots,
         dates=[moment(end, unit) for end in ends],

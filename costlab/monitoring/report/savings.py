@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from costlab._internal.text import dollars, moment
+from costlab._internal.text import counted, dollars, moment, shortened
 from costlab.catalog import api_price
 from costlab.errors import AmbiguousPriceError, PriceNotFoundError, UnknownNameError
 from costlab.monitoring.gpu_hours import GpuUsage
 from costlab.monitoring.usage import UsageTotals, roll_up
 from costlab.units import HOURS_PER_MONTH, MICRO_USD_PER_USD
 
-#: The source lesson's alert (S8): no more than this share of the requests on the most expensive tier.
+#: The source lesson's alert (S8), which the alert rules have too: the most expensive tier serves no larger share.
 EXPENSIVE_TIER_FRACTION: Final = 0.15
 
 #: And the lower end of its target for busy GPUs, to which underused ones would be gathered.
@@ -96,10 +96,10 @@ def _gpus(gpus: Sequence[GpuUsage]) -> Iterable[Candidate]:
         idle_hours = sum(gpu.idle_hours for gpu in idle)
         yield (
             "idle_gpus",
-            f"switch GPUs off while they wait, {worst.key[0]} first",
+            f"switch GPUs off while they wait, {shortened(worst.key[0])} first",
             sum(gpu.idle_cost_usd for gpu in idle),
             f"{idle_hours:,.1f} GPU-hours below 10 % utilization at their price; "
-            f"{worst.idle_hours:,.1f} of them on {worst.key[0]}. {GIVEN_BACK}",
+            f"{worst.idle_hours:,.1f} of them on {shortened(worst.key[0])}. {GIVEN_BACK}",
         )
     cost = sum(gpu.underused_cost_micro_usd for gpu in gpus) / MICRO_USD_PER_USD
     hours, busy = sum(gpu.underused_hours for gpu in gpus), sum(gpu.underused_busy_hours for gpu in gpus)
@@ -134,8 +134,8 @@ def _runaway(hours: Sequence[UsageTotals]) -> Candidate | None:
                 f"put a budget on {who}: it spent {dollars(loudest.cost_usd, cents=True)} in one hour, from {when} UTC",
                 excess,
                 f"{len(loud)} of its {len(its_hours)} hours cost more than {RUNAWAY_FACTOR:g} times its median hour "
-                f"of {dollars(ordinary, cents=True)}; what they cost above the median. Totals and rates a month "
-                "contain it",
+                f"of {dollars(ordinary, cents=True)}; what {'it' if len(loud) == 1 else 'they'} cost above the median. "
+                "Totals and rates a month contain it",
             )
     return worst
 
@@ -151,13 +151,15 @@ def _expensive_tier(cells: Sequence[UsageTotals]) -> Candidate | None:
     difference = (expensive.usd_per_request or 0.0) - (cheaper.usd_per_request or 0.0)
     if excess <= 0:
         return None
+    name, other = shortened(expensive.key[0]), shortened(cheaper.key[0])
     return (
         "dearest_tier",
-        f"send fewer requests to {expensive.key[0]}, and check that {cheaper.key[0]} answers them well enough",
+        f"send fewer requests to {name}, and check that {other} answers them well enough",
         excess * difference,
-        f"{expensive.key[0]} serves {expensive.requests / all_requests:.1%} of the requests; those above "
-        f"{EXPENSIVE_TIER_FRACTION:.0%} ({excess:,.0f}) times the difference to {cheaper.key[0]} "
-        f"({dollars(difference)})",
+        f"{name} serves {expensive.requests / all_requests:.1%} of the requests; those above "
+        f"{EXPENSIVE_TIER_FRACTION:.0%} ({excess:,.0f}) times the difference to {other} "
+        f"({dollars(difference)}). {EXPENSIVE_TIER_FRACTION:.0%} is a rule of thumb, above which the alert on "
+        "expensive requests rings; what the cheaper tier can answer decides",
     )
 
 
@@ -208,5 +210,6 @@ def _failures(total: UsageTotals | None) -> Candidate | None:
         "failures",
         "find out why requests fail that were paid for",
         total.failed_cost_micro_usd / MICRO_USD_PER_USD,
-        f"what the {total.failed_requests:,} requests cost that ended in an error, a timeout or a cancellation",
+        f"what the {counted(total.failed_requests, 'request')} cost that ended in an error, a timeout or a "
+        "cancellation",
     )

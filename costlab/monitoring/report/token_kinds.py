@@ -17,7 +17,7 @@ MIN_COVERED_FRACTION: Final = 0.9
 
 
 def usd_by_kind(models: Sequence[UsageTotals]) -> dict[str, float] | None:
-    """The cost of requests by kind of token, in USD: what was written to the prompt cache, read from it, fresh, output.
+    """The cost of requests in USD by kind: what was written to the prompt cache, read from it, fresh, output, searches.
 
     Parameters
     ----------
@@ -31,9 +31,9 @@ def usd_by_kind(models: Sequence[UsageTotals]) -> dict[str, float] | None:
 
     Notes
     -----
-    Searches, fees and writes for an hour are not told apart: the shares are about right.
+    Searches have their list price. Fees and writes for an hour are not told apart: the shares are about right.
     """
-    found, covered, cost = dict.fromkeys(KINDS, 0.0), 0.0, sum(model.cost_usd for model in models)
+    found, covered, cost = dict.fromkeys((*KINDS, "searches"), 0.0), 0.0, sum(model.cost_usd for model in models)
     for model in models:
         try:
             price = api_price(model.key[0])
@@ -43,8 +43,10 @@ def usd_by_kind(models: Sequence[UsageTotals]) -> dict[str, float] | None:
         counts = (model.cache_write_tokens, model.cached_input_tokens, fresh, model.output_tokens)
         length = model.input_tokens / model.requests if model.requests else 0.0
         usd = {k: n * price.usd_per_token(k, length) for k, n in zip(KINDS, counts, strict=True)}
-        listed = sum(usd.values())
+        listed, searches = sum(usd.values()), min(model.priced_searches * (price.usd_per_search or 0.0), model.cost_usd)
         if listed:
             covered += model.cost_usd
-            found = {kind: found[kind] + usd[kind] / listed * model.cost_usd for kind in KINDS}
+            found["searches"] += searches
+            for kind in KINDS:
+                found[kind] += usd[kind] / listed * (model.cost_usd - searches)
     return found if cost > 0 and covered >= MIN_COVERED_FRACTION * cost else None

@@ -1,6 +1,9 @@
 """What a report says, and where its savings come from."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +14,7 @@ from costlab.catalog import api_price
 from costlab.errors import LogError
 from costlab.monitoring import build_report, fill_costs
 from costlab.monitoring.report import build
-from costlab.monitoring.report.render import facts
+from costlab.monitoring.report.render import facts, group_tables
 from costlab.synthetic import sample_gpu_hours, sample_log
 from tests import needs
 
@@ -19,6 +22,7 @@ for module in ("narwhals", "pyarrow", "duckdb"):
     needs.extra(module, "usage")
 
 import pyarrow as pa  # noqa: E402
+import pyarrow.parquet  # noqa: E402
 
 HOUR, DAY = 3600, 86_400
 
@@ -57,6 +61,18 @@ def test_totals_groups_and_months() -> None:
     assert (short.trend_unit, short.covered_hours, short.usd_per_month) == ("hour", 3, None)
 
 
+def test_a_report_of_files_loads_no_pandas(tmp_path: Path) -> None:
+    """It would take 40 MB and a quarter of a second, for nothing but the conversion of some Arrow columns."""
+    pyarrow.parquet.write_table(sample_log(np.random.default_rng(0), 5000), tmp_path / "a.parquet")
+    code = (
+        "import sys\nfrom costlab.monitoring import build_report, fill_costs, open_log\n"
+        "build_report(fill_costs(open_log(sys.argv[1]).frame).frame)\n"
+        "print('duckdb' in sys.modules, 'pandas' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
+
+
 def test_an_empty_log_is_an_error() -> None:
     with pytest.raises(LogError, match="the log is empty"):
         build_report(log([{}]).slice(0, 0))
@@ -77,6 +93,7 @@ def test_the_dearest_tier_above_15_percent_is_worth_the_difference_to_the_next()
     rows = [{"tier": "large", "cost_micro_usd": 30_000}] * 20 + [{"tier": "medium", "cost_micro_usd": 3_000}] * 80
     found = saving(build_report(log(rows)), "dearest_tier")
     assert found.usd == pytest.approx(5 * 0.027)
+    assert "15% is a rule of thumb, above which the alert on expensive requests rings" in found.how
     rows = [{"tier": "large", "cost_micro_usd": 30_000}] * 15 + [{"tier": "medium", "cost_micro_usd": 3_000}] * 85
     assert saving(build_report(log(rows)), "dearest_tier") is None
 
@@ -159,7 +176,11 @@ def test_one_reading_says_what_several_say(monkeypatch: pytest.MonkeyPatch, limi
 
 def test_what_has_no_price_is_said_first_hand() -> None:
     words = dict(facts(build_report(log([{"cost_micro_usd": None, "model": "in-house"}, {}]))))
-    assert words["unpriced"] == ("1 requests (50.0%) of in-house: in no figure in dollars, so the true cost is higher")
+    assert words["unpriced"] == ("1 request (50.0%) of in-house: in no figure in dollars, so the true cost is higher")
+    rows = log([{"cost_micro_usd": None, "model": "in-house"}, {"cost_micro_usd": None, "model": "gpt-4o"}])
+    filled = fill_costs(rows)
+    words = dict(facts(build_report(filled.frame, pricing=filled.pricing)))
+    assert words["unpriced"].startswith("1 request (50.0%) of in-house, not in the catalogue: in no figure")
     words = dict(facts(build_report(log([{"cost_micro_usd": None}]))))
     assert words["cost of the requests"] == "unknown: no request has a price"
     assert "per request" not in words
@@ -174,6 +195,45 @@ def test_no_more_rests_on_an_assumption_than_there_is() -> None:
         assert report.assumed_usd == pytest.approx(usd)
 
 
+def test_a_bill_of_cheap_requests_is_rounded_once() -> None:
+    """30 tokens at 0.02 dollars a million are 0.6 micro-dollars; a thousand customers send a hundred such requests."""
+    cheap = {"model": "text-embedding-3-small", "input_tokens": 30, "output_tokens": 0, "cost_micro_usd": None}
+    rows = [cheap | {"tenant": f"customer {number % 1000}"} for number in range(100_000)]
+    priced = fill_costs(log(rows))
+    report = build_report(priced.frame, pricing=priced.pricing)
+    assert report.total.cost_usd == 0.06
+    assert report.metrics.cost_per_request_usd == 0.06 / 100_000
+    assert {tenant.cost_micro_usd for tenant in report.tenants} == {60}
+    assert [model.cost_micro_usd for model in report.models] == [60_000]
+    assert sum(day.cost_micro_usd for day in report.trend) == 60_000
+
+
+def test_what_a_single_cheap_request_costs_is_not_nothing() -> None:
+    cheap = {"model": "text-embedding-3-small", "input_tokens": 3, "output_tokens": 0, "cost_micro_usd": None}
+    priced = fill_costs(log([cheap | {"tenant": name} for name in "abc"]))
+    report = build_report(priced.frame, pricing=priced.pricing)
+    assert [tenant.cost_micro_usd for tenant in report.tenants] == [1, 1, 1]  # of 0.06 each
+    assert report.total.cost_micro_usd == 1  # of 0.18
+
+
+def test_searches_that_are_not_paid_for_are_not_among_those_that_are() -> None:
+    written = {"model": "claude-sonnet-4-5", "cache_write_tokens": 50, "cost_micro_usd": None, "searches": 3}
+    filled = fill_costs(
+        log([written, {"model": "in-house", "cache_write_tokens": 0, "cost_micro_usd": None, "searches": 17}])
+    )
+    report = build_report(filled.frame, pricing=filled.pricing)
+    assert (report.total.searches, report.total.priced_searches) == (20, 3)
+    assert dict(facts(report))["by kind of token"].endswith("$0.03 for 3 searches")
+
+
+def test_a_long_name_is_cut() -> None:
+    report = build_report(log([{"model": "m" * 10_000}, {"model": "n", "cost_micro_usd": None}]))
+    (models,) = (table for table in group_tables(report) if table.title == "by model")
+    assert [row[0] for row in models.rows] == [f"{'m' * 100}…", "n"]
+    words = dict(facts(build_report(log([{"model": "u" * 10_000, "cost_micro_usd": None}, {}]))))
+    assert f"of {'u' * 100}…:" in words["unpriced"]
+
+
 def test_json_has_the_figures_that_follow() -> None:
     plain = build_report(log([{}, {"cost_micro_usd": None}])).as_dict()
     again = json.loads(to_json(plain, inf_nan_mode="null"))
@@ -181,3 +241,18 @@ def test_json_has_the_figures_that_follow() -> None:
     assert again["total"]["unpriced_fraction"] == 0.5
     assert again["tiers"][0]["key"] == ["large"]
     assert again["metrics"]["unpriced_requests"] == 1
+
+
+def test_what_failed_at_no_cost_was_not_priced_by_the_log() -> None:
+    failed = {
+        "time_s": 0.0,
+        "model": "gpt-4o",
+        "input_tokens": 0,
+        "output_tokens": 0,
+        "cost_micro_usd": 0,
+        "outcome": "error",
+    }
+    asked = {"time_s": 1.79e9, "model": "gpt-4o", "input_tokens": 1000, "cost_micro_usd": None}
+    priced = fill_costs(log([failed, asked, asked, {}]))
+    words = dict(facts(build_report(priced.frame, pricing=priced.pricing)))
+    assert words["priced"] == "1 by the log, 2 from the catalogue, 1 at nothing, for want of an answer, of 4 requests"

@@ -23,6 +23,15 @@ def page() -> str:
     return report_html(build_report(log, sample_gpu_hours(np.random.default_rng(0)), notes=notes), "usage & <b>.csv")
 
 
+def test_who_prints_the_page_in_a_terminal_is_not_obeyed() -> None:
+    """A name that would colour the rest, ring, or turn the direction of the text."""
+    log = sample_log(np.random.default_rng(0), 1_000)
+    page = report_html(build_report(log, notes=["\x1b[31mred\x07"]), "log\x1b]0;title\x07\u202e.csv")
+    assert r"\x1b[31mred\x07" in page
+    assert r"log\x1b]0;title\x07\u202e.csv" in page
+    assert not set(page) & {"\x1b", "\x07", "\u202e"}
+
+
 def test_the_page_needs_no_other_and_runs_nothing(page: str) -> None:
     assert not re.search(r"https?://|<script|<link|<img|@import|url\(", page)
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
