@@ -269,7 +269,7 @@ def modelled(row: Measurement, efficiency: Efficiency | None = None) -> float:
     run = batch_run(on, row.batch, prompt, answer)
     if row.ttft_s is not None:
         return run.ttft_s
-    wait = 0.0 if row.kind != "serving" else (row.batch - 1) * on.shared_prefill_s(prompt) / answer
+    wait = 0.0 if row.kind != "serving" else (row.batch - 1) * on.added_prefill_s(prompt) / answer
     if row.inter_token_s is not None:
         return run.inter_token_s + wait
     # Over the whole run it makes no difference who waited for whose prompt.

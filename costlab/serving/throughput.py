@@ -5,7 +5,7 @@ From its times follow what fits into memory, how long a batch takes, and how man
 
 import math
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal, get_args
 
 from costlab._internal import checks
 from costlab.catalog import GpuSpec, gpu
@@ -13,6 +13,10 @@ from costlab.errors import InvalidValueError
 from costlab.serving.efficiency import Efficiency, measured_efficiency, usual_precision
 from costlab.serving.models import ModelSpec, model_spec
 from costlab.units import BYTES_PER_GB, FLOPS_PER_TFLOP
+
+#: How a busy server reads prompts: together with what it writes for others, as engines with continuous batching and
+#: chunked prefill do; or each by itself.
+Prefill = Literal["packed", "alone"]
 
 #: More sequences than any GPU holds.
 MAX_SEQUENCES: Final = 10**12
@@ -73,15 +77,26 @@ class Roofline:
         with :math:`N` used weights of :math:`W` bytes, :math:`L` layers, :math:`H` heads of size :math:`D`. The second
         term in the first fraction is causal attention; :math:`t_0` is `overhead_s`.
         """
-        return self.shared_prefill_s(tokens, sequences) + self.overhead_s if tokens else 0.0
+        if not tokens:
+            return 0.0
+        weights = self.model.weights_read(sequences * tokens) * self.model.bytes_per_weight
+        return max(sequences * self.prompt_arithmetic_s(tokens), weights / self._bytes_per_s) + self.overhead_s
 
-    def shared_prefill_s(self, tokens: float, sequences: float = 1.0) -> float:
-        """The same without the overhead: what a prompt adds to the steps of a server that is at work anyway."""
+    def prompt_arithmetic_s(self, tokens: float) -> float:
+        """Seconds of arithmetic for a prompt of `tokens` tokens: the first of the two in :meth:`prefill_s`."""
         shape = self.model
         attention = 2 * shape.layers * shape.heads * shape.head_dim * tokens * tokens
-        flops = sequences * (2 * shape.used_parameters * tokens + attention)
-        weights = shape.weights_read(sequences * tokens) * shape.bytes_per_weight
-        return max(flops / self._flops_per_s, weights / self._bytes_per_s) if tokens else 0.0
+        return (2 * shape.used_parameters * tokens + attention) / self._flops_per_s
+
+    def added_prefill_s(self, tokens: float, prefill: Prefill = "packed") -> float:
+        """Seconds that a prompt of `tokens` tokens adds to the steps of a server that is at work anyway.
+
+        ``packed``: its arithmetic, since the step that reads it reads the weights for all sequences once. ``alone``:
+        the longer of arithmetic and reading all weights, as of an engine that stops for each prompt.
+        """
+        if prefill == "packed":
+            return self.prompt_arithmetic_s(tokens)
+        return self.prefill_s(tokens) - self.overhead_s if tokens else 0.0
 
     def step_s(self, sequences: float, context_tokens: float) -> float:
         r"""Seconds of one decoding step: one token more for each of `sequences` sequences of this mean length.
@@ -327,6 +342,20 @@ class Capacity:
     reasons: tuple[str, ...] = ()
 
 
+def _reading_capacity(on: Roofline, tokens: float, ttft_limit: float, most: int) -> Capacity:
+    """The capacity of a model that only reads, with up to `most` prompts in a step."""
+    lone, arithmetic = on.prefill_s(tokens) - on.overhead_s, on.prompt_arithmetic_s(tokens)
+    if lone > ttft_limit:
+        reason = f"a lone request takes {1000 * lone:.0f} ms"
+        return Capacity(False, limited_by="time to first token", reasons=(reason,))
+    # As many prompts as are read while the weights are: more of them would wait for each other and gain nothing.
+    batch = max(1, min(most, math.floor(lone / arithmetic)))
+    bound = "bandwidth" if (batch + 1) * arithmetic <= lone else "arithmetic"
+    return Capacity(
+        True, batch / lone, 0.0, batch, lone, None, "memory" if bound == "bandwidth" else "arithmetic", bound
+    )
+
+
 def capacity(
     on: Roofline,
     input_tokens: float,
@@ -335,6 +364,7 @@ def capacity(
     max_inter_token_s: float | None = None,
     cached_input_fraction: float = 0.0,
     max_sequences: int | None = None,
+    prefill: Prefill = "packed",
 ) -> Capacity:
     r"""The requests per second that a replica serves steadily, new ones joining the batch as others end.
 
@@ -348,12 +378,13 @@ def capacity(
     .. math:: t_\text{token} = t_\text{step}(B, c) + \frac{(B - 1)\, t_\text{prefill}}{T_\text{out}}, \qquad
               t_\text{first} = t_\text{step}(B, c) + t_\text{prefill}
 
-    (A prompt is read in steps that write for the others at the same time, so it has no overhead of its own:
-    `shared_prefill_s`.)
+    (A prompt is read in steps that write for the others at the same time: it has no overhead of its own and, packed,
+    reads no weights of its own; see :meth:`Roofline.added_prefill_s`.)
 
     and Little's law holds: :math:`B = R\,(t_\text{prefill} + T_\text{out}\, t_\text{token})`. All of them grow with
     :math:`B`; so the answer is the largest batch that memory and limits allow. A model that only reads
-    (:math:`T_\text{out} = 0`, an encoder) serves :math:`1 / t_\text{prefill}`.
+    (:math:`T_\text{out} = 0`, an encoder) serves :math:`1 / t_\text{prefill}`, or
+    packed as many prompts in that time as the arithmetic allows.
 
     Parameters
     ----------
@@ -368,16 +399,25 @@ def capacity(
         caching). It need not be read again; its memory is counted for every sequence all the same.
     max_sequences : int, optional
         The server's own limit on sequences in progress, >= 1.
+    prefill : {"packed", "alone"}
+        How prompts are read. Packed, the default: in the steps that write for the other sequences, whose weights are
+        read once for both, as vLLM and SGLang do. Alone: each by itself, weights read anew. It matters for prompts
+        shorter than the batch at which arithmetic takes as long as reading.
 
     Notes
     -----
     At full load a queue would grow without end: plan with `max_utilization_fraction` in :func:`replicas_needed`.
-    Lengths are taken as their means; memory is reserved for the full length.
+    Lengths are taken as their means; memory is reserved for the full length. Packed prompts are counted on top of the
+    step, though a step that waits for its weights has arithmetic to spare: the answer is on the safe side. A prompt of
+    a mixture of experts reads experts that few sequences would not; that is left out.
 
     References
     ----------
     Yu et al. (2022), Orca: a distributed serving system for transformer-based generative models, OSDI'22,
     https://www.usenix.org/conference/osdi22/presentation/yu
+
+    Agrawal et al. (2024), Taming throughput-latency tradeoff in LLM inference with Sarathi-Serve, OSDI'24,
+    https://www.usenix.org/conference/osdi24/presentation/agrawal
 
     Examples
     --------
@@ -395,20 +435,21 @@ def capacity(
     fit = memory_fit(on, prompt + answer)
     if not fit.fits:
         return Capacity(False, limited_by="memory", reasons=fit.reasons)
-    prefill, context = on.shared_prefill_s(fresh), prompt + answer / 2
-    if answer == 0.0:  # a model that only reads
-        if prefill > ttft_limit:
-            reason = f"a lone request takes {1000 * prefill:.0f} ms"
-            return Capacity(False, limited_by="time to first token", reasons=(reason,))
-        return Capacity(True, 1.0 / prefill, 0.0, 1, prefill, None, "arithmetic", "arithmetic")
+    if prefill not in get_args(Prefill):
+        raise InvalidValueError("prefill", " or ".join(get_args(Prefill)), prefill)
     most, limited_by = fit.max_batch, "memory"
     if max_sequences is not None and checks.integer("max_sequences", max_sequences, at_least=1) < most:
         most, limited_by = max_sequences, "max sequences"
-    per_token = prefill / answer
+    if answer == 0.0:
+        if fresh == 0.0:
+            raise InvalidValueError("cached_input_fraction", "below 1 where nothing is written", cached_input_fraction)
+        return _reading_capacity(on, fresh, ttft_limit, 1 if prefill == "alone" else most)
+    added, context = on.added_prefill_s(fresh, prefill), prompt + answer / 2
+    per_token = added / answer
 
     def broken(batch: int) -> str:
         step = on.step_s(batch, context)
-        if step + prefill > ttft_limit:
+        if step + added > ttft_limit:
             return "time to first token"
         return "inter-token latency" if step + (batch - 1) * per_token > token_limit else ""
 
@@ -416,13 +457,13 @@ def capacity(
         step = on.step_s(1, context)
         reason = f"a lone request has a token every {1000 * step:.0f} ms"
         if first == "time to first token":
-            reason = f"a lone request has its first token after {1000 * (step + prefill):.0f} ms"
+            reason = f"a lone request has its first token after {1000 * (step + added):.0f} ms"
         return Capacity(False, limited_by=first, reasons=(reason,))
     batch = most
     if reason := broken(most):
         # A dense model's times are straight lines in the batch, so the answer is next to the guess; then by halves.
         low, high, limited_by = 1, most, reason
-        by_first = on.largest_batch(ttft_limit - prefill, context)
+        by_first = on.largest_batch(ttft_limit - added, context)
         guess = min(by_first, on.largest_batch(token_limit, context, per_token))
         guesses = [guess + 1, guess]
         while high - low > 1:
@@ -436,7 +477,7 @@ def capacity(
         batch = low
     weights, arithmetic, _ = on.step_parts_s(batch, context)
     step = on.step_s(batch, context)
-    rate = 1.0 / (prefill + answer * step / batch)
+    rate = 1.0 / (added + answer * step / batch)
     bound = "arithmetic" if arithmetic > weights else "bandwidth"
     between = step + (batch - 1) * per_token
-    return Capacity(True, rate, rate * answer, batch, step + prefill, between, limited_by, bound)
+    return Capacity(True, rate, rate * answer, batch, step + added, between, limited_by, bound)

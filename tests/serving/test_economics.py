@@ -45,7 +45,26 @@ def test_the_fleet_serves_its_peak_and_not_one_replica_more(
 
 def test_exact_fits_take_no_extra_replica() -> None:
     assert replicas_needed(3 * 86400, 1.0).total == 3
-    assert replicas_needed(0.3 * 86400, 0.1).total == 3  # 0.3 / 0.1 is a little more than 3 in floating point
+    # 0.1 requests a second with three times as many at the peak are three replicas of 0.1, and a rounding error more.
+    assert 8640 / 86400 * 3 / 0.1 > 3
+    assert replicas_needed(8640, 0.1, peak_to_mean=3).total == 3
+    assert replicas_needed(8640 * (1 + 1e-9), 0.1, peak_to_mean=3).total == 4  # that is traffic, and no rounding error
+
+
+def test_a_fleet_worked_out_by_hand() -> None:
+    # 10 requests a second, 30 at the peak, on replicas that take 4 of 5: eight, and two spare ones.
+    fleet = replicas_needed(864_000, 5, peak_to_mean=3, max_utilization_fraction=0.8, spare_replicas=2)
+    assert (fleet.total, fleet.serving, fleet.spare) == (10, 8, 2)
+    assert fleet.utilization_fraction == pytest.approx(10 / 50)
+    assert fleet.peak_utilization_fraction == pytest.approx(30 / 40)
+    assert replicas_needed(864_000, 5, at_least=4).serving == 4
+    assert replicas_needed(864_000, 5, at_least=1).serving == 2
+
+
+def test_the_largest_fleet_that_is_counted_is_counted() -> None:
+    assert replicas_needed(86400 * 10**15, 1).total == pytest.approx(10**15)
+    with pytest.raises(InvalidValueError, match="requests_per_day must be what"):
+        replicas_needed(86400 * 1.01e15, 1)
 
 
 def test_numpy_scalars_count_like_numbers() -> None:
@@ -76,6 +95,11 @@ def test_no_traffic_needs_one_replica_unless_it_may_be_switched_off() -> None:
         (lambda: replicas_needed(1e300, 1e-300), "requests_per_day must be what 1e+15 replicas can serve, got 1e+300"),
         (lambda: replicas_needed(1, 1, 0.9), "peak_to_mean must be a number >= 1, got 0.9"),
         (lambda: replicas_needed(1, 1, 1, 80), "max_utilization_fraction must be a fraction > 0 and <= 1, got 80"),
+        (lambda: usd_per_request(0, 1), "usd_per_hour must be a number > 0, got 0"),
+        (lambda: usd_per_request(1, 1, 0), "utilization_fraction must be a fraction > 0 and <= 1, got 0"),
+        (lambda: replicas_needed(1, 1, 1, 0), "max_utilization_fraction must be a fraction > 0 and <= 1, got 0"),
+        (lambda: replicas_needed(1, 1, at_least=-1), "at_least must be a whole number >= 0, got -1"),
+        (lambda: replicas_needed(1, 1, spare_replicas=-1), "spare_replicas must be a whole number >= 0, got -1"),
         (lambda: replicas_needed(1, 1, spare_replicas=0.5), "spare_replicas must be a whole number >= 0, got 0.5"),  # type: ignore[arg-type]
     ],
 )

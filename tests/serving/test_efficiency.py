@@ -81,12 +81,12 @@ ENGINES: Final[dict[tuple[str, str, str, int], tuple[float, float, str]]] = {
     ("TensorRT-LLM 0.5", "H100", "TensorRT-LLM", 8): (0.257, 0.683, OLD),
     ("text-generation-inference-tests", "A10G", "Text Generation Inference", 16): (0.055, 0.099, ""),
     ("nm-vllm", "A10G", "vLLM", 16): (0.266, 0.266, OLD),
-    ("wmx", "L4", "vLLM", 16): (0.019, 0.086, ""),
-    ("llm-price-compass", "L4", "vLLM", 16): (0.723, 0.723, UNKNOWN),
+    ("wmx", "L4", "vLLM", 16): (0.019, 0.140, BUSY),
+    ("llm-price-compass", "L4", "vLLM", 16): (0.957, 0.957, UNKNOWN),
     ("bitsandbytes", "T4", "transformers", 16): (0.514, 1.294, EAGER),
     ("bitsandbytes", "H100", "transformers", 16): (2.787, 2.965, EAGER),
-    ("TensorRT-LLM 1.0", "H200", "TensorRT-LLM", 8): (-0.061, 0.122, FULL),
-    ("TensorRT-LLM 1.0", "H100", "TensorRT-LLM", 8): (-0.126, -0.014, FULL),
+    ("TensorRT-LLM 1.0", "H200", "TensorRT-LLM", 8): (-0.061, 0.252, FULL),
+    ("TensorRT-LLM 1.0", "H100", "TensorRT-LLM", 8): (-0.051, 0.050, ""),
     ("aiconfigurator silicon 0.12.0", "H100", "TensorRT-LLM", 16): (-0.033, 0.042, ""),
     ("aiconfigurator silicon 0.12.0", "H100", "TensorRT-LLM", 8): (-0.047, 0.012, ""),
     ("aiconfigurator silicon 0.12.0", "H200", "SGLang", 8): (-0.017, 0.250, BUSY),
@@ -205,6 +205,14 @@ def test_what_nobody_measured_says_so() -> None:
     # Formats that nobody has timed take the rate of the same width, and else of every format.
     assert measured_efficiency("H100", 2.0, "int8").likely == measured_efficiency("H100", 2.0, "fp8").likely
     assert measured_efficiency("B200", 0.5, "int4").measured
+
+
+def test_the_source_is_that_of_the_gpus_own_rows() -> None:
+    own = measured_efficiency("H100").source
+    assert "on H100" in own
+    assert "on A100" not in own
+    assert "on H100" in measured_efficiency("L4").source  # nobody's own: those of all others
+    assert measured_efficiency("A100 40GB") == measured_efficiency("A100 80GB")  # the same chip
 
 
 def test_figures_of_your_own_have_no_range() -> None:

@@ -97,12 +97,24 @@ def test_a_row_says_in_words_that_it_is_not_ours() -> None:
     assert "(kernels of vLLM 0.24.0, added up; " in summed.text()
 
 
+def test_a_value_is_shown_in_the_unit_of_its_kind() -> None:
+    whole = {"output_tokens_per_s": None, "inter_token_s": None, "ttft_s": None}
+    shown = {
+        row(**whole | {name: value}).text().split(" out: ")[1].split(" (")[0]
+        for name, value in (("output_tokens_per_s", 1234.5), ("inter_token_s", 0.0995), ("ttft_s", 0.25))
+    }
+    assert shown == {"1,234 tokens/s", "99.5 ms a token", "250 ms to the first token"}
+    assert row(**whole | {"output_tokens_per_s": 100.0}).text().split(" out: ")[1].startswith("100 tokens/s")
+    assert " on an H100, " in row(gpu="H100").text()
+    assert " on a B200, " in row(gpu="B200").text()
+
+
 def test_what_waits_for_the_prompts_of_others() -> None:
     """In progress with others, a sequence waits for their prompts; in a static batch it does not."""
     row = published_measurements("aiconfigurator silicon 0.12.0", gpu="H100", model="Llama-3.1-8B")[0]
     assert row.batch is not None
     on = roofline(row.spec, row.gpu, precision="bf16")
-    wait = (row.batch - 1) * on.shared_prefill_s(row.input_tokens) / row.output_tokens
+    wait = (row.batch - 1) * on.added_prefill_s(row.input_tokens) / row.output_tokens
     assert modelled(row) - modelled(replace(row, kind="static")) == pytest.approx(wait)
     # The same row, had its source told tokens per second.
     rate = replace(row, inter_token_s=None, output_tokens_per_s=1.0)
