@@ -40,9 +40,11 @@ if TYPE_CHECKING:
         benchmark as benchmark,
     )
     from costlab.compression.models import (
+        GGUF_FORMATS as GGUF_FORMATS,
         MODEL_NAMES as MODEL_NAMES,
         PackagedModel as PackagedModel,
         hub_model as hub_model,
+        packaged_gguf as packaged_gguf,
         packaged_model as packaged_model,
     )
     from costlab.compression.pruning import (

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from costlab._internal.extras import extra
+from costlab._internal.terminal import console
 
 if TYPE_CHECKING:
     import torch
@@ -48,10 +49,9 @@ def progress_bar(shown: bool, steps: int, what: str) -> Iterator[Callable[[str],
     if not shown:
         yield lambda name: None
         return
-    from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    with Progress(console=console(stderr=True), transient=True) as progress:
         task = progress.add_task(what, total=steps)
         yield lambda name: progress.update(task, advance=1, description=name)
 

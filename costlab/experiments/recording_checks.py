@@ -245,6 +245,8 @@ def _step_limits(row: Row, spec: GpuSpec | None, moved: float, operations: float
 
 
 def _serving_limits(row: Row, run: Row, spec: GpuSpec | None) -> Iterator[str]:
+    if "floor_s" not in row:  # what a prefix or drafts bring has none
+        return
     if row["floor_s"] is None:
         yield "its floor is missing"
     elif row["tpot_p50_s"] is not None and row["tpot_p50_s"] < FLOOR_FRACTION * row["floor_s"]:

@@ -35,6 +35,7 @@ Result = TypeVar("Result")
 EXPERIMENTS: Final[Mapping[str, str]] = {
     "device": "How fast this device copies memory and multiplies matrices (needs torch).",
     "traffic": "What the Azure traces say of real traffic: rate, bursts, lengths (from COSTLAB_DATA_DIR, or fetched).",
+    "tokenizers": "Tokens of the same text in eight languages, code and JSON (needs the tokenizers' packages).",
     "semantic": (
         "Semantic hits: right and wrong ones, and whether a fitted threshold keeps its guarantee (needs the model)."
     ),
@@ -54,7 +55,8 @@ EXPERIMENTS: Final[Mapping[str, str]] = {
         "Speed of a large model's shape with random weights, beside what the device allows (needs torch, torchao)."
     ),
     "sparse": "Whether 2:4 sparsity makes a large model's matrices faster, and how near their floor (needs torch).",
-    "serving": "Throughput and latency of a server that speaks OpenAI's protocol, by concurrency (needs openai).",
+    "engine": "What lesson 11 shows of llama.cpp, in processor seconds of one thread (needs xllamacpp, the model).",
+    "serving": "Throughput and latency of a server that speaks OpenAI's protocol, by concurrency (needs httpx2).",
 }
 
 

@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 from costlab import __version__
 from costlab._internal import checks
 from costlab._internal.atomic_write import atomic_write
+from costlab._internal.plain_files import read_plain
 from costlab.errors import InvalidValueError, RecordingError
 from costlab.recordings.published import (
     NearestPublished,
@@ -170,7 +171,7 @@ def bench_command(experiment: str, options: Mapping[str, object]) -> str:
         Its name.
     options : mapping of str to object
         What was chosen, by the option's name without dashes in front: ``copy_mib`` is ``--copy-mib``. An option with a
-        list or tuple is repeated; one that is None or empty is left out.
+        list or tuple is repeated; one that is None or empty is left out; of a true one the name alone is written.
 
     Examples
     --------
@@ -183,7 +184,9 @@ def bench_command(experiment: str, options: Mapping[str, object]) -> str:
     for name, value in options.items():
         values = value if isinstance(value, list | tuple) else () if value is None else (value,)
         for each in values:
-            words += [f"--{name.replace('_', '-')}", quote(str(each).removesuffix(".0"))]
+            words.append(f"--{name.replace('_', '-')}")
+            if each is not True:
+                words.append(quote(str(each).removesuffix(".0")))
     return " ".join([*words, "--record"])
 
 
@@ -294,7 +297,7 @@ def load_recording(path: Path) -> Recording:
         If the file is torn, foreign or incomplete; the message names it.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_plain(path, RecordingError))
         return Recording(**{**data, "rows": tuple(data["rows"])})
     except (ValueError, TypeError, KeyError) as error:
         raise RecordingError(f"{path.name} is no recording: {error}") from error

@@ -175,6 +175,35 @@ def test_table_and_figure(clock: list[float]) -> None:
         plotting.plot_benchmark(result, model="other")
 
 
+def test_names_in_a_crowd_cover_no_other_and_stay_at_their_dots() -> None:
+    needs.extra("matplotlib", "plots")
+    from matplotlib.text import Annotation, Text
+
+    from costlab import plotting
+
+    dots = {
+        "bf16": (0.69, 41.54),
+        "fp32": (0.82, 41.57),
+        "int8-weight-only": (0.79, 41.58),
+        "int8-dynamic": (0.8, 42.4),
+    }
+    ax = plotting.plot_quality_cost({**dots, "fp16": (2.6, 41.6), "torch-dynamic": (0.3, 117.7)}, metric="perplexity")
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()
+    names = {text.get_text(): Text.get_window_extent(text) for text in ax.texts}  # without its line
+    boxes = list(names.values())
+    assert not any(one.overlaps(other) for at, one in enumerate(boxes) for other in boxes[:at])
+    left = ax.get_window_extent().x0
+    for text in ax.texts:
+        assert isinstance(text, Annotation)
+        x, y = ax.transData.transform(text.xy)
+        box = names[text.get_text()]
+        away = max(box.x0 - x, x - box.x1, box.y0 - y, y - box.y1)
+        assert away < 12 or text.arrow_patch is not None, "neither at its dot nor led to it by a line"
+        assert box.x0 > left, "not over the axis"
+
+
 def test_rows_are_found_by_name(clock: list[float]) -> None:
     result = run(clock)
     assert result.row("narrow").weights_bytes == 250

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,12 +18,16 @@ class Handler(BaseHTTPRequestHandler):
     server: PacedHttpServer
 
     def do_GET(self) -> None:
+        if self.path != "/v1/models":
+            self._whole(404, {"error": {"message": "nothing here"}})
+            return
         self._whole(200, {"object": "list", "data": [{"id": name, "object": "model"} for name in self.server.models]})
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
         with self.server.lock:
             self.server.asked.append(asked)
+            self.server.headers.append(dict(self.headers))
             number = len(self.server.asked)
             self.server.open += 1
             self.server.most_open = max(self.server.most_open, self.server.open)
@@ -33,6 +38,10 @@ class Handler(BaseHTTPRequestHandler):
                 self.server.open -= 1
 
     def _answer(self, asked: dict[str, Any], number: int) -> None:
+        if self.server.dies_at and number >= self.server.dies_at:
+            self.connection.shutdown(socket.SHUT_RDWR)
+            self.close_connection = True
+            return
         if number in self.server.refused:
             self._whole(503, {"error": {"message": "overloaded"}})
             return
@@ -44,6 +53,11 @@ class Handler(BaseHTTPRequestHandler):
         for _ in range(asked["max_tokens"]):
             self._event({"choices": [{"index": 0, "text": " a", "finish_reason": None}]})
             time.sleep(self.server.token_s)
+        if self.server.breaks:
+            if self.server.breaks == "error":
+                self.wfile.write(b'data: {"error": {"message": "too hot"}}\n\n')
+            self.close_connection = True
+            return
         usage = {"prompt_tokens": 7, "completion_tokens": asked["max_tokens"], "total_tokens": 7 + asked["max_tokens"]}
         if self.server.counts:
             self._event({"choices": [], "usage": usage})
@@ -72,11 +86,14 @@ class PacedHttpServer(ThreadingHTTPServer):
     request_queue_size = 128
     first_s, token_s = 0.02, 0.002
     counts = True
+    dies_at = 0
+    breaks = ""
     models: tuple[str, ...] = ("small-model",)
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.asked: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
         self.refused: set[int] = set()
         self.lock = threading.Lock()
         self.open = self.most_open = 0

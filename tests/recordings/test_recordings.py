@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -64,7 +65,12 @@ def test_shipped_recordings_are_whole(path: Path) -> None:
     assert path.name == f"{recording.experiment}-{recording.device}.json"
     assert recording.command.startswith(f"costlab bench {recording.experiment}")
     assert "--record" in recording.command
+    # Where each repetition has its own rows, every one of them has as many.
+    repetitions = Counter(row["repeat"] for row in recording.rows if "repeat" in row)
+    assert not repetitions or (len(repetitions) == recording.repeats and len(set(repetitions.values())) == 1)
     for row in recording.rows:
+        if "repeat" in row:
+            continue
         # A variant of a model has a time for each batch size, or a reason why it has none.
         assert "latencies" not in row or bool(row["latencies"]) != bool(row["reason"])
         # A way to train has a result of each seed; what a run has once, and what did not run, has no spread.
