@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         gpu_rates_usd_per_hour as gpu_rates_usd_per_hour,
         model_qualities as model_qualities,
         model_quality as model_quality,
+        prompt_cache as prompt_cache,
         support_outcomes as support_outcomes,
     )
     from costlab.synthetic import (

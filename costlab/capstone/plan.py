@@ -6,11 +6,11 @@ from types import MappingProxyType
 from typing import Final
 
 from costlab._internal import checks
-from costlab.capstone.terms import SUPPORT_USD_PER_REQUEST, model_quality
+from costlab.capstone.terms import SUPPORT_USD_PER_REQUEST, model_quality, prompt_cache
 from costlab.catalog import api_price, gpu
 from costlab.errors import InvalidValueError
-from costlab.serving import model_spec
-from costlab.synthetic import ENDPOINTS
+from costlab.serving import EngineCurve, model_spec
+from costlab.synthetic import ENDPOINTS, endpoint
 
 #: More GPUs or cached answers than anybody has; beyond it a bill is no longer a number.
 MAX_COUNT: Final = 10**9
@@ -23,15 +23,21 @@ class Api:
     Attributes
     ----------
     batch : bool
-        Through the provider's batch interface: at half the price, within 24 hours.
+        All requests through the provider's batch interface: at its batch price, within 24 hours.
     stable_prefix : bool
-        What is the same in all requests comes first in each, so that the provider reads it from its prompt cache and
-        bills it as such.
+        What requests share comes first in each, and the provider's prompt cache keeps it: the first request writes it,
+        at the price of a write, and those that come in time read it.
+    batch_clients : tuple of str
+        Whose requests alone go through the batch interface. They find nothing in the prompt cache.
+    prefix_lifetime_s : int
+        For how many seconds a prefix is written: 300, or 3600 where the provider sells it.
     """
 
     model: str
     batch: bool = False
     stable_prefix: bool = False
+    batch_clients: tuple[str, ...] = ()
+    prefix_lifetime_s: int = 300
 
     def __post_init__(self) -> None:
         api_price(self.model)
@@ -40,6 +46,10 @@ class Api:
         checks.instance("stable_prefix", self.stable_prefix, bool)
         if self.batch and self.stable_prefix:
             raise InvalidValueError("stable_prefix", "False for a batch: discounts do not add up here", True)
+        checks.instance("batch_clients", self.batch_clients, tuple)
+        if self.batch and self.batch_clients:
+            raise InvalidValueError("batch_clients", "empty where all requests go in batches", self.batch_clients)
+        prompt_cache(self.model, checks.integer("prefix_lifetime_s", self.prefix_lifetime_s, at_least=1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +127,12 @@ class Fleet:
     spot : bool
         Whether those beyond `reserved` are spot machines, which may be taken away at two minutes' notice, instead of
         on demand by the hour.
+    in_flight : int or None
+        Requests that the engine of a replica answers at a time, as far as its memory allows; None for as many as each
+        endpoint's limits allow.
+    curve : EngineCurve or None
+        What was measured of your engine on this GPU; None for what :func:`costlab.serving.engine_curve` has of it, and
+        for the roofline where there is nothing.
     """
 
     model: str
@@ -126,6 +142,8 @@ class Fleet:
     reserved: int = 0
     always_on: int = 0
     spot: bool = False
+    in_flight: int | None = None
+    curve: EngineCurve | None = None
 
     def __post_init__(self) -> None:
         model_spec(self.model)
@@ -135,6 +153,9 @@ class Fleet:
         checks.integer("reserved", self.reserved, at_most=MAX_COUNT)
         checks.integer("always_on", self.always_on, at_most=MAX_COUNT)
         checks.instance("spot", self.spot, bool)
+        if self.in_flight is not None:
+            checks.integer("in_flight", self.in_flight, at_least=1, at_most=MAX_COUNT)
+        checks.instance("curve", self.curve, EngineCurve, type(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +216,9 @@ class Plan:
                 raise InvalidValueError(f"endpoints[{name!r}].serve", wanted, chosen.serve)
             if isinstance(chosen.serve, FleetServing):
                 checks.one_of("fleet", chosen.serve.fleet, self.fleets)
+            if isinstance(chosen.serve, Api):
+                for client in chosen.serve.batch_clients:
+                    checks.one_of(f"client of {name}", client, endpoint(name).clients)
 
 
 #: What the company does: the largest model for questions, gpt-4o where nobody thought about it, eight large GPUs.

@@ -10,11 +10,12 @@ import numpy as np
 
 from costlab._internal import checks
 from costlab.capstone import terms
-from costlab.capstone.plan import TODAY, FleetServing, Plan
+from costlab.capstone.plan import TODAY, Api, FleetServing, Plan
 from costlab.capstone.replay import FleetBill, replay_day
-from costlab.catalog import store_price
-from costlab.synthetic import ENDPOINTS, REQUESTS, RequestLog, request_log
-from costlab.units import BYTES_PER_GB, HOURS_PER_DAY, SECONDS_PER_HOUR
+from costlab.catalog import api_price, store_price
+from costlab.synthetic import ENDPOINTS, REQUESTS, Endpoint, RequestLog, request_log
+from costlab.token_economics import CacheRates, cached_prefix_tokens
+from costlab.units import BYTES_PER_GB, HOURS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,9 +35,13 @@ class EndpointScore:
     quality_fraction, quality_floor : float
         Share of right answers, or MMLU, and the least that is allowed.
     latency_s, latency_limit_s : float
-        95th percentile from request to answer, and its limit, in seconds.
+        95th percentile from request to answer, and its limit, in seconds; of requests in batches only where all are.
     hit_rate_fraction : float
         Share of the ordinary requests that the cache answered.
+    batch_fraction : float
+        Share of the ordinary requests that went through the provider's batch interface.
+    reads_per_write : float or None
+        How often the provider's prompt cache was read for each time it was written; None where nothing was written.
     """
 
     name: str
@@ -47,6 +52,8 @@ class EndpointScore:
     latency_s: float
     latency_limit_s: float
     hit_rate_fraction: float
+    batch_fraction: float
+    reads_per_write: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +166,7 @@ def _month(plan: Plan, log: RequestLog) -> _Month:
         floor, spent = about.quality_floor, float(served.usd[may].sum())
         if about.name == "support":  # what the largest tier answers right, less so many
             floor = float(terms.support_outcomes("test").correct[log.question[served.rows], -1].mean()) - floor
+        timed = may & ~served.batched if (may & ~served.batched).any() else may
         endpoints.append(
             EndpointScore(
                 name=about.name,
@@ -166,9 +174,11 @@ def _month(plan: Plan, log: RequestLog) -> _Month:
                 usd_per_request=spent / int(counted.sum()),
                 quality_fraction=float(served.quality[may].mean()) if may.any() else 0.0,
                 quality_floor=floor,
-                latency_s=float(np.quantile(served.latency_s[may], 0.95)) if may.any() else float("inf"),
+                latency_s=float(np.quantile(served.latency_s[timed], 0.95)) if timed.any() else float("inf"),
                 latency_limit_s=about.latency_limit_s,
                 hit_rate_fraction=float(served.hit[counted].mean()),
+                batch_fraction=float(served.batched[counted].mean()),
+                reads_per_write=served.reads_per_write,
             )
         )
     gpus = sum(bill.usd_per_day for bill in day.fleets.values())
@@ -242,14 +252,43 @@ def _violations(plan: Plan, result: Score, day_usd: float) -> list[str]:
         latency_s, limit_s = part.latency_s, part.latency_limit_s
         if quality < floor:
             broken.append(f"quality: {part.name} has {quality:.1%}, the floor is {floor:.1%}")
-        if latency_s > limit_s:
+        hurried = _hurried(about, serve)
+        if hurried:
+            due = f"answers to {' and '.join(hurried)} are due within {limit_s:g} s"
+            broken.append(f"batch: {part.name}: {due}, and a batch takes up to a day")
+        elif latency_s > limit_s:
             broken.append(f"latency: {part.name} takes {latency_s:,.2f} s, the limit is {limit_s:g} s")
         if about.private and not isinstance(serve, FleetServing):
             broken.append(f"privacy: {part.name} may not leave the company")
         if isinstance(serve, FleetServing) and plan.fleets[serve.fleet].spot and limit_s < SECONDS_PER_HOUR:
             broken.append(f"spot: {part.name} cannot wait while a spot machine is replaced")
+        if isinstance(serve, Api) and serve.stable_prefix:
+            broken += _wasted_prefix(about, serve, part.reads_per_write)
     broken += [f"capacity: {reason}" for bill in result.fleets.values() for reason in bill.reasons]
     return broken
+
+
+def _hurried(about: Endpoint, serve: object) -> list[str]:
+    """The clients whose requests a plan puts into batches though their answers are due at once."""
+    if not isinstance(serve, Api):
+        return []
+    chosen = about.clients if serve.batch else serve.batch_clients
+    return [name for name in chosen if name not in about.can_wait]
+
+
+def _wasted_prefix(about: Endpoint, serve: Api, reads_per_write: float | None) -> list[str]:
+    """Why a prompt cache brings nothing to an endpoint; empty where it does."""
+    cache = terms.prompt_cache(serve.model, serve.prefix_lifetime_s)
+    least = cache.minimum_tokens or 1
+    if not cached_prefix_tokens(about.prefix_tokens, least, cache.block_tokens):
+        shared = f"requests to {about.name} share {about.prefix_tokens:,} tokens"
+        return [f"prompt cache: {shared}, and {serve.model} caches from {least:,} on, so nothing is ever read"]
+    needed = CacheRates.of(api_price(serve.model), serve.prefix_lifetime_s).break_even_reads
+    if reads_per_write is None or reads_per_write >= needed:
+        return []
+    kept = f"kept for {serve.prefix_lifetime_s / SECONDS_PER_MINUTE:.0f} minutes at {serve.model}"
+    read = f"a prefix of {about.name}, {kept}, is read {reads_per_write:.2f} times for each write"
+    return [f"prompt cache: {read}, and it pays from {needed:.2f} on"]
 
 
 def memo(score: Score) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from statistics import median
@@ -10,9 +11,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from costlab._internal import checks
-from costlab.catalog import current_gpu_prices, gpu, gpu_price
-from costlab.errors import InvalidValueError
+from costlab.catalog import api_price, current_gpu_prices, gpu, gpu_price
+from costlab.errors import InvalidValueError, PriceNotFoundError
 from costlab.experiments import recorded_tiers
+from costlab.token_economics import PromptCacheTerms, prompt_cache_terms
 
 if TYPE_CHECKING:
     from costlab.router import Outcomes
@@ -27,10 +29,6 @@ LIMIT_USD_PER_DAY: Final = 5_000.0
 #: People who keep a model of one's own running, per model, in USD: a quarter of an engineer.
 PEOPLE_USD_PER_MONTH: Final = 4_000.0
 
-#: What the company pays for an hour that it has reserved for a year, over the price on demand: the source lesson's
-#: ratio (S1), as its provider offers it.
-RESERVED_FRACTION: Final = 0.625
-
 #: How many ordinary requests a budget guard may refuse before clients complain.
 REFUSED_FRACTION: Final = 0.001
 
@@ -43,9 +41,11 @@ CACHE_LATENCY_S: Final = 0.002
 #: An API's seconds to the first token and between two tokens: the source lesson's large tier (S7), then 125 a second.
 API_LATENCY_S: Final = (0.5, 0.008)
 
-#: The provider's batches: within a day, at half the price (https://platform.openai.com/docs/guides/batch).
+#: A provider's batch answers within a day (https://platform.openai.com/docs/guides/batch).
 BATCH_LATENCY_S: Final = 86_400.0
-BATCH_PRICE_FRACTION: Final = 0.5
+
+#: Which of a provider's rows of prompt cache terms the models with a quality go by.
+_PROMPT_CACHES: Final = MappingProxyType({"openai": "gpt-4o to gpt-5.5", "anthropic": "Claude Sonnet 4, "})
 
 #: Where answers are kept, and how large one is with its key, in bytes.
 CACHE_STORE: Final = "elasticache-serverless-valkey"
@@ -63,7 +63,9 @@ SPOT_RESTART_S: Final = 600.0
 def _measured() -> tuple[dict[str, float], dict[tuple[str, str], float]]:
     """MMLU by model, and what is left of it by model and weights."""
     table = tomllib.loads((files("costlab.capstone") / "quality.toml").read_text(encoding="utf-8"))
-    return table["mmlu"]["fraction"], {(row["model"], row["weights"]): row["fraction"] for row in table["kept"]}
+    rows = {name: fraction for source in table["mmlu"] for name, fraction in source["fraction"].items()}
+    best_first = dict(sorted(rows.items(), key=lambda row: -row[1]))
+    return best_first, {(row["model"], row["weights"]): row["fraction"] for row in table["kept"]}
 
 
 def model_qualities() -> dict[str, float]:
@@ -103,10 +105,41 @@ def model_quality(model: str, weights: str = "bf16") -> float:
     return quality * kept[model, weights]
 
 
+def prompt_cache(model: str, lifetime_s: float = 300) -> PromptCacheTerms:
+    """What a model's provider says of its prompt cache: shortest prefix, blocks, lifetime.
+
+    Parameters
+    ----------
+    model : str
+        A model that is paid per token and has a quality.
+    lifetime_s : float
+        For which time a prefix is written, in seconds.
+
+    Raises
+    ------
+    InvalidValueError
+        If the provider sells no such lifetime for the model.
+
+    Examples
+    --------
+    From how many tokens on does the provider of gpt-4.1 cache a prefix?
+
+    >>> prompt_cache("gpt-4.1").minimum_tokens
+    1024
+    """
+    provider = api_price(model).provider
+    rows = [row for row in prompt_cache_terms(provider) if row.models.startswith(_PROMPT_CACHES[provider])]
+    for row in rows:
+        if row.lifetime_s == lifetime_s:
+            return row
+    sold = " or ".join(f"{row.lifetime_s:g}" for row in rows)
+    raise InvalidValueError("prefix_lifetime_s", f"{sold} for {model}", lifetime_s)
+
+
 def gpu_rates_usd_per_hour(name: str) -> dict[str, float]:
     """What a GPU costs the company: ``on_demand``, ``reserved`` and ``spot``, where there is a list price, in USD.
 
-    On demand is AWS's list price, spot the median over its zones, reserved the provider's offer on the price on demand.
+    On demand and reserved for a year are AWS's list prices, spot is the median over its zones.
 
     Raises
     ------
@@ -118,11 +151,12 @@ def gpu_rates_usd_per_hour(name: str) -> dict[str, float]:
     What does an L4 cost in the three ways?
 
     >>> {kind: round(usd, 3) for kind, usd in gpu_rates_usd_per_hour("L4").items()}
-    {'on_demand': 0.805, 'reserved': 0.503, 'spot': 0.382}
+    {'on_demand': 0.805, 'reserved': 0.524, 'spot': 0.382}
     """
     board = gpu(name).name
-    on_demand = gpu_price(board, "on_demand", "list", provider="aws").usd_per_hour
-    rates = {"on_demand": on_demand, "reserved": on_demand * RESERVED_FRACTION}
+    rates = {"on_demand": gpu_price(board, "on_demand", "list", provider="aws").usd_per_hour}
+    with suppress(PriceNotFoundError):
+        rates["reserved"] = gpu_price(board, "reserved_1y", "list", provider="aws").usd_per_hour
     spot = [row for row in current_gpu_prices("list") if (row.gpu, row.provider, row.pricing) == (board, "aws", "spot")]
     return rates | ({"spot": median(row.usd_per_hour for row in spot)} if spot else {})
 

@@ -44,7 +44,7 @@ NO_IDEA: Final = Prediction("", 0.0)
 NOTES: Final = (
     "clock and models are played; cache, cascade, budget guards, ledger and this report are the package's own",
     "what small, medium and large say was recorded from three classifiers on the 936 test queries of the support desk; "
-    "a query that is typed anew, with a greeting or a slip, is taken to get the same answer",
+    "a query that is typed again, with a greeting or a slip, is taken to get the same answer",
     "many of the test queries are hard on purpose, so the shares of right answers are low",
     "prices per request and latencies are the source lesson's (S7)",
     "a request that a budget refused stands under the tier that was asked last",

@@ -56,8 +56,11 @@ class Endpoint:
     texts : int
         How many different texts the repeated ones are drawn from, the k-th in proportion to 1/k; for ``support``, the
         recorded questions, each as likely as the others.
-    prefix_tokens : int
-        How many tokens at the beginning of every request are the same.
+    prefix_tokens, prefixes : int
+        How many tokens at the beginning of a request are shared with others, and how many different such beginnings
+        there are, each as likely as the others.
+    can_wait : tuple of str
+        The clients that need their answers within a day only, not within the latency limit.
     private : bool
         Whether the requests may not leave the company.
     max_ttft_s, max_inter_token_s : float
@@ -75,6 +78,8 @@ class Endpoint:
     repeated_fraction: float = 0.0
     texts: int = 1
     prefix_tokens: int = 0
+    prefixes: int = 1
+    can_wait: tuple[str, ...] = ()
     private: bool = False
     max_ttft_s: float = 1.0
     max_inter_token_s: float = 0.05
@@ -83,7 +88,9 @@ class Endpoint:
 _TABLES: Final = tomllib.loads((files("costlab.synthetic") / "endpoints.toml").read_text(encoding="utf-8"))
 
 #: In the order of today's bill.
-ENDPOINTS: Final = tuple(Endpoint(name, **table) for name, table in _TABLES.items())
+ENDPOINTS: Final = tuple(
+    Endpoint(name, **{**table, "can_wait": tuple(table.get("can_wait", ()))}) for name, table in _TABLES.items()
+)
 
 
 def endpoint(name: str) -> Endpoint:
@@ -107,6 +114,8 @@ class RequestLog:
         somebody else.
     question : numpy.ndarray of int
         Which of the recorded support questions it is; -1 at other endpoints.
+    prefix : numpy.ndarray of int
+        Requests of an endpoint with the same number begin with the same `prefix_tokens`.
     input_tokens, output_tokens, runaway : numpy.ndarray of int, of bool
         Tokens, and whether it is one of the runaway client's repetitions.
     clients : tuple of str
@@ -118,6 +127,7 @@ class RequestLog:
     client: NDArray[np.int64]
     text: NDArray[np.int64]
     question: NDArray[np.int64]
+    prefix: NDArray[np.int64]
     input_tokens: NDArray[np.int64]
     output_tokens: NDArray[np.int64]
     runaway: NDArray[np.bool_]
@@ -161,6 +171,9 @@ def request_log(seed: int = 10, requests: int = REQUESTS) -> RequestLog:
     parts.append(_runaway(rng, scale, clients))
     names = [column.name for column in fields(RequestLog) if column.name != "clients"]
     columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    # By a generator of its own, so that everything else is drawn as if no endpoint had several prefixes.
+    kinds = np.array([about.prefixes for about in ENDPOINTS])[columns["endpoint"]]
+    columns["prefix"] = np.random.default_rng([seed, 1]).integers(0, kinds)
     order = np.argsort(columns["time_s"], kind="stable")
     return RequestLog(**{name: column[order] for name, column in columns.items()}, clients=clients)
 
@@ -204,4 +217,6 @@ def _part(
     read = history + token_lengths(rng, about.input_tokens, INPUT_TOKENS[1], count)
     written = token_lengths(rng, about.output_tokens, OUTPUT_TOKENS[1], count)
     places, looped = np.full(count, place), np.full(count, runaway)
-    return RequestLog(time_s, places, client, text, question, read, written, looped, clients)
+    return RequestLog(
+        time_s, places, client, text, question, np.zeros(count, dtype=int), read, written, looped, clients
+    )

@@ -34,6 +34,15 @@ from costlab.synthetic import QUESTIONS
         (lambda: Api("gpt-4p"), "unknown"),
         (lambda: Api("claude-haiku-4-5"), "unknown model"),
         (lambda: Api("gpt-4.1", batch=True, stable_prefix=True), "discounts do not add up"),
+        (lambda: Api("gpt-4.1", batch=True, batch_clients=("data",)), "batch_clients must be empty where all requests"),
+        (lambda: Api("gpt-4.1", batch_clients="data"), "batch_clients must be tuple, got 'data'"),  # type: ignore[arg-type]
+        (lambda: Api("gpt-4.1", prefix_lifetime_s=3600), "prefix_lifetime_s must be 300 for gpt-4.1, got 3600"),
+        (
+            lambda: Api("claude-sonnet-4", prefix_lifetime_s=60),
+            "prefix_lifetime_s must be 300 or 3600 for claude-sonnet-4",
+        ),
+        (lambda: Fleet("Llama-3.1-8B", "L4", in_flight=0), "in_flight must be a whole number >= 1, got 0"),
+        (lambda: Fleet("Llama-3.1-8B", "L4", curve=1.1), "curve must be EngineCurve or None, got 1.1"),  # type: ignore[arg-type]
         (lambda: CascadeServing(("word", "ensemble"), (0.5,)), "unknown tier 'word'; did you mean 'words'"),
         (lambda: CascadeServing(("words", "words"), (0.5,)), "each once"),
         (lambda: CascadeServing(), None),
@@ -77,6 +86,7 @@ def test_parts_of_a_plan_are_checked(make: Any, said: str | None) -> None:
         ({"support": EndpointPlan(Api("gpt-4o"))}, "must be a CascadeServing, whose answers were measured"),
         ({"tags": EndpointPlan(CascadeServing())}, "must be an Api or FleetServing"),
         ({"tags": Api("gpt-4.1-nano")}, "endpoints['tags'] must be EndpointPlan"),
+        ({"tags": EndpointPlan(Api("gpt-4.1-nano", batch_clients=("review",)))}, "did you mean 'reviews'"),
         ({"tags": EndpointPlan(FleetServing("a100"))}, "unknown fleet 'a100'; did you mean 'a100s'"),
     ],
 )

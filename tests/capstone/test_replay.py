@@ -9,10 +9,12 @@ from hypothesis import given, settings, strategies as st
 from costlab.cache.economics import lru_replay
 from costlab.calculator import best_commitment
 from costlab.capstone import TODAY, Fleet, FleetBill, SpendLimits, endpoint, gpu_rates_usd_per_hour, request_log, terms
-from costlab.capstone.replay import FleetDemand, cache_hits, fleet_bill, replay_day
+from costlab.capstone.replay import FleetDemand, cache_hits, fleet_bill, prefix_hits, replay_day
 from costlab.capstone.scoring import admitted
 from costlab.errors import PriceNotFoundError
 from costlab.monitoring.budget import BudgetExceeded, BudgetGuard, BudgetPolicy, MemoryBudgetStore
+from costlab.serving import EngineCurve, capacity, engine_curve, roofline
+from costlab.token_economics import expected_hit_fraction, replayed_hit_fraction
 
 
 @given(st.lists(st.integers(0, 30), max_size=300), st.integers(1, 40))
@@ -23,6 +25,24 @@ def test_the_cache_hits_as_often_as_the_exact_lru_replay(texts: list[int], entri
 
 def test_what_may_not_be_shared_is_neither_found_nor_kept() -> None:
     assert cache_hits(np.array([-1, -1, 3, -1, 3]), 1).tolist() == [False, False, False, False, True]
+
+
+@given(st.lists(st.tuples(st.floats(0, 2_000), st.integers(0, 3)), min_size=1, max_size=80), st.floats(1, 900))
+def test_a_prefix_is_found_as_often_as_the_replay_of_lesson_10_says(
+    calls: list[tuple[float, int]], lifetime_s: float
+) -> None:
+    calls.sort()
+    times, keys = [time for time, _ in calls], [key for _, key in calls]
+    found = prefix_hits(np.array(times), np.array(keys), lifetime_s)
+    assert found.mean() == pytest.approx(replayed_hit_fraction(times, lifetime_s, keys=keys))
+
+
+def test_the_texts_of_many_products_find_their_prefix_as_poisson_arrivals_would() -> None:
+    log = request_log()
+    rows, about = log.of("texts"), endpoint("texts")
+    found = prefix_hits(log.time_s[rows], log.prefix[rows], 300.0).mean()
+    rate = len(rows) / about.prefixes / (6 * 3600)
+    assert found == pytest.approx(expected_hit_fraction(rate, 300.0), abs=0.01)
 
 
 @settings(max_examples=50)
@@ -84,12 +104,62 @@ def test_a_reservation_costs_what_lesson_1_says(reserved: int) -> None:
     assert day.usd_per_day == pytest.approx(expected.usd)
 
 
+def test_a_year_has_the_list_price_of_the_machine_and_none_where_none_is_listed() -> None:
+    rates = gpu_rates_usd_per_hour("A10G")  # g5.xlarge, and not the larger machines of the same GPU
+    assert (rates["on_demand"], rates["reserved"]) == (1.006, 0.63378)
+    assert "reserved" not in gpu_rates_usd_per_hour("H100")
+    with pytest.raises(PriceNotFoundError, match="AWS lists no price for a year of an H100: set reserved to 0"):
+        bill(Fleet("Llama-3.1-8B", "H100", "int8", reserved=1), [1_000] * 24)
+
+
 def test_spot_is_cheaper_than_on_demand_by_less_than_its_price_says() -> None:
     per_hour = [60_000] * 6 + [0] * 18
     rates = gpu_rates_usd_per_hour("A10G")
     plain = bill(Fleet("Llama-3.1-8B", "A10G", "int8"), per_hour, "texts")
     spot = bill(Fleet("Llama-3.1-8B", "A10G", "int8", spot=True), per_hour, "texts")
     assert rates["spot"] / rates["on_demand"] < spot.usd_per_day / plain.usd_per_day < 1
+
+
+def test_an_engine_is_as_much_slower_than_the_roofline_as_it_was_measured() -> None:
+    day = bill(Fleet("Llama-3.1-8B", "A10G"), [1_000] * 24)
+    in_flight, curve = day.in_flight["search"], engine_curve("A10G")
+    assert curve is not None
+    bound = capacity(roofline("Llama-3.1-8B", "A10G"), 240.0, 37.0, max_sequences=in_flight)
+    assert bound.requests_per_s is not None
+    assert bound.inter_token_s is not None
+    assert day.requests_per_s["search"] == pytest.approx(bound.requests_per_s / curve.slowdown(in_flight))
+    assert day.inter_token_s == pytest.approx(bound.inter_token_s * curve.slowdown(in_flight))
+    assert day.inter_token_s <= endpoint("search").max_inter_token_s
+
+
+def test_one_more_in_flight_than_the_limit_allows_says_why_and_what_would_do() -> None:
+    kept = bill(Fleet("Llama-3.1-8B", "A10G"), [1_000] * 24)
+    most = kept.in_flight["search"]
+    assert bill(Fleet("Llama-3.1-8B", "A10G", in_flight=most), [1_000] * 24).reasons == ()
+    full = bill(Fleet("Llama-3.1-8B", "A10G", in_flight=64), [1_000] * 24)
+    assert full.requests_per_s["search"] > 3 * kept.requests_per_s["search"]
+    (reason,) = full.reasons
+    assert "search: with 64 requests in flight a token takes" in reason
+    assert f"and 40 are allowed, so the limit holds {most} in flight" in reason
+
+
+def test_an_engine_is_given_no_more_than_its_memory_holds() -> None:
+    day = bill(Fleet("Llama-3.1-8B", "A10G", in_flight=10**6), [1_000] * 24, "texts")
+    assert day.in_flight["texts"] < 1_000
+
+
+def test_the_first_token_has_its_limit_too() -> None:
+    prompts = FleetDemand(endpoint("search"), (100,) * 24, 7_500.0, 4_000.0)
+    assert fleet_bill(Fleet("Llama-3.1-8B", "A100 80GB", in_flight=9), [prompts]).reasons == ()
+    (reason,) = fleet_bill(Fleet("Llama-3.1-8B", "A100 80GB", in_flight=12), [prompts]).reasons
+    assert "search: with 12 requests in flight the first token takes 0.50 s and 0.5 are allowed" in reason
+
+
+def test_an_engine_that_is_too_slow_for_one_request_serves_nothing() -> None:
+    day = bill(Fleet("Llama-3.1-8B", "A10G", curve=EngineCurve((1,), (2.0,))), [1_000] * 24)
+    assert day.requests_per_s == {}
+    assert "a lone request has a token every" in day.reasons[0]
+    assert "as engines were measured" in day.reasons[0]
 
 
 def test_a_gpu_that_nobody_measured_carries_the_range_of_others() -> None:

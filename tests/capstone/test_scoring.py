@@ -19,13 +19,16 @@ from costlab.capstone import (
     RequestLog,
     Score,
     SpendLimits,
+    endpoint,
     memo,
     request_log,
     score,
 )
+from costlab.capstone.replay import prefix_hits
 from costlab.capstone.terms import DAYS_PER_MONTH, PEOPLE_USD_PER_MONTH
 from costlab.catalog import api_price
 from costlab.errors import InvalidValueError
+from costlab.token_economics import CacheRates
 
 
 @pytest.fixture(scope="module")
@@ -134,8 +137,27 @@ def test_a_batch_is_half_the_price_and_too_late_for_people(log: RequestLog, toda
         log,
     )
     assert found.parts_usd["texts"] == pytest.approx(today.parts_usd["texts"] / 2)
-    assert kinds(found) == {"budget", "latency"}
-    assert any("agents takes 86,400.00 s, the limit is 20 s" in violation for violation in found.violations)
+    assert kinds(found) == {"budget", "batch"}
+    said = "batch: agents: answers to platform and payments and nightly-agent are due within 20 s"
+    assert f"{said}, and a batch takes up to a day" in found.violations
+
+
+def test_what_can_wait_goes_in_batches_and_the_rest_is_answered_at_once(log: RequestLog, today: Score) -> None:
+    found = score(changed({"agents": EndpointPlan(Api("gpt-4o", batch_clients=("data",)))}), log)
+    part, before = found.endpoints[3], today.endpoints[3]
+    assert kinds(found) == {"budget"}
+    assert part.batch_fraction == pytest.approx(endpoint("agents").clients["data"], abs=0.005)
+    assert part.usd_per_month == pytest.approx(before.usd_per_month * (1 - part.batch_fraction / 2), rel=0.01)
+    assert part.latency_s == pytest.approx(before.latency_s, rel=0.05)
+
+
+def test_a_batch_saves_less_where_a_prompt_cache_would_have_been_read(log: RequestLog) -> None:
+    def month(*, cached: bool, clients: tuple[str, ...]) -> float:
+        serve = Api("gpt-4.1", stable_prefix=cached, batch_clients=clients)
+        return score(changed({"agents": EndpointPlan(serve)}), log).parts_usd["agents"]
+
+    plain, read = (month(cached=kept, clients=()) - month(cached=kept, clients=("data",)) for kept in (False, True))
+    assert 0 < read < 0.4 * plain
 
 
 def test_a_stable_prefix_is_billed_as_read_from_the_prompt_cache(log: RequestLog, today: Score) -> None:
@@ -144,7 +166,55 @@ def test_a_stable_prefix_is_billed_as_read_from_the_prompt_cache(log: RequestLog
     assert price.input_usd_per_mtok is not None
     assert price.cached_input_usd_per_mtok is not None
     less = 4992 * (price.input_usd_per_mtok - price.cached_input_usd_per_mtok) / 1e6
-    assert today.parts_usd["agents"] - found.parts_usd["agents"] == pytest.approx(DAYS_PER_MONTH * 20_000 * less)
+    # The first request of the day finds nothing.
+    assert today.parts_usd["agents"] - found.parts_usd["agents"] == pytest.approx(DAYS_PER_MONTH * 19_999 * less)
+
+
+def test_a_write_costs_what_lesson_10_says(log: RequestLog) -> None:
+    def month(**cache: Any) -> float:
+        return score(changed({"texts": EndpointPlan(Api("claude-sonnet-4", **cache))}), log).parts_usd["texts"]
+
+    price, about = api_price("claude-sonnet-4"), endpoint("texts")
+    assert price.input_usd_per_mtok is not None
+    prefix_usd = DAYS_PER_MONTH * about.requests * about.prefix_tokens * price.input_usd_per_mtok / 1e6
+    rows = log.of("texts")
+    for lifetime_s in (300, 3600):
+        hits = prefix_hits(log.time_s[rows], log.prefix[rows], lifetime_s).mean()
+        relative = CacheRates.of(price, lifetime_s).relative_cost(float(hits))
+        more = month(stable_prefix=True, prefix_lifetime_s=lifetime_s) - month()
+        assert more == pytest.approx(prefix_usd * (relative - 1), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "serve", "said"),
+    [
+        ("tags", Api("gpt-4.1-nano", stable_prefix=True), "share 120 tokens, and gpt-4.1-nano caches from 1,024 on"),
+        ("search", Api("gpt-4.1-nano", stable_prefix=True), "share 0 tokens, and gpt-4.1-nano caches from 1,024 on"),
+        (
+            "texts",
+            Api("claude-sonnet-4", stable_prefix=True),
+            "is read 0.15 times for each write, and it pays from 0.28",
+        ),
+        ("texts", Api("claude-sonnet-4", stable_prefix=True, prefix_lifetime_s=3600), None),
+        ("texts", Api("gpt-4.1-nano", stable_prefix=True), None),
+        ("agents", Api("claude-sonnet-4", stable_prefix=True), None),
+    ],
+)
+def test_a_prompt_cache_that_brings_nothing_says_why(log: RequestLog, name: str, serve: Api, said: str | None) -> None:
+    found = score(changed({name: EndpointPlan(serve)}), log)
+    told = [violation for violation in found.violations if violation.startswith("prompt cache:")]
+    assert [said in one for one in told] == [True] if said else told == []
+
+
+def test_an_engine_filled_beyond_its_limit_is_cheap_and_breaks_it(log: RequestLog) -> None:
+    def found(in_flight: int | None) -> Score:
+        fleets = {"mine": Fleet("Llama-3.1-8B", "A10G", in_flight=in_flight)}
+        return score(Plan({**TODAY.endpoints, "search": EndpointPlan(FleetServing("mine"))}, fleets), log)
+
+    kept, full = found(None), found(64)
+    assert full.parts_usd["gpus"] < kept.parts_usd["gpus"]
+    assert "capacity" not in kinds(kept)
+    assert {"capacity", "latency"} <= kinds(full)
 
 
 def test_a_cache_in_front_of_gpus_saves_nothing_unless_a_gpu_goes(log: RequestLog, today: Score) -> None:
