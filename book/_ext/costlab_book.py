@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -47,17 +48,38 @@ def course(source: Path) -> dict[str, Any]:
     return tomllib.loads((source / "book" / "course.toml").read_text(encoding="utf-8"))
 
 
+def minutes(notebook: Path) -> int:
+    """The minutes that a lesson says it takes."""
+    return int(re.search(r"Allow (\d+) minutes", notebook.read_text(encoding="utf-8"))[1])  # type: ignore[index]
+
+
 def course_map_markdown(source: Path) -> list[str]:
-    """A card per lesson: a link where the notebook exists, otherwise 'in preparation'."""
-    lines = ["::::{grid} 1 2 2 2", ":gutter: 3", ""]
+    """The path through the lessons: a link and minutes where the notebook exists, otherwise 'in preparation'."""
+    lines = ["{.path}"]
     for number, lesson in enumerate(course(source)["lesson"], 1):
-        path = f"notebooks/{lesson['file']}"
-        there = (source / f"{path}.ipynb").exists()
-        lines += [":::{grid-item-card}" + f" {number} · {lesson['title']}"]
-        lines += [f":link: /{path}", ":link-type: doc"] if there else []
-        lines += [f":class-card: {'lesson-ready' if there else 'lesson-planned'}", ""]
-        lines += [lesson["question"], "", "*Open the lesson*" if there else "*In preparation*", ":::", ""]
-    return [*lines, "::::"]
+        notebook = source / "notebooks" / f"{lesson['file']}.ipynb"
+        if notebook.exists():
+            head = f"[{lesson['title']}](/notebooks/{lesson['file']}.ipynb), {minutes(notebook)} minutes"
+        else:
+            head = f"{lesson['title']}, *in preparation*"
+        lines += [f"{number}. {head}", "", f"    {lesson['question']}", ""]
+    return lines
+
+
+def start_markdown(source: Path) -> list[str]:
+    """The way into the first lesson, with its time and level."""
+    name = course(source)["lesson"][0]["file"]
+    time = minutes(source / "notebooks" / f"{name}.ipynb")
+    return [
+        f"```{{button-ref}} /notebooks/{name}",
+        ":ref-type: doc",
+        ":color: primary",
+        ":class: start",
+        "Start lesson 1",
+        "```",
+        "",
+        f"{time} minutes, for beginners in the subject: you need some Python, no GPU and nothing installed.",
+    ]
 
 
 def claims_markdown(source: Path) -> list[str]:
@@ -106,16 +128,16 @@ def bill_html() -> str:
     ]
     spot = sorted((b for b in listed if b.price.pricing == "spot"), key=lambda b: b.usd)
     rows += [(f"AWS list price, {_words(b)}", b) for b in listed if b.price.pricing != "spot"]
-    rows += [("AWS spot, dearest zone", spot[-1]), ("AWS spot, cheapest zone", spot[0])]
-    dearest = max(bill.usd for _, bill in rows)
+    rows += [("AWS spot, most expensive zone", spot[-1]), ("AWS spot, cheapest zone", spot[0])]
+    highest = max(bill.usd for _, bill in rows)
     bars = ""
     for label, bill in rows:
-        saved = saving_fraction(dearest, bill.usd)
+        saved = saving_fraction(highest, bill.usd)
         share = f" <span>({saved:.0%} less)</span>" if saved >= 0.005 else ""
         kind = "lesson" if bill.price.kind == "lesson" else "list"
         bars += (
             f'<li class="{kind}"><span class="what">{html.escape(label)}</span>'
-            f'<span class="bar" style="--share:{bill.usd / dearest:.4f}"></span>'
+            f'<span class="bar" style="--share:{bill.usd / highest:.4f}"></span>'
             f'<span class="usd">${bill.usd:,.0f}{share}</span></li>'
         )
     caption = (
@@ -141,6 +163,7 @@ class Generated(SphinxDirective):
             return [nodes.raw("", bill_html(), format="html")]
         make = {
             "course-map": course_map_markdown,
+            "start-lesson": start_markdown,
             "claims-ledger": claims_markdown,
             "execution-status": status_markdown,
         }
@@ -163,6 +186,15 @@ def _mend_page(_app: Sphinx, _page: str, _template: str, context: dict[str, Any]
     context["script_files"] = [s for s in context.get("script_files", ()) if "thebe" not in _text(s).lower()]
 
 
+def _launch_student_edition(_app: Sphinx, page: str, _template: str, context: dict[str, Any], _tree: Any) -> None:
+    """Let the launch buttons open a lesson without its outputs, which would tell what the reader is to guess."""
+    folder, _, name = page.rpartition("/")
+    for group in context.get("header_buttons", ()):
+        if group.get("label") == "launch-buttons":
+            for button in group["buttons"]:
+                button["url"] = button["url"].replace(f"/{folder}/{name}.ipynb", f"/{folder}/student/{name}.ipynb")
+
+
 def _text(script: Any) -> str:
     return f"{getattr(script, 'filename', script)} {getattr(script, 'attributes', '')}"
 
@@ -172,7 +204,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_html_math_renderer(
         "mathml", inline_renderers=(_visit_math, None), block_renderers=(_visit_displaymath, None)
     )
-    for name in ("bill-figure", "course-map", "claims-ledger", "execution-status"):
+    for name in ("bill-figure", "course-map", "start-lesson", "claims-ledger", "execution-status"):
         app.add_directive(name, Generated)
     app.connect("html-page-context", _mend_page, priority=900)
+    app.connect("html-page-context", _launch_student_edition, priority=900)
     return {"version": "1", "parallel_read_safe": True}

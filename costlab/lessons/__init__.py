@@ -1,4 +1,4 @@
-"""What the notebooks need beside the library: device banner, guesses, self-checks, claims, recordings."""
+"""What the notebooks need beside the library: device banner, guesses, self-checks, quizzes, claims, recordings."""
 
 from typing import TYPE_CHECKING
 
@@ -14,5 +14,7 @@ if TYPE_CHECKING:
     )
     from costlab.lessons.exercises import Checked as Checked, check as check
     from costlab.lessons.printed import banner as banner, recorded as recorded, reveal as reveal
+    from costlab.lessons.questions import Choice as Choice, Question as Question, Quiz as Quiz, quiz as quiz
+    from costlab.lessons.shown_tables import ShownTable as ShownTable, table as table
 else:
     __getattr__, __dir__ = lazy_package(__name__)

@@ -35,7 +35,8 @@ class Claim:
     Attributes
     ----------
     id : str
-        Section of the source lesson and a short name: ``S2.on_demand``; S0 is what it says of its purpose.
+        Section of the source lesson and a short name: ``S2.on_demand``; S0 is what it says of its purpose. From ``S12``
+        on, figures that others published.
     lesson : str
         Number of the lesson that tries it: ``01``.
     text : str

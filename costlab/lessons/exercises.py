@@ -2,6 +2,8 @@
 
 The package holds digests of the right answers, not the answers, and what it tells whoever is right is sealed with the
 answer itself, so that reading it spoils nothing. Both are made from the solution notebooks by ``make exercises``.
+Where many answers are right, a function in `costlab.lessons.properties` judges them; what is told to whoever is right
+is then only made unreadable, since no single answer could seal it.
 """
 
 from __future__ import annotations
@@ -17,8 +19,14 @@ from importlib.resources import files
 from numbers import Real
 from typing import Any, Final
 
+from costlab.lessons.properties import find_property
+
 #: Numbers that differ by less than about this share count as equal, so that rounding an answer does no harm.
 TOLERANCE: Final = 0.005
+
+#: How many different wrong answers are checked before a worked solution is shown, where one travels with the package.
+TRIES: Final = 2
+_WRONG: Final[dict[str, set[str]]] = {}
 
 _MARK = {"right": "\u2713", "wrong": "\u2717", "unanswered": "\u2026"}
 
@@ -52,13 +60,15 @@ def _exercises() -> dict[str, dict[str, Any]]:
 def check(exercise: str, answer: object = ...) -> Checked:
     """Whether `answer` solves an exercise: right, wrong with a hint, or not answered yet. Never raises.
 
+    Where the course lets worked solutions travel with the package, the second different wrong answer shows one.
+
     Parameters
     ----------
     exercise : str
         Number of the exercise: ``"1.1"``.
     answer : object
-        A number, a text or a function, as the exercise asks. ``...`` and None, also as what a function returns, mean
-        that there is no answer yet.
+        A number, a text, a list or a function, as the exercise asks. ``...`` and None, also as what a function returns,
+        mean that there is no answer yet.
     """
     known = _exercises()
     if exercise not in known:
@@ -68,20 +78,44 @@ def check(exercise: str, answer: object = ...) -> Checked:
     try:
         if _open(answer) or (probes and callable(answer) and _open(answer(*probes[0]))):
             return Checked("unanswered", f"Exercise {exercise} is not answered yet.")
+        if (judge := find_property(exercise)) is not None:
+            found = _judged(exercise, judge(answer), row["right"])
+            return _after_tries(exercise, found, repr(answer), row) if found.status == "wrong" else found
         forms = _forms(answer, probes)
     except Exception as error:
         return Checked("wrong", f"Exercise {exercise}: this cannot be checked: {type(error).__name__}: {error}")
-    found = _digests(exercise, forms)
-    if _agree(found, row["digests"]):
-        places = [part.index(accepted) for part, accepted in zip(found, row["digests"], strict=True)]
+    digests = _digests(exercise, forms)
+    if _agree(digests, row["digests"]):
+        places = [part.index(accepted) for part, accepted in zip(digests, row["digests"], strict=True)]
         text = _mix(
             base64.b64decode(row["right"]), exercise, [form[at] for form, at in zip(forms, places, strict=True)]
         )
         return Checked("right", f"Exercise {exercise}: right. {text.decode()}")
     for mistake in row.get("mistakes", ()):
-        if _agree(found, mistake["digests"]):
-            return Checked("wrong", f"Exercise {exercise}: not yet. {mistake['hint']}")
-    return Checked("wrong", f"Exercise {exercise}: not yet. {row['hint']}")
+        if _agree(digests, mistake["digests"]):
+            found = Checked("wrong", f"Exercise {exercise}: not yet. {mistake['hint']}")
+            break
+    else:
+        found = Checked("wrong", f"Exercise {exercise}: not yet. {row['hint']}")
+    return _after_tries(exercise, found, repr(forms), row)
+
+
+def _after_tries(exercise: str, found: Checked, tried: str, row: dict[str, Any]) -> Checked:
+    """What a wrong answer is told, with the worked solution where one is there and enough answers were tried."""
+    wrong = _WRONG.setdefault(exercise, set())
+    wrong.add(tried)
+    if "worked" not in row or len(wrong) < TRIES:
+        return found
+    worked = _mix(base64.b64decode(row["worked"]), exercise, ()).decode()
+    return Checked(found.status, f"{found.message}\n\nA worked solution:\n\n{worked}")
+
+
+def _judged(exercise: str, wrong: str | None, right: str) -> Checked:
+    """What a property found: the message that says what is wrong, or None."""
+    if wrong is not None:
+        return Checked("wrong", f"Exercise {exercise}: not yet. {wrong}")
+    text = _mix(base64.b64decode(right), exercise, ()).decode()
+    return Checked("right", f"Exercise {exercise}: right. {text}")
 
 
 def _open(answer: object) -> bool:
@@ -121,7 +155,7 @@ def seal(exercise: str, answer: object, text: str, probes: Sequence[Sequence[Any
     exercise : str
         Number of the exercise.
     answer : number, str, bool, sequence of these, or function
-        As for `digests_of`.
+        As for `digests_of`; anything where a property judges answers, since the text is then open to any right one.
     text : str
         What to seal.
     probes : sequence of argument lists, optional
@@ -132,7 +166,26 @@ def seal(exercise: str, answer: object, text: str, probes: Sequence[Sequence[Any
     str
         In Base64.
     """
-    return base64.b64encode(_mix(text.encode(), exercise, [form[0] for form in _forms(answer, probes)])).decode()
+    opened_by = () if find_property(exercise) else [form[0] for form in _forms(answer, probes)]
+    return base64.b64encode(_mix(text.encode(), exercise, opened_by)).decode()
+
+
+def cover(exercise: str, text: str) -> str:
+    """A text made unreadable, not secret: whoever wants to read a solution early can.
+
+    Parameters
+    ----------
+    exercise : str
+        Number of the exercise.
+    text : str
+        What to cover.
+
+    Returns
+    -------
+    str
+        In Base64.
+    """
+    return base64.b64encode(_mix(text.encode(), exercise, ())).decode()
 
 
 def _mix(text: bytes, exercise: str, forms: Sequence[str]) -> bytes:

@@ -49,7 +49,7 @@ def reveal(guess: float | None, actual: float, unit: str) -> None:
     """
     shown = f"{_plain(checks.finite('actual', actual))} {unit}".strip()
     if guess is None:
-        print(f"computed: {shown} (you did not guess; the next surprise is worth a try)")
+        print(f"computed: {shown}")
         return
     try:
         guessed = checks.finite("guess", guess)
@@ -121,7 +121,7 @@ def recorded(experiment: str, device: str, folder: Path | None = None) -> None:
     if device == "cpu" or not published_tables(experiment):
         raise RecordingError(
             f"{experiment} on {device} is neither recorded nor published: record it there with {command!r}, "
-            "or add what somebody published to costlab/recordings/published.toml"
+            "or add a published figure to costlab/recordings/published.toml"
         )
     print(*nearest_published(experiment, device).lines(), sep="\n")
     print(f"to record it ourselves, on the device: {command}")

@@ -28,8 +28,8 @@ def test_found_text_is_filled_from_the_values() -> None:
 @pytest.mark.parametrize("entry", claims(), ids=lambda entry: entry.id)
 def test_rows_are_complete(entry: Claim) -> None:
     assert all([entry.text, entry.claimed, entry.why, entry.found])
-    assert entry.section in {f"S{number}" for number in range(12)}
-    assert entry.lesson in {f"{number:02d}" for number in range(1, 11)}
+    assert entry.section in {f"S{number}" for number in range(14)}
+    assert entry.lesson in {f"{number:02d}" for number in range(1, 13)}
     # Every number that the lesson computes is shown, and every number shown is computed.
     for position in range(len(entry.values)):
         assert f"{{{position}}}" in entry.found

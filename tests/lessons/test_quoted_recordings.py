@@ -71,7 +71,7 @@ def test_a_first_recording_of_a_device_names_the_sentences_that_did_without(fold
     assert lint_notebook(lesson("01"), folder) == []
     save_recording(H200, folder)
     (problem,) = lint_notebook(lesson("01"), folder)
-    assert problem.startswith("section '1.4 What an hour buys', 'The figures of the two GPUs are not ours")
+    assert problem.startswith("section '1.4 What an hour buys', 'We did not measure the two GPUs ourselves")
     assert f"device-h200 was made; read it again beside it, then put {digest('device-h200', folder)!r}" in problem
     assert len(lint_notebook(ROOT / "book" / "instructor" / lesson("01").with_suffix(".md").name, folder)) == 1
 

@@ -1,0 +1,93 @@
+"""What a page asks of a calculator: texts of its fields in, HTML of the result or an error out."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from html import escape
+from importlib import import_module
+from typing import Any, Final
+
+from costlab._internal import checks
+from costlab.errors import CostlabError
+from costlab.lessons.calculators.definition import Calculator, CalculatorResult
+from costlab.lessons.calculators.drawing import svg
+
+#: The module of each calculator, in the order of the lessons: a browser loads the one that it needs.
+HOMES: Final = {
+    "idle": "gpu_hours",
+    "useful_hour": "gpu_hours",
+    "commitment": "gpu_hours",
+    "spot_interval": "gpu_hours",
+    "cache_pay_off": "caching",
+    "break_even_map": "break_even",
+    "cascade": "cascades",
+    "runaway": "budgets",
+    "token_bill": "tokens",
+}
+
+
+def calculator(name: str) -> Calculator:
+    """The calculator of this name; an :class:`~costlab.errors.UnknownNameError` suggests the nearest."""
+    checks.one_of("calculator", name, HOMES)
+    found: Calculator = getattr(import_module(f"costlab.lessons.calculators.{HOMES[name]}"), name.upper())
+    return found
+
+
+def calculators() -> tuple[Calculator, ...]:
+    """All of them."""
+    return tuple(calculator(name) for name in HOMES)
+
+
+def answer_texts(name: str, texts: Mapping[str, str]) -> dict[str, Any]:
+    """The answer to the texts of a calculator's fields, as the page shows it.
+
+    Returns
+    -------
+    dict
+        ``html``, the result as HTML without ``said``, its one sentence, and ``rows``, the figures by their labels; or
+        ``error``, what the core says, and ``field``, the input that it is about, empty where it is about several.
+    """
+    one = calculator(name)
+    values: dict[str, Any] = {}
+    for field in one.inputs:
+        try:
+            values[field.name] = field.read(texts.get(field.name, field.text).strip())
+        except CostlabError as error:
+            return {"error": str(error), "field": field.name}
+    try:
+        result = one.answer(**values)
+    except CostlabError as error:
+        return {"error": str(error), "field": _field(one, str(error), getattr(error, "name", ""))}
+    except (ArithmeticError, ValueError) as error:  # beyond what floats hold
+        return {"error": f"these numbers are too large or too small to compute with ({error})", "field": ""}
+    return {
+        "html": result_html(result),
+        "said": result.answer,
+        "rows": {row.label: row.value if math.isfinite(row.value) else str(row.value) for row in result.rows},
+    }
+
+
+def answer_json(name: str, texts: str) -> str:
+    """:func:`answer_texts` with JSON on both sides, which is what passes between the browser's two languages."""
+    return json.dumps(answer_texts(name, json.loads(texts)))
+
+
+def _field(one: Calculator, message: str, name: object) -> str:
+    """The input that an error is about: the one that it names, in whole or by the parameter in its first word."""
+    names = [field.name for field in one.inputs]
+    return next((field for field in (str(name), message.split(" ")[0]) if field in names), "")
+
+
+def result_html(result: CalculatorResult) -> str:
+    """The chart, figures and sources of a result as HTML."""
+    rows = "".join(f"<div><dt>{escape(row.label)}</dt><dd>{escape(row.text)}</dd></div>" for row in result.rows)
+    sources = "; ".join(
+        f'<a href="{escape(address)}">{escape(text)}</a>' if address else escape(text)
+        for text, address in result.sources
+    )
+    return (
+        f'<figure class="calc-chart"><figcaption>{escape(result.chart.title)}</figcaption>{svg(result.chart)}</figure>'
+        f'<dl class="calc-rows">{rows}</dl>' + (f'<p class="calc-sources">Sources: {sources}.</p>' if sources else "")
+    )
