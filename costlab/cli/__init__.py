@@ -18,8 +18,9 @@ from typing import Annotated, Any, Final, TypeAlias
 import typer
 
 from costlab import __version__
+from costlab._internal.terminal import escaping
 from costlab._internal.text import printable
-from costlab.cli.shared import Command, Group, LazyCommand, command, group
+from costlab.cli.shared import Command, Group, LazyCommand, command, group, say
 from costlab.errors import CostlabError
 
 __all__ = ["COMMANDS", "main"]
@@ -93,7 +94,7 @@ UsageError: Any = typer.BadParameter.__bases__[0]
 
 def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False) -> None:
     if version:
-        typer.echo(f"costlab {__version__}")
+        say(f"costlab {__version__}")
         raise typer.Exit
 
 
@@ -114,6 +115,11 @@ def _load(text: str, place: str | Table) -> Command | Group:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; an error costlab foresaw is one line on stderr and exit status 2."""
     _mend_streams()
+    with escaping():
+        _run(arguments)
+
+
+def _run(arguments: list[str] | None) -> None:
     try:
         line = _group("What an AI system costs, and why.", COMMANDS, _root)
         status = line.main(args=arguments, prog_name="costlab", standalone_mode=False)
@@ -151,5 +157,5 @@ def _fail(message: str) -> None:
         shown = (
             line if len(line) <= MAX_MESSAGE else f"{line[:MAX_MESSAGE]}…"
         )  # a value from a file may be of any length
-        typer.echo(f"error: {shown}", err=True)
+        say(f"error: {shown}", err=True)
     sys.exit(2)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast, get_args
 
 import typer
 
-from costlab.cli.shared import Command, Group, JsonFlag, LazyCommand, command, group, print_json
+from costlab.cli.shared import Command, Group, JsonFlag, LazyCommand, command, group, print_json, say
 from costlab.experiments.registry import EXPERIMENTS, Experiment, Option, find_experiment
 
 if TYPE_CHECKING:
@@ -67,9 +67,9 @@ def _run(
         print_json(asdict(result))  # type: ignore[call-overload]
     else:
         for line in experiment.lines(result):
-            typer.echo(line)
+            say(line)
     if record:
         from costlab.recordings import save_recording
 
         made = cast("Recording", result) if experiment.recording is None else experiment.recording(result, options)
-        typer.echo(f"recorded in {save_recording(made, folder).name}", err=True)
+        say(f"recorded in {save_recording(made, folder).name}", err=True)

@@ -9,7 +9,7 @@ import typer
 
 from costlab import catalog
 from costlab._internal import checks
-from costlab.cli.shared import AsOf, JsonFlag, print_json, print_rows
+from costlab.cli.shared import AsOf, JsonFlag, print_json, print_rows, say
 from costlab.errors import PriceNotFoundError
 from costlab.units import HOURS_PER_DAY, LESSON_DAYS_PER_MONTH
 
@@ -71,7 +71,7 @@ def size(
         title=f"{requests:,.10g} requests a day, {unique:,} different, exponent {zipf:g}",
         width=140,
     )
-    typer.echo(
+    say(
         f"Answers of {entry_kb:g} kB, good for {days:g} days; a call costs {call_usd:g} USD.\n"
         "hits: of all requests, from an empty cache. needed: the share of hits that pays. lesson = the course's claim."
     )

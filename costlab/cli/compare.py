@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from costlab.cli.shared import AsOf, JsonFlag, print_json, print_rows
+from costlab.cli.shared import AsOf, JsonFlag, print_json, print_rows, say
 
 
 def compare(
@@ -21,7 +21,7 @@ def compare(
     from costlab import compare as comparing
 
     if example:
-        typer.echo(comparing.example_workload(), nl=False)
+        say(comparing.example_workload(), nl=False)
         return
     if workload is None or str(workload) == ".":
         raise comparing.WorkloadFileError("no workload file given; --example prints one to begin with")
@@ -30,7 +30,7 @@ def compare(
         # A name that begins with an underscore is a note of the price to itself.
         print_json(asdict(result, dict_factory=lambda pairs: {k: v for k, v in pairs if not k.startswith("_")}))
         return
-    typer.echo(comparing.heading(result))
+    say(comparing.heading(result))
     (option, *figures), *rows = comparing.option_rows(result)
     print_rows((option, *figures), rows, numbers=figures)
-    typer.echo(comparing.explanation(result))
+    say(comparing.explanation(result))

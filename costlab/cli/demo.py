@@ -19,8 +19,9 @@ import typer
 from costlab._internal import checks
 from costlab._internal.atomic_write import atomic_write
 from costlab._internal.extras import extra
+from costlab._internal.terminal import console
 from costlab._internal.text import dollars
-from costlab.cli.shared import JsonFlag, print_json, print_rows
+from costlab.cli.shared import JsonFlag, print_json, print_rows, say
 from costlab.errors import InvalidValueError
 from costlab.units import SECONDS_PER_HOUR
 
@@ -59,7 +60,7 @@ def demo(
         print_json(result.as_dict() | {"page": str(path)})
         return
     _print(result)
-    typer.echo(f"the page: {path}")
+    say(f"the page: {path}")
     if not no_open and sys.stdout.isatty() and _has_browser():
         webbrowser.open(path.resolve().as_uri())
 
@@ -86,13 +87,11 @@ def _has_browser() -> bool:
 @contextmanager
 def _shown(quiet: bool) -> Iterator[Callable[[DemoProgress], None]]:
     """Tells on stderr how the day goes: live where somebody looks at a terminal, else a line every few hours."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if console.is_terminal and not console.is_dumb_terminal:
+    screen = console(stderr=True)
+    if screen.is_terminal and not screen.is_dumb_terminal:
         from rich.live import Live
 
-        with Live(console=console, transient=True, auto_refresh=False) as live:
+        with Live(console=screen, transient=True, auto_refresh=False) as live:
             drawn_s = 0.0
 
             def draw(now: DemoProgress) -> None:
@@ -112,7 +111,7 @@ def _shown(quiet: bool) -> Iterator[Callable[[DemoProgress], None]]:
         step = int(now.time_s / SECONDS_PER_HOUR) // HOURS_A_LINE if now.done < now.total else 24
         if step > last and now.done and not quiet:
             last = step
-            typer.echo(progress_line(now), err=True)
+            say(progress_line(now), err=True)
 
     yield line
 
@@ -153,9 +152,9 @@ def _print(result: DemoResult) -> None:
     outcomes = result.end.outcomes
     print_rows(outcomes, [[f"{count:,}" for count in outcomes.values()]], numbers=outcomes, title="who answered")
     for line in story(result):
-        typer.echo(line)
+        say(line)
     for alert in result.end.alerts:
-        typer.echo(f"  {alert}")
+        say(f"  {alert}")
 
 
 def sample_log(
@@ -210,7 +209,7 @@ def sample_log(
             _write(hours(), hours_file, gpu_hours.suffix)
     for path in (out, gpu_hours):
         if path is not None:
-            typer.echo(f"wrote {path}", err=True)
+            say(f"wrote {path}", err=True)
 
 
 def _company(context: typer.Context, requests: int | None, seed: int | None) -> tuple[object, Callable[[], object]]:

@@ -10,7 +10,7 @@ import typer
 from costlab import catalog
 from costlab._internal import checks
 from costlab.calculator import MonthlyCost, commitment_break_even, monthly_cost, saving_fraction
-from costlab.cli.shared import AsOf, JsonFlag, Snapshot, print_json, print_rows
+from costlab.cli.shared import AsOf, JsonFlag, Snapshot, print_json, print_rows, say
 from costlab.errors import PriceNotFoundError
 from costlab.units import HOURS_PER_DAY, LESSON_DAYS_PER_MONTH
 
@@ -72,9 +72,9 @@ def gpu(
     headings = ("pricing", "from", "machines", *numbers, "kind, checked")
     used = f"{bills[0].used_gpu_hours:,.10g} GPU-hours ({hours:g} h a day, {days:g} days a month)"
     print_rows(headings, rows, numbers=numbers, title=f"{count} x {spec.name}: {used}", width=160)
-    typer.echo("On demand is that of the same table and region; lesson = the course's claim.")
+    say("On demand is that of the same table and region; lesson = the course's claim.")
     for line in _surprises(bills, on_demand, gpus_per_replica):
-        typer.echo(line)
+        say(line)
 
 
 def _place(bill: MonthlyCost) -> tuple[str, str, str]:
@@ -143,7 +143,7 @@ def prices(
         if stores:
             _print_store_prices(stores)
         if stale is not None:
-            typer.echo(f"{len(rows) + len(stores)} prices were checked more than {stale} days ago")
+            say(f"{len(rows) + len(stores)} prices were checked more than {stale} days ago")
     if stale is not None and (rows or stores):
         raise typer.Exit(1)
 

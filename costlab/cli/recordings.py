@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from costlab.cli.shared import JsonFlag, print_json
+from costlab.cli.shared import JsonFlag, print_json, say
 
 
 def check(
@@ -25,7 +25,7 @@ def check(
         print_json({"files": files, "faults": faults})
     else:
         for fault in faults:
-            typer.echo(f"{fault.file}: {fault.fault}")
-        typer.echo(f"{len(files)} recordings, {len(faults)} faults")
+            say(f"{fault.file}: {fault.fault}")
+        say(f"{len(files)} recordings, {len(faults)} faults")
     if faults:
         raise typer.Exit(1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from costlab._internal.text import dollars
-from costlab.cli.shared import JsonFlag, print_json, print_rows
+from costlab.cli.shared import JsonFlag, print_json, print_rows, say
 from costlab.errors import CostlabError, InvalidValueError
 
 if TYPE_CHECKING:
@@ -38,19 +38,16 @@ def route(
     from costlab.router import example_tiers
 
     if example:
-        typer.echo(example_tiers(), nl=False)
+        say(example_tiers(), nl=False)
         return
     file = _read(tiers)
     if not question.strip():
         raise InvalidValueError("question", "a text that is not empty", question)
-    trained = [tier.name for tier in file.keys.tier if tier.model and tier.model.kind in ("sklearn", "minilm")]
-    if trained:
-        typer.echo(f"training {', '.join(trained)}", err=True)
     routed = asyncio.run(_ask(file, question))
     if as_json:
         print_json({"file": file.name, "question": question, **asdict(routed)})
         return
-    typer.echo(routed.answer)
+    say(routed.answer)
     rows = []
     for tried in routed.attempts:
         sure = "" if tried.confidence is None else f"{tried.confidence:.3f}"
@@ -58,13 +55,13 @@ def route(
         rows.append((tried.tier, tried.outcome, sure, f"{tried.cost_usd:.6g}", f"{tried.latency_s:.3g}", why))
     numbers = ("confidence", "usd", "seconds")
     print_rows(("tier", "outcome", *numbers, "why"), rows, numbers=numbers)
-    typer.echo(f"answered by {routed.tier}, {routed.cost_usd:.6g} USD in all, {routed.latency_s:.3g} s")
+    say(f"answered by {routed.tier}, {routed.cost_usd:.6g} USD in all, {routed.latency_s:.3g} s")
 
 
 async def _ask(file: TiersFile, question: str) -> Routed:
     from costlab.router import CascadeFailedError, open_cascade
 
-    async with open_cascade(file) as cascade:
+    async with open_cascade(file, on_training=lambda tier: say(f"training {tier}", err=True)) as cascade:
         try:
             return await cascade.route(question)
         except CascadeFailedError as error:
@@ -84,7 +81,7 @@ def simulate(
     from costlab.router import example_tiers, simulate_tiers
 
     if example:
-        typer.echo(example_tiers(), nl=False)
+        say(example_tiers(), nl=False)
         return
     file = _read(tiers)
     simulation = simulate_tiers(file, requests, seed)
@@ -119,16 +116,16 @@ def _print(file: TiersFile, simulation: TiersSimulation) -> None:
     numbers = ("tried", "answered", "of all", "cost")
     title = f"{file.name}: {day.requests:,} requests, seed {day.seed}"
     print_rows(("tier", *numbers), rows, numbers=numbers, title=title)
-    typer.echo(
+    say(
         f"cost: {dollars(day.usd)}, {day.usd_per_request:.4g} USD a request (standard error "
         f"{day.usd_per_request_error:.2g}); {dollars(day.usd - day.served_only_usd)} of it for look-ups that missed, "
         "gates, and tiers whose answer was not kept"
     )
     quality = "unknown" if math.isnan(day.quality_fraction) else f"{day.quality_fraction:.2%} of the answers are right"
     wait = "unknown" if math.isnan(simulation.latency_s) else f"{simulation.latency_s:.4g} s on average"
-    typer.echo(f"quality: {quality}\nlatency: {wait}")
+    say(f"quality: {quality}\nlatency: {wait}")
     if simulation.comparison is None:
-        typer.echo(
+        say(
             "saving: not stated. It needs the quality of the cascade, of each tier alone and of an oracle: "
             "labelled queries under [outcomes]"
         )
@@ -151,11 +148,9 @@ def _print_comparison(file: TiersFile, comparison: BaselineComparison) -> None:
     print_rows(("policy", *numbers), rows, numbers=numbers, title=title)
     if not math.isnan(comparison.quality_low):
         ends = f"{comparison.quality_low:.2%} to {comparison.quality_high:.2%}"
-        typer.echo(
-            f"the cascade's quality, 95 % interval: {ends}; mixes stand at its quality, or at the least they have"
-        )
+        say(f"the cascade's quality, 95 % interval: {ends}; mixes stand at its quality, or at the least they have")
     if any(tier.gate for tier in file.keys.tier[:-1]):
-        typer.echo("note: gates are not asked about labelled queries; every tier reached is tried")
+        say("note: gates are not asked about labelled queries; every tier reached is tried")
 
 
 def _read(path: Path | None) -> TiersFile:

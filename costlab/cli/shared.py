@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, cast, get_args, get
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from costlab._internal.terminal import console
+from costlab._internal.text import in_json, printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
     from typing import Any
@@ -106,7 +109,13 @@ def print_json(value: Mapping[str, object]) -> None:
     """One JSON object on stdout. JSON knows no infinity: what is infinite or undefined is null."""
     from pydantic_core import to_json
 
-    typer.echo(to_json(value, inf_nan_mode="null"))
+    # What a terminal would obey stands within texts only, where JSON has an escape for it.
+    say(in_json(to_json(value, inf_nan_mode="null").decode()))
+
+
+def say(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """A text and the end of its line, on stdout or on stderr."""
+    (sys.stderr if err else sys.stdout).write(f"{text}\n" if nl else text)
 
 
 def print_rows(
@@ -125,9 +134,7 @@ def print_rows(
     from rich.markup import escape
     from rich.table import Table
 
-    from costlab._internal.text import printable
-
-    table = Table(title=title and escape(title), title_justify="left")
+    table = Table(title=title and escape(printable(title)), title_justify="left")
     for heading in headings:
         justify: Literal["left", "right"] = "right" if heading in numbers else "left"
         table.add_column(heading, justify=justify, no_wrap=heading in unbroken, overflow="fold")
@@ -138,6 +145,4 @@ def print_rows(
 
 def print_table(table: Table, width: int = 120) -> None:
     """A table as wide as the terminal, or `width` columns where there is none."""
-    from rich.console import Console
-
-    Console(width=None if sys.stdout.isatty() else width).print(table)
+    console(width=None if sys.stdout.isatty() else width).print(table)

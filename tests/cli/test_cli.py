@@ -238,7 +238,7 @@ def test_compare_prints_bills_break_even_range_decision_and_sources(run: Run) ->
         "100,000 draws, seed 0",
         "recommendation: api",
         "0.4 USD/Mtok in, 1.6 out, on 2026-11-09 (genai-prices 0.2.3",
-        "0.8048 USD per GPU-hour (aws/us-east-1, list_price, 2025-11-01",
+        "0.8048 USD per GPU-hour (aws/us-east-1, list_price, 2026-09-06",
         "estimated by the roofline, batch 40, limited by inter-token latency, MBU 0.78, MFU 0.73, 75 us a layer",
         "what this GPU reaches was not measured; with what others reach, 1.31 to 1.85 requests/s",
     ):

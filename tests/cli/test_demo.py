@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from costlab.errors import install_line
 from tests import needs
 from tests.commands import Run, command_line
 
@@ -103,7 +104,7 @@ def test_a_missing_library_is_named_before_anything_is_played(run: Run, monkeypa
     monkeypatch.setitem(sys.modules, "duckdb", None)
     status, out, err = run("--requests", "10")
     assert (status, out) == (2, "")
-    assert err == "error: duckdb is not installed; run: pip install 'costlab[usage]'\n"
+    assert err == f"error: duckdb is not installed; run: {install_line('usage')}\n"
 
 
 def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ FILES = {
         ("text.json", "text.json line 1: not written as OpenTelemetry does"),
         ("number.json", "number.json line 1: not written as OpenTelemetry does"),
         ("attributes.jsonl", "attributes.jsonl line 1: not written as OpenTelemetry does"),
-        ("value.jsonl", "value.jsonl has 1 spans, none of which asks a model"),
+        ("value.jsonl", "value.jsonl has 1 span, none of which asks a model"),
         ("deep.json", "deep.json is nested too deeply"),
         ("future.json", "future.json has a time in nanoseconds, or a count, beyond 9223372036854775807"),
         ("many.json", "input tokens must be a whole number >= 0"),

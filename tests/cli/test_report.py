@@ -32,7 +32,7 @@ def test_a_sample_log_is_reported_with_something_to_act_on(run: Run, logs: Path)
     assert (status, err) == (0, "")
     for text in (
         "log.parquet: 20,571 requests, 2026-01-05 00:00 to 2026-01-11 23:",
-        "requests (0.2%) of in-house-llm: in no figure in dollars",
+        "requests (0.2%) of in-house-llm, not in the catalogue: in no figure in dollars",
         "idle GPUs: $",
         "by tier",
         "team-03",
@@ -77,14 +77,25 @@ def test_csv_and_parquet_say_the_same(run: Run, tmp_path: Path) -> None:
 
 
 def test_costs_are_taken_from_the_catalogue_and_that_is_said(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("when,llm,in,out\n2026-01-05 10:00,gpt-4o,1000,100\n2026-01-05 11:00,mine,9,9\n")
+    (tmp_path / "a.csv").write_text("when,llm,in,out\n2026-01-05 10:00,gpt-4o,1000,100\n2026-01-05 11:00,gpt-4oo,9,9\n")
     columns = [f"--column={pair}" for pair in ("time_s=when", "model=llm", "input_tokens=in", "output_tokens=out")]
     status, out, _ = run("report", str(tmp_path / "a.csv"), *columns)
     assert status == 0
     assert "priced from the catalogue (genai-prices 0.2.3, each at its own time): gpt-4o" in out
-    assert "no price for 1 requests of mine: unknown model 'mine'" in out
-    assert "unpriced: 1 requests (50.0%) of mine" in out
-    assert "by model" not in out  # the same table as by tier
+    assert "no price for 1 request of gpt-4oo: unknown model 'gpt-4oo'" in out
+    assert "unpriced: 1 request (50.0%) of gpt-4oo (near gpt-4o): in no figure" in out
+    assert "by model" in out
+    assert "by tier" not in out  # the log tells none
+
+
+def test_what_has_no_known_cost_is_not_shown_as_free(run: Run, tmp_path: Path) -> None:
+    rows = "2026-01-05 10:00,gpt-4o,9,9,0.02\n2026-01-05 11:00,gpt-4oo,9,9,\n2026-01-05 12:00,gpt-4oo,9,9,0\n"
+    (tmp_path / "a.csv").write_text("time_s,model,input_tokens,output_tokens,cost_usd\n" + rows)
+    page = tmp_path / "a.html"
+    _, out, _ = run("report", str(tmp_path / "a.csv"), "--html", str(page))
+    hours = [line.split()[1:5] for line in out.splitlines() if line.startswith("  2026-01-05 ")]
+    assert hours == [[f"{hour}:00", "1", "request", usd] for hour, usd in ((10, "$0.02"), (11, "-"), (12, "$0"))]
+    assert "2026-01-05 11:00: -, 1 request" in page.read_text()
 
 
 def report_of(run: Run, path: Path, *options: str) -> tuple[float, list[str]]:
@@ -126,7 +137,7 @@ def test_names_of_ones_own_and_costs_that_are_there_are_priced_when_that_is_aske
     assert report_of(run, path, "--reprice")[0] == 0.5
     usd, notes = report_of(run, path, "--reprice", "--deployment", "chat-prod=gpt-4o", "--provider", "azure")
     assert usd == pytest.approx(0.0035)
-    assert notes[1].startswith("1 requests with a cost, which is replaced, and 0 requests without a cost were priced")
+    assert notes[1].startswith("1 request with a cost, which is replaced, was priced")
 
 
 def test_how_numbers_and_dates_are_written_can_be_said(run: Run, tmp_path: Path) -> None:
@@ -167,7 +178,7 @@ def test_spend_logs_and_spans_are_recognised(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("report",), "Missing argument"),
+        (("report",), "'LOG...': missing; or give two scrapes with --engine-metrics"),
         (("report", "{}/empty.csv", "--deployment", "gpt"), "'--deployment': must be NAME=MODEL, got 'gpt'"),
         (("report", "{}/empty.csv", "--discount", "12"), "discount must be"),
         (("report", "{}/empty.csv", "--tier", "btach"), "unknown service tier 'btach'; did you mean 'batch'?"),
@@ -176,7 +187,9 @@ def test_spend_logs_and_spans_are_recognised(run: Run, tmp_path: Path) -> None:
         (("report", "README.md"), "README.md is of no known kind; known: .csv"),
         (("report", "{}/bad.csv"), "bad.csv has no column 'time_s', 'input_tokens', 'output_tokens'; it has a, model"),
         (("report", "{}/words.csv"), "words.csv line 2: input_tokens 'many' is no whole number"),
-        (("report", "{}/empty.csv"), "the log is empty"),
+        (("report", "{}/empty.csv"), "empty.csv has no request: 0 rows"),
+        (("report", ""), "log must be the name of a file or folder, got ''"),
+        (("report", "{}/words.csv", "--format", "csv"), "unknown format 'csv'; known: "),
         (
             ("report", "{}/bad.csv", "--column", "model"),
             "Invalid value for '--column': must be FIELD=NAME, got 'model'",

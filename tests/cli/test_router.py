@@ -9,6 +9,7 @@ import pytest
 from costlab.router import worked_example
 from tests import needs
 from tests.commands import Run, command_line
+from tests.router.chat_server import ChatServer, fails
 from tests.router.test_tiers_simulation import made, write
 
 LARGE = '[[tier]]\nname = "large"\nusd_per_request = 0.03\n'
@@ -117,13 +118,17 @@ def test_route_as_json_is_one_object_with_every_attempt(run: Run, example: str) 
     assert (attempt["tier"], attempt["outcome"], attempt["confidence"]) == ("small", "answered", 0.98)
 
 
-def test_a_model_that_is_trained_first_says_so_on_stderr(run: Run, tmp_path: Path) -> None:
+def test_a_model_that_is_trained_first_says_so_on_stderr(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     needs.extra("sklearn", "router")
+    monkeypatch.setenv("COSTLAB_CACHE_DIR", str(tmp_path / "kept"))
     (tmp_path / "rows.csv").write_text("text,label\nreset my password,password\ncancel my plan,cancel\n")
     (tmp_path / "t.toml").write_text(LARGE + 'model = { kind = "sklearn", training = "rows.csv" }\n')
     status, out, err = run("route", str(tmp_path / "t.toml"), "my password", "--json")
     assert (status, err) == (0, "training large\n")
     assert json.loads(out)["answer"] == "password"
+    assert run("route", str(tmp_path / "t.toml"), "my password", "--json")[2] == ""  # it is kept
 
 
 @pytest.mark.parametrize("command", [("simulate",), ("route",)])
@@ -186,10 +191,36 @@ def test_a_key_that_is_not_set_is_said_before_anything_is_asked(
     assert err.count("\n") == 1
 
 
+def test_a_key_is_shown_nowhere_whatever_goes_wrong(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    needs.extra("httpx2", "router")
+    key, file = "sk-0123-harmless", tmp_path / "t.toml"
+
+    def ask(said: str, server: str = "http://127.0.0.1:9/v1", variable: str = "MY_KEY", *options: str) -> str:
+        settings = f'base_url = "{server}", key_variable = "{variable}", retries = 0'
+        file.write_text(LARGE + f'model = {{ kind = "openai", model = "m", {settings} }}\n')
+        status, out, err = run("route", str(file), "Why?", *options)
+        assert status == 2
+        assert said in err
+        assert not any(key[i : i + 8] in out + err for i in range(len(key) - 7))
+        return err
+
+    monkeypatch.setenv("MY_KEY", f"{key}\n")
+    ask("must hold a key, of visible ASCII characters alone")
+    ask("key_variable must be the name of an environment variable", variable=key)
+    monkeypatch.setenv("MY_KEY", key)
+    ask("base_url must be", f"https://ann:{key}@llm.example/v1")
+    ask("base_url must be", f"https://ann:{key}/@llm.example/v1")
+    ask("no connection", f"http://127.0.0.1:9/v1?key={key}")
+    with ChatServer(fails(401, "x" * 190 + f"incorrect key {key}")) as server:
+        for options in ((), ("--json",)):
+            ask("the server answered 401", server.url, "MY_KEY", *options)
+        assert len(server.requests) == 2
+
+
 def test_an_endpoint_that_is_not_there_is_one_line_with_what_was_paid(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    needs.extra("openai", "router")
+    needs.extra("httpx2", "router")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     small = '[[tier]]\nname = "small"\nusd_per_request = 0.002\nmin_confidence = 0.9\n'
     script = 'model = { kind = "scripted", answer = "perhaps" }\n'

@@ -52,13 +52,15 @@ def test_events_of_any_time_are_shown(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger", batch_size=1) as ledger:
         ledger.append(RequestEvent(**GOOD | {"request_id": "before"}))
         serve = [sys.executable, "-m", "costlab", "monitoring", "serve", str(ledger.path), "--port", "0"]
-        with subprocess.Popen([*serve, "--every-s", "0.05"], stderr=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            [*serve, "--every-s", "0.05", "--scrape-interval-s", "0"], stderr=subprocess.PIPE, text=True
+        ) as process:
             try:
                 assert process.stderr is not None
                 found = re.match("metrics at (http://127.0.0.1:[0-9]+/metrics)$", process.stderr.readline())
                 assert found is not None
-                # Milliseconds taken for seconds, a clock that is right, one that is an hour behind.
-                for number, time_s in enumerate((1.8e12, time.time(), time.time() - 3600), 1):
+                # A clock that is seven thousand years ahead, one that is right, one that is an hour behind.
+                for number, time_s in enumerate((2.4e11, time.time(), time.time() - 3600), 1):
                     ledger.append(RequestEvent(**GOOD | {"request_id": f"r-{number}", "time_s": time_s}))
                     line = f'costlab_requests_total{{model="gpt-4o-mini",outcome="ok",tier="small"}} {number}.0'
                     until(lambda line=line: line in scraped(found[1]))  # type: ignore[misc]
