@@ -27,7 +27,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from tools.notebook_lint import IGNORED, setup_source
-from tools.notebooks import without_outputs
+from tools.student import without_outputs
 
 ROOT = Path(__file__).parents[1]
 CONSTRAINTS = ROOT / "colab-constraints.txt"
@@ -78,9 +78,9 @@ def pins(path: Path = CONSTRAINTS) -> dict[str, str]:
     return dict(line.split("==", 1) for line in lines if line and not line.startswith("#"))
 
 
-def setup_arguments(wheel: Path) -> list[str]:
-    """What the setup cell passes to pip, with the wheel in place of the repository."""
-    found = re.search(r'%pip (install .*)"(costlab\[\w+\]) @ git\+[^"]*"', setup_source())
+def setup_arguments(wheel: Path, stem: str) -> list[str]:
+    """What a lesson's setup cell passes to pip, with the wheel in place of the repository."""
+    found = re.search(r'%pip (install .*)"(costlab\[[\w,-]+\]) @ git\+[^"]*"', setup_source(stem))
     if found is None:
         raise ValueError("the setup cell does not install costlab from its repository with %pip")
     return [*found[1].split(), f"{found[2]} @ {wheel.resolve().as_uri()}"]
@@ -183,25 +183,26 @@ def main(words: Sequence[str] | None = None) -> int:
         python = make_environment(asked.environment or Path(folder, "colab"), asked.python, wanted)
         print(subprocess.run([str(python), "--version"], check=True, capture_output=True, text=True).stdout.strip())
         before = versions(python)
-        started = time.monotonic()
-        _pip(python, *setup_arguments(wheel))
-        after = versions(python)
-        print(f"the setup cell takes {time.monotonic() - started:.0f} s")
-        changed = reloaded(before, after)
-        _report_versions(colab, before, after)
-        results = []
+        results, changed = [], set[str]()
         for lesson in asked.lessons:
+            started = time.monotonic()
+            _pip(python, *setup_arguments(wheel, lesson.stem))
+            after = versions(python)
+            print(f"{lesson.name}: the setup cell takes {time.monotonic() - started:.0f} s")
+            changed |= set(reloaded(before, after))
+            _report_versions(colab, before, after)
             one = run_lesson(lesson, python)
             results.append(one)
-            # Each lesson meets a fresh runtime: the models that this one fetched are taken away again.
+            # Each lesson meets a fresh runtime: what this one brought, models too, is taken away again.
             fetched = sorted(versions(python).keys() - after.keys())
-            if fetched:
-                _pip(python, "uninstall", "--yes", *fetched)
+            brought = sorted(versions(python).keys() - before.keys())
+            if brought:
+                _pip(python, "uninstall", "--yes", *brought)
             state = f"STOPPED by {one.error}" if one.error else "ran"
             other = f"; cells that say something else: {', '.join(map(str, one.differing))}" if one.differing else ""
             fetches = f", fetched {', '.join(fetched)}" if fetched else ""
             print(f"{one.lesson:<34} {state}, {one.cells} cells in {one.seconds:.0f} s{fetches}{other}", flush=True)
-    for package in changed:
+    for package in sorted(changed):
         print(f"the setup cell changes what the kernel has loaded: {package}")
     stopped = [one for one in results if one.error]
     print(f"colab: {len(results)} lessons, {len(stopped)} stopped, {sum(one.seconds for one in results):.0f} s")

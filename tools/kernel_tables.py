@@ -10,7 +10,11 @@ and then, with costlab::
 
     python -m tools.kernel_tables fit tests/serving/kernels.json
 
-prints the tables of ``costlab/serving/efficiency.toml``. What is extracted are sums over the kernels of a step, each of
+prints the tables of ``costlab/serving/efficiency.toml``. Steps of a mixture of experts and of a model on several GPUs::
+
+    /tmp/aic/bin/python tools/kernel_tables.py large costlab/serving/large.toml
+
+What is extracted are sums over the kernels of a step, each of
 which NVIDIA timed by itself; norms, activations and the look-up of words are not timed there but estimated by the tool,
 and `timed_fraction` says how much of a row was. They are not runs of an engine.
 """
@@ -20,6 +24,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -69,6 +74,57 @@ FORMATS: Final = {
     "int4_wo": (0.5625, 4, "bf16"),
     "nvfp4": (0.5625, 4, "fp4"),
 }
+
+#: Large models: what aiconfigurator calls them, the GPUs that share them, and batches with 1,024 tokens of context.
+LARGE: Final = {
+    "Qwen3-30B-A3B": ("Qwen/Qwen3-30B-A3B", (1,), (1, 2, 4, 8, 16, 32, 64, 256)),
+    "Llama-3.1-70B": ("meta-llama/Meta-Llama-3.1-70B", (2, 4, 8), (1, 16, 64, 256)),
+}
+
+
+def large(day: str) -> str:
+    """The text of large.toml: steps of large models in bf16 by vLLM's kernels, with what experts and exchange take."""
+    cli_estimate = import_module("aiconfigurator.cli.api").cli_estimate
+    lines = [
+        "# Decoding steps of large models, with 1,024 tokens of context in 16 bits: kernels of vLLM that NVIDIA timed",
+        "# one by one, added up. Norms and activations are estimated there. Written by `tools/kernel_tables.py large`.",
+    ]
+    for model, (path, shares, batches) in LARGE.items():
+        for board in ("H100", "H200"):
+            system, _ = BOARDS[board]
+            rows: list[str] = []
+            engine = ""
+            for gpus in shares:
+                for batch in batches:
+                    more: dict[str, Any] = {"tp_size": gpus}
+                    if "A3B" in path:
+                        more |= {"moe_quant_mode": "bfloat16", "moe_tp_size": 1, "moe_ep_size": 1}
+                    answer = cli_estimate(
+                        path,
+                        system,
+                        backend_name="vllm",
+                        mode="static_gen",
+                        isl=1024,
+                        osl=2,
+                        batch_size=batch,
+                        gemm_quant_mode="bfloat16",
+                        **more,
+                    )
+                    engine = f"vLLM {answer.backend_version}"
+                    parts = answer.summary.get_generation_latency_dict()
+                    experts = parts.get("generation_moe", 0.0)
+                    exchange = sum(value for name, value in parts.items() if name.startswith("generation_ar_"))
+                    rows.append(
+                        f"[[table.row]]\ngpus = {gpus}\nbatch = {batch}\nstep_s = {answer.tpot / 1000:.6f}\n"
+                        f"experts_s = {experts / 1000:.6f}\nexchange_s = {exchange / 1000:.6f}\n"
+                    )
+            lines.append(
+                f'\n[[table]]\nmodel = "{model}"\ngpu = "{board}"\ncontext_tokens = 1024\nengine = "{engine}"\n'
+                f'source = "aiconfigurator {VERSION} (Apache-2.0)"\n'
+                f'source_url = "https://pypi.org/project/aiconfigurator/{VERSION}/"\nchecked = {day}'
+            )
+            lines += rows
+    return "\n".join(lines)
 
 
 def extract() -> dict[str, Any]:
@@ -221,11 +277,13 @@ def tables(data: dict[str, Any]) -> str:
 def main() -> None:
     """Write the rows, or print what is fitted to them."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=("extract", "fit"))
+    parser.add_argument("what", choices=("extract", "fit", "large"))
     parser.add_argument("file", type=Path)
     options = parser.parse_args()
     if options.what == "extract":
         options.file.write_text(json.dumps(extract(), indent=1) + "\n", encoding="utf-8")
+    elif options.what == "large":
+        options.file.write_text(large(date.today().isoformat()), encoding="utf-8")
     else:
         print(tables(json.loads(options.file.read_text(encoding="utf-8"))), end="")
 

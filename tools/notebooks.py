@@ -1,7 +1,10 @@
-"""Run notebooks and store their outputs, or start a new lesson.
+"""Run notebooks and store their outputs, start a new lesson, or put the setup cell of a new version into lessons.
 
 python -m tools.notebooks run notebooks/01_gpu_cost_modeling.ipynb ...
 python -m tools.notebooks new 02_quantization
+python -m tools.notebooks setup notebooks/[0-9]*.ipynb
+
+Each of them writes the copy without outputs in notebooks/student too, which Colab opens.
 """
 
 import sys
@@ -14,6 +17,7 @@ from nbclient import NotebookClient
 
 from tools.notebook_lint import setup_source
 from tools.quoted_recordings import mark_read
+from tools.student import follow, without_outputs
 
 ROOT = Path(__file__).parents[1]
 SKELETON = Path(__file__).parent / "skeleton.ipynb"
@@ -27,24 +31,28 @@ METADATA: dict[str, Any] = {
 }
 
 
-def without_outputs(path: Path) -> nbformat.NotebookNode:
-    """A notebook as it was before anybody ran it."""
-    notebook: nbformat.NotebookNode = nbformat.read(path, as_version=4)
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-    return notebook
-
-
 def run(path: Path) -> None:
     """Execute a notebook in an empty folder, as a student's first run would, and store the outputs in the file."""
     notebook = without_outputs(path)
     with tempfile.TemporaryDirectory() as empty:
-        NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": empty}}).execute()
+        resources = {"metadata": {"path": empty}}
+        # What a busy machine sends in pieces is one output all the same.
+        NotebookClient(
+            notebook, timeout=300, kernel_name="python3", resources=resources, coalesce_streams=True
+        ).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # wall-clock times, different at every run
     notebook.metadata.update(METADATA)
     nbformat.write(notebook, path)
+
+
+def set_up(path: Path) -> None:
+    """Put the setup cell of this version into a lesson; its outputs are left as they are."""
+    notebook = nbformat.read(path, as_version=4)
+    cell = next(cell for cell in notebook.cells if "setup" in cell.metadata.get("tags", ()))
+    if cell.source != setup_source(path.stem):
+        cell.source = setup_source(path.stem)
+        nbformat.write(notebook, path)
 
 
 def new(name: str, folder: Path = ROOT / "notebooks") -> Path:
@@ -57,7 +65,7 @@ def new(name: str, folder: Path = ROOT / "notebooks") -> Path:
         raise SystemExit(f"error: {path.name} exists")
     notebook = nbformat.read(SKELETON, as_version=4)
     title = topic.replace("_", " ").capitalize()
-    marks = {"number": str(int(number)), "lesson": number, "title": title, "setup": setup_source()}
+    marks = {"number": str(int(number)), "lesson": number, "title": title, "setup": setup_source(name)}
     for index, cell in enumerate(notebook.cells):
         for mark, text in marks.items():
             cell.source = cell.source.replace("{{" + mark + "}}", text)
@@ -73,9 +81,15 @@ def main(arguments: list[str]) -> None:
         case ["run", *names] if names:
             for name in names:
                 run(Path(name))
+                follow(Path(name))
                 print(f"ran {name}")
+        case ["setup", *names] if names:
+            for name in names:
+                set_up(Path(name))
+                follow(Path(name))
         case ["new", name]:
-            print(f"wrote {new(name).relative_to(ROOT)}")
+            follow(path := new(name))
+            print(f"wrote {path.relative_to(ROOT)}")
         case _:
             raise SystemExit(__doc__)
 

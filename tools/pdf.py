@@ -38,7 +38,7 @@ body { font-family: "DejaVu Sans", sans-serif; }
 .front h1, .contents h1 { font-size: 30pt; border: 0; }
 .contents { break-after: page; }
 .contents ul { list-style: none; padding: 0; margin: 0 0 4mm; }
-.contents a { display: flex; color: #000; text-decoration: none; line-height: 1.7; }
+.contents a { display: flex; color: #000; text-decoration: none; line-height: 1.5; }
 .contents .dots { flex: 1; border-bottom: 1px dotted #777; margin: 0 2mm 1.4mm; }
 article.bd-article { break-before: page; display: block; }
 """
@@ -78,6 +78,10 @@ def _chapter(site: Path, name: str, part: str, names: set[str]) -> Chapter:
         raise SystemExit(f"error: {name}.html has no article with a title; was the site built?")
     for unwanted in article.select(".headerlink, button, script, style"):
         unwanted.decompose()
+    for answer in article.select("details.prediction"):
+        answer["open"] = ""
+    for opener in article.select("details.prediction > summary"):
+        opener.decompose()  # on paper there is nothing to open
     here = name.replace("/", "-")
     for tag in article.find_all(id=True):
         tag["id"] = f"{here}--{tag['id']}"

@@ -27,7 +27,11 @@ Cell = dict[str, Any]
 ABSENT: Final = "absent"
 
 #: Calls that show a recording of which the name stands in the package, not in the lesson.
-NAMED: Final = {"recorded_tiers": "answers-cpu", "recorded_traffic": "traffic-azure-2023"}
+NAMED: Final = {
+    "recorded_tiers": "answers-cpu",
+    "recorded_traffic": "traffic-azure-2023",
+    "recorded_tokenizers": "tokenizers-packages",
+}
 
 #: Methods that put what they are given into the object that they belong to.
 _FILLING: Final = {"append", "extend", "add", "update", "insert", "setdefault"}
@@ -229,8 +233,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not names:
         print(__doc__)
         return 1
-    for name in names:
-        print(f"{name}: {mark_read(Path(name))} places marked as read")
+    for path in map(Path, names):
+        print(f"{path}: {mark_read(path)} places marked as read")
+        if path.suffix == ".ipynb":
+            from tools.student import follow
+
+            follow(path)
     return 0
 
 

@@ -1,14 +1,27 @@
-"""Write the lessons without their outputs, for a class that is to see only its own: ``python -m tools.student``."""
+"""Write the lessons without their outputs, as Colab and Binder open them: ``python -m tools.student``."""
 
 import sys
 from pathlib import Path
 
 import nbformat
 
-from tools.notebooks import without_outputs
-
 ROOT = Path(__file__).parents[1]
-TARGET = ROOT / "_build" / "student"
+TARGET = ROOT / "notebooks" / "student"
+
+
+def without_outputs(path: Path) -> nbformat.NotebookNode:
+    """A notebook as it was before anybody ran it."""
+    notebook: nbformat.NotebookNode = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return notebook
+
+
+def follow(lesson: Path) -> None:
+    """Write the student copy of a lesson of this checkout that was changed; other notebooks have none."""
+    if lesson.resolve().parent == ROOT / "notebooks":
+        nbformat.write(without_outputs(lesson), TARGET / lesson.name)
 
 
 def write(folder: Path = TARGET, source: Path = ROOT / "notebooks") -> list[Path]:
