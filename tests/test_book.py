@@ -1,5 +1,6 @@
 """The book: what is built at build time, and the check that all of it was built."""
 
+import html
 import importlib.util
 import json
 import re
@@ -9,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+from costlab import __version__
 from costlab.calculator import monthly_cost
 from costlab.lessons import claims
 from tests import needs
@@ -159,8 +161,8 @@ def test_landing_figure_is_computed(site: Path, extension: ModuleType) -> None:
 def test_lessons_to_come_are_said_to_be_in_preparation(extension: ModuleType) -> None:
     text = "\n".join(extension.course_map_markdown(ROOT))
     written = len(list((ROOT / "notebooks").glob("[0-9]*.ipynb")))
-    assert text.count("*Open the lesson*") == text.count(":link:") == written
-    assert text.count("*In preparation*") == 10 - written
+    assert text.count("](/notebooks/") == text.count(" minutes") == written
+    assert text.count("*in preparation*") == len(extension.course(ROOT)["lesson"]) - written
 
 
 def test_every_written_lesson_is_in_the_table_of_contents() -> None:
@@ -179,6 +181,29 @@ def test_status_page_counts_what_is_compared(extension: ModuleType) -> None:
 
 def test_solutions_are_not_on_the_site(site: Path) -> None:
     assert not [path for path in site.rglob("*") if "solution" in path.name.lower()]
+
+
+@pytest.mark.parametrize(
+    ("host", "place"),
+    [
+        ("https://colab.research.google.com/", "github/costlab/costlab/blob/v{version}/{path}"),
+        ("https://mybinder.org/", "v2/gh/costlab/costlab/v{version}?urlpath=lab/tree/{path}"),
+    ],
+)
+def test_launch_links_open_each_lesson_without_its_outputs(site: Path, host: str, place: str) -> None:
+    for lesson in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
+        page = (site / "notebooks" / f"{lesson.stem}.html").read_text(encoding="utf-8")
+        links = {html.unescape(link) for link in re.findall(r'href="([^"]*)"', page)}
+        opened = f"notebooks/student/{lesson.name}"
+        asked = host + place.format(version=__version__, path=opened)
+        assert {link for link in links if link.startswith(host)} == {asked}
+        cells = json.loads((ROOT / opened).read_text(encoding="utf-8"))["cells"]
+        assert not any(cell.get("outputs") for cell in cells)
+
+
+def test_student_edition_is_not_on_the_site(site: Path) -> None:
+    assert not [path for path in site.rglob("*.ipynb") if "student" in path.parts]
+    assert not (site / "notebooks" / "student").exists()
 
 
 def test_no_machine_path_is_on_the_site(site: Path) -> None:

@@ -105,9 +105,10 @@ def test_what_colab_has_loaded_is_new_enough_for_the_lessons() -> None:
 
 def test_the_wheel_takes_the_place_of_the_repository(tmp_path: Path) -> None:
     wheel = tmp_path / "costlab-1-py3-none-any.whl"
-    words = colab.setup_arguments(wheel)
-    assert words == ["install", "-q", f"costlab[lessons] @ {wheel.as_uri()}"]
-    assert all(word in setup_source() for word in ("%pip install -q", "costlab[lessons] @ "))
+    words = colab.setup_arguments(wheel, "01_gpu_cost_modeling")
+    assert words == ["install", "-q", f"costlab[plots] @ {wheel.as_uri()}"]
+    assert all(word in setup_source("01_gpu_cost_modeling") for word in ("%pip install -q", "costlab[plots] @ "))
+    assert colab.setup_arguments(wheel, "a_new_lesson")[-1].startswith("costlab[lessons] @ ")
 
 
 def test_a_package_that_the_kernel_has_loaded_may_not_change() -> None:
@@ -138,3 +139,26 @@ def test_lessons_stop_and_differ_and_are_told(tmp_path: Path) -> None:
     ran = colab.run_lesson(path, Path(sys.executable))
     assert (ran.lesson, ran.cells, ran.differing) == ("11_made.ipynb", 5, (2,))
     assert ran.error == "AssertionError: the folder is empty"
+
+
+def test_bytes_are_those_of_everything_that_the_extras_require() -> None:
+    from tools.requirements import required
+
+    few, all_of_them = required(["plots"]), required(["lessons"])
+    assert {Requirement(line).name for line in few} >= {"matplotlib", "pandas", "numpy", "pydantic"}
+    assert not [line for line in all_of_them if line.startswith("costlab")]
+    assert {Requirement(line).name for line in all_of_them} >= {"torch", "transformers", "faiss-cpu", "ipykernel"}
+    assert set(few) < set(all_of_them)
+
+
+def test_an_environment_can_pretend_to_hold_colab_s_packages(tmp_path: Path) -> None:
+    from tools.setup_bytes import pretend
+
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho {tmp_path}\n")
+    python.chmod(0o755)
+    pretend(python, {"faiss-cpu": "1.9"})
+    assert (tmp_path / "faiss_cpu-1.9.dist-info" / "METADATA").read_text().splitlines()[1:] == [
+        "Name: faiss-cpu",
+        "Version: 1.9",
+    ]

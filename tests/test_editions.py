@@ -93,7 +93,7 @@ def test_there_is_something_to_hide_and_it_would_be_found(known: dict[str, str])
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.name)
 def test_every_exercise_of_a_lesson_has_a_check_a_stub_and_a_solution(path: Path) -> None:
-    asked = re.findall(r"\*\*Exercise (\d+\.\d+)\.?\*\*", "\n".join(sources(path, "markdown")))
+    asked = re.findall(r"\*\*Exercise (\d+\.\d+)(?:\.| · [a-z ]+)\*\*", "\n".join(sources(path, "markdown")))
     checked = [name for source in sources(path, "code") for name in re.findall(r'^check\("(\d+\.\d+)"', source, re.M)]
     solution = path.parent / "solutions" / path.name
     solved = re.findall(r'^solve\(\s*"(\d+\.\d+)"', "\n".join(sources(solution, "code")), re.M)
@@ -125,6 +125,14 @@ def test_student_edition_has_every_lesson_and_no_output(student: list[Path]) -> 
             if cell["cell_type"] == "code":
                 assert cell["outputs"] == []
                 assert cell["execution_count"] is None
+
+
+def test_the_tracked_student_edition_is_that_of_the_lessons(student: list[Path]) -> None:
+    folder = ROOT / "notebooks" / "student"
+    fresh = {path.name: path.read_text(encoding="utf-8") for path in student}
+    tracked = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.ipynb")}
+    stale = sorted(name for name in fresh.keys() | tracked.keys() if fresh.get(name) != tracked.get(name))
+    assert stale == [], "run `python -m tools.student`"
 
 
 def test_student_edition_forgets_lessons_that_are_no_more(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests import needs
-from tools.notebook_lint import IGNORED, _prose
+from tools.notebook_lint import IGNORED, _prose, exercise_kinds
 
 needs.extra("yaml", "test")
 
@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 NOTES = ROOT / "book" / "instructor"
 LESSONS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 PARTS = ["Time plan", "Predictions", "Questions for discussion", "On Colab", "What usually goes wrong"]
+ANSWERS = "Model answers"
 
 
 def cells(lesson: Path) -> list[dict[str, Any]]:
@@ -50,7 +51,7 @@ def predictions(lesson: Path) -> list[str]:
     for cell in cells(lesson):
         if cell["cell_type"] == "code" and "reveal(" in "".join(cell["source"]):
             said = "".join("".join(output.get("text", "")) for output in cell["outputs"])
-            (shown,) = re.findall(r"computed: (.*) \(you did not guess", said)
+            (shown,) = re.findall(r"^computed: (.*)$", said, re.M)
             timing = IGNORED in cell["metadata"].get("tags", [])
             found.append(shown.split(" ", 1)[1] if timing else shown)
     return found
@@ -59,10 +60,18 @@ def predictions(lesson: Path) -> list[str]:
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.name)
 def test_every_lesson_has_notes_with_all_parts(lesson: Path) -> None:
     text = notes(lesson)
-    assert re.findall(r"^## (.*)$", text, re.M) == PARTS
+    assert re.findall(r"^## (.*)$", text, re.M) == [*PARTS, ANSWERS]
     assert 3 <= len(re.findall(r"^\d\. \*\*.*?\?", part(text, "Questions for discussion"), re.M | re.S)) <= 5
     assert "Without a GPU:" in part(text, "On Colab")
     assert "With a GPU:" in part(text, "On Colab")
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.name)
+def test_every_open_question_has_a_model_answer(lesson: Path) -> None:
+    opened = [number for number, kind in exercise_kinds(cells(lesson)).items() if kind == "open question"]
+    answered = re.findall(r"^\*\*(\d+\.\d+)\*\* +(\S.*?)(?=\n\n|\Z)", part(notes(lesson), ANSWERS), re.M | re.S)
+    assert [number for number, _ in answered] == opened
+    assert all(len(answer) > 200 for _, answer in answered)
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.name)
@@ -89,7 +98,7 @@ def test_numbers_of_the_notes_stand_in_the_lesson(lesson: Path) -> None:
     sections = {
         "cell_type": "markdown",
         "metadata": {},
-        "source": "\n".join(re.findall(r"^#+ .*", prose(lesson), re.M)),
+        "source": "\n".join(re.findall(r"^#+ .*|\*\*(?:Exercise|Open question) .*?\*\* ★\S+ ", prose(lesson), re.M)),
     }
     assert list(_prose([*of_the_lesson, sections, cell], lesson.stem[:2])) == []
 
@@ -103,7 +112,7 @@ def test_a_number_that_is_not_the_lessons_is_found() -> None:
 def test_the_overview_gives_each_lesson_its_time() -> None:
     text = (NOTES / "index.md").read_text(encoding="utf-8")
     rows = {int(number): int(minutes) for number, minutes in re.findall(r"^\| (\d+) · [^|]*\| (\d+) \|", text, re.M)}
-    assert sorted(rows) == list(range(1, 11))
+    assert sorted(rows) == [int(lesson.stem[:2]) for lesson in LESSONS]
     for lesson in LESSONS:
         assert rows[int(lesson.stem[:2])] == sum(minutes for minutes, _ in plan(part(notes(lesson), "Time plan")))
 
@@ -112,7 +121,8 @@ def test_the_schedules_have_every_lesson() -> None:
     text = (NOTES / "index.md").read_text(encoding="utf-8")
     for title in ("A term", "A workshop of two days"):
         named = re.findall(r"lessons? (\d+)(?: and (\d+))?", part(text, title))
-        assert {int(number) for pair in named for number in pair if number} == set(range(1, 11)), title
+        planned = {int(number) for pair in named for number in pair if number}
+        assert planned == {int(lesson.stem[:2]) for lesson in LESSONS}, title
 
 
 @pytest.fixture
@@ -164,7 +174,7 @@ def test_nothing_is_missing_and_what_is_missing_is_named(tmp_path: Path, monkeyp
 
 def test_the_capstone_needs_its_rubric(tmp_path: Path) -> None:
     (tmp_path / "notebooks").mkdir()
-    (tmp_path / "notebooks" / "10_capstone.ipynb").write_text("{}")
+    (tmp_path / "notebooks" / "12_capstone.ipynb").write_text("{}")
     assert "book/instructor/capstone_rubric.md" in instructor.missing(tmp_path)
 
 

@@ -77,13 +77,20 @@ def test_skeleton_makes_a_lesson_that_runs(tmp_path: Path) -> None:
     needs.extra("nbclient", "test")
     from tools.notebooks import new, run
 
-    path = new("11_next", tmp_path)
-    with pytest.raises(SystemExit, match=r"11_next\.ipynb exists"):
-        new("11_next", tmp_path)
+    path = new("13_next", tmp_path)
+    with pytest.raises(SystemExit, match=r"13_next\.ipynb exists"):
+        new("13_next", tmp_path)
     run(path)
     problems = lint_notebook(path)
-    # What is left to do is to write the lesson: more cells and exercises. No rule about form is broken.
-    assert all("code cells; a lesson has" in line or "exercises with a check" in line for line in problems), problems
+    # What is left is to write the lesson: more cells, exercises of every kind, a quiz. No rule about form is broken.
+    left = (
+        "code cells; a lesson has",
+        "exercises with a check",
+        "exercises of the kind",
+        "quiz(",
+        "quizzes/13_next.toml",
+    )
+    assert all(any(part in line for part in left) for line in problems), problems
 
 
 @pytest.mark.parametrize("name", ["quantization", "2_quantization", "02-quantization", "02_", "../02_x"])

@@ -34,6 +34,7 @@ HEAVY = (
     "pyarrow",
     "opentelemetry",
     "grafana_foundation_sdk",
+    "httpx2",
     "openai",
     "sklearn",
 )
@@ -45,6 +46,7 @@ CORE = (
     "costlab.units",
     "costlab.workload",
     "costlab.serving",
+    "costlab.token_economics",
     "costlab.build_vs_buy",
 )
 
@@ -75,6 +77,7 @@ PURE = (
     "costlab.cache.economics.saving",
     "costlab.compression.sizes",
     "costlab.events",
+    "costlab.lessons.calculators",
     "costlab.monitoring.budget.engine",
     "costlab.monitoring.budget.limits",
     "costlab.router.policy",
@@ -140,7 +143,7 @@ def test_public_names_exist_and_are_documented(name: str) -> None:
 
 
 def test_missing_extra_names_the_install_line() -> None:
-    message = r"no_such_module is not installed; run: pip install 'costlab\[plots\]'"
+    message = r'no_such_module is not installed; run: pip install "costlab\[plots\] @ git\+https://'
     with pytest.raises(MissingExtraError, match=message) as e, extra("plots"):
         import no_such_module.inside  # type: ignore[import-not-found]  # noqa: F401
     assert isinstance(e.value, ImportError)

@@ -48,7 +48,7 @@ def printed(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_chapters_are_the_pages_of_the_book(made: list[Chapter]) -> None:
     assert [chapter.name for chapter in made] == pages(ROOT / "_toc.yml")
     assert len({chapter.title for chapter in made}) == len(made)
-    assert [chapter.part for chapter in made if chapter.part] == ["Start", "Lessons", "Reference"]
+    assert [chapter.part for chapter in made if chapter.part] == ["Start", "Lessons", "Tools", "Reference"]
 
 
 def test_links_stay_in_the_book(site: Path, made: list[Chapter]) -> None:

@@ -1,8 +1,10 @@
 """Figures: they return their axes, draw on the axes given, name their units, and show the numbers they were given."""
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,12 +14,13 @@ from costlab.cache.economics import CacheCosts, ZipfTraffic, lru_cache, net_savi
 from costlab.cache.semantic import Lookup, evaluate_threshold
 from costlab.calculator import best_commitment, spot_job
 from costlab.capstone import TODAY, request_log, score
-from costlab.catalog import current_gpu_prices
+from costlab.catalog import api_price, current_gpu_prices
 from costlab.compare import Range, tornado
 from costlab.errors import InvalidValueError
 from costlab.monitoring import GpuUsage, Timeline, UsageTotals, panels
 from costlab.router import Outcomes, baselines, cost_quality_curve, hull, quality_at, reliability, simulate_outcomes
 from costlab.serving import roofline
+from costlab.token_economics import CacheRates
 from tests import needs
 
 needs.extra("matplotlib", "plots")
@@ -30,6 +33,10 @@ from matplotlib import pyplot as plt  # noqa: E402
 from costlab import plotting  # noqa: E402
 from costlab.plotting.style import short  # noqa: E402
 
+ROOT = Path(__file__).parents[1]
+(BRIGHTER,) = map(float, re.findall(r"filter: brightness\(([\d.]+)\)", (ROOT / "book/_static/custom.css").read_text()))
+#: The theme's own dark ground.
+DARK_PAGE = "#14181e"
 DEMAND = [4] * 12 + [10] * 12
 JOB: dict[str, float] = {
     "work_hours": 10, "spot_usd_per_hour": 1, "on_demand_usd_per_hour": 3, "checkpoint_s": 60, "restart_s": 300,
@@ -106,6 +113,21 @@ FIGURES: dict[str, tuple[Callable[..., Any], str]] = {
     "tier_shares": (lambda **k: plotting.plot_tier_shares(TIERS, limit_fraction=0.15, **k), "%"),
     "utilization": (lambda **k: plotting.plot_utilization([BUSY], {"low": 0.4}, **k), "%"),
     "idle": (lambda **k: plotting.plot_idle(GPUS, **k), "GPU-hours"),
+    "prompt_cache": (
+        lambda **k: plotting.plot_prompt_cache({300: CacheRates(1.25, 0.1)}, {300: {5: 0.5}}, **k),
+        "price of the prefix",
+    ),
+    "batch_saving": (
+        lambda **k: plotting.plot_batch_saving(
+            {"gpt-4.1": (api_price("gpt-4.1"), api_price("gpt-4.1", service_tier="batch"))},
+            input_tokens=1000,
+            output_tokens=100,
+            **k,
+        ),
+        "%",
+    ),
+    "conversation": (lambda **k: plotting.plot_conversation({"plain": {1: 0.1, 2: 0.3}}, **k), "USD"),
+    "tokens": (lambda **k: plotting.plot_tokens({"English": {"a": 3}, "Thai": {"a": 9}}, "English", **k), ""),
     "overshoot": (lambda **k: plotting.plot_overshoot({"a": {1: 1.0, 8: 8.0}, "b": {1: 1.0}}, 1.0, **k), "USD"),
     "panel_number": (lambda **k: plotting.plot_panel(PANELS["Cost of revenue"], [REVENUE, BUSY], **k), "%"),
     "panel_lines": (lambda **k: plotting.plot_panel(PANELS["Utilization of each GPU"], [BUSY], **k), "%"),
@@ -129,6 +151,21 @@ FIGURES: dict[str, tuple[Callable[..., Any], str]] = {
     "label_curve": (lambda **k: plotting.plot_label_curve({"a": {10: 0.2, 20: 0.4}}, {"b": 0.3}, **k), "%"),
     "bill": (lambda **k: plotting.plot_bill(BILLS, least_requests=1, most_requests=1e6, **k), "USD"),
     "plans": (lambda **k: plotting.plot_plans({"today": COMPANY}, **k), "USD a month"),
+    "batching": (
+        lambda **k: plotting.plot_batching({"H100": {1: 1.0, 16: 15.0}, "CPU": {1: 1.0, 16: 1.8}}, **k),
+        "requests in flight",
+    ),
+    "patience": (
+        lambda **k: plotting.plot_patience(
+            {"H100": (roofline("Llama-3.1-8B", "H100"), 6.88)}, 400, 200, [10, 20, 40], **k
+        ),
+        "longest time allowed between two tokens (ms)",
+    ),
+    "speculation": (
+        lambda **k: plotting.plot_speculation(roofline("Llama-3.1-8B", "H100"), 500, 4, [0.3, 0.9], [1, 64], **k),
+        "sequences in the batch",
+    ),
+    "fleets": (lambda **k: plotting.plot_fleets({"a": (40.0, 0.01), "b": (20.0, 0.2)}, **k), "USD a day"),
     "ranges": (lambda **k: plotting.plot_ranges({"a": (-5, 1, 20)}, {"a": 3}, **k), "USD a month"),
 }
 
@@ -153,10 +190,40 @@ def test_figure_draws_on_the_axes_given_and_names_its_units(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_figure_makes_its_own_axes_on_white(name: str) -> None:
+def test_figure_makes_its_own_axes_on_the_ground_of_the_page(name: str) -> None:
     ax: Any = FIGURES[name][0]()
     assert len(plt.get_fignums()) == 1
-    assert ax.figure.get_facecolor() == (1.0, 1.0, 1.0, 1.0)  # stays legible on a dark page
+    assert ax.figure.get_facecolor()[3] == ax.get_facecolor()[3] == 0
+
+
+def luminance(color: Any) -> float:
+    """Relative luminance as WCAG 2.2 defines it."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in mpl.colors.to_rgb(color)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: float, other: float) -> float:
+    return (max(one, other) + 0.05) / (min(one, other) + 0.05)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_letters_keep_their_distance_from_white_and_from_a_dark_page(name: str) -> None:
+    ax: Any = FIGURES[name][0]()
+    plotting.headline(ax, "What it shows")
+    ax.figure.draw_without_rendering()
+    tried = 0
+    for text in ax.figure.findobj(mpl.text.Text):
+        box = text.get_bbox_patch()
+        inside = text in ax.texts and any(bar.contains_point(text.get_window_extent().get_points().mean(0))
+                                          for bar in ax.patches if bar.get_fill())  # fmt: skip
+        if not text.get_text() or box is not None or inside or (ax.images and text in ax.texts):
+            continue  # those have a ground of their own
+        color = mpl.colors.to_rgb(text.get_color())
+        assert contrast(luminance(color), 1.0) >= 3.8, text.get_text()
+        brightened = [min(1.0, BRIGHTER * part) for part in color]  # as custom.css does
+        assert contrast(luminance(brightened), luminance(DARK_PAGE)) >= 4.5, text.get_text()
+        tried += 1
+    assert tried > 3
 
 
 def test_bars_show_the_prices_given() -> None:
@@ -240,12 +307,12 @@ def test_names_of_dots_that_lie_close_do_not_cover_each_other() -> None:
 
 
 def test_a_name_does_not_cover_the_dot_beside_it() -> None:
-    def lift_of_left(right: tuple[float, float]) -> float:
-        ax = plotting.plot_quality_cost({"left": (2.0, 0.40), "right": right, "low": (1.0, 0.10)}, metric="accuracy")
+    def side_of_left(other: tuple[float, float]) -> float:
+        ax = plotting.plot_quality_cost({"left": (2.0, 0.40), "other": other, "low": (1.0, 0.10)}, metric="accuracy")
         texts: list[Any] = list(ax.texts)
-        return next(float(text.xyann[1]) for text in texts if text.get_text() == "left")
+        return next(float(text.xyann[0]) for text in texts if text.get_text() == "left")
 
-    assert lift_of_left((2.1, 0.405)) > lift_of_left((1.5, 0.405))
+    assert side_of_left((2.1, 0.405)) < 0 < side_of_left((1.5, 0.405))
 
 
 def test_numbers_are_short() -> None:
@@ -340,10 +407,25 @@ def test_what_was_measured_now_is_a_ring_around_what_was_recorded() -> None:
 
 def test_a_plan_is_a_bar_as_long_as_its_bill_and_thin_parts_are_drawn_together() -> None:
     ax = plotting.plot_plans({"today": COMPANY})
-    bars: Any = ax.patches
-    legend: Any = ax.get_legend()
-    assert sum(bar.get_width() for bar in bars) == pytest.approx(COMPANY.usd_per_month)
-    names = [text.get_text() for text in legend.get_texts()]
-    assert "other" in names
-    assert "search" not in names  # nothing is paid for its calls
-    assert "budget 40" in names
+    containers: Any = ax.containers
+    bars = {part.get_label(): part.patches[0] for part in containers}
+    assert sum(bar.get_width() for bar in bars.values()) == pytest.approx(COMPANY.usd_per_month)
+    assert "other" in bars
+    named = {text.get_text(): text.get_position()[0] for text in ax.texts}
+    assert "search" not in named  # nothing is paid for its calls
+    assert "budget 40" in named
+    for name in ("gpus", "people"):
+        assert bars[name].get_x() < named[name] < bars[name].get_x() + bars[name].get_width()
+
+
+def test_a_headline_is_broken_to_the_width_of_the_figure() -> None:
+    ax = plotting.plot_cost_curve(CURVE)
+    sentence = "Self-hosting wins, loses and wins again: machines come in whole numbers, the API's calls do not"
+    plotting.headline(ax, sentence)
+    figure: Any = ax.figure
+    shown = figure.get_suptitle()
+    assert shown.replace("\n", " ") == sentence
+    assert "\n" in shown
+    figure.draw_without_rendering()
+    (title,) = [text for text in figure.texts if text.get_text() == shown]
+    assert title.get_window_extent().x1 <= figure.bbox.x1

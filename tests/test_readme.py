@@ -1,5 +1,6 @@
 """The README and the landing page: every command in them runs, and every picture is there and says what it shows."""
 
+import os
 import re
 import shlex
 import tomllib
@@ -25,6 +26,10 @@ def test_every_command_runs_one_after_the_other(
         needs.extra(module, "usage")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(webbrowser, "open", lambda url: pytest.fail(f"opened {url}"))
+    for time_s, name in ((1_800_000_000, "first"), (1_800_003_600, "second")):  # what a reader scrapes from a server
+        scrape = Path(name).with_suffix(".txt")
+        scrape.write_bytes((ROOT / "tests" / "monitoring" / "data" / "engines" / f"llama-{name}.prom").read_bytes())
+        os.utime(scrape, (time_s, time_s))
     assert len(COMMANDS) > 8
     for command in COMMANDS:
         line, _, target = command.partition(" > ")

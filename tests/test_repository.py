@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import costlab
+from costlab.errors import install_line
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -30,6 +31,18 @@ def test_every_mention_of_the_repository_is_the_one_in_pyproject() -> None:
     assert found > 3
 
 
+def test_errors_and_pages_name_the_same_way_to_install_it_from_the_repository() -> None:
+    """It is on no index, so the name alone would bring nothing, or what somebody else puts there."""
+    line = install_line("usage")
+    assert line == f'pip install "costlab[usage] @ git+{ADDRESS}"'
+    for page in ("README.md", "book/how-to-run.md"):
+        assert line in (ROOT / page).read_text(encoding="utf-8")
+    for path in tracked():
+        if path.suffix in (".py", ".md", ".ipynb", ".toml", ".yml") and path.exists() and path.parts[-2] != "tests":
+            text = path.read_text(encoding="utf-8")
+            assert not re.search(r"pip install (-\S+ )*[\"']?costlab(\[[\w,]+\])?[\"'` ]*$", text, re.M), path
+
+
 def test_conda_environment_agrees_with_the_project() -> None:
     text = (ROOT / "environment.yml").read_text()
     (python,) = re.findall(r"- python=(\d+)\.(\d+)", text)
@@ -47,6 +60,8 @@ def test_versions_agree() -> None:
     citation = (ROOT / "CITATION.cff").read_text()
     assert f"\nversion: {costlab.__version__}\n" in citation
     assert f"\nrepository-code: {ADDRESS}\n" in citation
+    # Colab and Binder open a lesson at the tag that its setup cell installs.
+    assert f"\n  branch: v{costlab.__version__}\n" in (ROOT / "_config.yml").read_text()
 
 
 def test_readme_begins_with_the_two_commands() -> None:

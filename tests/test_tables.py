@@ -59,7 +59,8 @@ def test_unit_prices_refuse_what_is_unknown() -> None:
 
 
 def test_an_alarm_that_still_lasts_has_no_end_in_the_table() -> None:
-    line = Timeline("costlab:gpu_utilization_each:now", "a", (0.0, 7200.0, 7260.0), (0.05, 0.01, 0.02))
+    times_s = tuple(60.0 * minute for minute in range(122))
+    line = Timeline("costlab:gpu_utilization_each:now", "a", times_s, (*[0.05] * 120, 0.01, 0.02))
     (row,) = incidents_table(incidents(alert_rules(), [line])).to_dict("records")
     assert row == {"fired": "02:00", "until": "", "rule": "GpuIdle", "of": "a", "worst": 0.01, "severity": "ticket"}
     assert list(incidents_table([]).columns) == list(row)
