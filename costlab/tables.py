@@ -138,7 +138,8 @@ def incidents_table(found: Iterable[Incident]) -> DataFrame:
     Examples
     --------
     >>> from costlab.monitoring import Timeline, alert_rules, incidents
-    >>> busy = Timeline("costlab:gpu_utilization:now", "", (0.0, 600.0, 1200.0), (0.95, 0.99, 0.5))
+    >>> times_s = (0.0, 300.0, 600.0, 900.0, 1200.0)
+    >>> busy = Timeline("costlab:gpu_utilization:now", "", times_s, (0.95, 0.95, 0.99, 0.97, 0.5))
     >>> print(incidents_table(incidents(alert_rules(), [busy])).to_string(index=False))
     fired until           rule of  worst severity
     00:10 00:20 GpusOverloaded      0.99     page

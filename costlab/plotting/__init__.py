@@ -1,7 +1,7 @@
 """The lessons' figures: ``plot_x(result, *, ax=None) -> Axes``, with units on the axes, safe for colour-blind readers.
 
-`ax` are matplotlib Axes to draw on, by default those of a new figure, and are returned. Nothing here calls ``show()``
-or changes global settings; the caller owns the figure.
+`ax` are matplotlib Axes to draw on, by default those of a new figure, and are returned; :func:`headline` writes what
+the figure shows above them. Nothing here calls ``show()`` or changes global settings; the caller owns the figure.
 """
 
 from typing import TYPE_CHECKING
@@ -37,6 +37,12 @@ if TYPE_CHECKING:
         plot_soft_targets as plot_soft_targets,
         plot_speed_bits as plot_speed_bits,
     )
+    from costlab.plotting.engines import (
+        plot_batching as plot_batching,
+        plot_fleets as plot_fleets,
+        plot_patience as plot_patience,
+        plot_speculation as plot_speculation,
+    )
     from costlab.plotting.gpu import (
         plot_commitment as plot_commitment,
         plot_demand as plot_demand,
@@ -65,6 +71,12 @@ if TYPE_CHECKING:
         plot_predictions as plot_predictions,
         plot_ranges as plot_ranges,
     )
-    from costlab.plotting.style import COLORS as COLORS
+    from costlab.plotting.style import COLORS as COLORS, headline as headline
+    from costlab.plotting.token_economics import (
+        plot_batch_saving as plot_batch_saving,
+        plot_conversation as plot_conversation,
+        plot_prompt_cache as plot_prompt_cache,
+        plot_tokens as plot_tokens,
+    )
 else:
     __getattr__, __dir__ = lazy_package(__name__)

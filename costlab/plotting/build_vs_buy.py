@@ -10,12 +10,13 @@ from costlab._internal.extras import extra
 from costlab.build_vs_buy import CostCurve, MigrationPlan, payback
 from costlab.compare import Tornado
 from costlab.errors import InvalidValueError
-from costlab.plotting.style import COLORS, SMALL, line_styles, new_axes, short, short_numbers
+from costlab.plotting.style import COLORS, INK, SMALL, in_style, line_styles, new_axes, short, short_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@in_style
 def plot_cost_curve(curve: CostCurve, *, ax: Axes | None = None) -> Axes:
     """Both monthly bills over the volume; the volumes at which self-hosting wins are shaded.
 
@@ -42,6 +43,7 @@ def plot_cost_curve(curve: CostCurve, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@in_style
 def plot_break_even_map(
     requests_per_day: Sequence[Sequence[float]],
     rows: Sequence[str],
@@ -77,8 +79,8 @@ def plot_break_even_map(
     for y, line in enumerate(requests_per_day):
         for x, value in enumerate(line):
             text = short(value, 2) if math.isfinite(value) else "never"
-            dark = math.isfinite(value) and shades[y][x] > 0.6
-            ax.text(x, y, text, ha="center", va="center", fontsize=SMALL, color="white" if dark else "black")
+            color = INK if not math.isfinite(value) else "white" if shades[y][x] > 0.6 else "black"
+            ax.text(x, y, text, ha="center", va="center", fontsize=SMALL, color=color)
     ax.set_xticks(range(len(columns)), list(columns), fontsize=SMALL)
     ax.set_yticks(range(len(rows)), list(rows), fontsize=SMALL)
     ax.tick_params(length=0)
@@ -88,6 +90,7 @@ def plot_break_even_map(
     return ax
 
 
+@in_style
 def plot_tornado(
     tornado: Tornado, names: Mapping[str, str] | None = None, *, unit: str = "USD a month", ax: Axes | None = None
 ) -> Axes:
@@ -131,6 +134,7 @@ def plot_tornado(
     return ax
 
 
+@in_style
 def plot_payback(
     upfront_usd: float,
     savings_usd_per_month: Mapping[str, float],
@@ -168,6 +172,7 @@ def plot_payback(
     return ax
 
 
+@in_style
 def plot_migration(plan: MigrationPlan, *, ax: Axes | None = None) -> Axes:
     """The bill after each endpoint moved, from everything at the API on; the lowest is marked.
 

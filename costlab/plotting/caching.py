@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from costlab.cache.economics import NetSaving, ZipfTraffic, lru_cache
 from costlab.cache.semantic import ThresholdReport
 from costlab.errors import InvalidValueError
-from costlab.plotting.style import COLORS, SMALL, line_styles, new_axes, plain_numbers
+from costlab.plotting.style import COLORS, INK, SMALL, in_style, line_styles, new_axes, plain_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@in_style
 def plot_cache_size(
     traffic: ZipfTraffic, measured: Mapping[int, float], *, requests: int, ax: Axes | None = None
 ) -> Axes:
@@ -45,6 +46,7 @@ def plot_cache_size(
     return ax
 
 
+@in_style
 def plot_similarities(
     similarities: Mapping[str, Sequence[float]], *, marks: Sequence[float] = (), ax: Axes | None = None
 ) -> Axes:
@@ -74,6 +76,7 @@ def plot_similarities(
     return ax
 
 
+@in_style
 def plot_threshold(
     curves: Mapping[str, Sequence[ThresholdReport]],
     *,
@@ -117,6 +120,7 @@ def plot_threshold(
     return ax
 
 
+@in_style
 def plot_net_saving(savings: Mapping[str, NetSaving], *, ax: Axes | None = None) -> Axes:
     """Calls avoided by several caches, what of it their costs take back, and the net saving.
 
@@ -142,7 +146,7 @@ def plot_net_saving(savings: Mapping[str, NetSaving], *, ax: Axes | None = None)
             f"{saving.net_usd:,.2f}", (saving.net_usd, row + 0.2), (0, -17), ha="center", textcoords="offset points",
             fontsize=SMALL,
         )  # fmt: skip
-    ax.axvline(0, color="black", linewidth=0.8)
+    ax.axvline(0, color=INK, linewidth=0.8)
     ax.margins(x=0.08)
     ax.set_yticks(range(len(savings)), list(savings), fontsize=SMALL)
     ax.set_ylim(len(savings) - 0.3, -0.6)

@@ -9,7 +9,7 @@ from costlab._internal.extras import extra
 from costlab._internal.pareto import pareto_front
 from costlab.compression import spread
 from costlab.errors import InvalidValueError
-from costlab.plotting.style import COLORS, SMALL, line_styles, new_axes, plain_numbers
+from costlab.plotting.style import COLORS, SMALL, in_style, line_styles, new_axes, plain_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from costlab.experiments import DecodeResult, DistillationResult
 
 
+@in_style
 def plot_quality_cost(
     dots: Mapping[str, tuple[float, float]],
     *,
@@ -53,34 +54,51 @@ def plot_quality_cost(
     ax.margins(y=0.2)
     if less_is_better:
         ax.invert_yaxis()
-    ax.autoscale_view()  # matplotlib sets limits late, and the names' places follow from them
-    for name, lift in _lifts(ax, dots).items():
-        color = COLORS["blue"] if name in front else COLORS["grey"]
-        ax.annotate(
-            name, dots[name], xytext=(6, lift), textcoords="offset points", fontsize=SMALL, color=color, clip_on=False
-        )
     ax.set_xlabel(unit)
     ax.set_ylabel(f"{metric} ({'less' if less_is_better else 'more'} is better)")
+    figure = ax.get_figure(root=True)
+    if figure is not None:
+        figure.draw_without_rendering()  # matplotlib sets limits late, and the names' places follow from them
+    for name, (place, near) in _places(ax, dots).items():
+        color = COLORS["blue"] if name in front else COLORS["grey"]
+        line = None if near else {"arrowstyle": "-", "color": color, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3}
+        ax.annotate(
+            name, dots[name], xytext=place, textcoords="offset points", fontsize=SMALL, color=color,
+            ha="left", va="bottom", arrowprops=line, clip_on=False,
+        )  # fmt: skip
     return ax
 
 
-def _lifts(ax: Axes, dots: Mapping[str, tuple[float, float]]) -> dict[str, float]:
-    """Points by which each name is lifted over its dot so that it covers no other name or dot."""
+def _places(ax: Axes, dots: Mapping[str, tuple[float, float]]) -> dict[str, tuple[tuple[float, float], bool]]:
+    """Where each name begins, in points from its dot, so that it covers nothing; and whether it touches its dot.
+
+    A name goes beside its dot: right, left, above or below. Where all four are taken it goes further away, and a line
+    leads to the dot.
+    """
     per_point = ax.figure.dpi / 72
-    places = {name: [value / per_point for value in ax.transData.transform(dot)] for name, dot in dots.items()}
-    # Begin, stop, bottom and top of dots and names; a name may touch a dot from below.
-    taken = [(x - 4, x + 4, y - 1, y + 5) for x, y in places.values()]
-    lifts = {}
-    for name, (x, y) in sorted(places.items(), key=lambda place: place[1][1]):
-        begin, end, height = x + 6, x + 6 + 0.6 * SMALL * len(name), y + 4
-        for start, stop, bottom, top in sorted(taken, key=lambda other: other[2]):
-            if start < end and begin < stop and bottom - SMALL < height < top:
-                height = top
-        taken.append((x, end, height - 2, height + SMALL + 2))
-        lifts[name] = height - y
-    return lifts
+    at = {name: [value / per_point for value in ax.transData.transform(dot)] for name, dot in dots.items()}
+    left_end = ax.transAxes.transform((0, 0))[0] / per_point
+    taken = [(x - 4, x + 4, y - 4, y + 4) for x, y in at.values()]  # begin, stop, bottom and top of dots and names
+    places = {}
+    for name, (x, y) in sorted(at.items(), key=lambda place: place[1], reverse=True):
+        width, height = 0.64 * SMALL * len(name), SMALL + 4
+        beside = [(6.0, -height / 2), (-6 - width, -height / 2), (-width / 2, 5.0), (-width / 2, -5 - height)]
+        away = [(12.0, sign * (6 + step * height)) for step in range(1, 9) for sign in (1, -1)]
+        for place in [*beside, *away]:
+            box = x + place[0], x + place[0] + width, y + place[1], y + place[1] + height
+            if box[0] > left_end and not any(_overlap(box, other) for other in taken):
+                break
+        taken.append(box)
+        places[name] = (place, place in beside)
+    return places
 
 
+def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+    """Whether two boxes, each given by begin, stop, bottom and top, share any ground."""
+    return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]
+
+
+@in_style
 def plot_benchmark(result: BenchmarkResult, *, model: str | None = None, ax: Axes | None = None) -> Axes:
     """Quality against dollars, one dot for each variant of a model, by default of the first, that was measured.
 
@@ -100,6 +118,7 @@ def plot_benchmark(result: BenchmarkResult, *, model: str | None = None, ax: Axe
     return plot_quality_cost(scaled, metric=first.metric, unit=unit, less_is_better=first.less_is_better, ax=ax)
 
 
+@in_style
 def plot_speed_bits(promised: Mapping[str, float], measured: Mapping[str, float], *, ax: Axes | None = None) -> Axes:
     """For each variant how much faster its bytes alone would make it, and how much faster it is.
 
@@ -127,6 +146,7 @@ def plot_speed_bits(promised: Mapping[str, float], measured: Mapping[str, float]
     return ax
 
 
+@in_style
 def plot_arms(
     accuracies: Mapping[str, Sequence[float]],
     *,
@@ -165,12 +185,14 @@ def plot_arms(
     return ax
 
 
+@in_style
 def plot_distillation(result: DistillationResult, *, task: str | None = None, ax: Axes | None = None) -> Axes:
     """Each arm of a task, by default of the last, with its seeds and the interval of their mean."""
     wanted = result.tasks[-1] if task is None else result.cost(task).task
     return plot_arms({row.arm: row.accuracies for row in result.rows if row.task == wanted}, ax=ax)
 
 
+@in_style
 def plot_floors(lines: Mapping[str, Sequence[tuple[int, float, float]]], *, ax: Axes | None = None) -> Axes:
     """Time of a step against the batch size, a line for each scheme, and dashed what the device allows at best.
 
@@ -200,6 +222,7 @@ def plot_floors(lines: Mapping[str, Sequence[tuple[int, float, float]]], *, ax: 
     return ax
 
 
+@in_style
 def plot_decode(result: DecodeResult, *, phase: str = "decode", ax: Axes | None = None) -> Axes:
     """Time of a step against the batch size for each scheme, with the floor of each dashed."""
     lines: dict[str, list[tuple[int, float, float]]] = {}
@@ -210,6 +233,7 @@ def plot_decode(result: DecodeResult, *, phase: str = "decode", ax: Axes | None 
     return plot_floors(lines, ax=ax)
 
 
+@in_style
 def plot_soft_targets(probabilities: Mapping[str, Mapping[str, float]], *, ax: Axes | None = None) -> Axes:
     """What a teacher says of one example: for each class a row, for each temperature a bar in it.
 
@@ -236,6 +260,7 @@ def plot_soft_targets(probabilities: Mapping[str, Mapping[str, float]], *, ax: A
     return ax
 
 
+@in_style
 def plot_label_curve(
     accuracies: Mapping[str, Mapping[int, float]], marks: Mapping[str, float], *, ax: Axes | None = None
 ) -> Axes:
@@ -267,6 +292,7 @@ def plot_label_curve(
     return ax
 
 
+@in_style
 def plot_bill(
     options: Mapping[str, tuple[float, float]], *, most_requests: float, least_requests: float, ax: Axes | None = None
 ) -> Axes:
@@ -302,6 +328,7 @@ def plot_bill(
 Curves = Mapping[str, Sequence[tuple[float, float]]]
 
 
+@in_style
 def plot_pruning(curves: Curves, *, metric: str, ax: Axes | None = None) -> Axes:
     """Quality against the share of zeros: a colour for each pattern, dashed as pruned, solid after fine-tuning.
 
@@ -328,6 +355,7 @@ def plot_pruning(curves: Curves, *, metric: str, ax: Axes | None = None) -> Axes
     return ax
 
 
+@in_style
 def plot_pruned_bytes(curves: Curves, *, ax: Axes | None = None) -> Axes:
     """Size against the share of zeros, a line for each way to store them.
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from costlab._internal.extras import extra
 from costlab.calculator import Commitment, best_commitment, spot_job, usd_per_useful_hour
 from costlab.catalog import GpuPrice
-from costlab.plotting.style import COLORS, SMALL, new_axes, plain_numbers
+from costlab.plotting.style import COLORS, SMALL, in_style, new_axes, plain_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@in_style
 def plot_price_comparison(prices: Mapping[str, Mapping[str, float]], *, ax: Axes | None = None) -> Axes:
     """Bars of several price lists side by side.
 
@@ -41,6 +42,7 @@ def plot_price_comparison(prices: Mapping[str, Mapping[str, float]], *, ax: Axes
     return ax
 
 
+@in_style
 def plot_price_spread(prices: Sequence[GpuPrice], *, ax: Axes | None = None) -> Axes:
     """One dot per price of the same GPU, by place, the most expensive on top.
 
@@ -66,6 +68,7 @@ def plot_price_spread(prices: Sequence[GpuPrice], *, ax: Axes | None = None) -> 
     return ax
 
 
+@in_style
 def plot_useful_hour(usd_per_hour: float, *, marks: Mapping[str, float] | None = None, ax: Axes | None = None) -> Axes:
     """The price of a useful hour against utilization.
 
@@ -92,6 +95,7 @@ def plot_useful_hour(usd_per_hour: float, *, marks: Mapping[str, float] | None =
     return ax
 
 
+@in_style
 def plot_demand(demand_gpus: Sequence[float], commitment: Commitment | None = None, *, ax: Axes | None = None) -> Axes:
     """An hourly demand profile and, where given, the level committed to.
 
@@ -128,6 +132,7 @@ def plot_demand(demand_gpus: Sequence[float], commitment: Commitment | None = No
     return ax
 
 
+@in_style
 def plot_commitment(
     demand_gpus: Sequence[float],
     on_demand_usd_per_hour: float,
@@ -175,6 +180,7 @@ def plot_commitment(
     return ax
 
 
+@in_style
 def plot_interval(
     expected_hours: Mapping[float, float], work_hours: float, marks: Mapping[str, float], *, ax: Axes | None = None
 ) -> Axes:
@@ -203,6 +209,7 @@ def plot_interval(
     return ax
 
 
+@in_style
 def plot_spot(
     job: Mapping[str, float], simulated: Mapping[float, float] | None = None, *, ax: Axes | None = None
 ) -> Axes:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from costlab.errors import InvalidValueError
 from costlab.monitoring import GpuUsage, Panel, Timeline, UsageTotals
-from costlab.plotting.style import COLORS, SMALL, line_styles, new_axes
+from costlab.plotting.style import COLORS, INK, SMALL, in_style, line_styles, new_axes
 from costlab.units import HOURS_PER_DAY, SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ UNITS: Final = {
 }
 
 
+@in_style
 def plot_spend(
     spent: Mapping[str, Sequence[UsageTotals]], limits: Mapping[str, float], *, ax: Axes | None = None
 ) -> Axes:
@@ -54,6 +55,7 @@ def plot_spend(
     return ax
 
 
+@in_style
 def plot_tier_shares(
     groups: Sequence[UsageTotals], *, limit_fraction: float | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -83,7 +85,7 @@ def plot_tier_shares(
         ax.bar(middles, share, 0.9, below, label=tier, color=color, hatch=hatch, edgecolor="white", linewidth=0.3)
         below = [low + more for low, more in zip(below, share, strict=True)]
     if limit_fraction is not None:
-        ax.axhline(100 * limit_fraction, color="black", linestyle="--", label=f"limit {100 * limit_fraction:g} %")
+        ax.axhline(100 * limit_fraction, color=INK, linestyle="--", label=f"limit {100 * limit_fraction:g} %")
     _hours(ax)
     ax.set_ylim(0, 100)
     ax.set_ylabel("requests of the hour (%)")
@@ -91,6 +93,7 @@ def plot_tier_shares(
     return ax
 
 
+@in_style
 def plot_utilization(timelines: Sequence[Timeline], limits: Mapping[str, float], *, ax: Axes | None = None) -> Axes:
     """How busy each GPU is over a day.
 
@@ -107,10 +110,7 @@ def plot_utilization(timelines: Sequence[Timeline], limits: Mapping[str, float],
         ax.plot(hours, values, color=color, linestyle=dash, linewidth=1.2, label=line.label or "mean")
     for name, share in limits.items():
         ax.axhline(100 * share, color=COLORS["grey"], linestyle="--", linewidth=1)
-        ax.annotate(
-            f"{name} {100 * share:g} %", (0.2, 100 * share), (0, 3), textcoords="offset points", fontsize=SMALL,
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
-        )  # fmt: skip
+        ax.annotate(f"{name} {100 * share:g} %", (0.2, 100 * share), (0, 3), textcoords="offset points", fontsize=SMALL)
     _hours(ax)
     ax.set_ylim(0, 100)
     ax.set_ylabel("utilization (%)")
@@ -118,6 +118,7 @@ def plot_utilization(timelines: Sequence[Timeline], limits: Mapping[str, float],
     return ax
 
 
+@in_style
 def plot_idle(gpus: Sequence[GpuUsage], *, ax: Axes | None = None) -> Axes:
     """Where the paid GPU-hours went: busy, underused, idle, with what the idle ones cost.
 
@@ -151,6 +152,7 @@ def plot_idle(gpus: Sequence[GpuUsage], *, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@in_style
 def plot_overshoot(spent: Mapping[str, Mapping[int, float]], limit_usd: float, *, ax: Axes | None = None) -> Axes:
     """What was spent by calls that come at once, for several ways to admit them, against the limit.
 
@@ -172,6 +174,7 @@ def plot_overshoot(spent: Mapping[str, Mapping[int, float]], limit_usd: float, *
     return ax
 
 
+@in_style
 def plot_panel(panel: Panel, timelines: Sequence[Timeline], *, ax: Axes | None = None) -> Axes:
     """A panel of the exported Grafana dashboard, drawn from recorded figures.
 

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from costlab._internal.extras import extra
-from costlab.plotting.style import COLORS, SMALL, line_styles, new_axes, plain_numbers
+from costlab.plotting.style import COLORS, SMALL, in_style, line_styles, new_axes, plain_numbers
 from costlab.router import Baselines, Point, ReliabilityBin, Simulated, hull, quality_at
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@in_style
 def plot_reliability(models: Mapping[str, Sequence[ReliabilityBin]], *, ax: Axes | None = None) -> Axes:
     """How often answers are right against how sure the model was; a model that knows itself lies on the diagonal.
 
@@ -31,6 +32,7 @@ def plot_reliability(models: Mapping[str, Sequence[ReliabilityBin]], *, ax: Axes
     return ax
 
 
+@in_style
 def plot_cost_quality(
     cascade: Sequence[Point], alone: Baselines, *, chosen: Mapping[str, Point] | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -76,6 +78,7 @@ def _mark(ax: Axes, point: Point, name: str, color: str, marker: str, shift: tup
     ax.annotate(name, place, shift, textcoords="offset points", fontsize=SMALL, color=COLORS[color])
 
 
+@in_style
 def plot_guarantees(
     tried: Mapping[str, Sequence[Mapping[str, Any]]], floor_fraction: float, *, ax: Axes | None = None
 ) -> Axes:
@@ -97,14 +100,16 @@ def plot_guarantees(
         ax.scatter([100 * row["quality_fraction"] for row in given], height, c=colors, s=36)
     ax.axvline(100 * floor_fraction, color=COLORS["grey"], linestyle="--", linewidth=1.6)
     ax.annotate(
-        "promised", (100 * floor_fraction, len(tried) - 0.55), (4, 0), textcoords="offset points", fontsize=SMALL
-    )
+        f"promised {100 * floor_fraction:g} %", (100 * floor_fraction, len(tried) - 0.55), (4, 0),
+        textcoords="offset points", fontsize=SMALL,
+    )  # fmt: skip
     ax.set_yticks(range(len(tried)), list(tried))
     ax.set_ylim(-0.6, len(tried) - 0.35)
     ax.set_xlabel("right answers on the other half (%)")
     return ax
 
 
+@in_style
 def plot_drift(
     hard_fractions: Sequence[float], simulated: Sequence[Simulated], floor_fraction: float, *, ax: Axes | None = None
 ) -> Axes:
@@ -124,10 +129,14 @@ def plot_drift(
     ax.plot(hard, right, color=COLORS["blue"], marker="o", linewidth=2)
     for x, y, day in zip(hard, right, simulated, strict=True):
         cents = f"{100 * day.usd_per_request:.2f} ¢"
-        ax.annotate(cents, (x, y), (5, 6), textcoords="offset points", fontsize=SMALL)
+        # On the side of the curve that is away from the line of the promise.
+        above = y > 100 * floor_fraction
+        shift, side = ((5, 6), "left") if above else ((-4, -15), "right")
+        ax.annotate(cents, (x, y), shift, textcoords="offset points", fontsize=SMALL, ha=side)
     ax.axhline(100 * floor_fraction, color=COLORS["grey"], linestyle="--", linewidth=1.6)
     ax.annotate(
-        "promised", (hard[-1], 100 * floor_fraction), (0, 4), textcoords="offset points", fontsize=SMALL, ha="right"
-    )
+        f"promised {100 * floor_fraction:g} %", (hard[-1], 100 * floor_fraction), (0, 4),
+        textcoords="offset points", fontsize=SMALL, ha="right",
+    )  # fmt: skip
     ax.set(xlabel="hard queries in the traffic (%)", ylabel="right answers (%)", ylim=(0, 100))
     return ax

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from costlab._internal.extras import extra
-from costlab.plotting.style import COLORS, SMALL, line_styles, new_axes, plain_numbers
+from costlab.plotting.style import COLORS, SMALL, in_style, line_styles, new_axes, plain_numbers
 from costlab.serving import Roofline, capacity
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 MARKERS = ("o", "s", "^", "D", "v")
 
 
+@in_style
 def plot_predictions(
     groups: Mapping[str, Sequence[tuple[float, float]]], *, unit: str = "tokens per second", ax: Axes | None = None
 ) -> Axes:
@@ -50,6 +51,7 @@ def plot_predictions(
     return ax
 
 
+@in_style
 def plot_capacity(
     rooflines: Mapping[str, Roofline],
     input_tokens: float,
@@ -85,6 +87,7 @@ def plot_capacity(
     return ax
 
 
+@in_style
 def plot_ranges(
     ranges: Mapping[str, tuple[float, float, float]],
     claimed: Mapping[str, float] | None = None,
