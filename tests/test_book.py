@@ -124,6 +124,13 @@ def test_formulas_become_mathml(extension: ModuleType, latex: str, parts: list[s
         assert part in made
 
 
+def test_no_line_ends_before_a_percent_sign_and_code_keeps_its_spaces(extension: ModuleType) -> None:
+    page = '<p>19.4 % of it</p><pre class="code">7 % 2</pre><td>44 %</td>'
+    assert extension.unbroken(page) == (
+        '<p>19.4\N{NO-BREAK SPACE}% of it</p><pre class="code">7 % 2</pre><td>44\N{NO-BREAK SPACE}%</td>'
+    )
+
+
 def test_no_formula_is_left_as_text(site: Path) -> None:
     for name in pages(ROOT / "_toc.yml"):
         text = (site / f"{name}.html").read_text()
