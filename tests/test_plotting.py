@@ -414,8 +414,8 @@ def test_a_plan_is_a_bar_as_long_as_its_bill_and_thin_parts_are_drawn_together()
     named = {text.get_text(): text.get_position()[0] for text in ax.texts}
     assert "search" not in named  # nothing is paid for its calls
     assert "budget 40" in named
-    for name in ("gpus", "people"):
-        assert bars[name].get_x() < named[name] < bars[name].get_x() + bars[name].get_width()
+    for name, label in (("gpus", "GPUs"), ("people", "people")):
+        assert bars[name].get_x() < named[label] < bars[name].get_x() + bars[name].get_width()
 
 
 def test_a_headline_is_broken_to_the_width_of_the_figure() -> None:
@@ -429,3 +429,11 @@ def test_a_headline_is_broken_to_the_width_of_the_figure() -> None:
     figure.draw_without_rendering()
     (title,) = [text for text in figure.texts if text.get_text() == shown]
     assert title.get_window_extent().x1 <= figure.bbox.x1
+
+
+def test_a_headline_leaves_no_single_word_on_its_last_line() -> None:
+    ax = plotting.plot_cost_curve(CURVE)
+    plotting.headline(ax, "Committing to the peak costs more than committing to nothing")
+    figure: Any = ax.figure
+    first, last = figure.get_suptitle().split("\n")
+    assert abs(len(first) - len(last)) <= 10

@@ -294,14 +294,15 @@ def _wasted_prefix(about: Endpoint, serve: Api, reads_per_write: float | None) -
 def memo(score: Score) -> str:
     """A page of Markdown that puts a plan to those who decide; what only its author knows is left as a line of dots."""
     breaks = "; ".join(score.violations)
-    state = f"**Not ready: it breaks a limit.** {breaks}" if breaks else "It keeps every limit."
+    state = f"**Not ready: it breaks a limit.** {breaks}." if breaks else "It keeps every limit."
     rows = [
         f"| {part.name} | {part.usd_per_month:,.0f} | {part.quality_fraction:.1%} | {part.quality_floor:.1%} "
-        f"| {part.latency_s:,.2f} | {part.latency_limit_s:,.1f} |"
+        f"| {part.latency_s:,.2f} | {part.latency_limit_s:,g} |"
         for part in score.endpoints
     ]
-    parts = [f"{name} {score.parts_usd[name]:,.0f}" for name in ("gpus", "people", "runaway")]
-    gpus = [f"{name}: {max(bill.gpus_per_hour)} GPUs at most" for name, bill in score.fleets.items()]
+    named = {"gpus": "GPUs", "people": "people", "runaway": "the runaway client"}
+    parts = [f"{shown} {score.parts_usd[name]:,.0f}" for name, shown in named.items()]
+    gpus = [f"Fleet {name}: {max(bill.gpus_per_hour)} GPUs at most" for name, bill in score.fleets.items()]
     template = (files("costlab.capstone") / "memo.md").read_text(encoding="utf-8")
     texts = {"rows": "\n".join(rows), "parts": ", ".join(parts), "gpus": "; ".join(gpus) or "No GPUs of our own"}
     return template.format(score=score, state=state, **texts)

@@ -46,12 +46,12 @@ def plot_plans(scores: Mapping[str, Score], *, ax: Axes | None = None) -> Axes:
         begins = [0.0, *accumulate(widths)]
         for name, begin, width in zip(colors, begins, widths, strict=False):
             ax.barh(place, width, left=begin, color=colors[name], edgecolor="white", label=name, height=0.42)
-            middle = begin + width / 2
-            if width > letter_usd * (len(name) + 1):
+            middle, label = begin + width / 2, "GPUs" if name == "gpus" else name
+            if width > letter_usd * (len(label) + 1):
                 letters = "black" if colors[name] == COLORS["sky"] else "white"
-                ax.text(middle, place, name, color=letters, fontsize=SMALL, ha="center", va="center")
+                ax.text(middle, place, label, color=letters, fontsize=SMALL, ha="center", va="center")
             elif width >= THIN * most:
-                ax.text(middle, place + 0.23, name, fontsize=SMALL, rotation=60, rotation_mode="anchor", va="bottom")
+                ax.text(middle, place + 0.23, label, fontsize=SMALL, rotation=60, rotation_mode="anchor", va="bottom")
         end = (begins[-1], place)
         ax.annotate(f"{score.usd_per_month:,.0f}", end, (4, 0), textcoords="offset points", va="center", fontsize=SMALL)
     budget = next(iter(scores.values())).budget_usd_per_month

@@ -128,7 +128,7 @@ def plot_demand(demand_gpus: Sequence[float], commitment: Commitment | None = No
     ax.set_xlabel("hour")
     ax.set_ylabel("GPUs")
     ax.set_ylim(0, 1.3 * max(demand_gpus))
-    ax.legend(frameon=False, ncols=3, loc="upper left", fontsize=SMALL)
+    ax.legend(frameon=False, loc="upper left", fontsize=SMALL)
     return ax
 
 

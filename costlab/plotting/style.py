@@ -87,16 +87,19 @@ def headline(ax: Axes, finding: str) -> None:
     ax : matplotlib Axes
         Axes of the figure, any of them.
     finding : str
-        The sentence; it is broken to the width of the figure.
+        The sentence; it is broken to the width of the figure, into lines of about the same length.
     """
-    from textwrap import fill
+    from textwrap import wrap
 
     figure = ax.get_figure(root=True)
     if figure is None:
         raise InvalidValueError("ax", "part of a figure", ax)
     # At this size 11 letters of bold text take about an inch.
-    letters = int(11 * figure.get_figwidth())
-    figure.suptitle(fill(finding, letters), x=0.01, ha="left", fontsize=SMALL + 1.5, fontweight="bold", color=INK)
+    widths = range(1, int(11 * figure.get_figwidth()) + 1)
+    lines = wrap(finding, widths[-1], break_long_words=False)
+    narrowest = next(width for width in widths if len(wrap(finding, width, break_long_words=False)) <= len(lines))
+    shown = "\n".join(wrap(finding, narrowest, break_long_words=False))
+    figure.suptitle(shown, x=0.01, ha="left", fontsize=SMALL + 1.5, fontweight="bold", color=INK)
 
 
 def plain_numbers(axis: Axis) -> None:
