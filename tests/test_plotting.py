@@ -274,7 +274,7 @@ def test_the_line_of_a_cascade_is_its_hull_and_the_broken_guarantee_has_another_
     cents, right = ax.lines[0].get_data()
     assert right[-1] == pytest.approx(100 * hull(OUTCOMES[0])[-1].quality_fraction)
     assert right == pytest.approx([100 * quality_at(OUTCOMES[0], cost / 100) for cost in cents])
-    assert {text.get_text() for text in ax.texts} == {"small", "large", "oracle"}
+    assert {text.get_text() for text in ax.texts} == {"cascade", "best fixed mix", "small", "large", "oracle"}
     dots: Any = FIGURES["guarantees"][0]().collections[0]
     assert len(set(map(tuple, dots.get_facecolors()))) == 2
 
@@ -327,7 +327,7 @@ def test_spend_is_summed_over_the_day_and_the_limits_carry_their_amounts() -> No
     ax: Any = plotting.plot_spend(SPENT, {"soft": 2, "hard": 3})
     lines = {line.get_label(): list(line.get_ydata()) for line in ax.lines}
     assert (lines["without"], lines["with"]) == ([1.0, 4.0], [1.0])
-    assert [text.get_text() for text in ax.texts] == ["soft 2", "hard 3"]
+    assert [text.get_text() for text in ax.texts] == ["with", "without", "soft 2", "hard 3"]
 
 
 def test_the_dearest_tier_stands_at_the_bottom() -> None:
@@ -437,3 +437,20 @@ def test_a_headline_leaves_no_single_word_on_its_last_line() -> None:
     figure: Any = ax.figure
     first, last = figure.get_suptitle().split("\n")
     assert abs(len(first) - len(last)) <= 10
+
+
+def test_a_fleet_s_name_does_not_reach_the_next_dot() -> None:
+    ax: Any = plotting.plot_fleets(
+        {"follows": (77.0, 0.0006), "for the peak": (96.0, 0.0001), "one fewer": (77.0, 0.01)}
+    )
+    sides = {text.get_text(): text.get_ha() for text in ax.texts}
+    assert sides == {"follows": "right", "for the peak": "left", "one fewer": "left"}
+
+
+def test_the_names_of_two_lines_that_end_together_do_not_cover_each_other() -> None:
+    ax: Any = plotting.plot_conversation(
+        {"plain": {1: 0.1, 80: 8.0}, "cached": {1: 0.1, 80: 1.01}, "both": {1: 0.1, 80: 1.0}}
+    )
+    lifts = {text.get_text(): text.xyann[1] for text in ax.texts}
+    assert lifts["plain"] == lifts["both"] == 0
+    assert lifts["cached"] > 9

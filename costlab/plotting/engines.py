@@ -124,13 +124,24 @@ def plot_fleets(fleets: Mapping[str, tuple[float, float]], *, ax: Axes | None = 
         For each fleet USD a day and the share of the requests beyond the limit, in 0..1.
     """
     ax = new_axes(ax, height=3.8)
-    # Every other label stands below its dot: two fleets may be as good as the same.
+    most = 1.5 * max(usd for usd, _ in fleets.values())
+    highest = max(100 * share for _, share in fleets.values())
+    per_point = most / 310  # USD; the axis is about 310 points wide
+    # Every other label is below its dot: two fleets may be as good as the same. It is left of its dot where it would
+    # reach another.
     for place, (name, (usd, share)) in enumerate(sorted(fleets.items(), key=lambda fleet: fleet[1])):
         ax.plot(usd, 100 * share, "o", color=COLORS["blue"], ms=7)
-        above = place % 2 == 0
-        ax.annotate(name, (usd, 100 * share), (7, 4 if above else -11), textcoords="offset points", fontsize=SMALL)
-    ax.set_xlim(0, 1.5 * max(usd for usd, _ in fleets.values()))
-    highest = max(100 * share for _, share in fleets.values())
+        reach = per_point * (7 + 0.64 * SMALL * len(name))
+        meets = any(
+            7 * per_point < other_usd - usd < reach and abs(other - share) < 0.001 * highest
+            for other_usd, other in fleets.values()
+        )
+        shift = (-7 if meets else 7, 4 if place % 2 == 0 else -11)
+        ax.annotate(
+            name, (usd, 100 * share), shift, textcoords="offset points", fontsize=SMALL,
+            ha="right" if meets else "left",
+        )  # fmt: skip
+    ax.set_xlim(0, most)
     ax.set_ylim(-0.12 * highest - 0.01, 1.12 * highest + 0.01)
     ax.set_xlabel("USD a day")
     ax.set_ylabel("requests that wait too long (%)")

@@ -39,10 +39,16 @@ def plot_spend(
         Amounts in USD, drawn as horizontal lines.
     """
     ax = new_axes(ax)
+    ends: list[tuple[float, float, str, str]] = []
     for (name, minutes), (color, dash) in zip(spent.items(), line_styles(len(spent)), strict=True):
         hours = [_hour(minute.key[0]) + 1 / 60 for minute in minutes]
         totals = list(accumulate(minute.cost_usd for minute in minutes))
         ax.plot(hours, totals, color=color, linestyle=dash, linewidth=2, label=name)
+        ends.append((totals[-1], hours[-1], name, color))
+    # A line that rises leaves room above its end; the lowest has the others above it.
+    for place, (total, hour, name, color) in enumerate(sorted(ends)):
+        shift = (-3, -21) if place == 0 and len(ends) > 1 else (-9, 5)
+        ax.annotate(name, (hour, total), shift, textcoords="offset points", fontsize=SMALL, color=color, ha="right")
     for place, (name, usd) in enumerate(limits.items()):
         ax.axhline(usd, color=COLORS["grey"], linestyle=("--", ":", "-.")[place % 3], linewidth=1.2)
         # The first stands below its line and the others above theirs: limits tend to be near each other.
@@ -51,7 +57,6 @@ def plot_spend(
     _hours(ax)
     ax.set_ylim(0)
     ax.set_ylabel("spent since midnight (USD)")
-    ax.legend(frameon=False, fontsize=SMALL, loc="upper left")
     return ax
 
 

@@ -24,11 +24,23 @@ def plot_reliability(models: Mapping[str, Sequence[ReliabilityBin]], *, ax: Axes
     """
     ax = new_axes(ax, 4.6, 4.0)
     ax.plot([0, 100], [0, 100], color=COLORS["grey"], linestyle=":", label="as sure as right")
+    ax.annotate(
+        "as sure as right", (5, 5), (9, -4), textcoords="offset points", fontsize=SMALL, color=COLORS["grey"],
+        va="center",
+    )  # fmt: skip
     for (name, bins), (color, dash) in zip(models.items(), line_styles(len(models)), strict=True):
         sure, right = [100 * b.confidence for b in bins], [100 * b.accuracy for b in bins]
         ax.plot(sure, right, color=color, linestyle=dash, marker="o", linewidth=2, label=name)
+        # Each name is on the side of the diagonal to which its line goes further: above it, or below it in the left
+        # part, where there is room for letters.
+        gaps = [y - x for x, y in zip(sure, right, strict=True)]
+        above = max(gaps) >= -min(gaps)
+        place = gaps.index(max(gaps)) if above else min(range(len(gaps)), key=lambda i: (sure[i] > 60, gaps[i]))
+        shift, side = ((-7, 5), "right") if above else ((9, -9), "left" if sure[place] <= 60 else "right")
+        ax.annotate(
+            name, (sure[place], right[place]), shift, textcoords="offset points", fontsize=SMALL, color=color, ha=side
+        )
     ax.set(xlim=(0, 100), ylim=(0, 100), xlabel="confidence (%)", ylabel="right answers (%)")
-    ax.legend(frameon=False, fontsize=SMALL, loc="lower right")
     return ax
 
 
@@ -48,13 +60,21 @@ def plot_cost_quality(
         Further policies to mark, by name.
     """
     ax = new_axes(ax, 5.6, 3.9)
-    lines = {"cascade": (cascade, "blue", "-"), "best fixed mix": (alone.best_fixed_mix, "grey", "--")}
-    for name, (points, color, dash) in lines.items():
+    # Each name is on the side of its line that is away from the other, a share of the way along it.
+    lines = {
+        "cascade": (cascade, "blue", "-", 80, (0, 8), "center"),
+        "best fixed mix": (alone.best_fixed_mix, "grey", "--", 20, (8, -9), "left"),
+    }
+    for name, (points, color, dash, place, shift, side) in lines.items():
         # Mixtures lie on straight lines, which a logarithmic axis bends.
         first, last = hull(points)[0].usd_per_request, alone.all_large.usd_per_request
         usd = [first * (last / first) ** (step / 100) for step in range(101)]
         right = [100 * quality_at(points, cost) for cost in usd]
         ax.plot([100 * cost for cost in usd], right, color=COLORS[color], linestyle=dash, linewidth=2, label=name)
+        ax.annotate(
+            name, (100 * usd[place], right[place]), shift, textcoords="offset points", fontsize=SMALL,
+            color=COLORS[color], ha=side,
+        )  # fmt: skip
     for point in alone.singles:
         # Below the mix, which rises towards a tier and is flat after it; the last name stays on the axes.
         shift = (-40, -21) if point.usd_per_request == alone.all_large.usd_per_request else (4, -15)
@@ -68,7 +88,6 @@ def plot_cost_quality(
     ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
     plain_numbers(ax.xaxis)
     ax.margins(x=0.08, y=0.12)
-    ax.legend(frameon=False, fontsize=SMALL, loc="upper right")
     return ax
 
 

@@ -35,7 +35,8 @@ def plot_prompt_cache(
         raise InvalidValueError("lifetimes", "not empty", lifetimes)
     ax = new_axes(ax)
     minutes = [0.5 * 480 ** (k / 80) for k in range(81)]
-    for (color, dash), (lifetime_s, rates) in zip(line_styles(len(lifetimes)), lifetimes.items(), strict=True):
+    styled = zip(line_styles(len(lifetimes)), lifetimes.items(), strict=True)
+    for place, ((color, dash), (lifetime_s, rates)) in enumerate(styled):
         costs = [
             rates.relative_cost(expected_hit_fraction(1 / (SECONDS_PER_MINUTE * one), lifetime_s)) for one in minutes
         ]
@@ -43,7 +44,12 @@ def plot_prompt_cache(
         ax.semilogx(minutes, costs, color=color, linestyle=dash, label=name)
         dots = (counted or {}).get(lifetime_s, {})
         if dots:
-            ax.plot(list(dots), list(dots.values()), "o", color=color, label="the same, in bursts")
+            # Every other lifetime's are rings: those of two lifetimes may lie on each other.
+            size, fill = (5, "full") if place % 2 else (9, "none")
+            ax.plot(
+                list(dots), list(dots.values()), "o", color=color, markersize=size, fillstyle=fill,
+                label="the same, in bursts",
+            )  # fmt: skip
     ax.axhline(1, color=COLORS["grey"], linewidth=1)
     ax.annotate("not cached", (minutes[0], 1), xytext=(0, -12), textcoords="offset points", fontsize=SMALL)
     plain_numbers(ax.xaxis)
@@ -110,11 +116,18 @@ def plot_conversation(bills: Mapping[str, Mapping[int, float]], *, ax: Axes | No
     if not bills:
         raise InvalidValueError("bills", "not empty", bills)
     ax = new_axes(ax)
+    ends = []
     for (color, dash), (name, usd) in zip(line_styles(len(bills)), bills.items(), strict=True):
         ax.plot(list(usd), list(usd.values()), dash, color=color)
         last = list(usd)[-1]
-        ax.annotate(name, (last, usd[last]), xytext=(4, 0), textcoords="offset points", color=color, fontsize=SMALL,
-                    va="center")  # fmt: skip
+        ends.append((usd[last], last, name, color))
+    # Names of lines that end close to each other are moved up, a line of text each; the axis is about 190 points high.
+    per_usd, free = 190 / (max(end[0] for end in ends) or 1.0), 0.0
+    for end, last, name, color in sorted(ends):
+        height = max(per_usd * end, free)
+        free = height + SMALL + 3
+        ax.annotate(name, (last, end), xytext=(4, height - per_usd * end), textcoords="offset points", color=color,
+                    fontsize=SMALL, va="center")  # fmt: skip
     ax.set_xlim(0, max(max(usd) for usd in bills.values()) * 1.28)
     ax.set_ylim(0)
     ax.set_xlabel("turns")
