@@ -49,9 +49,9 @@ class EffortRun:
         checks.positive("usd", self.usd)
 
     @property
-    def right(self) -> float:
-        """Tasks solved."""
-        return self.tasks * self.right_fraction
+    def right(self) -> int:
+        """Tasks solved: a whole number, of which the published share is rounded."""
+        return round(self.tasks * self.right_fraction)
 
     @property
     def usd_per_right_answer(self) -> float:
@@ -65,7 +65,7 @@ class EffortRun:
         >>> round(high.usd_per_right_answer / low.usd_per_right_answer, 2)
         2.59
         """
-        return self.usd / self.right
+        return self.usd / self.right if self.right else float("inf")
 
     def further_usd(self, cheaper: EffortRun) -> float:
         """USD for each task that this run solves and `cheaper` does not; infinite where it solves no more.

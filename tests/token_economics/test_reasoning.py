@@ -21,7 +21,8 @@ def test_published_bills_are_those_of_their_tokens() -> None:
 def test_each_further_answer_costs_more_than_the_mean_one() -> None:
     low, medium, high = effort_runs()
     assert (low.effort, medium.effort, high.effort) == ("low", "medium", "high")
-    assert medium.further_usd(low) == pytest.approx((17.6930 - 10.3713) / (195.075 - 182.925))
+    assert medium.further_usd(low) == pytest.approx((17.6930 - 10.3713) / (195 - 183))
+    assert high.further_usd(medium) == pytest.approx((29.0829 - 17.6930) / 3)
     assert high.further_usd(medium) > medium.further_usd(low) > medium.usd_per_right_answer
     assert low.further_usd(high) == float("inf")
     one_more = replace(low, tasks=2, right_fraction=1, usd=5)
