@@ -117,7 +117,7 @@ def runaway(
             number_row("Ordinary day", HOURS_PER_DAY * (others_usd_per_hour + client_usd_per_hour), "USD", 2),
         ),
         chart=Chart(
-            title="One budget for all stops everybody; one for the client stops the client",
+            title="One budget for all stops everyone; one for the client stops the client",
             x_label="hour of the day",
             y_label="USD spent so far",
             lines=(

@@ -89,7 +89,7 @@ def cascade(
             share_row("Answered by the large tier", yours.stages[2].served_fraction),
         ),
         chart=Chart(
-            title="A high threshold sends all up, and pays for the small tier besides",
+            title="A high threshold sends all up and pays for both tiers",
             x_label="threshold of the small tier",
             y_label="USD a thousand requests",
             lines=(
