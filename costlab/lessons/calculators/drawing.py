@@ -33,8 +33,10 @@ def svg(chart: Chart) -> str:
     for tick in x_ticks:
         x = to_x(tick)
         parts.append(f'<path class="grid" d="M{x:.1f} {HEIGHT - BOTTOM}v4"/>')
+        number = _short(tick)
+        place = min(x, WIDTH - 4 * len(number))  # a letter is less than 8 wide, and the last number is on the drawing
         parts.append(
-            f'<text class="tick" x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{_short(tick)}</text>'
+            f'<text class="tick" x="{place:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{number}</text>'
         )
     parts.append(f'<path class="axis" d="M{LEFT} {HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>')
     middle = (LEFT + WIDTH - RIGHT) / 2
