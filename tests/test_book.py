@@ -33,6 +33,16 @@ def extension() -> ModuleType:
     return module
 
 
+def test_a_line_does_not_end_within_a_date_or_before_a_unit(extension: ModuleType) -> None:
+    read = extension.unbroken('<p>4.5 % of <a href="/2026-01-21 %">5 GB</a> on\n2026-01-21</p>')
+    day = '<span style="white-space: nowrap">2026-01-21</span>'
+    assert read == f'<p>4.5\N{NO-BREAK SPACE}% of <a href="/2026-01-21 %">5\N{NO-BREAK SPACE}GB</a> on\n{day}</p>'
+    cell = extension.unbroken('<td style="text-align: left">30 to 60 %</td>')
+    assert cell.endswith(">30 to 60\N{NO-BREAK SPACE}%</td>")
+    for kept in ("<pre>4.5 %</pre>", "<p><code>7 % 2</code></p>", '<p class="calc-answer">4.1 %</p>', "<p>7 msgs and 7 percent</p>"):
+        assert extension.unbroken(kept) == kept
+
+
 def test_jupyter_book_is_1() -> None:
     from importlib.metadata import version
 
@@ -122,13 +132,6 @@ def test_formulas_become_mathml(extension: ModuleType, latex: str, parts: list[s
     assert 'display="block"' in made
     for part in parts:
         assert part in made
-
-
-def test_no_line_ends_before_a_percent_sign_and_code_keeps_its_spaces(extension: ModuleType) -> None:
-    page = '<p>19.4 % of it</p><pre class="code">7 % 2</pre><td>44 %</td>'
-    assert extension.unbroken(page) == (
-        '<p>19.4\N{NO-BREAK SPACE}% of it</p><pre class="code">7 % 2</pre><td>44\N{NO-BREAK SPACE}%</td>'
-    )
 
 
 def test_no_formula_is_left_as_text(site: Path) -> None:

@@ -21,8 +21,6 @@ from costlab.lessons.claims_ledger import claims
 
 #: The tag of a cell whose output the tests do not compare; tools/ is not importable while the book is built.
 IGNORED = "nbval-ignore-output"
-#: Code, which keeps its spaces; or a space between a number and its percent sign.
-PERCENT = re.compile(r"(<(pre|code|script)\b.*?</\2>)|(?<=\d) (?=%)", re.DOTALL)
 VERDICT_CLASS = {"holds": "good", "too narrow": "mixed", "depends": "mixed", "wrong": "bad"}
 
 
@@ -176,19 +174,30 @@ class Generated(SphinxDirective):
         return container.children
 
 
+#: What is read: paragraphs, cells of tables, and the questions and answers of a quiz.
+_READ = re.compile(r'<(p|td|th|summary)(?: style="[^"]*")?>.*?</\1>', re.DOTALL)
+_KEPT = re.compile(r"<code\b.*?</code>|<[^>]*>|(?<=\d) (?=%|[kMGT]B\b|ms\b)|\b\d{4}-\d\d-\d\d\b", re.DOTALL)
+
+
 def unbroken(body: str) -> str:
-    """A page on which no line ends between a number and its percent sign; code stays as it is."""
-    return PERCENT.sub(lambda found: found[1] or "\N{NO-BREAK SPACE}", body)
+    """The page with each date, and each number and its % or unit, on one line."""
+
+    def keep(found: re.Match[str]) -> str:
+        if found[0].startswith("<"):
+            return found[0]
+        return "\N{NO-BREAK SPACE}" if found[0] == " " else f'<span style="white-space: nowrap">{found[0]}</span>'
+
+    return _READ.sub(lambda block: _KEPT.sub(keep, block[0]), body)
 
 
 def _mend_page(_app: Sphinx, _page: str, _template: str, context: dict[str, Any], _tree: Any) -> None:
     """Mend what the theme's parts get wrong, as the browser and the accessibility tests found it."""
     if "body" in context:
-        body = context["body"].replace(
+        body = unbroken(context["body"]).replace(
             "<pre>", '<pre tabindex="0">'
         )  # code scrolls sideways: let the keyboard reach it
         # Its children are entries with links before them, which a list may not have.
-        context["body"] = unbroken(body.replace('role="list" class="citation-list"', 'class="citation-list"'))
+        context["body"] = body.replace('role="list" class="citation-list"', 'class="citation-list"')
     # Thebe (live code on the page) is not used, and its scripts, put in twice, fail on declaring a constant again.
     context["script_files"] = [s for s in context.get("script_files", ()) if "thebe" not in _text(s).lower()]
 
