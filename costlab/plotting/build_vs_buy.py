@@ -75,11 +75,12 @@ def plot_break_even_map(
         ]
         for line in requests_per_day
     ]
-    ax.imshow(shades, cmap="Blues", vmin=-0.35, vmax=1.25, aspect="auto")
+    # Black letters on every shade: a dark page brightens the cells, and white ones would be lost there.
+    ax.imshow(shades, cmap="Blues", vmin=-0.5, vmax=1.9, aspect="auto")
     for y, line in enumerate(requests_per_day):
         for x, value in enumerate(line):
             text = short(value, 2) if math.isfinite(value) else "never"
-            color = INK if not math.isfinite(value) else "white" if shades[y][x] > 0.6 else "black"
+            color = "black" if math.isfinite(value) else INK
             ax.text(x, y, text, ha="center", va="center", fontsize=SMALL, color=color)
     ax.set_xticks(range(len(columns)), list(columns), fontsize=SMALL)
     ax.set_yticks(range(len(rows)), list(rows), fontsize=SMALL)
