@@ -32,7 +32,8 @@ def fold_predictions(_app: Sphinx, doctree: nodes.document) -> None:
         parent, after = cell.parent, cell.parent.index(cell) + 1
         for part in outputs:
             cell.remove(part)
-        box = nodes.container(classes=["cell"])
+        tags = [name for name in cell["classes"] if name.startswith("tag_")]  # `wide` is about the output
+        box = nodes.container(classes=["cell", *tags])
         box.extend(outputs)
         folded: list[nodes.Node] = [_raw(_opening(shown[1], shown[2])), box]
         if after < len(parent) and isinstance(parent[after], _FOLDED):
