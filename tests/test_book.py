@@ -39,7 +39,12 @@ def test_a_line_does_not_end_within_a_date_or_before_a_unit(extension: ModuleTyp
     assert read == f'<p>4.5\N{NO-BREAK SPACE}% of <a href="/2026-01-21 %">5\N{NO-BREAK SPACE}GB</a> on\n{day}</p>'
     cell = extension.unbroken('<td style="text-align: left">30 to 60 %</td>')
     assert cell.endswith(">30 to 60\N{NO-BREAK SPACE}%</td>")
-    for kept in ("<pre>4.5 %</pre>", "<p><code>7 % 2</code></p>", '<p class="calc-answer">4.1 %</p>', "<p>7 msgs and 7 percent</p>"):
+    for kept in (
+        "<pre>4.5 %</pre>",
+        "<p><code>7 % 2</code></p>",
+        '<p class="calc-answer">4.1 %</p>',
+        "<p>7 msgs and 7 percent</p>",
+    ):
         assert extension.unbroken(kept) == kept
 
 
