@@ -50,8 +50,8 @@ class RowCount:
         self.path = ledger.with_name(f"{ledger.name}-rows")
         self._ledger = ledger
         self._file: int | None = None
-        # What this writer noted last, as a number and as a line.
-        self._noted, self._line = -1, b""
+        # The count in the file where this writer was the last to change it, as far as it knows.
+        self._noted: int | None = None
 
     def read(self) -> KnownRows:
         """What is known; nothing where the file is missing or torn."""
@@ -60,13 +60,13 @@ class RowCount:
         except OSError:
             return KnownRows(0, 0)
 
-    # Twice for every batch, which may be of one event: so without a file object, and without a line made in vain.
+    # Both for every batch, which may be of one event: so without a file object, and without asking what is known.
     def check(self, rows: int) -> int:
         """Hold the ledger's rows against the count, which then begins with them; how many were found to be lost."""
+        if rows == self._noted:
+            return 0
         try:
             file = self._file if self._file is not None else self._open()
-            if _read_at(file, LINE_BYTES, 0) == (self._line if rows == self._noted else LINE % rows):
-                return 0
             known = _parse(_read_at(file, 2 * LINE_BYTES, 0))
             lost = max(0, known.written - rows)
             if known.written != rows:
@@ -78,13 +78,16 @@ class RowCount:
     def note(self, rows: int) -> None:
         """There are so many rows now."""
         line = LINE % rows
+        self._noted = None
         try:
             file = self._file if self._file is not None else self._open()
-            if _read_at(file, LINE_BYTES, 0) < line:  # of one width, so that bytes compare as numbers
+            found = _read_at(file, LINE_BYTES, 0)
+            if found < line:  # of one width, so that bytes compare as numbers
                 _write_at(file, line, 0)
         except OSError:
             return
-        self._noted, self._line = rows, line
+        if found <= line:  # otherwise others wrote more rows, or rows were lost: the next check looks
+            self._noted = rows
 
     def close(self) -> None:
         """Give the file back; it is opened again when it is needed."""

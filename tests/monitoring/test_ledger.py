@@ -349,6 +349,21 @@ def test_count_beside_a_ledger_begins_with_what_two_writers_left(
     other.close()
 
 
+def test_a_loss_of_what_another_wrote_is_found_one_batch_later(tmp_path: Path) -> None:
+    """A writer that was the last to note does not look again: what others noted since is kept, and looked at next."""
+    tmp_path.joinpath("ledger").touch()
+    one, other = (row_count.RowCount(tmp_path / "ledger") for _ in range(2))
+    one.note(10)
+    other.note(15)
+    assert one.check(10) == 0  # as far as it knows, nothing happened
+    one.note(11)
+    assert one.read() == row_count.KnownRows(15, 0)
+    assert one.check(11) == 4
+    assert one.read() == row_count.KnownRows(11, 4)
+    one.close()
+    other.close()
+
+
 def test_a_ledger_whose_count_cannot_be_written_does_without(tmp_path: Path) -> None:
     (tmp_path / "ledger-rows").mkdir()
     with Ledger(closed_ledger(tmp_path / "ledger", 3)) as ledger:
