@@ -86,7 +86,8 @@ def shown_address(address: str) -> str:
 class Mask:
     """Replaces secrets in a text, in each form that a message may have brought them into.
 
-    That is as they are, escaped by ``repr`` and JSON, for HTML and URLs, and as ``Basic`` credentials are sent.
+    That is as they are, escaped by ``repr`` and JSON, for HTML and URLs, as ``Basic`` credentials are sent, and, from
+    :data:`LEAST_RUN` bytes on, in hex or within any text in base64.
 
     Parameters
     ----------
@@ -161,7 +162,21 @@ def _forms(secret: str) -> set[str]:
         quote_plus,
     )
     once = {secret, *(escape(secret) for escape in escapes)}
+    once.update(_in_other_alphabets(secret.encode(errors="surrogatepass")))
     return once | {repr(form)[1:-1] for form in once} | {form.replace("'", "\\'") for form in once}
+
+
+def _in_other_alphabets(secret: bytes) -> Iterator[str]:
+    """A secret in hex, and what base64 makes of it wherever in a text it begins."""
+    if len(secret) < LEAST_RUN:
+        return
+    yield secret.hex()
+    for before in range(3):
+        # Three bytes are four characters, so the characters at either end may be partly of a neighbour.
+        whole = (before + len(secret)) * 4 // 3
+        form = base64.b64encode(bytes(before) + secret + bytes(2)).decode()[-(-before * 4 // 3) : whole]
+        yield form
+        yield form.replace("+", "-").replace("/", "_")
 
 
 def _without_runs(text: str, secret: str) -> str:

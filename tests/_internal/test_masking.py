@@ -1,8 +1,11 @@
 """What must not be shown, in each form in which a message brings it."""
 
 import base64
+import binascii
 import html
 import json
+import re
+from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -89,6 +92,22 @@ def test_a_secret_is_masked_in_every_form(form: str) -> None:
     assert MASKED in masked
     for part in ("k\\", 'k"', "k&", "k%", "20"):
         assert part not in masked.lower()
+
+
+@given(
+    st.text("abcXYZ019-_/+", min_size=LEAST_RUN, max_size=50), st.binary(max_size=7), st.binary(max_size=7),
+    st.sampled_from([base64.b64encode, base64.urlsafe_b64encode, binascii.hexlify]),
+)  # fmt: skip
+def test_a_secret_is_masked_within_what_is_encoded(
+    secret: str, before: bytes, after: bytes, encode: Callable[[bytes], bytes]
+) -> None:
+    told = encode(before + secret.encode() + after).decode()
+    left = re.split(r"\*+", Mask(secret)(told))
+    # Of the secret's own characters at most one at either end is left, shared with a neighbour: fewer than 8 bits.
+    assert len(left) > 1
+    others = sum(len(encode(one).rstrip(b"=")) for one in (before, after))
+    assert len("".join(left).rstrip("=")) <= others + 2
+    assert Mask(secret).hides(ValueError(told))
 
 
 def test_what_is_secret_in_an_address_is_masked_wherever_it_stands() -> None:
