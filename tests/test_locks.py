@@ -45,6 +45,15 @@ def test_the_lock_has_the_tested_versions_of_all_that_is_asked_for(extra: str) -
         assert need.specifier.contains(locked[canonicalize_name(need.name)]), need
 
 
+def test_the_lock_of_the_tests_has_what_an_editable_install_builds_with() -> None:
+    """Where nothing is fetched for the build, what the backend asks for only when it is asked has to be there."""
+    backend = pytest.importorskip("hatchling.build")
+    locked = pins(LOCKS["test"].read_text(encoding="utf-8"))
+    needs = [Requirement(need) for need in backend.get_requires_for_build_editable()]
+    assert needs
+    assert all(need.specifier.contains(locked[canonicalize_name(need.name)]) for need in needs)
+
+
 def test_the_lock_of_the_tests_has_the_packaged_models() -> None:
     locked = LOCKS["test"].read_text(encoding="utf-8")
     assert len(models()) == 3
