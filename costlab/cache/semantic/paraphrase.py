@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from difflib import SequenceMatcher
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
@@ -41,10 +42,24 @@ UNITS: Final = {
         "GB": "gb gig gigs gigabyte gigabytes", "TB": "tb tera terabyte terabytes", "MB": "mb megs megabyte megabytes",
         "day": "day days daily", "week": "week weeks weekly fortnight", "month": "month months monthly",
         "year": "year years yearly annual annually", "hour": "hour hours hourly", "minute": "minute minutes",
-        "USD": "$ dollar dollars usd bucks", "EUR": "€ euro euros eur", "GBP": "£ pound pounds gbp",
+        "s": "sec secs seconds", "ms": "ms millisecond milliseconds", "KB": "kb kilobyte kilobytes",
+        "km": "km kilometre kilometres kilometer kilometers", "mile": "mile miles", "m": "metre metres meters",
+        "cm": "cm centimetre centimetres centimeter centimeters",
+        "mm": "mm millimetre millimetres millimeter millimeters",
+        "foot": "ft foot feet", "inch": "inch inches", "kg": "kg kilo kilos kilogram kilograms", "g": "gram grams",
+        "mg": "mg milligram milligrams", "lb": "lb lbs", "ml": "ml millilitre millilitres milliliter milliliters",
+        "l": "litre litres liter liters", "Celsius": "celsius centigrade", "Fahrenheit": "fahrenheit",
+        "kW": "kw kilowatt kilowatts", "kWh": "kwh", "MHz": "mhz", "GHz": "ghz",
+        "KiB": "kib", "MiB": "mib", "GiB": "gib",
+        "TiB": "tib", "USD": "$ dollar dollars usd bucks", "EUR": "€ euro euros eur", "GBP": "£ pound pounds gbp",
         "percent": "% percent",
     }.items()
     for word in words.split()
+}  # fmt: skip
+
+#: What is a unit right after a number: a letter, though not ``a`` and ``i``, which are words; and a half of the day.
+_AFTER_A_NUMBER: Final = {
+    **{letter: letter for letter in "bcdfghjklmnpqrstvwxyz"}, "d": "day", "h": "hour", "am": "am", "pm": "pm",
 }  # fmt: skip
 
 #: Words that decide, in opposite ways, what is asked for.
@@ -70,9 +85,28 @@ _OPPOSITE_WORDS: Final = """
     all every everyone everywhere everything | one only single; yesterday | tomorrow;
     lost forgot forgotten | found know remember; minimum | maximum;
     success successful worked | failure failed error;
-    plus | minus; times multiplied multiply | divided divide; greater above | below under
+    plus | minus; times multiplied multiply | divided divide; greater above | below under;
+    ascending ascend | descending descend; horizontal horizontally | vertical vertically;
+    left | right; north northern | south southern; east eastern | west western; inside indoor | outside outdoor;
+    encrypt encrypted encrypting encode encoded | decrypt decrypted decrypting decode decoded;
+    push pushed | pull pulled; input inputs | output outputs; sender | recipient receiver; buyer | seller;
+    employer | employee; landlord | tenant; parent parents | child children; teacher | student pupil;
+    mother mum mom | father dad; brother | sister; husband | wife; son | daughter; male | female; man men | woman women;
+    boy | girl; boyfriend | girlfriend; uncle | aunt;
+    true | false; positive | negative; best better | worst worse; win won | lose lost; cheap cheaper | expensive;
+    fast faster | slow slower; easy easier | hard harder difficult; strong stronger | weak weaker; rich | poor;
+    high higher highest | low lower lowest; long longer longest | short shorter shortest; hot | cold; full | empty;
+    morning | evening; day | night; summer | winter; weekday weekdays | weekend weekends;
+    singular | plural; upper uppercase | lower lowercase; top | bottom; front | rear; beginning | end
 """
 OPPOSITES: Final = [[_set(words) for words in pair.split("|")] for pair in _OPPOSITE_WORDS.split(";")]
+
+#: What makes a word its own opposite: subscribe and unsubscribe. The rest has so many letters at
+#: least, or ``into`` would be no ``to``.
+_REVERSALS: Final = ("un", "dis", "de", "in", "im", "il", "ir", "non", "anti")
+_LEAST_REVERSED: Final = 4
+#: Words that begin so and are no opposites of the rest.
+_NOT_REVERSED: Final = _set("unless until inform informed invoice depart income impress impart dispatch display")
 
 #: Opposites whose words are too common alone: "on my phone" turns nothing on.
 PHRASES: Final = (
@@ -239,12 +273,22 @@ def _number(word: str) -> float | None:
 def different_units(a: str, b: str) -> str | None:
     """Whether the texts name different units: gigabytes and terabytes, months and years, dollars and euros.
 
+    A single letter is a unit right after a number, as are am and pm.
+
     Examples
     --------
     >>> different_units("can I pay monthly", "can I pay yearly")
     'units differ: month against year'
+    >>> different_units("a screw of 5 mm", "a screw of 5 m")
+    'units differ: mm against m'
     """
-    return _unlike("units differ", *({UNITS[word] for word in _words(text) if word in UNITS} for text in (a, b)))
+    return _unlike("units differ", _units(a), _units(b))
+
+
+def _units(text: str) -> set[str]:
+    words = _words(text)
+    after = {_AFTER_A_NUMBER.get(word) for number, word in pairwise(words) if number[0].isdigit()}
+    return {UNITS[word] for word in words if word in UNITS} | {unit for unit in after if unit is not None}
 
 
 def opposite_words(a: str, b: str) -> str | None:
@@ -257,7 +301,17 @@ def opposite_words(a: str, b: str) -> str | None:
     >>> opposite_words("cancelled before the trial ended", "cancelled after the trial ended")
     'opposites: before against after'
     """
-    words_a, words_b = set(_words(a)), set(_words(b))
+    words_a, words_b = ({word.removesuffix("'s") for word in _words(text)} for text in (a, b))
+    for one, other in ((words_a, words_b), (words_b, words_a)):
+        for word in sorted(one - other - _NOT_REVERSED):
+            for before in _REVERSALS:
+                rest = word.removeprefix(before)
+                if rest == word or len(rest) < _LEAST_REVERSED or rest not in other:
+                    continue
+                if not any(itself.startswith(rest) for itself in one):  # not locked and unlock
+                    return _against(
+                        "opposites", {word} if one is words_a else {rest}, {rest} if one is words_a else {word}
+                    )
     for words, opposites in OPPOSITES:
         for first, second in ((words, opposites), (opposites, words)):
             if words_a & first and words_b & second and not words_a & second and not words_b & first:
