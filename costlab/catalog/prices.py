@@ -28,6 +28,10 @@ STORE_UNITS: Final = ("gb_hour", "gb_month", "node_hour")
 #: What stands behind a row: a published price, a paper, an estimate (with its reasoning), or the lesson's own claim.
 KINDS: Final = ("list_price", "literature", "estimate", "lesson")
 
+_KIND_WORDS: Final = dict(
+    zip(KINDS, ("list price", "price in the literature", "estimate", "price of the source lesson"), strict=True)
+)
+
 
 class Dated(Protocol):
     """A row that a later one of its series may supersede."""
@@ -103,7 +107,7 @@ class GpuPrice:
     instance : str
         The machine type that is really billed: it is sold whole. Given for every row of the snapshot ``list``.
     instance_gpus : int or None
-        GPUs of that machine, the unit of sale; None where no machine is named, so that nobody can tell.
+        GPUs of that machine, the unit of sale; None where no machine is named, so that no one can tell.
     instance_usd_per_hour : float or None
         Price of that machine per hour in USD, where the row was derived from it.
     """
@@ -151,6 +155,11 @@ class GpuPrice:
             return None
         read = self.instance_usd_per_hour
         return self.usd_per_hour * self.instance_gpus if read is None else read
+
+    @property
+    def evidence(self) -> str:
+        """What kind of price it is and of which day, such as ``list price of 2026-09-06``."""
+        return f"{_KIND_WORDS[self.kind]} of {self.checked}"
 
     @property
     def place(self) -> str:
@@ -377,6 +386,11 @@ class StorePrice:
             raise InvalidValueError("node_gib", "given for a price per node and for no other", self.node_gib)
         if not self.name or not self.provider or not self.region:
             raise InvalidValueError("name, provider and region", "given", (self.name, self.provider, self.region))
+
+    @property
+    def evidence(self) -> str:
+        """What kind of price it is and of which day, such as ``list price of 2026-09-06``."""
+        return f"{_KIND_WORDS[self.kind]} of {self.checked}"
 
     @property
     def node_gb(self) -> float:

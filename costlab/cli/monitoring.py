@@ -223,7 +223,7 @@ def _engine_report(
         raise InvalidValueError("engine_metrics", "given with either --gpu or --gpu-hour-usd", gpu_hour_usd)
     if gpu is not None:
         price = gpu_price(gpu, snapshot="list", provider=provider)
-        usd, source = price.usd_per_hour, f"{price.gpu} at {price.provider}, list price of {price.checked}"
+        usd, source = price.usd_per_hour, f"{price.gpu} at {price.provider}, {price.evidence}"
     else:
         usd, source = checks.positive("gpu_hour_usd", gpu_hour_usd), "as given"
     checks.integer("gpus", gpus, at_least=1)

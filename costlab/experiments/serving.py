@@ -374,7 +374,7 @@ def serving_study(
         prefixes=tuple(prefixes),
         speculations=tuple(speculations),
         usd_per_hour=load.usd_per_hour,
-        priced="" if price is None else f"{price.gpu} at {price.provider}, list price of {price.checked}",
+        priced="" if price is None else f"{price.gpu} at {price.provider}, {price.evidence}",
         engine=engine or "a server that was not named",
         model=name,
         input_tokens=tokens_in,

@@ -57,6 +57,14 @@ def test_rows_are_plausible_and_sourced(price: GpuPrice) -> None:
         assert price.usd_per_hour == pytest.approx(price.instance_usd_per_hour / price.instance_gpus, rel=1e-9)
 
 
+def test_evidence_names_kind_and_day() -> None:
+    assert ROW.evidence == "list price of 2025-01-01"
+    claimed = gpu_price("A10G")
+    assert claimed.evidence == f"price of the source lesson of {claimed.checked}"
+    store = store_price("elasticache-serverless-valkey")
+    assert store.evidence == f"list price of {store.checked}"
+
+
 def test_cheaper_ways_to_buy_are_cheaper() -> None:
     # Spot may cost as much as on-demand where it is scarce, but not more.
     current = current_gpu_prices()
