@@ -77,6 +77,25 @@ def test_a_field_says_what_the_core_says() -> None:
         calculator("useful_hours")
 
 
+def test_names_beside_lines_leave_each_other_room() -> None:
+    for one in calculators():
+        html = answer_texts(one.name, {})["html"]
+        found = re.findall(r'<text class="(?:label \w+|you)" x="([\d.]+)" y="([\d.]+)"[^>]*>([^<]+)<', html)
+        boxes = [(float(x) - 3.6 * len(name), float(x) + 3.6 * len(name), float(y)) for x, y, name in found]
+        for k, (left, right, y) in enumerate(boxes):
+            assert 40 < left < right < 362, one.name
+            assert not [a for a, b, c in boxes[:k] if left < b and a < right and abs(c - y) < 11], one.name
+
+
+def test_numbers_beyond_use_are_not_written_out() -> None:
+    often = {"mtbf_hours": "0.1", "restart_s": "7200", "interval_minutes": "1000"}
+    answer = answer_texts("spot_interval", often)
+    assert answer["said"].startswith("With your interval the job does not end in a century")
+    assert max(len(word) for word in re.findall(r"<dd>([^<]+)</dd>", answer["html"])) < 25
+    answer = answer_texts("spot_interval", {"mtbf_hours": "0.5"})
+    assert re.match(r"With your interval spot costs [\d.]+\s% more than on demand; a checkpoint every", answer["said"])
+
+
 def test_token_bill_begins_with_the_prices_of_the_catalogue() -> None:
     needs.extra("genai_prices", "lessons")
     price = api_price("claude-sonnet-4-5")

@@ -43,7 +43,7 @@ def break_even_map(
         answer = f"From {even.requests_per_day:,.0f} requests a day your own machines can cost less."
     else:
         answer = "No volume makes your own machines cheaper: a full one costs more than its calls."
-    answer += f" At yours they {'save' if saving >= 0 else 'lose'} {usd(abs(saving))} a month."
+    answer += f" At your volume they {'save' if saving >= 0 else 'lose'} {usd(abs(saving))} a month."
     return CalculatorResult(
         answer=answer,
         rows=(
@@ -80,7 +80,7 @@ BREAK_EVEN_MAP = Calculator(
             name="requests_per_day", label="Requests", unit="a day", default=60_000, stops=by_ratio(100, 100_000_000)
         ),
         NumberInput(
-            name="api_usd_per_request", label="The API asks", unit="USD a request", default=0.003,
+            name="api_usd_per_request", label="The API charges", unit="USD a request", default=0.003,
             stops=by_ratio(0.00001, 1),
         ),
         NumberInput(

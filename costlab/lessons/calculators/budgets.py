@@ -17,7 +17,6 @@ from costlab.lessons.calculators.definition import (
     by_ratio,
     evenly,
     money_row,
-    number_row,
     percent,
     usd,
 )
@@ -103,9 +102,9 @@ def runaway(
     ]
     return CalculatorResult(
         answer=(
-            f"Without a budget the day costs {usd(dollars[0])}. One for all makes it {usd(dollars[1])} and refuses "
-            f"{percent(lost[0])} of the others' work; one for the client as well, {usd(dollars[2])} and "
-            f"{percent(lost[1])}."
+            f"Without a budget the day costs {usd(dollars[0])}. With one for all it costs {usd(dollars[1])}, and "
+            f"{percent(lost[0])} of the others' work is refused; with one for the client as well, "
+            f"{usd(dollars[2])} and {percent(lost[1])}."
         ),
         rows=(
             money_row("The day without a budget", dollars[0]),
@@ -114,7 +113,7 @@ def runaway(
             money_row("Refused to others, one budget for all", guarded.refused_others / MICRO_USD_PER_USD),
             money_row("Refused to others, a budget for the client as well", both.refused_others / MICRO_USD_PER_USD),
             *when,
-            number_row("Ordinary day", HOURS_PER_DAY * (others_usd_per_hour + client_usd_per_hour), "USD", 2),
+            money_row("An ordinary day", HOURS_PER_DAY * (others_usd_per_hour + client_usd_per_hour)),
         ),
         chart=Chart(
             title="One budget for all stops everyone; one for the client stops the client",
@@ -123,7 +122,7 @@ def runaway(
             lines=(
                 ChartLine(name="no budget", points=free.curve, kind="second"),
                 ChartLine(name="one for all", points=guarded.curve, kind="first"),
-                ChartLine(name="and one for the client", points=both.curve, kind="third"),
+                ChartLine(name="plus the client's", points=both.curve, kind="third"),
             ),
         ),
         sources=(("the amounts are inputs, at first those of the lesson's Tuesday; played minute by minute", ""),),

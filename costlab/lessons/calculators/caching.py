@@ -63,7 +63,7 @@ def cache_pay_off(
         answer=f"The cache {verb} a day. {pays}",
         rows=(
             money_row("Net saving a day", day.net_usd),
-            share_row("of the bill without a cache", day.saving_fraction),
+            share_row("As a share of the bill without a cache", day.saving_fraction),
             money_row("Bill without a cache", day.without_cache_usd),
             money_row("Calls avoided", day.calls_avoided_usd),
             money_row("Wrong answers", -day.wrong_answers_usd),
@@ -71,7 +71,7 @@ def cache_pay_off(
             money_row("Store", -day.store_usd),
         ),
         chart=Chart(
-            title="Wrong answers and the store stand between the hit rate and the saving",
+            title="Wrong answers and the store take their part of what the hits save",
             x_label="hit rate",
             y_label="USD a day",
             lines=(
@@ -81,14 +81,14 @@ def cache_pay_off(
             point=(hit_rate_fraction, day.net_usd),
             point_name=f"you: {usd(day.net_usd)}",
         ),
-        sources=((f"{STORES[store]}, {price.region}, price of {price.checked}", price.source_url),),
+        sources=((f"{STORES[store]}, {price.region}, {price.evidence}", price.source_url),),
     )
 
 
 CACHE_PAY_OFF = Calculator(
     name="cache_pay_off",
     title="Does a response cache pay?",
-    question="A hit avoids a call. Against it stand the store, the embeddings, and hits that answer another question.",
+    question="A hit saves a call. The store, the embeddings and hits that answer another question cost money.",
     lesson="04_caching",
     answer=cache_pay_off,
     inputs=(

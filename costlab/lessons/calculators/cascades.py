@@ -80,7 +80,7 @@ def cascade(
         rows=(
             money_row("Cost of a request, every tier tried paid", yours.usd_per_request),
             money_row("The same, charged for the answering tier alone", yours.served_only_usd_per_request),
-            share_row("Missing in that account", short),
+            share_row("Missing from that account", short),
             money_row("Everything at the large tier", large_usd_per_request),
             share_row("Saved against that", saving),
             share_row("Right answers", yours.quality_fraction),
@@ -89,16 +89,16 @@ def cascade(
             share_row("Answered by the large tier", yours.stages[2].served_fraction),
         ),
         chart=Chart(
-            title="A high threshold sends all up and pays for both tiers",
+            title="A high threshold sends everything on, after paying for the small tier",
             x_label="threshold of the small tier",
             y_label="USD a thousand requests",
             lines=(
                 ChartLine(
-                    name="all tried are paid",
+                    name="all tiers tried",
                     points=[(x, 1000 * one.usd_per_request) for x, one in zip(limits, curve, strict=True)],
                 ),
                 ChartLine(
-                    name="only who answers",
+                    name="answering tier only",
                     points=[(x, 1000 * one.served_only_usd_per_request) for x, one in zip(limits, curve, strict=True)],
                     kind="second",
                 ),

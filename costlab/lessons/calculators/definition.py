@@ -93,7 +93,7 @@ class ResultRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartLine:
-    """A line of a chart, with its name at the last point; `kind` is ``first``, ``second``, ``third`` or ``level``."""
+    """A line of a chart, with its name beside it; `kind` is ``first``, ``second``, ``third`` or ``level``."""
 
     name: str
     points: Sequence[tuple[float, float]]
@@ -214,16 +214,20 @@ def plain(number: float) -> str:
     return f"{number:.12f}".rstrip("0")
 
 
+#: Beyond it a number is no longer written out: no reader has a use for its digits.
+MOST: Final = 1e13
+
+
 def usd(amount: float) -> str:
     """Dollars as people read them: cents, or as many digits as a small amount needs.
 
     Examples
     --------
     >>> usd(5817.6), usd(0.0021), usd(-12.5), usd(float("inf"))
-    ('$5,817.60', '$0.0021', '-$12.50', 'more than any sum')
+    ('$5,817.60', '$0.0021', '-$12.50', 'over $10 trillion')
     """
-    if not math.isfinite(amount):
-        return "more than any sum"
+    if not -MOST < amount < MOST:
+        return f"{'below -' if amount < 0 else 'over '}$10 trillion"
     sign = "-" if amount < 0 else ""
     size = abs(amount)
     if 0.0 < size < 0.1:
@@ -232,14 +236,16 @@ def usd(amount: float) -> str:
 
 
 def percent(fraction: float) -> str:
-    """A share in percent, to a tenth.
+    r"""A share in percent, to a tenth.
 
     Examples
     --------
-    >>> percent(0.376), percent(-0.05)
-    ('37.6 %', '-5.0 %')
+    >>> percent(0.376), percent(-0.05), percent(float("inf"))
+    ('37.6\xa0%', '-5.0\xa0%', 'over 1,000,000\xa0%')
     """
-    return f"{100 * fraction:.1f} %"
+    if not -1e4 <= fraction <= 1e4:
+        return f"{'below -' if fraction < 0 else 'over '}1,000,000\N{NO-BREAK SPACE}%"
+    return f"{100 * fraction:.1f}\N{NO-BREAK SPACE}%"
 
 
 def money_row(label: str, amount: float) -> ResultRow:
@@ -254,5 +260,8 @@ def share_row(label: str, fraction: float) -> ResultRow:
 
 def number_row(label: str, number: float, unit: str = "", digits: int = 0) -> ResultRow:
     """A row of a number with its unit; infinity is said in words."""
-    text = f"{number:,.{digits}f} {unit}".rstrip() if math.isfinite(number) else "never"
+    if math.isfinite(number):
+        text = f"{number:,.{digits}f} {unit}".rstrip() if abs(number) < MOST else "over 10 trillion"
+    else:
+        text = "never"
     return ResultRow(label, number, text)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from html import escape
-from typing import Final
+from typing import Final, TypeAlias
 
 from costlab.lessons.calculators.definition import Chart, ChartLine
 
 WIDTH: Final = 360
 HEIGHT: Final = 250
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 26, 44
+LEFT, RIGHT, TOP, BOTTOM = 46, 18, 26, 44
+#: What a letter of a name takes at the most, on average, and the height of a name.
+LETTER: Final = 7.3
+LINE: Final = 12.5
+#: A place on the paper: left, top, right, bottom.
+Box: TypeAlias = tuple[float, float, float, float]
 
 
 def svg(chart: Chart) -> str:
@@ -44,29 +50,25 @@ def svg(chart: Chart) -> str:
         f'<text class="name" x="{middle:.0f}" y="{HEIGHT - 8}" text-anchor="middle">{escape(chart.x_label)}</text>'
     )
     parts.append(f'<text class="name" x="4" y="13">{escape(chart.y_label)}</text>')
-    names: list[tuple[float, float, str, str]] = []
     inner = (LEFT, TOP, WIDTH - RIGHT - LEFT, HEIGHT - BOTTOM - TOP)
     # An inner drawing cuts off what leaves it.
     parts.append('<svg x="{0}" y="{1}" width="{2}" height="{3}" viewBox="{0} {1} {2} {3}">'.format(*inner))
-    for line in chart.lines:
-        parts.append(_path(line, chart, to_x, to_y))
-        # A level is named where it begins, so that it does not cover the names of lines that end near it.
-        ends = line.points if line.kind == "level" else list(reversed(line.points))
-        last = next((point for point in ends if _drawn(point, chart, top)), None)
-        if last is not None and line.name:
-            names.append((to_x(last[0]), to_y(last[1]), line.kind, line.name))
+    parts += [_path(line, chart, to_x, to_y) for line in chart.lines]
     parts.append("</svg>")
-    parts += _names(names)
+    traces = [_trace([(to_x(x), to_y(y)) for x, y in line.points if _finite((x, y), chart)]) for line in chart.lines]
+    taken: list[Box] = []
     if chart.point is not None and _drawn(chart.point, chart, top):
         x, y = to_x(chart.point[0]), to_y(chart.point[1])
-        anchor = "start" if x < middle else "end"
-        shift = 9 if x < middle else -9
-        below = y < TOP + 24
+        taken.append((x - 6, y - 6, x + 6, y + 6))
+        place = _best(_around(x, y, chart.point_name), traces, taken)
+        taken.append(place)
         parts.append(f'<circle class="point" cx="{x:.1f}" cy="{y:.1f}" r="5"/>')
-        parts.append(
-            f'<text class="you" x="{x + shift:.1f}" y="{y + (18 if below else -9):.1f}" text-anchor="{anchor}">'
-            f"{escape(chart.point_name)}</text>"
-        )
+        parts.append(_text("you", place, chart.point_name))
+    for line, trace in zip(chart.lines, traces, strict=True):
+        if line.name and (places := _along(trace, line, [other for other in traces if other is not trace])):
+            place = _best(places, traces, taken)
+            taken.append(place)
+            parts.append(_text(f"label {line.kind}", place, line.name))
     return "".join([*parts, "</svg>"])
 
 
@@ -148,18 +150,81 @@ def _path(line: ChartLine, chart: Chart, to_x: Callable[[float], float], to_y: C
     return f'<path class="line {line.kind}" d="{"".join(pieces)}"/>'
 
 
-def _names(names: Sequence[tuple[float, float, str, str]]) -> list[str]:
-    """The names of the lines at their last points, moved apart where they would cover each other."""
-    parts = []
-    taken: list[float] = []
-    for x, y, kind, name in sorted(names, key=lambda one: one[1]):
-        place = max(y - 7, TOP + 4)
-        while any(abs(place - other) < 14 for other in taken):
-            place += 2
-        taken.append(place)
-        parts.append(
-            f'<text class="label {kind}" x="{min(x, WIDTH - RIGHT):.1f}" y="{place:.1f}" '
-            f'text-anchor="{"start" if kind == "level" else "end"}">'
-            f"{escape(name)}</text>"
-        )
-    return parts
+def _trace(points: Sequence[tuple[float, float]]) -> dict[int, float]:
+    """Where a line is on the paper: its height at every second unit of width, within the frame."""
+    heights: dict[int, float] = {}
+    for (x0, y0), (x1, y1) in itertools.pairwise(points):
+        for x in range(math.ceil(x0 / 2) * 2, math.floor(x1) + 1, 2):
+            y = y0 if x1 == x0 else y0 + (y1 - y0) * (x - x0) / (x1 - x0)
+            if TOP - 1 <= y <= HEIGHT - BOTTOM + 1:
+                heights[x] = y
+    return heights
+
+
+def _around(x: float, y: float, name: str) -> list[tuple[float, Box]]:
+    """Places for the name of the reader's own point, each with what speaks against it."""
+    width = LETTER * len(name)
+    sides = [(x + 9, x + 9 + width), (x - 9 - width, x - 9), (x - width / 2, x + width / 2)]
+    if x >= WIDTH / 2:
+        sides[:2] = sides[1::-1]
+    rows = [y - 20, y + 7, y - 34, y + 20, y - 6.5, y - 48, y + 34]
+    return [(8 * i + 3 * j, (a, row, b, row + LINE)) for i, row in enumerate(rows) for j, (a, b) in enumerate(sides)]
+
+
+def _along(trace: dict[int, float], line: ChartLine, others: Sequence[dict[int, float]]) -> list[tuple[float, Box]]:
+    """Places for a line's name, above, below and beside it: near its end, of a level near its beginning.
+
+    Where another line runs along, a name could be that of either.
+    """
+    if not trace:
+        return []
+    width, first, last = LETTER * len(line.name), min(trace), max(trace)
+    places = []
+
+    def against(at: int, left: float) -> float:
+        far = left - first if line.kind == "level" else last - left - width
+        near = sum(abs(other.get(at, math.inf) - trace[at]) < 7 for other in others)
+        return abs(far) / 12 + 25 * near
+
+    for step in range(25):
+        left = LEFT + 2 + (WIDTH - RIGHT - LEFT - 4 - width) * step / 24
+        beside = [trace[x] for x in range(math.ceil(left / 2) * 2, math.floor(left + width) + 1, 2) if x in trace]
+        if not beside:
+            continue
+        at = min(max(round((left + width / 2) / 2) * 2, first), last)
+        # Where the line is steep, one end of the name is far from it.
+        bad = against(at, left) + (max(beside) - min(beside)) / 2 if at in trace else math.inf
+        places += [
+            (bad + more, (left, y, left + width, y + LINE))
+            for more, y in ((0.0, min(beside) - LINE - 2), (5.0, max(beside) + 4))
+        ]
+    for at in sorted(trace)[:: max(1, len(trace) // 30)]:
+        y = trace[at] - LINE / 2
+        places += [(against(at, left) + 6, (left, y, left + width, y + LINE)) for left in (at - 9 - width, at + 9)]
+    return places
+
+
+def _best(places: Sequence[tuple[float, Box]], traces: Sequence[dict[int, float]], taken: Sequence[Box]) -> Box:
+    """The place that hides the least: of lines, of other names, and of itself beyond the frame."""
+
+    def against(place: tuple[float, Box]) -> float:
+        found, (left, top, right, bottom) = place
+        for trace in traces:
+            found += 8 * sum(
+                top - 1 < trace.get(x, -1.0) < bottom + 1
+                for x in range(math.ceil(left / 2) * 2, math.floor(right) + 1, 2)
+            )
+        for a, b, c, d in taken:
+            if left < c + 3 and a < right + 3 and top < d and b < bottom:
+                found += 400
+        beyond = max(LEFT - left, 0) + max(right - WIDTH + 2, 0)
+        beyond += max(TOP - 8 - top, 0) + max(bottom - HEIGHT + BOTTOM, 0)
+        return found + 50 * beyond
+
+    return min(places, key=against)[1]
+
+
+def _text(kind: str, box: Box, words: str) -> str:
+    left, _, right, bottom = box
+    place = f'x="{(left + right) / 2:.1f}" y="{bottom - 2.5:.1f}"'
+    return f'<text class="{kind}" {place} text-anchor="middle">{escape(words)}</text>'

@@ -31,11 +31,12 @@ from costlab.lessons.calculators.definition import (
     share_row,
     usd,
 )
-from costlab.units import HOURS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
+from costlab.units import HOURS_PER_DAY, HOURS_PER_MONTH, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 LESSON = "01_gpu_cost_modeling"
 WAYS = {"on_demand": "on demand", "reserved_1y": "reserved for one year"}
 PROVIDER, REGION = "aws", "us-east-1"
+CENTURY_HOURS = 1200 * HOURS_PER_MONTH
 
 
 def _gpus() -> dict[str, str]:
@@ -92,7 +93,7 @@ def useful_hour(
             point_name=f"you: {usd(useful)}",
             y_most=max(useful * 1.1, 8 * min(line.points[-1][1] for line in lines)),
         ),
-        sources=((f"AWS {price.region}, {machines}, list price of {price.checked}", price.source_url),),
+        sources=((f"AWS {price.region}, {machines}, {price.evidence}", price.source_url),),
     )
 
 
@@ -104,7 +105,7 @@ def idle(utilization_fraction: float) -> CalculatorResult:
     waiting = bill.usd * (1 - utilization_fraction)
     shares = evenly(0, 1, 0.05)
     return CalculatorResult(
-        answer=f"Of {usd(bill.usd)} a month, {usd(waiting)} pay for GPUs that wait.",
+        answer=f"Of {usd(bill.usd)} a month, {usd(waiting)} pays for GPUs that wait.",
         rows=(
             money_row("Paid for waiting, a month", waiting),
             money_row("Paid for work, a month", bill.usd - waiting),
@@ -112,16 +113,14 @@ def idle(utilization_fraction: float) -> CalculatorResult:
             money_row("Price of a GPU-hour that works", useful),
         ),
         chart=Chart(
-            title="What is not work is waiting, at the same price",
+            title="An idle hour costs as much as an hour of work",
             x_label="share of the hours in which the GPUs work",
             y_label="USD a month for waiting",
             lines=(ChartLine(name="", points=[(share, bill.usd * (1 - share)) for share in shares]),),
             point=(utilization_fraction, waiting),
             point_name=f"you: {usd(waiting)}",
         ),
-        sources=(
-            (f"AWS {REGION}, {gpus} x A10G on demand, list price of {bill.price.checked}", bill.price.source_url),
-        ),
+        sources=((f"AWS {REGION}, {gpus} x A10G on demand, {bill.price.evidence}", bill.price.source_url),),
     )
 
 
@@ -148,7 +147,7 @@ USEFUL_HOUR = Calculator(
         NumberInput(
             name="hours_per_day", label="Switched on", unit="hours a day", default=24, stops=evenly(0.5, 24, 0.5)
         ),
-        share_input("utilization_fraction", "Of these hours, share that works", 0.3, 0.01),
+        share_input("utilization_fraction", "Share of these hours that the GPUs work", 0.3, 0.01),
     ),
 )
 
@@ -194,7 +193,7 @@ def commitment(
             money_row("Bill of the week on demand alone", best.on_demand_usd),
         ),
         chart=Chart(
-            title="The best level is neither the mean of the demand nor its peak",
+            title="Beyond the best level the next GPU would be used too little",
             x_label="GPUs committed to",
             y_label="USD a week",
             lines=(
@@ -214,7 +213,7 @@ def commitment(
 
 COMMITMENT = Calculator(
     name="commitment",
-    title="How many GPUs to commit to?",
+    title="How many GPUs should you commit to?",
     question="A commitment is cheaper by the hour and paid for every hour. Describe your week and find its best level.",
     lesson=LESSON,
     answer=commitment,
@@ -278,12 +277,13 @@ def spot_interval(
     daly = checkpoint_interval_s(checkpoint_s, mtbf_hours * SECONDS_PER_HOUR) / SECONDS_PER_MINUTE
     minutes = by_ratio(1, 1000)
     bills = [(m, spot_job(*job, interval_s=m * SECONDS_PER_MINUTE).expected_usd) for m in minutes]
-    verb = "saves" if yours.saving_fraction >= 0 else "costs more than on demand:"
+    saving = percent(abs(yours.saving_fraction))
+    does = f"saves {saving}" if yours.saving_fraction >= 0 else f"costs {saving} more than on demand"
     return CalculatorResult(
         answer=(
-            f"Spot {verb} {percent(yours.saving_fraction)}; a checkpoint every {daly:,.0f} minutes is best."
-            if math.isfinite(yours.expected_usd)
-            else "With your interval the job never ends: it is interrupted before each checkpoint."
+            "With your interval the job does not end in a century: interruptions come before its checkpoints."
+            if yours.expected_hours > CENTURY_HOURS
+            else f"With your interval spot {does}; a checkpoint every {daly:,.0f} minutes is best."
         ),
         rows=(
             share_row("Saved with your interval", yours.saving_fraction),
@@ -296,7 +296,7 @@ def spot_interval(
             number_row("Spot pays where interruptions are further apart than", best.break_even_mtbf_hours, "hours", 2),
         ),
         chart=Chart(
-            title="The valley is broad: near the best interval little changes",
+            title="The valley is broad: near the best interval the bill hardly changes",
             x_label="minutes between checkpoints",
             y_label="expected bill, USD",
             x_log=True,
@@ -321,7 +321,7 @@ def spot_interval(
 
 SPOT_INTERVAL = Calculator(
     name="spot_interval",
-    title="How often to save on spot?",
+    title="How often should a spot job save its work?",
     question="An interruption costs the restart and the work since the last checkpoint; each checkpoint costs time.",
     lesson=LESSON,
     answer=spot_interval,

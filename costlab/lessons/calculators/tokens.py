@@ -94,7 +94,10 @@ def token_bill(
         ),
         sources=(
             ("the prices are inputs, at first those of Claude Sonnet 4.5 in the catalogue", ""),
-            ("multiples of a cache", "https://platform.claude.com/docs/en/build-with-claude/prompt-caching"),
+            (
+                "the cache's multiples of the input price",
+                "https://platform.claude.com/docs/en/build-with-claude/prompt-caching",
+            ),
             ("assumed: calls come at random, and calls in a batch find nothing in the cache", ""),
         ),
     )
