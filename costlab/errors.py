@@ -39,7 +39,7 @@ __all__ = [
 
 #: Where the package is installed from, in the form of pip.
 SOURCE = "git+https://github.com/costlab/costlab"
-#: Names that an error lists at the most.
+#: The most names that an error lists.
 MAX_LISTED = 12
 
 
@@ -183,12 +183,12 @@ class LedgerError(CostlabError, OSError):
 
 
 class BudgetStoreError(CostlabError, OSError):
-    """The store of a budget could not be asked, so that nobody knows what is left of it.
+    """The store of a budget could not be asked, so that no one knows what is left of it.
 
     Attributes
     ----------
     may_have_arrived : bool
-        Whether the request was sent all the same, and may have been done.
+        Whether the request was sent nevertheless, and may have been carried out.
     """
 
     may_have_arrived = False

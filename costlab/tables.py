@@ -30,7 +30,7 @@ def gpu_price_table(
     gpu_names : list of str, optional
         Only these GPUs, by name or alias.
     as_of : datetime.date or ISO date string, optional
-        See the catalogue as it stood on that day.
+        See the catalogue as it was on that day.
 
     Returns
     -------

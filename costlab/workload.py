@@ -104,7 +104,7 @@ class Workload:
 
     @property
     def hours_per_month(self) -> float:
-        """Hours in a month of `days_per_month` days: those for which a fleet is billed."""
+        """Hours for which a fleet is billed in a month of `days_per_month` days."""
         return self.days_per_month * HOURS_PER_DAY
 
     @property

@@ -1,1 +1,1 @@
-"""Plumbing that the package uses and nobody imports from outside: no promise is made about it."""
+"""Plumbing that the package uses and no one imports from outside: no promise is made about it."""

@@ -25,7 +25,7 @@ Amount = TypeVar("Amount", float, "FloatArray")
 def numpy_of(*values: object) -> ModuleType | None:
     """numpy, if one of the values is an array; None where all are numbers."""
     numpy = sys.modules.get("numpy")
-    if numpy is not None:  # where it was never imported, nobody can have made an array
+    if numpy is not None:  # where it was never imported, no one can have made an array
         array = numpy.ndarray
         for value in values:
             if isinstance(value, array):

@@ -39,7 +39,7 @@ def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tu
 
 
 def at_most(successes: int, trials: int, share: float) -> float:
-    """Chance of at most so many successes, from the binomial law."""
+    """Chance of at most this many successes, from the binomial law."""
     if successes >= trials or share <= 0.0:
         return 1.0
     if share >= 1.0:

@@ -25,7 +25,7 @@ def after_fork(method: Callable[[], Any]) -> None:
 
 
 class UniqueNames:
-    """Names that nobody else makes: a random part, which is another one after a fork, and a number."""
+    """Names that no one else makes: a random part, which is another one after a fork, and a number."""
 
     def __init__(self) -> None:
         self._begin()

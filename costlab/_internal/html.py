@@ -8,7 +8,7 @@ from costlab._internal.text import printable
 
 
 def _shown(value: object) -> object:
-    """A value as it may stand in a page: who prints the page in a terminal must not obey it either."""
+    """A value as a page may show it: who prints the page in a terminal must not obey it either."""
     return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 

@@ -14,11 +14,11 @@ from costlab.errors import InvalidValueError
 
 #: What is shown in the place of a secret.
 MASKED: Final = "***"
-#: Of a secret that somebody else has cut, so many characters in a row are masked, too.
+#: Of a secret that someone else has cut, this many characters in a row are masked, too.
 LEAST_RUN: Final = 8
-#: Of what another error says so many characters are looked through.
+#: This many characters of another error's message are looked through.
 MOST_READ: Final = 2000
-#: Shorter values of a query are words and numbers that stand everywhere.
+#: Shorter values of a query are words and numbers that occur everywhere.
 LEAST_VALUE: Final = 4
 
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:@\[\]]*)(:[0-9]{1,5})?")
@@ -118,7 +118,7 @@ class Mask:
         return self._pattern.sub(MASKED, text) if self._pattern else text
 
     def within(self, text: str, length: int) -> str:
-        """The beginning of a text, at most so many characters and "..." where it was cut.
+        """The beginning of a text, at most this many characters and "..." where it was cut.
 
         Masked before it is cut, so that no half of a secret is left over; and halves of which the text was full before
         are masked after it.

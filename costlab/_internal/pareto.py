@@ -33,7 +33,7 @@ def pareto_front(dots: Mapping[str, tuple[float, float]], *, less_is_better: boo
 
     Examples
     --------
-    Which of three models need nobody consider?
+    Which of three models need no one consider?
 
     >>> pareto_front({"large": (10.0, 0.90), "medium": (6.0, 0.80), "small": (1.0, 0.85)})
     ('small', 'large')

@@ -27,7 +27,7 @@ def open_plain(path: Path, error: Callable[[str], Exception]) -> io.BufferedRead
     Raises
     ------
     OSError
-        If it is not there, a folder, or nobody may read it.
+        If it is not there, a folder, or no one may read it.
     """
     # Without O_NONBLOCK, opening a pipe waits for whoever writes into it.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)

@@ -16,7 +16,7 @@ HEADER_BYTES: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class FileKind:
-    """A kind of file: what stands in its header, and the tables that a new one gets.
+    """A kind of file: what its header says, and the tables that a new one gets.
 
     Attributes
     ----------
@@ -119,7 +119,7 @@ def _make(path: Path, kind: FileKind) -> None:
 def _fill(path: Path, kind: FileKind, timeout_s: float) -> None:
     """Make an empty file whole, in place: another process may have it open.
 
-    The lock is kept between the tables and the change of mode, for which SQLite waits for nobody: others would get in.
+    The lock is kept between the tables and the change of mode, for which SQLite waits for no one: others would get in.
     """
     with contextlib.closing(sqlite3.connect(path, timeout=timeout_s, isolation_level=None)) as connection:
         try:

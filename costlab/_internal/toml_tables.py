@@ -44,11 +44,11 @@ def parse_table(
     error : type of exception
         What is raised where the text is no TOML, or a key is missing, unknown or has a value that it may not have.
     keys_beside : callable
-        The keys that may stand where an unknown one does.
+        The keys that are allowed where an unknown one was found.
     kinds : collection of str
         Names of the kinds of a table that may be one of several; pydantic puts them into a place as if they were keys.
     unshown : collection of str
-        Keys whose values no error repeats. Nor is any table or list: one of these keys may stand in it.
+        Keys whose values no error repeats. Nor is any table or list: one of these keys may be in it.
     """
     try:
         return model.model_validate(tomllib.loads(text))

@@ -1,6 +1,6 @@
 """Pay an API per call, or run the model yourself: where the bills cross, what it takes to pay back, what to do.
 
-Pure functions on two prices: dollars per request at an API, and dollars per hour of a replica that serves so many
+Pure functions on two prices: dollars per request at an API, and dollars per hour of a replica that serves a number of
 requests a second. An argument outside its domain raises :class:`~costlab.errors.InvalidValueError`.
 """
 

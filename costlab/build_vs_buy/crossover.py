@@ -225,7 +225,7 @@ def monthly_saving_usd(
 
 
 def in_whole_machines(replicas: float, replicas_per_machine: int) -> float:
-    """Replicas that are paid where so many are needed: those of whole machines; of numbers or arrays."""
+    """Replicas that are paid where a number is needed: those of whole machines; of numbers or arrays."""
     if replicas_per_machine == 1:
         return replicas
     return whole_replicas(replicas / replicas_per_machine) * replicas_per_machine

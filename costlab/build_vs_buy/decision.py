@@ -19,7 +19,7 @@ SELF_HOST_WEEKS: Final = 19.5
 
 @dataclass(frozen=True, slots=True)
 class ApiOption:
-    """A model behind somebody's API.
+    """A model behind someone's API.
 
     Parameters
     ----------
@@ -216,7 +216,7 @@ def _cost(
 
 
 def _machines_usd(option: SelfHostOption, replicas: int, hours: float) -> tuple[float, float]:
-    """What the machines of so many replicas cost, and how much of it is for GPUs in which none runs."""
+    """What the machines of a number of replicas cost, and how much of it is for GPUs in which none runs."""
     paid = in_whole_machines(replicas, option.replicas_per_machine) * option.place_usd_per_hour * hours
     return paid, paid - replicas * option.replica_usd_per_hour * hours
 

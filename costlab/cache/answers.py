@@ -31,7 +31,7 @@ class Answer:
         The answer, made of texts, bytes, numbers, lists and dicts, if it is to be kept; what the call was billed, in
         USD, >= 0.
     complete : bool
-        Whether the model said all that it had to say. An answer that was cut off is given to who asked, and to nobody
+        Whether the model said all that it had to say. An answer that was cut off is given to who asked, and to no one
         else: see :func:`is_complete`.
     """
 
@@ -59,7 +59,7 @@ class CachedAnswer:
         Of both requests: 1 for an exact hit; None where the model was called.
     cost_usd, saved_usd : float or None
         What this request is billed, in USD: 0 for a hit, and what the call said for a call. What the model's call cost
-        that was not made again: 0 for a call. None where nobody stated it.
+        that was not made again: 0 for a call. None where no one stated it.
     shared, latency_s : bool, float
         Whether it waited for the same request under way, instead of finding the answer in the store; and seconds from
         the request to this answer.
@@ -118,7 +118,7 @@ def not_empty(value: Any) -> bool:
 
 
 #: Why models stop when they have said everything, in the words of the chat APIs. What is not here counts as cut off:
-#: ``length``, ``max_tokens``, ``content_filter``, ``SAFETY``, ``refusal``, ``pause_turn``, and what nobody knows yet.
+#: ``length``, ``max_tokens``, ``content_filter``, ``SAFETY``, ``refusal``, ``pause_turn``, and what no one knows yet.
 ENDS: Final = frozenset({"stop", "end_turn", "stop_sequence", "eos", "eos_token"})
 #: Why they stop to have a tool called: a whole answer where the call is one.
 CALLS: Final = frozenset({"tool_calls", "function_call", "tool_use"})
@@ -238,7 +238,7 @@ class CacheStatistics:
     judged_hits, false_hits : int
         Hits for which feedback was given, and those called wrong.
     saved_usd, unpriced_hits : float, int
-        Original cost of what the hits did not ask again, and hits whose cost nobody stated, for which nothing was
+        Original cost of what the hits did not ask again, and hits whose cost no one stated, for which nothing was
         added. Gross: false hits are in it, and what the cache itself costs is not.
     spent_usd, unpriced_answers : float, int
         Cost of the calls that brought an answer, also where who asked had given up by then, and calls whose answer came
@@ -321,14 +321,14 @@ class CacheCounter:
         return CachedAnswer(value, source, key, entry_key, similarity, 0.0, usd, False, latency_s)
 
     def called(self, usd: float | None) -> None:
-        """A call brought an answer: it is billed, whether or not somebody still waits for it."""
+        """A call brought an answer: it is billed, whether or not someone still waits for it."""
         if usd is None:
             self.counts["unpriced_answers"] += 1
         else:
             self.spent_usd += usd
 
     def outcome(self, key: str, outcome: CallOutcome, shared: bool, latency_s: float) -> CachedAnswer:
-        """The outcome of a call, booked: `shared` by somebody who waited for it, or of its leader's own request."""
+        """The outcome of a call, booked: `shared` by someone who waited for it, or of its leader's own request."""
         value, usd = own_copy(outcome.value), outcome.usd
         if shared or not outcome.called:
             self.counts["shared"] += shared
@@ -338,7 +338,7 @@ class CacheCounter:
         return CachedAnswer(value, "model", key, key, None, usd, 0.0, False, latency_s)
 
     def snapshot(self) -> CacheStatistics:
-        """The numbers as they stand."""
+        """The numbers as they are now."""
         return CacheStatistics(
             **self.counts,
             saved_usd=self.saved_usd,

@@ -86,7 +86,7 @@ class Request:
 
     @property
     def scope(self) -> str:
-        """Digest of all but :attr:`text`: requests that mean the same share an answer only within one scope."""
+        """Digest of all but :attr:`text`. Requests that mean the same share an answer only within one scope."""
         text = self.text
         if text:
             messages: list[Mapping[str, object]] = [{"role": "user"}]
@@ -100,7 +100,7 @@ class Request:
 def request_key(request: Request, namespace: str = "") -> str:
     """The key of a request: the SHA-256 of its canonical form, in 64 hexadecimal digits.
 
-    The query itself stands in no key, so neither keys nor a listing of them tell what was asked, and no text, however
+    No key contains the query itself, so neither keys nor a listing of them tell what was asked, and no text, however
     long or strange, makes a key that a store refuses. Parameters and errors are those of :func:`canonical`.
     """
     return sha256(canonical(request, namespace)).hexdigest()
@@ -125,7 +125,7 @@ def canonical(request: Request, namespace: str = "") -> bytes:
     out and the same one at its default, upper and lower case, blanks, and what only NFKC would unite (``x²`` and
     ``x2``), since a model answers these differently. Finding what is meant alike is the semantic layer's work.
 
-    Every text stands there with its length, so that no two different requests run into the same bytes. JSON would do
+    Every text is there with its length, so that no two different requests run into the same bytes. JSON would do
     as well; MessagePack takes half the time.
 
     Examples

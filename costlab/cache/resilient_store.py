@@ -89,7 +89,7 @@ def unpack(key: str, data: bytes, secret: bytes = b"") -> Entry:
         raise CorruptedEntryError(f"no answer of this version of costlab under {key!r}")
     try:
         cost_usd, scope, value = _unpackb(payload, strict_map_key=False)
-    except (ValueError, TypeError) as error:  # rubbish with the right checksum: somebody made it
+    except (ValueError, TypeError) as error:  # rubbish with the right checksum: someone made it
         raise CorruptedEntryError(f"an answer that cannot be read under {key!r}: {error}") from error
     # NaN, infinities and credits in one entry would spoil the sum of all savings; NaN compares with nothing.
     if not (cost_usd is None or (type(cost_usd) is float and 0.0 <= cost_usd < inf)) or type(scope) is not str:
@@ -106,7 +106,7 @@ def _signed(key: str, payload: bytes, secret: bytes) -> bytes:
 
 
 class CircuitBreaker:
-    """Lets every attempt through while all is well; after a failure one at a time, ever more seldom.
+    """Lets every attempt through while all is well; after a failure one at a time, less and less often.
 
     Parameters
     ----------
@@ -236,10 +236,10 @@ class ResilientStore:
             await self._write(self._store.delete, key)
 
     async def lock(self, key: str, ttl_s: float, poll_s: float) -> tuple[str | None, Entry | None]:
-        """The right to call for `key`, or what somebody else's call stored meanwhile.
+        """The right to call for `key`, or what someone else's call stored meanwhile.
 
-        The right is a token for :meth:`unlock`; None where nobody can be asked, or the other one took longer than
-        `ttl_s`. The entry is as :meth:`read` returns it. Where there is one, nobody needs to call.
+        The right is a token for :meth:`unlock`; None where no one can be asked, or the other one took longer than
+        `ttl_s`. The entry is as :meth:`read` returns it. Where there is one, no one needs to call.
         """
         loop = asyncio.get_running_loop()
         ends, pause_s = loop.time() + ttl_s, poll_s

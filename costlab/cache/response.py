@@ -1,4 +1,4 @@
-"""The response cache: ask the model only what nobody asked it before."""
+"""The response cache: ask the model only what no one asked it before."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MAX_REFUSALS: Final = 10_000
 class ResponseCache:
     """Answers from a store where it can, from the model where it must, each request once.
 
-    The store may be down, slow, full or full of rubbish: every request is answered all the same, by the model. Only
+    The store may be down, slow, full or full of rubbish: every request is still answered, by the model. Only
     what the call itself raises reaches the caller.
 
     Parameters
@@ -59,7 +59,7 @@ class ResponseCache:
     keep : callable
         Whether an answer is worth keeping: by default :func:`not_empty`.
     secret : bytes
-        Key of the checksums, at most 64 bytes. With it, nobody who can write to the store can forge an answer.
+        Key of the checksums, at most 64 bytes. With it, no one who can write to the store can forge an answer.
     retry_first_s, retry_longest_s : float
         Seconds until a store that failed is asked again, after the first failure and at most.
     on_answer : callable, optional
@@ -70,7 +70,7 @@ class ResponseCache:
     Not kept: errors, empty answers, answers that were cut off (:func:`is_complete`, ``Answer.complete``), answers
     above the store's size limit. An error is shared by the requests that waited for the same call; it is not
     remembered. After an answer that was cut off, each of them makes its own call. A request that is cancelled cancels
-    nobody else's.
+    no one else's.
 
     Reading and writing back off separately: a full server that refuses writes still answers from what it has.
 

@@ -135,7 +135,7 @@ class EmbeddedServer:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback that nobody used a moment ago."""
+    """A TCP port of the loopback that no one used a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

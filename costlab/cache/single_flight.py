@@ -25,7 +25,7 @@ class CallOutcome:
     value, error : object, Exception or None
         The answer, or what was raised instead of one.
     complete : bool
-        Whether the answer is whole. One that was cut off is for nobody but who called.
+        Whether the answer is whole. One that was cut off is for no one but who called.
     """
 
     called: bool = False
@@ -40,14 +40,14 @@ class CallOutcome:
 class SingleFlight:
     """Whoever comes first does the work, the leader; those who want the same meanwhile wait for the outcome.
 
-    A leader that is cancelled abandons the work. Nobody else is cancelled with it: one of those who wait leads next.
+    A leader that is cancelled abandons the work. No one else is cancelled with it: one of those who wait leads next.
     """
 
     def __init__(self) -> None:
         self._pending: dict[str, asyncio.Future[CallOutcome | None]] = {}
 
     async def run(self, key: str, lead: Callable[[Finish], Awaitable[CallOutcome]]) -> tuple[CallOutcome, bool]:
-        """The outcome of the work called `key`, and whether somebody else did it.
+        """The outcome of the work called `key`, and whether someone else did it.
 
         `lead` does the work. It is given a function that tells those who wait the outcome, for when it has more to do
         afterwards. What it raises is raised for all who wait.

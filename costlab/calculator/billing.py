@@ -33,7 +33,7 @@ class MonthlyCost:
         What is rented. A machine without a name is an assumption: the row does not say in which numbers its GPUs are
         sold, and one by one is taken.
     unused_gpus_usd, unused_hours_usd : float
-        The parts of the bill for GPUs of the machines that nobody asked for, and for the committed hours in which the
+        The parts of the bill for GPUs of the machines that no one asked for, and for the committed hours in which the
         others are not used.
     """
 
@@ -369,7 +369,7 @@ def best_commitment(
 
 
 def _machines_wanted(gpus: float, gpus_per_machine: int) -> float:
-    """Machines for so many GPUs; a fraction of a GPU, wanted for part of the hour, is one for that part."""
+    """Machines for a number of GPUs; a fraction of a GPU, wanted for part of the hour, is one for that part."""
     whole = math.floor(gpus)
     part = gpus - whole
     return (1.0 - part) * -(-whole // gpus_per_machine) + part * -(-(whole + 1) // gpus_per_machine)
@@ -384,7 +384,7 @@ class CommitmentBill:
     covered_usd_per_hour, on_demand_usd_per_hour : float
         Demand that the commitment pays for, and demand beyond it, at on-demand prices.
     unused_usd_per_hour : float
-        Committed dollars that nothing used; paid all the same.
+        Committed dollars that nothing used; they are paid too.
     total_usd_per_hour : float
         What is paid: the commitment and the demand beyond it.
     """

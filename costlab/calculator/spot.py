@@ -208,7 +208,7 @@ def may_use_spot(
     Parameters
     ----------
     max_pause_s : float
-        Longest pause in seconds that those who wait for the result accept; ``math.inf`` when nobody waits.
+        Longest pause in seconds that those who wait for the result accept; ``math.inf`` when no one waits.
     restart_s : float
         Seconds until the work goes on elsewhere: find a machine, start it, load the model or the checkpoint.
     recoverable : bool

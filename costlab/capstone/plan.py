@@ -12,7 +12,7 @@ from costlab.errors import InvalidValueError
 from costlab.serving import EngineCurve, model_spec
 from costlab.synthetic import ENDPOINTS, endpoint
 
-#: More GPUs or cached answers than anybody has; beyond it a bill is no longer a number.
+#: More GPUs or cached answers than anyone has; beyond it a bill is no longer a number.
 MAX_COUNT: Final = 10**9
 
 
@@ -89,7 +89,7 @@ class FleetServing:
 
 @dataclass(frozen=True, slots=True)
 class ExactCache:
-    """Answers to the very same text kept: so many `entries`, >= 1, the least recently used dropped first."""
+    """Answers kept for the very same text: up to `entries`, >= 1; the least recently used is dropped first."""
 
     entries: int
 
@@ -186,9 +186,9 @@ class Plan:
     endpoints : mapping of str to EndpointPlan
         By endpoint; all of them.
     fleets : mapping of str to Fleet
-        By a name of your choice. A fleet that no endpoint uses is paid for all the same where it never gives GPUs back.
+        By a name of your choice. A fleet that no endpoint uses is still paid for where it never gives GPUs back.
     limits : SpendLimits
-        By default nobody is stopped.
+        By default no one is stopped.
     """
 
     endpoints: Mapping[str, EndpointPlan] = field(hash=False)
@@ -201,7 +201,7 @@ class Plan:
             checks.instance(name, held, Mapping)
             for key, value in held.items():
                 checks.instance(f"{name}[{key!r}]", value, kind)
-            # A copy that nobody changes afterwards: what was checked is what is scored.
+            # A copy that no one changes afterwards: what was checked is what is scored.
             object.__setattr__(self, name, MappingProxyType(dict(held)))
         checks.instance("limits", self.limits, SpendLimits)
         names = [about.name for about in ENDPOINTS]
@@ -221,7 +221,7 @@ class Plan:
                     checks.one_of(f"client of {name}", client, endpoint(name).clients)
 
 
-#: What the company does: the largest model for questions, gpt-4o where nobody thought about it, eight large GPUs.
+#: What the company does: the largest model for questions, gpt-4o where no one thought about it, eight large GPUs.
 TODAY = Plan(
     endpoints={
         "support": EndpointPlan(CascadeServing(("ensemble",), ())),

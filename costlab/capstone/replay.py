@@ -64,7 +64,7 @@ class FleetBill:
     in_flight : mapping of str to int
         By endpoint, how many requests a replica answers at a time at full load.
     requests_per_s_range : mapping of str to tuple of float
-        By endpoint the same at both ends of what other GPUs reach, where nobody measured this one's efficiency; 0 where
+        By endpoint the same at both ends of what other GPUs reach, where no one measured this one's efficiency; 0 where
         the limits cannot be kept. Empty where it was measured.
     ttft_s, inter_token_s : float
         Seconds to the first token and between two, at full load; of the slowest endpoint on the fleet.
@@ -104,7 +104,7 @@ class EndpointDay:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CompanyDay:
-    """The whole day, served as if nobody were refused; of the runaway client's requests the fleets know nothing."""
+    """The whole day, served as if no one were refused; of the runaway client's requests the fleets know nothing."""
 
     endpoints: dict[str, EndpointDay]
     fleets: dict[str, FleetBill]
@@ -128,7 +128,7 @@ def _hits(log: RequestLog, name: str, chosen: EndpointPlan) -> NDArray[np.bool_]
 
 
 def cache_hits(texts: NDArray[np.int64], entries: int) -> NDArray[np.bool_]:
-    """Which requests find their answer in an empty cache of so many entries that drops the least recently used.
+    """Which requests hit a cache, empty at first, of a number of entries that drops the least recently used.
 
     Of the texts, -1 is neither looked up nor kept.
 
@@ -172,7 +172,7 @@ class _Load:
 
 
 def _at(on: Roofline, curve: EngineCurve | None, demand: FleetDemand, in_flight: int) -> _Load:
-    """A replica with so many requests in flight, or as many as have room, whatever the limits."""
+    """A replica with a number of requests in flight, or as many as have room, whatever the limits."""
     can = capacity(on, demand.input_tokens, demand.output_tokens, max_sequences=in_flight)
     slower = curve.slowdown(can.batch) if curve else 1.0
     rate, first_s, token_s = can.requests_per_s or 0.0, can.ttft_s or 0.0, can.inter_token_s or 0.0

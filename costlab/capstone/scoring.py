@@ -58,7 +58,7 @@ class EndpointScore:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What a plan comes to.
+    """What a plan costs, how good it is, and what it breaks.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class Score:
     runaway_day_usd, refused_fraction : float
         What the worst day costs, in USD, and the share of the ordinary requests that it or the usual one refuses.
     violations : tuple of str
-        What the plan breaks, in words; empty when it stands.
+        What the plan breaks, in words; empty when it breaks nothing.
     """
 
     today_usd_per_month: float
@@ -102,7 +102,7 @@ class Score:
 
 
 def score(plan: Plan, log: RequestLog | None = None, *, budget_usd_per_month: float | None = None) -> Score:
-    """What a plan comes to, when the company's day is replayed through it.
+    """What a plan costs, and what it breaks, when the company's day is replayed through it.
 
     The day is played twice, without and with the runaway client; a month has 29 of the one and one of the other.
 
@@ -114,7 +114,7 @@ def score(plan: Plan, log: RequestLog | None = None, *, budget_usd_per_month: fl
     plan : Plan
         What the company is to do.
     log : RequestLog, optional
-        The day; by default the company's million requests, made anew.
+        The day; by default the company's million requests, generated again.
     budget_usd_per_month : float, optional
         What is allowed; by default 40,000 USD for a million requests a day, in proportion for a smaller log.
 
@@ -125,7 +125,7 @@ def score(plan: Plan, log: RequestLog | None = None, *, budget_usd_per_month: fl
 
     Examples
     --------
-    Does what the company does today stand, on a small sample of its day?
+    Does today's plan pass, on a small sample of the company's day?
 
     >>> today = score(TODAY, request_log(requests=10_000))
     >>> today.passed, round(today.saving_fraction, 3)
@@ -164,7 +164,7 @@ def _month(plan: Plan, log: RequestLog) -> _Month:
         served = day.endpoints[about.name]
         may, counted = usual[served.rows], ~log.runaway[served.rows]
         floor, spent = about.quality_floor, float(served.usd[may].sum())
-        if about.name == "support":  # what the largest tier answers right, less so many
+        if about.name == "support":  # what the largest tier answers right, less this many
             floor = float(terms.support_outcomes("test").correct[log.question[served.rows], -1].mean()) - floor
         timed = may & ~served.batched if (may & ~served.batched).any() else may
         endpoints.append(

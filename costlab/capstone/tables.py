@@ -25,7 +25,7 @@ INTERVAL_S: Final = 300.0
 def request_table(log: RequestLog) -> pyarrow.Table:
     """The day as the company's ledger has it: each request with what it cost today.
 
-    The endpoint stands in the column ``tier``, the client in ``tenant``. Requests to the company's own GPUs cost
+    The column ``tier`` has the endpoint, ``tenant`` the client. Requests to the company's own GPUs cost
     nothing here; their hours are in :func:`gpu_table`.
     The day becomes the 5th of January 2026.
     """

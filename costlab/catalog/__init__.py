@@ -1,7 +1,7 @@
 """What GPUs are and what they, model APIs and managed stores cost, as dated rows with a source.
 
 Rows live in TOML files beside these modules. Prices are appended, never overwritten; a look-up takes `as_of` to see the
-catalogue as it stood on a day. A name or a price that is not there raises: nothing is guessed and nothing is zero.
+catalogue as it was on a day. A name or a price that is not there raises: nothing is guessed and nothing is zero.
 """
 
 from typing import TYPE_CHECKING

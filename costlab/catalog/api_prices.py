@@ -110,7 +110,7 @@ class ApiPrice:
     model, provider : str
         As the snapshot calls them.
     input_usd_per_mtok, output_usd_per_mtok : float, float or None
-        USD per million input tokens and output tokens. None where nobody says what output costs: a request with output
+        USD per million input tokens and output tokens. None where no one says what output costs: a request with output
         is then refused.
     cached_input_usd_per_mtok, cache_write_usd_per_mtok, cache_write_1h_usd_per_mtok : float or None
         USD per million input tokens that were read from the provider's prompt cache, written to it for a short time
@@ -297,7 +297,7 @@ class ApiPrice:
             As for :meth:`usd`.
         where : callable
             ``where(condition, value, other)`` is the expression that chooses row by row: `value` where the condition
-            holds and `other` elsewhere. A value of None stands for a row that has no price.
+            holds and `other` elsewhere. A value of None means a row that has no price.
         **parts : expression
             What else :meth:`usd` takes. What is not given is not in the expression.
         """
@@ -534,7 +534,7 @@ def price_periods(model: str, provider: str | None = None, service_tier: str = "
     -----
     Prices that are announced are among them. There is no period for a time for which the snapshot has no price. It does
     not say since when it knows the first price of a model. That is the latest of the days on which its history begins,
-    on which the model was released, if its name says so, and on which somebody first looked up the tier.
+    on which the model was released, if its name says so, and on which someone first looked up the tier.
 
     Examples
     --------

@@ -339,7 +339,7 @@ def _offers() -> Mapping[str, tuple[str, ...]]:
 
 @cache
 def _namesakes() -> Mapping[str, list[tuple[str, str]]]:
-    """The provider and name of each model, by the name without whatever maker or folder stands before it."""
+    """The provider and name of each model, by the name without any maker or folder before it."""
     sellers: dict[str, list[tuple[str, str]]] = {}
     for provider in providers().values():
         for model in provider.models:
@@ -366,7 +366,7 @@ def _model(provider: Provider, name: str) -> ModelInfo | None:
 
 
 def _undated(provider: Provider, name: str) -> ModelInfo | None:
-    """The model that has the name without its date, where a day stands at its end."""
+    """The model that has the name without its date, where it ends in a date."""
     match = re.fullmatch(r"(.+)-(\d{4}-\d{2}-\d{2}|20\d{6})", name)
     try:
         _ = match and date.fromisoformat(match[2])
@@ -380,7 +380,7 @@ def _undated(provider: Provider, name: str) -> ModelInfo | None:
 
 
 def _is_release(name: str, model: ModelInfo, provider: str) -> bool:
-    """Whether nothing stands beside a name that the rule lists but a region, a date and a version."""
+    """Whether there is nothing beside a name that the rule lists but a region, a date and a version."""
     for kind, text in _listed(model.match):
         literal = text.casefold()
         if kind == "regex":

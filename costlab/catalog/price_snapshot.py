@@ -27,7 +27,7 @@ def api_snapshot() -> ApiSnapshot:
     -----
     The library does not say when a release was made. For the releases we know, the day is the newest price change in it
     that was not announced for later (``api_snapshots.toml``); for another, that of the newest release we know: its
-    prices are at least so new.
+    prices are at least that new.
     """
     from importlib.metadata import version  # here, since it takes a fifth of the time of importing the calculator
 

@@ -25,7 +25,7 @@ COMMITMENTS: Final = ("reserved_1y", "reserved_3y")
 #: What a store's price buys: a GB for an hour, a GB for a month, or a node for an hour, used or not.
 STORE_UNITS: Final = ("gb_hour", "gb_month", "node_hour")
 
-#: What stands behind a row: a published price, a paper, an estimate (with its reasoning), or the lesson's own claim.
+#: What a row is based on: a published price, a paper, an estimate (with its reasoning), or the lesson's own claim.
 KINDS: Final = ("list_price", "literature", "estimate", "lesson")
 
 _KIND_WORDS: Final = dict(
@@ -87,7 +87,7 @@ def _check_evidence(snapshot: str, kind: str, source_url: str, note: str) -> Non
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuPrice:
-    """The price of one GPU for one hour, with what stands behind it.
+    """The price of one GPU for one hour, with its source.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ class GpuPrice:
     checked : datetime.date
         The day for which the source gives the price.
     source_url, note : str
-        Where it stands, empty only for kinds ``estimate`` and ``lesson``, which then have a note; what else to know.
+        The page that gives it, empty only for kinds ``estimate`` and ``lesson``, which then have a note; other remarks.
     instance : str
         The machine type that is really billed: it is sold whole. Given for every row of the snapshot ``list``.
     instance_gpus : int or None
@@ -189,7 +189,7 @@ def gpu_prices(snapshot: str | None = None) -> tuple[GpuPrice, ...]:
 
 
 def current_gpu_prices(snapshot: str | None = None, as_of: date | str | None = None) -> tuple[GpuPrice, ...]:
-    """The newest row of every price, of one table or of both, as the catalogue stood at the end of the day `as_of`.
+    """The newest row of every price, of one table or of both, as the catalogue was at the end of the day `as_of`.
 
     Rows checked after that day, a date or its ISO string, are left out.
     """
@@ -231,7 +231,7 @@ def gpu_price(
     provider, region, zone : str, optional
         Needed as far as several rows fit without them.
     as_of : datetime.date or ISO date string, optional
-        See the catalogue as it stood on that day.
+        See the catalogue as it was on that day.
     instance : str, optional
         Of machines in several sizes, this one.
 
@@ -342,7 +342,7 @@ def _some(texts: Iterable[str], limit: int = 6) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorePrice:
-    """The price of keeping data in a managed store, with what stands behind it.
+    """The price of keeping data in a managed store, with its source.
 
     Attributes
     ----------
@@ -443,7 +443,7 @@ def store_prices() -> tuple[StorePrice, ...]:
 
 
 def current_store_prices(as_of: date | str | None = None) -> tuple[StorePrice, ...]:
-    """The newest row of every store, as the catalogue stood at the end of the day `as_of`, a date or its ISO string."""
+    """The newest row of every store, as the catalogue was at the end of the day `as_of`, a date or its ISO string."""
     return newest_rows(store_prices(), parse_day("as_of", as_of))
 
 

@@ -81,7 +81,7 @@ _OWN_SERVERS: Final = frozenset({
     "petals", "sglang", "textgenerationinference", "tgi", "triton", "tritonserver", "vllm", "xinference",
 })  # fmt: skip
 
-#: Models that nobody runs at home. An address inside one's own network that serves them is a gateway to their maker.
+#: Models that no one runs at home. An address inside one's own network that serves them is a gateway to their maker.
 CLOSED: Final = re.compile(
     r"(^|[/.:])(gpt-(?!oss)|chatgpt|o[1-9](-|$)|text-embedding-(3|ada)|claude|gemini|grok-[3-9]|sonar|voyage-|nova-)"
 )
@@ -141,7 +141,7 @@ def is_own_server(provider: str, api_base: str = "", model: str = "") -> bool:
         The address that was called; may be empty.
     model : str
         The model's name as the log has it. It matters where only the address tells: at a private one, a model that
-        nobody can run oneself is one behind a gateway, which does have a bill; and it may have a prefix of its own. An
+        no one can run oneself is one behind a gateway, which does have a bill; and it may have a prefix of its own. An
         open model behind a gateway cannot be told from one that runs there.
 
     Examples

@@ -51,7 +51,7 @@ def _rows() -> tuple[dict[str, Any], ...]:
 def prices_at(found: FoundModel, moment: datetime, tier: str = "standard") -> dict[str, ListedPrice]:
     """A model's prices at a moment and tier of service, by the snapshot's name for each (``input_mtok``, ...).
 
-    The snapshot's own price of the tier holds where it has one. It has most since the day when somebody looked, which
+    The snapshot's own price of the tier holds where it has one. It has most since the day when someone looked, which
     is not the day when the tier began: before that day the standard price of the moment is multiplied by what the tier
     cost then. Where it has none, a row of ``service_tiers.toml`` gives the factor. What is asked for a request or a
     search is the same in every tier.

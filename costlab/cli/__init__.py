@@ -1,7 +1,7 @@
 """The ``costlab`` command: parse, call, print.
 
 With ``--json`` each command prints one JSON object and nothing else. Errors take one line on stderr, exit status 2.
-Every command stands in :data:`COMMANDS`, and only the one that runs is imported, with what it needs.
+Every command is in :data:`COMMANDS`, and only the one that runs is imported, with what it needs.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from costlab.demo import DemoProgress, DemoResult
 
-#: Where nobody sees a live display, a line stands for so many hours of the day.
+#: Where no one sees a live display, a line is printed for this many hours of the day.
 HOURS_A_LINE = 3
 
 #: Seconds between two pictures of the live display: drawing one takes as long as some hundred requests.
@@ -86,7 +86,7 @@ def _has_browser() -> bool:
 
 @contextmanager
 def _shown(quiet: bool) -> Iterator[Callable[[DemoProgress], None]]:
-    """Tells on stderr how the day goes: live where somebody looks at a terminal, else a line every few hours."""
+    """Tells on stderr how the day goes: live where someone looks at a terminal, else a line every few hours."""
     screen = console(stderr=True)
     if screen.is_terminal and not screen.is_dumb_terminal:
         from rich.live import Live
@@ -117,7 +117,7 @@ def _shown(quiet: bool) -> Iterator[Callable[[DemoProgress], None]]:
 
 
 def panel(now: DemoProgress) -> Panel:
-    """How the day stands, for a terminal."""
+    """How the day is going, for a terminal."""
     from rich.console import Group
     from rich.panel import Panel
     from rich.progress_bar import ProgressBar

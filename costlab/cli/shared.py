@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-AsOf = Annotated[str | None, typer.Option(metavar="DATE", help="The catalogue as it stood on this ISO date.")]
+AsOf = Annotated[str | None, typer.Option(metavar="DATE", help="The catalogue as it was on this ISO date.")]
 Snapshot = Annotated[str | None, typer.Option(help="Only the rows of this table: lesson or list.")]
 
 
@@ -129,7 +129,7 @@ def print_rows(
 ) -> None:
     """A table of words as they are, `width` columns wide where there is no terminal.
 
-    The columns whose headings are `numbers` stand at the right, and words of those in `unbroken` are kept in one line.
+    The columns whose headings are `numbers` are aligned right, and words of those in `unbroken` are kept in one line.
     """
     from rich.markup import escape
     from rich.table import Table

@@ -49,7 +49,7 @@ class ApiQuote:
 
 @dataclass(frozen=True, slots=True)
 class SelfHostedQuote:
-    """A self-hosted option with what stands behind it.
+    """A self-hosted option, with what its figures rest on.
 
     Attributes
     ----------
@@ -144,7 +144,7 @@ def compare(
 
     Examples
     --------
-    What does the example that the package ships come to?
+    What does the comparison say of the example that the package ships?
 
     >>> from costlab.compare import example_workload, parse_workload
     >>> compare(parse_workload(example_workload())).recommendation.choice
@@ -328,7 +328,7 @@ def _self_hosted_quote(
 
 def _offers(entry: SelfHostedEntry, as_of: date | str | None) -> list[tuple[GpuPrice | None, MachineSize]]:
     """The machines in which an entry's GPU is sold, and their rows of the catalogue."""
-    unit = entry.gpus_per_machine or entry.gpus_per_replica  # what is assumed where nobody says
+    unit = entry.gpus_per_machine or entry.gpus_per_replica  # what is assumed where no one says
     if entry.usd_per_gpu_hour is not None:
         named = f"{unit}-GPU machine" if entry.gpus_per_machine else ""
         return [(None, MachineSize(unit, unit * entry.usd_per_gpu_hour, named))]
@@ -372,7 +372,7 @@ def option_rows(comparison: Comparison) -> tuple[tuple[str, ...], ...]:
 
 
 def explanation(comparison: Comparison) -> str:
-    """What stands under the table: the crossing, how sure it is, the recommendation, and where each price is from."""
+    """The lines under the table: the crossing, how sure it is, the recommendation, and where each price is from."""
     lines = [
         "A month has 730 hours. Upfront spending, over the file's horizon, is part of all-in and of usd per request."
     ]

@@ -30,7 +30,7 @@ class WorkloadTable(_Table):
     """The keys of ``[workload]``; see :class:`costlab.workload.Workload`.
 
     Of the provider's prompt cache either the shares are given, or what happens: a beginning of `cached_prefix_tokens`
-    that all prompts share is written, and read by so many requests before it is written again.
+    that all prompts share is written, and how many requests read it before it is written again.
     """
 
     requests_per_day: NonNegative
@@ -176,7 +176,7 @@ class WorkloadFile(_Table):
 
 
 def parse_workload(text: str, name: str = "the workload") -> WorkloadFile:
-    """A workload file from its text; `name` stands in error messages.
+    """A workload file from its text; error messages call it `name`.
 
     Raises
     ------

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 Network = TypeVar("Network")
 
-#: The label of an example that nobody labelled.
+#: The label of an example that no one labelled.
 UNLABELLED: Final = -100
 
 #: What of a teacher can be learnt.
 TARGETS: Final = ("soft", "argmax")
 
-#: Words and pairs of neighbours are counted in so many places; two that share one are taken for the same.
+#: Words and pairs of neighbours are counted in this many places; two that share one are taken for the same.
 BUCKETS: Final = 8192
 
 _WORD: Final = re.compile(r"[a-z0-9']+")
@@ -212,7 +212,7 @@ def distill(
 
     Examples
     --------
-    Does a student learn what its teacher knows, of examples that nobody labelled?
+    Does a student learn what its teacher knows, of examples that no one labelled?
 
     >>> import torch
     >>> from costlab.compression import UNLABELLED, Examples, small_network

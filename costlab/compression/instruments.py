@@ -75,7 +75,7 @@ def seconds(call: Callable[[], object], device: str) -> float:
 def graphed(call: Callable[[], T], device: str) -> tuple[Callable[[], T], str]:
     """The same call as one CUDA graph: the GPU runs all its kernels without waiting for the processor to ask for each.
 
-    What the call reads and writes must stay where it is, and it returns the same tensors each time, filled anew. On a
+    What the call reads and writes must stay where it is, and it returns the same tensors each time, filled again. On a
     CPU, and where it cannot be captured, it is the call itself. Also says in words which of these it is.
     """
     if device == "cpu":
@@ -137,7 +137,7 @@ def added_bytes(call: Callable[[], object], device: str) -> int | None:
         cuda.synchronize()
         return cuda.max_memory_allocated() - before
     try:
-        _CLEAR.write_text("5")  # from here on the peak is counted anew
+        _CLEAR.write_text("5")  # from here on the peak is counted afresh
         before = _status_bytes("VmRSS")
     except OSError:
         call()

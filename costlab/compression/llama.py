@@ -62,7 +62,7 @@ class LlamaShape:
         return batch * (2.0 * (self.weights.parameters - looked_up) + attention)
 
     def prefill_operations(self, batch: int, tokens: int) -> float:
-        """The same for reading prompts of so many tokens; only the last gets an output, and none looks ahead."""
+        """The same for reading prompts of `tokens` tokens; only the last gets an output, and none looks ahead."""
         looked_up = self.vocabulary * self.hidden
         inner = self.weights.parameters - 2 * looked_up
         attention = 4 * self.layers * self.heads * self.head_dim * tokens * (tokens + 1) / 2

@@ -93,7 +93,7 @@ class StudyResult(Generic[StudyRow]):
     """
 
     #: The attribute with the stored rows of each kind, told apart by their field ``what``; "run" is a row with what
-    #: holds for all, which otherwise stands in each row. A price stands among the versions.
+    #: holds for all, which would otherwise be repeated in each row. A price is stored among the versions.
     KINDS: ClassVar[Mapping[str, str]] = {"": "rows"}
 
     experiment: str

@@ -23,7 +23,7 @@ class WeightFormat:
     bits : float
         Bits of a weight, in (0, 64].
     group : int or {'row', 'matrix'}, optional
-        Which weights share a scale: so many neighbours in a row, a whole row (an output channel), or all. None means
+        Which weights share a scale: some neighbours in a row, a whole row (an output channel), or all. None means
         that there are no scales, as in fp32 and bf16.
     scale_bits, zero_point_bits : float
         Bits of a scale, and of the zero point beside it, >= 0.

@@ -42,7 +42,7 @@ class SeededTask:
     student : callable
         Makes a student with the seed's first weights.
     labelled, everything, truth : Examples, Examples, torch.Tensor
-        Those with a label; these and those without, all with the teacher's answers; and the labels of all, which nobody
+        Those with a label; these and those without, all with the teacher's answers; and the labels of all, which no one
         has outside of a study.
     test_inputs, test_labels : torch.Tensor
         What accuracy is measured on.
@@ -152,7 +152,7 @@ def support_task(
     embedder : Embedder, optional
         Makes the teacher's vectors; by default the packaged MiniLM, which takes half a minute for all queries.
     unlabelled, n_test : int, optional
-        At most so many further queries, without a label; and roughly so many queries of the part ``test``, evenly
+        At most this many further queries, without a label; and roughly this many queries of the part ``test``, evenly
         taken, to measure accuracy on; by default all.
 
     Raises

@@ -47,7 +47,7 @@ class SupportQuery:
 
     @property
     def meaning(self) -> str:
-        """What it asks for, its intent; out of scope it means itself only, as nobody else has its answer."""
+        """What it asks for, its intent; out of scope it means itself only, as no one else has its answer."""
         return self.id if self.intent == OUT_OF_SCOPE else self.intent
 
 

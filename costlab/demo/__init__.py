@@ -1,7 +1,7 @@
 """A service's day to show a colleague: cache, cascade, ledger, budget guard and report, played in half a minute.
 
 The parts are those of the package; clock and models are played. What the models say was recorded from three real
-classifiers, see :mod:`costlab.experiments`. Beside it stands the same day with everything sent to
+classifiers, see :mod:`costlab.experiments`. Beside it is the same day with everything sent to
 the large model.
 """
 

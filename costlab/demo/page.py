@@ -29,7 +29,7 @@ def bill_rows(result: DemoResult) -> tuple[tuple[str, ...], ...]:
 
 
 def progress_line(now: DemoProgress) -> str:
-    """How the day stands, in a line."""
+    """How the day is going, in a line."""
     refused = f", {now.outcomes['refused']:,} refused" if now.outcomes["refused"] else ""
     return (
         f"{time_of_day(now.time_s)}  {now.done:>9,} requests  {dollars(now.here.usd, cents=True)} "

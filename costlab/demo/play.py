@@ -93,7 +93,7 @@ class DemoBill:
 
 @dataclass(frozen=True, slots=True)
 class DemoProgress:
-    """How the day stands.
+    """How the day is going.
 
     Attributes
     ----------
@@ -105,8 +105,8 @@ class DemoProgress:
         Requests by the tier that answered, ``cache`` among them, and those ``refused``; and answers that were cheaper
         than they would have been, for want of budget.
     levels, alerts : mapping of str to str, tuple of str
-        For each client, how its budget stands: ``normal``, ``soft``, ``hard`` or ``stopped``; and what the guards have
-        said, each with its time of day and client.
+        For each client, the state of its budget: ``normal``, ``soft``, ``hard`` or ``stopped``; and what the guards
+        have said, each with its time of day and client.
     """
 
     time_s: float
@@ -198,7 +198,7 @@ def play_demo(
     requests, seed : int
         Ordinary requests, in 1..1,000,000; and >= 0: the same seed gives the same result to the last cent.
     watch : callable
-        Told every now and then how the day stands, and at its end.
+        Called every now and then with how the day is going, and at its end.
 
     Raises
     ------
@@ -308,7 +308,7 @@ class _Service:
         watch(self.progress(len(self.day)))
 
     def progress(self, done: int) -> DemoProgress:
-        """How the day stands after so many requests."""
+        """How the day is going after a number of requests."""
         return DemoProgress(
             time_s=self._now.now_s - SAMPLE_START_S,
             done=done,
@@ -323,7 +323,7 @@ class _Service:
 
     def _tiers(self) -> list[Tier]:
         recorded = recorded_tiers()
-        # Two queries may be typed anew as the same text; the model cannot tell them apart either.
+        # Two queries may be retyped as the same text; the model cannot tell them apart either.
         queries = {request.text: request.query_id for request in self.day if not request.runaway}
         floors = (*recorded.min_confidence, 0.0)
         tiers = []

@@ -97,7 +97,7 @@ class RequestEvent(_Marked):
     priority : {'batch', 'standard', 'essential'}
         As it was asked of the budget guard.
     provider : str
-        Who served it, as the catalogue calls it (``openai``, ``azure``, ``aws``) or as the log does; empty where nobody
+        Who served it, as the catalogue calls it (``openai``, ``azure``, ``aws``) or as the log does; empty where no one
         says.
     cache_write_tokens : int
         Tokens of the request that were written to the prompt cache, for whatever time: a part of `input_tokens` beside
@@ -153,7 +153,7 @@ class RequestEvent(_Marked):
     tenant: str = ""
     conversion_value_micro_usd: int | None = None
     priority: Priority = "standard"
-    # What ledgers and files of costlab 1.0 lack. A new field stands last: so SQLite adds it to a table.
+    # What ledgers and files of costlab 1.0 lack. A new field comes last: so SQLite adds it to a table.
     provider: str = ""
     service_tier: ServedAs = "standard"
     cache_write_tokens: int = 0

@@ -1,6 +1,6 @@
 """What ``costlab bench`` measures and records, and what lessons use of it.
 
-How to add an experiment is told in ``costlab/experiments/registry.py``.
+``costlab/experiments/registry.py`` says how to add an experiment.
 """
 
 from typing import TYPE_CHECKING

@@ -159,7 +159,7 @@ def combined_variants(
         Labelled queries of each of the 72 intents, >= 2, from the part ``train``; and queries of each to answer, >= 1,
         from ``test``.
     unlabelled : int, optional
-        At most so many further queries that the teacher answers for its student, >= 1; by default all.
+        At most this many further queries that the teacher answers for its student, >= 1; by default all.
     steps : int
         Of fine-tuning, >= 1.
     seed : int

@@ -18,7 +18,7 @@ from costlab.errors import InvalidValueError
 from costlab.experiments.registry import Experiment, Option
 from costlab.recordings import Recording, Row, find_device, library_versions
 
-#: A terabyte, and matrices of 64 GB: beyond them no device has the memory, and nobody the patience.
+#: A terabyte, and matrices of 64 GB: beyond them no device has the memory, and no one the patience.
 MAX_REPEATS: Final = 10_000
 MAX_COPY_MIB: Final = 2**20
 MAX_ROWS: Final = 2**17
@@ -184,7 +184,7 @@ class _Board:
         self._nvml, self._synchronize = nvml, synchronize
 
     def rows(self, state: str, work: Callable[[], object], load_s: float) -> list[Row]:
-        """Rows of what is read in the second half of so many seconds of `work`; drivers tell the mean of a second."""
+        """Rows of what is read in the second half of some seconds of `work`; drivers tell the mean of a second."""
         nvml = self._nvml
         try:
             nvml.nvmlInit()

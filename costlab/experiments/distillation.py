@@ -44,7 +44,7 @@ ARMS: Final = {
     "argmax": "all examples, the teacher's first choice taken as a label",
     "soft": "all examples, the teacher's probabilities",
     "soft + hidden": "the same, and the teacher's inner state",
-    "truth": "all examples with true labels, which nobody has",
+    "truth": "all examples with true labels, which no one has",
 }
 
 #: Arms that are another one again where every example has a label.
@@ -220,7 +220,7 @@ def distillation_study(
     arms : sequence of str
         Names of ``ARMS``; ``labels`` is always among them, to compare with.
     seeds : int
-        Repetitions, >= 5: each draws labels, first weights and the order of examples anew.
+        Repetitions, >= 5: each draws its own labels, first weights and order of examples.
     temperature, alpha, hidden_weight
         As for :func:`costlab.compression.distill`, where there is a teacher.
     repeats : int
@@ -230,10 +230,11 @@ def distillation_study(
 
     Notes
     -----
-    Runs on one thread of the CPU: the students are so small that a GPU would not help. All arms train by one rule, at
-    most so many epochs and fewer once the loss on what they learn from stops falling; ``argmax`` and ``soft`` differ in
-    nothing but the targets, ``argmax`` and ``own answers`` in nothing but who gave the answers. The interval covers
-    what a seed decides. All seeds of the support task share their test queries, so it says nothing of other queries.
+    Runs on one thread of the CPU: the students are so small that a GPU would not help. All arms train by one rule: for
+    a limited number of epochs, and fewer once the loss on what they learn from stops falling; ``argmax`` and ``soft``
+    differ in nothing but the targets, ``argmax`` and ``own answers`` in nothing but who gave the answers. The interval
+    covers what a seed decides. All seeds of the support task share their test queries, so it says nothing of other
+    queries.
 
     References
     ----------

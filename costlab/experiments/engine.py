@@ -48,7 +48,7 @@ PROSE: Final = "Once upon a time an old lighthouse keeper found a strange letter
 def ask_all(
     server: LlamaServer, prompts: Sequence[str], output_tokens: int, in_flight: int
 ) -> tuple[dict[str, float], list[float]]:
-    """Send prompts to a server of one's own, so many at a time, each for an answer of exactly so many tokens.
+    """Send prompts to your own server, some at a time, each for an answer of an exact number of tokens.
 
     Returns
     -------

@@ -58,7 +58,7 @@ class LlamaServer:
     slots : int
         Requests that are answered at once, >= 1. Those beyond wait.
     context_tokens : int
-        Most tokens of a request, prompt and answer together, >= 1: each slot has memory for so many.
+        Most tokens of a request, prompt and answer together, >= 1: each slot has memory for this many.
     threads : int
         Of the computation, >= 1. Several wait for each other after each product by turning in a loop: on an idle
         machine they are faster than one, beside other programs many times slower.

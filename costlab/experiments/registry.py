@@ -72,7 +72,7 @@ class Option:
     help : str
         A line for ``--help``.
     metavar : str or None
-        What stands for the value there; by default its type.
+        What the help shows for the value; by default its type.
     flag : str or None
         Such as ``--batch``; by default the parameter's name.
     """

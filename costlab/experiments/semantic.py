@@ -111,7 +111,7 @@ def intent_lookups(
 ) -> tuple[Lookup, ...]:
     """Look-ups of a published set: `asked` of its test queries against `cached` of its training queries.
 
-    Right means: of the same intent, which stands in for "needs the same answer" and is more than that now and then.
+    Right means: of the same intent, which is taken for "needs the same answer", though now and then it is not.
     """
     parts = []
     for split, size in (("train", cached), ("test", asked)):

@@ -52,7 +52,7 @@ _LIBRARIES: Final = ("vllm", "sglang", "xllamacpp", "torch", "httpx2", "costlab"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingRow:
-    """A server with so many requests in flight. Where it did not answer, `reason` says why.
+    """A server with a number of requests in flight. Where it did not answer, `reason` says why.
 
     Attributes
     ----------
@@ -215,7 +215,7 @@ class ServingResult(StudyResult[ServingRow]):
     engine, model : str
         Which server, as the caller calls it, with its version; and the model as the server knows it.
     input_tokens, output_tokens, seed : int
-        Asked of each request, about so many in and exactly so many out; and of the words of the prompts.
+        Asked of each request: about this many in, and exactly this many out; and of the words of the prompts.
     """
 
     KINDS: ClassVar[Mapping[str, str]] = {"run": "", "row": "rows", "prefix": "prefixes", "speculation": "speculations"}

@@ -52,7 +52,7 @@ _LIBRARIES: Final = ("torch", "costlab")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SparseRow:
-    """One matrix, kept in one way, times so many tokens. Where it did not run, `reason` says why.
+    """One matrix, kept in one way, times a number of tokens. Where it did not run, `reason` says why.
 
     Attributes
     ----------

@@ -224,5 +224,5 @@ def _wrapped(text: str, indent: str) -> str:
 
 
 def _inline(text: str) -> str:
-    """Plain text as HTML; what stands between backticks is code."""
+    """Plain text as HTML; what is between backticks is code."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))

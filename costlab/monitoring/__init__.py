@@ -2,7 +2,7 @@
 
 A :class:`Ledger` takes what was served; :func:`aggregate`, :func:`key_metrics` and :func:`build_report` count it, or a
 log that :func:`open_log` reads; :class:`RequestMetrics` shows it to Prometheus, and :func:`alert_rules` say when to
-wake somebody. What guards a budget is in :mod:`costlab.monitoring.budget`.
+wake someone. What guards a budget is in :mod:`costlab.monitoring.budget`.
 Where an optional library is missing, a :class:`~costlab.errors.MissingExtraError` says how to install it.
 """
 

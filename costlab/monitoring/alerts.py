@@ -26,7 +26,7 @@ HOUR: Final = float(SECONDS_PER_HOUR)
 #: Rules are evaluated, and metrics scraped, once a minute.
 STEP: Final = 60
 
-#: Seconds for which Prometheus lets a sample stand where no later one came (its ``--query.lookback-delta``).
+#: Seconds for which Prometheus lets a sample hold where no later one came (its ``--query.lookback-delta``).
 LOOKBACK_S: Final = 5 * MINUTE
 
 #: Priced requests in a window below which there is no mean: a single expensive one is no average.
@@ -84,7 +84,7 @@ class AlertRule:
     for_s : float
         Seconds that it must last, >= 0.
     severity, action : {'page', 'ticket'} and str
-        Whether somebody must look now, and what to do.
+        Whether someone must look now, and what to do.
     only : str
         Value of the label `by` of the figure that counts; empty for each of them.
 
@@ -464,7 +464,7 @@ def gpu_timelines(frame: IntoFrame, budget_usd_per_day: float | None = None) -> 
 
 
 def _standing(samples: Mapping[int, float | None], minutes: int) -> list[float | None]:
-    """The sample that stands in each minute: the last one, until it is too old."""
+    """The sample that holds in each minute: the last one, until it is too old."""
     last, standing = -math.inf, list[float | None]()
     for minute in range(minutes):
         last = minute if minute in samples else last

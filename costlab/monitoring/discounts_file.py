@@ -24,7 +24,7 @@ class _DiscountFile(BaseModel):
 
 
 def parse_discounts(text: str, name: str = "the discounts") -> Discounts:
-    """Discounts from the text of a TOML file; `name` stands in error messages.
+    """Discounts from the text of a TOML file; error messages call it `name`.
 
     Raises
     ------

@@ -162,7 +162,7 @@ def panels(rules: Sequence[AlertRule] | None = None) -> tuple[Panel, ...]:
     Parameters
     ----------
     rules : sequence of AlertRule, optional
-        The alarms whose thresholds are drawn and told, by their names. Those of the source lesson stand in for what is
+        The alarms whose thresholds are drawn and told, by their names. Those of the source lesson are used for what is
         not among them.
     """
     named = {rule.name: rule for rule in (*alerts.alert_rules(), *(rules or ()))}

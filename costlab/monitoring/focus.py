@@ -108,7 +108,7 @@ def load_commitments(path: Path | str) -> tuple[GpuCommitment, ...]:
     Raises
     ------
     CommitmentsFileError
-        If the file is no TOML, a key is missing, unknown or out of its domain, or a GPU or an id stands twice.
+        If the file is no TOML, a key is missing, unknown or out of its domain, or a GPU or an id is there twice.
     OSError
         If it cannot be read.
     """
@@ -150,7 +150,7 @@ def focus_table(
     ----------
     frame : data frame
         A log of requests with their costs, as for :func:`costlab.monitoring.aggregate`. A row is made for each day,
-        tenant, provider, model and service tier. Requests without a known cost are in no row, since a cost that nobody
+        tenant, provider, model and service tier. Requests without a known cost are in no row, since a cost that no one
         knows is not 0; credits are rows of their own.
     gpu_hours : data frame, optional
         A log of GPU hours, as for :func:`costlab.monitoring.gpu_usage`, whose bill comes on top of the requests' costs.
@@ -158,7 +158,7 @@ def focus_table(
     commitments : sequence of GpuCommitment
         What is paid for every hour of the days from the first to the last row of `gpu_hours`. Each day has a row for
         the purchase, whose cost is billed, one for each GPU that used it, and one for the hours that no GPU used; their
-        effective costs add up to what was billed. Hours beyond those committed stand at their own price.
+        effective costs add up to what was billed. Hours beyond those committed have their own price.
     billing_account : str
         Id of the account that the costs are shown to, not empty.
 

@@ -101,8 +101,8 @@ def gpu_usage(frame: IntoFrame, by: Sequence[str] = ()) -> tuple[GpuUsage, ...]:
     The utilization of a row is a mean: an hour that is half at 100 % and half at 0 counts as half busy, and as not
     idle. Short rows find more idle time than long ones. Unknown utilization is neither idle nor busy.
 
-    The bill is that of the rows: GPUs of a machine that nobody uses, and hours of a reservation in which the machine is
-    switched off, are paid too and belong into the log.
+    The bill is that of the rows: GPUs of a machine that no one uses, and hours of a reservation in which the machine is
+    switched off, are paid too and belong in the log.
 
     Examples
     --------
@@ -130,7 +130,7 @@ def gpu_usage(frame: IntoFrame, by: Sequence[str] = ()) -> tuple[GpuUsage, ...]:
     cost_usd = hours * price
     demands = [(value >= 0) & (value < infinite) for value in (log.number("time_s"), hours, price, cost_usd)]
     demands.append(((share >= 0) & (share <= 1)) | share.is_null())
-    # What a sum of many rows comes to is to the nearest, not up: a bill of GPU hours is no price of a request.
+    # The sum of many rows is rounded to the nearest, not up: a bill of GPU hours is no price of a request.
     ms, cost = (hours * MS_PER_HOUR + 0.5).floor(), (cost_usd * MICRO_USD_PER_USD + 0.5).floor()
     busy = (hours * share * MS_PER_HOUR + 0.5).floor()
     idle, underused = share < IDLE_BELOW_FRACTION, (share >= IDLE_BELOW_FRACTION) & (share < UNDERUSED_BELOW_FRACTION)

@@ -52,9 +52,9 @@ class GpuReading:
     gpu : str
         Its number on the machine; under MIG with the instance, as in ``0/7``.
     utilization_fraction : float or None
-        Share of the time in which it computed, in 0..1; None where nobody can tell.
+        Share of the time in which it computed, in 0..1; None where no one can tell.
     reason : str
-        Why nobody can.
+        Why no one can.
     """
 
     gpu: str
@@ -161,7 +161,7 @@ class GpuMetrics:
 
     Notes
     -----
-    ``costlab_gpu_utilization_ratio`` is left out for a GPU whose utilization nobody knows, and
+    ``costlab_gpu_utilization_ratio`` is left out for a GPU whose utilization no one knows, and
     ``costlab_gpu_utilization_known`` is 0 then; :attr:`reasons` says why. It never shows 0 for unknown. The cost of a
     GPU grows by the clock, from the first scrape that found it on. Readings that fail are counted, and the other
     metrics of the registry are still shown.

@@ -37,7 +37,7 @@ class KeyMetrics:
     idle_gpu_hours : float or None
         GPU-hours below 10 % utilization. None without a log of GPU hours.
     unpriced_requests : int
-        Requests in no figure in dollars, since nobody knows what they cost.
+        Requests in no figure in dollars, since no one knows what they cost.
     unpriced_fraction : float
         Their share of all requests.
     """

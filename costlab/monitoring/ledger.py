@@ -37,7 +37,7 @@ def _definition(name: str, column: Column, *, added: bool) -> str:
 
 ADDED: Final = tuple(COLUMNS)[list(COLUMNS).index(LAST_OF_FIRST) + 1 :]
 DEFINITIONS: Final = {name: _definition(name, column, added=name in ADDED) for name, column in COLUMNS.items()}
-#: The columns as a file of the first version is read, which nobody has written to since.
+#: The columns as a file of the first version is read, which no one has written to since.
 FIRST_NAMES: Final = ", ".join(
     f"{DEFINITIONS[name].rpartition(' ')[2]} AS {name}" if name in ADDED else name for name in COLUMNS
 )
@@ -59,7 +59,7 @@ LEDGER: Final = FileKind(
 
 
 def _insert(columns: int) -> str:
-    """Of the first so many columns; the others get their defaults."""
+    """Of the first columns, as many as given; the others get their defaults."""
     names, values = ", ".join(list(COLUMNS)[:columns]), ", ".join("?" * columns)
     return f"INSERT INTO events ({names}) VALUES ({values}) ON CONFLICT (request_id) DO NOTHING"  # noqa: S608
 
@@ -169,13 +169,13 @@ class Ledger:
     with its process; there are at most `batch_size` of them, no older than `flush_every_s`.
 
     A request is written once. The same event again is ignored and counted; another one under the same request id is
-    refused, and the first stands. So a writer that does not know whether its last batch arrived sends it again.
+    refused, and the first is kept. So a writer that does not know whether its last batch arrived sends it again.
 
-    An event that no file can hold, made past the checks of :class:`costlab.events.RequestEvent`, is left out alone:
-    the others of its batch are written, and it is counted in :attr:`rejected`.
+    An event that no file can hold, which got past the checks of :class:`costlab.events.RequestEvent`, is left out
+    alone: the others of its batch are written, and it is counted in :attr:`rejected`.
 
-    Beside the file, in one with ``-rows`` after its name, stands how many events it has. By it :meth:`verify` notices
-    events that went with a damaged write-ahead log, of which SQLite says nothing. A copy is made of both or of none.
+    A file beside it, with ``-rows`` after its name, says how many events it has. By it :meth:`verify` notices
+    events that went with a damaged write-ahead log, of which SQLite says nothing. Copy both files, or neither.
 
     A file of costlab 1.0 is read as it is; the first event written to it gives it the columns that it lacks.
 
@@ -258,7 +258,7 @@ class Ledger:
         Raises
         ------
         LedgerError
-            If the file cannot be written: what waits goes on waiting. Or if a request id stands in the file with other
+            If the file cannot be written: what waits goes on waiting. Or if the file has a request id with other
             values, or no file can hold an event: that event is dropped, and all others are written.
         """
         if not self._usable:
@@ -336,7 +336,7 @@ class Ledger:
     def events_after(self, sequence: int) -> Iterator[tuple[int, RequestEvent | LedgerError]]:
         """Events in the order of writing with their numbers, from the one after `sequence` on, whatever their time.
 
-        In place of a row that is no event stands what is wrong with it.
+        A row that is no event is replaced by what is wrong with it.
         """
         self.flush()
         while rows := self._page(PAGE_AFTER, (sequence, PAGE_ROWS)):
@@ -400,7 +400,7 @@ class Ledger:
         Raises
         ------
         LedgerError
-            If a page is damaged, or if events are missing that stood in the file: SQLite leaves out what follows a
+            If a page is damaged, or if events are missing that were in the file: SQLite leaves out what follows a
             damaged place of the write-ahead log, and an older copy of the file lacks them too.
         """
         known = self._rows.read()  # before the file, to which others may be writing
@@ -418,12 +418,12 @@ class Ledger:
 
     @property
     def duplicates(self) -> int:
-        """Events that stood in the file already, just as they came again."""
+        """Events that were in the file already, just as they came again."""
         return self._duplicates
 
     @property
     def conflicts(self) -> int:
-        """Events that were dropped because their request id stood in the file with other values."""
+        """Events that were dropped because the file had their request id with other values."""
         return self._conflicts
 
     @property
@@ -466,7 +466,7 @@ class Ledger:
         self.close()
 
     def _write(self, batch: list[RequestEvent]) -> list[str]:
-        """Insert the batch in one transaction; the request ids that stand in the file with other values."""
+        """Insert the batch in one transaction; the request ids that the file has with other values."""
         rows = [event.as_short_row() for event in batch]
         self._file.execute("BEGIN IMMEDIATE")
         try:

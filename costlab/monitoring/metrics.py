@@ -53,7 +53,7 @@ COUNTERS: Final = (
     ("costlab_image_output_tokens", "Output tokens that are images: a part of the output.", "token"),
 )
 
-# Where a counter stands in a series' cell, by its row's name.
+# Where a counter is in a series' cell, by its row's name.
 _PLACES: Final = {name: place for place, (name, *_) in enumerate(COUNTERS)}
 _REQUESTS: Final = _PLACES["costlab_requests"]
 _UNPRICED: Final = _PLACES["costlab_unpriced_requests"]
@@ -192,9 +192,9 @@ class RequestMetrics:
         name that a caller may choose must not fill the memory of a Prometheus server. At four fifths of them the log
         says so.
     scrape_interval_s : float
-        The longest time between two scrapes of a Prometheus server, in seconds, >= 0. For so long a series is shown at
-        0, from its first scrape on, so that a second server, or a person who looks, does not take that from the first;
-        with 0, what was counted is shown at once.
+        The longest time between two scrapes of a Prometheus server, in seconds, >= 0. For this long a series is shown
+        at 0, from its first scrape on, so that a second server, or a person who looks, does not take that from the
+        first; with 0, what was counted is shown at once.
     clock : callable
         Gives seconds that never go back.
 
@@ -440,9 +440,9 @@ class LedgerFollower:
 
     Notes
     -----
-    An event is new when it stands after the last one that was told, whatever its time: clocks differ, calls that took
+    An event is new when it comes after the last one that was told, whatever its time: clocks differ, calls that took
     long are written late, and milliseconds are taken for seconds. A look at a ledger without news is one search. What
-    was written while nobody followed is told only where `since_s` reaches back to it.
+    was written while no one followed is told only where `since_s` reaches back to it.
 
     Attributes
     ----------

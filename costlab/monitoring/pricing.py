@@ -478,7 +478,7 @@ def _served(log: LogFrame, gap: nw.Expr, *, reprice: bool) -> list[_Served]:
 
 
 def _unknown_writes(log: LogFrame) -> nw.Expr:
-    """Tokens written to a prompt cache of which nobody says for how long."""
+    """Tokens written to a prompt cache of which no one says for how long."""
     import narwhals as nw
 
     writes = log.value("cache_write_tokens")
@@ -598,7 +598,7 @@ def _usd_of(log: LogFrame, found: Sequence[_Served]) -> nw.Expr:
     without_cost = log.value("cost_micro_usd").is_null()
     counted = parts.get("requests")
     if counted is not None:
-        # Of a sum that counts no requests nobody knows how long they were: they have the price of short ones.
+        # Of a sum that counts no requests no one knows how long they were: they have the price of short ones.
         parts["requests"] = _where(counted > 0, counted, nw.lit(math.inf))
 
     def cost(price: ApiPrice | None) -> nw.Expr:

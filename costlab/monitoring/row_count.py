@@ -20,14 +20,14 @@ class KnownRows:
     Attributes
     ----------
     written, lost : int
-        Rows that have stood in the file, without those that were found to be lost before; and those.
+        Rows that have been in the file, without those that were found to be lost before; and those.
     """
 
     written: int
     lost: int
 
     def missing(self, rows: int) -> int:
-        """How many rows have been lost, where the file has so many."""
+        """How many rows have been lost, where the file has a given number."""
         return self.lost + max(0, self.written - rows)
 
 
@@ -76,7 +76,7 @@ class RowCount:
         return lost
 
     def note(self, rows: int) -> None:
-        """There are so many rows now."""
+        """Set how many rows there are now."""
         line = LINE % rows
         self._noted = None
         try:

@@ -56,7 +56,7 @@ MAX_EXACT: Final = 2**53 - 1
 #: What is nearer to a whole number was one before it was a decimal.
 NOISE: Final = 1e-6
 
-#: So many of a log's columns are named in a message.
+#: This many of a log's columns are named in a message.
 MAX_LISTED: Final = 40
 
 #: What a group has in common: names, or the seconds at which times begin.
@@ -115,7 +115,7 @@ class LogFrame:
         import narwhals as nw
 
         if self.is_float(name):
-            # Floating-point columns stand in for integers with gaps; there NaN is a gap too.
+            # Floating-point columns are used for integers with gaps; there NaN is a gap too.
             return nw.when(~self.gap(name)).then(self.number(name))
         return self.number(name)
 
@@ -287,7 +287,7 @@ class UsageTotals:
 
     @property
     def has_cost(self) -> bool:
-        """Whether anything is known of the cost, be it of requests or of charges and credits that are none."""
+        """Whether anything is known of the cost, whether of requests or of charges and credits that are none."""
         return self.priced_requests > 0 or self.cost_micro_usd != 0
 
     @property

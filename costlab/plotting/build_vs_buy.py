@@ -60,7 +60,7 @@ def plot_break_even_map(
     requests_per_day : sequence of sequences of float, shape (rows, columns)
         Break-even volumes; ``inf`` where there is none.
     rows, columns : sequence of str
-        What stands beside each row and under each column.
+        What is written beside each row and under each column.
     row_label, column_label : str
         What the rows and the columns are, with unit.
     """

@@ -28,7 +28,7 @@ def plot_plans(scores: Mapping[str, Score], *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     scores : mapping of str to Score
-        By the name that each bar gets; the first stands on top.
+        By the name that each bar gets; the first is on top.
     """
     ax = new_axes(ax, 5.4, 0.95 + 0.95 * len(scores))
     most = max(score.usd_per_month for score in scores.values())

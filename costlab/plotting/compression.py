@@ -296,7 +296,7 @@ def plot_label_curve(
 def plot_bill(
     options: Mapping[str, tuple[float, float]], *, most_requests: float, least_requests: float, ax: Axes | None = None
 ) -> Axes:
-    """What each option has cost in all after so many requests, both axes logarithmic.
+    """What each option has cost in all after a number of requests, both axes logarithmic.
 
     Parameters
     ----------

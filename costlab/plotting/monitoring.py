@@ -64,7 +64,7 @@ def plot_spend(
 def plot_tier_shares(
     groups: Sequence[UsageTotals], *, limit_fraction: float | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Which tier serves which share of the requests, hour by hour; the first tier stands at the bottom.
+    """Which tier serves which share of the requests, hour by hour; the first tier is at the bottom.
 
     Parameters
     ----------

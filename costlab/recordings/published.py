@@ -223,7 +223,7 @@ def nearest_published(experiment: str, device: str) -> NearestPublished:
 
     Examples
     --------
-    What stands for an L4, of which no copy bandwidth was found?
+    Which GPU is used for an L4, of which no copy bandwidth was found?
 
     >>> nearest_published("device", "L4").gpu
     'T4'
@@ -252,7 +252,7 @@ def _bandwidth_factor(one: GpuSpec, other: GpuSpec) -> float:
 
 
 def nearness(wanted: GpuSpec, found: GpuSpec) -> str:
-    """What makes one GPU stand for another, in words."""
+    """Why one GPU is taken for another, in words."""
     if wanted is found:
         return "the same GPU"
     return (

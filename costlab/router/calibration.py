@@ -72,7 +72,7 @@ def calibrate(
     seed, steps : int
         Seed of the split; thresholds tried per tier, see :func:`cost_quality_curve`.
     next_queries : int, optional
-        Guarantee it for the next so many queries, luck included, and not only in the long run: see the notes.
+        Guarantee it for this many next queries, luck included, and not only in the long run: see the notes.
 
     Notes
     -----
@@ -80,7 +80,7 @@ def calibrate(
 
     It is about the long run: a cascade that is right just often enough there falls below the floor in half of all
     weeks. With `next_queries`, half of :math:`\alpha` is spent on that: the tests are made at :math:`\alpha / 2`
-    against the least long-run quality with which so many queries fall below the floor at most as often as
+    against the least long-run quality with which that many queries fall below the floor at most as often as
     :math:`\alpha / 2`.
 
     References

@@ -38,7 +38,7 @@ class Slot:
 
     def __init__(self, tier: Tier, gate: Gate | None, budgeted: bool) -> None:
         self.tier, self.gate, self.predict = tier, gate, tier.model.predict
-        # What a call costs whose bill nobody knows. A guard was told the most that it can be: that much is gone then.
+        # What a call costs whose bill no one knows. A guard was told the most that it can be: that much is gone then.
         by_default = tier.reserve_usd if budgeted else None
         self.unknown_usd = (
             tier.abandoned_usd_per_request if tier.abandoned_usd_per_request is not None else by_default or 0.0
@@ -47,7 +47,7 @@ class Slot:
         self.plain = not budgeted and self.places is None and tier.timeout_s is None
 
     def bill(self, error: BaseException, sent: bool) -> tuple[float, TokenUsage | None]:
-        """What a call that ended with an error cost: what it says itself, or what is taken where nobody can know."""
+        """What a call that ended with an error cost: what it says itself, or what is taken where no one can know."""
         if isinstance(error, ModelError) and not error.bill_unknown:
             return self.tier.usd(error.usage), error.usage
         return self.unknown_usd if sent else 0.0, None
@@ -61,7 +61,7 @@ class Slot:
 
 
 class RouteState:
-    """What one request has come to and paid so far."""
+    """How far one request has got, and what it has paid so far."""
 
     # Defaults of the class: most requests change few of them, and a hit none.
     tier: Tier | None = None  # who gave the answer; None for the cache
@@ -145,7 +145,7 @@ class CascadeRunner:
         self._budget = budget
 
     async def run(self, state: RouteState, query: str, priority: Priority, step: NextStep = FIRST_STEP) -> object:
-        """The answer that is served; who gave it, and whether for want of money, stands in the state."""
+        """The answer that is served; who gave it, and whether for want of money, is in the state."""
         while True:
             slot = self._slots[step.tier]
             tier = slot.tier
@@ -355,7 +355,7 @@ class Cascade:
         query, priority : str
             What is asked; ``batch``, ``standard`` or ``essential``, for the budget guard.
         tenant : str
-            Whose request it is: a part of the event, and of the cache that nobody else sees.
+            Whose request it is: a part of the event, and of the cache that no one else sees.
 
         Raises
         ------
@@ -461,7 +461,7 @@ class Cascade:
     async def _ask_for_cache(
         self, state: RouteState, query: str, priority: Priority, tenant: str, _request: Request
     ) -> Answer:
-        """What the cache calls where it has no answer; a refusal instead of a degraded one, which nobody else gets."""
+        """What the cache calls where it has no answer; a refusal instead of a degraded one, which no one else gets."""
         state.asked, before_usd = True, state.cost_usd
         answer = await self._ask_tiers(state, query, priority, tenant)
         if state.degraded and state.refusal is not None:

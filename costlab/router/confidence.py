@@ -100,7 +100,7 @@ class TemperatureScaling:
     changes; what changes is what a threshold means.
 
     Where only the probability of the chosen answer is known, it and its complement are the two classes. With more than
-    two classes, fit all probabilities: from one number of 0.3 nobody can tell whether the rest lies on one class or on
+    two classes, fit all probabilities: from one number of 0.3 no one can tell whether the rest lies on one class or on
     seventy, and a temperature never lifts it above a half.
 
     References

@@ -83,7 +83,7 @@ def next_step(
             return NextStep("serve", tier)
         best = tier
     elif outcome == "incomplete":
-        if action == "fall_back" or tier == len(reserve_usd) - 1:  # there is nobody left to ask
+        if action == "fall_back" or tier == len(reserve_usd) - 1:  # there is no one left to ask
             return NextStep("serve", tier)
         best = tier if best < 0 else best  # a whole answer that was not trusted is the better one
     elif outcome == "skipped":
@@ -166,7 +166,7 @@ class StageShare:
     Attributes
     ----------
     arrived_fraction, tried_fraction, served_fraction : float
-        Requests that come to it; that it is tried on, all but the ones that its gate sends past it; that it answers.
+        Requests that arrive; those it is tried on, all but the ones that its gate sends past it; those it answers.
     usd_per_request : float
         What it adds to the mean cost of a request, its gate included.
     """

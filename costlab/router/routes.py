@@ -47,7 +47,7 @@ class Routed:
     cost_usd, latency_s : float
         Look-up, gates and every attempt together; seconds from request to answer.
     attempts : tuple of Attempt
-        Every tier that the request came to, in order; empty for an answer from the cache.
+        Every tier that the request reached, in order; empty for an answer from the cache.
     degraded : bool
         True when the budget refused the tier that should have answered, and a cheaper one's answer was given instead.
     complete : bool
@@ -76,7 +76,7 @@ class CascadeFailedError(CostlabError, RuntimeError):
     attempts : tuple of Attempt
         All of them; empty where the request only waited for an equal one, which failed.
     cost_usd : float
-        What this request paid all the same.
+        What this request nevertheless paid.
     """
 
     def __init__(self, message: str, attempts: tuple[Attempt, ...], cost_usd: float) -> None:

@@ -98,7 +98,7 @@ def simulate(stages: Sequence[Stage], requests: int, seed: int = 0) -> Simulated
 
 
 def _bill(counts: NDArray[np.int64], usd: NDArray[np.float64]) -> tuple[float, float, float]:
-    """What so many requests of each cost come to: the sum, the mean and its standard error."""
+    """What requests cost, given how many have each cost: the sum, the mean and its standard error."""
     requests, total = int(counts.sum()), float(counts @ usd)
     mean = total / requests
     spread = float(counts @ (usd - mean) ** 2) / max(1, requests - 1)
@@ -261,7 +261,7 @@ class BaselineSaving:
         Of a mix, at the cascade's quality, or the nearest above that it has; NaN where it reaches no such quality.
     saving_fraction : float
         Share of this baseline's cost that the cascade saves; negative where it costs more. At equal quality for a mix;
-        for the others at the two qualities that stand beside it. NaN where the baseline has no cost.
+        for the others at the two qualities given beside it. NaN where the baseline has no cost.
     """
 
     name: str
@@ -303,7 +303,7 @@ class TiersSimulation:
         What they did and cost, where the first tier is the file's cache, if it has one; and the mean time to the
         answer. Quality and time are NaN where the file does not say how good a tier is, or how long it takes.
     comparison : BaselineComparison or None
-        Only from labelled queries: without them nobody knows the quality of each tier alone.
+        Only from labelled queries: without them no one knows the quality of each tier alone.
     """
 
     simulated: Simulated
@@ -369,7 +369,7 @@ def simulate_tiers(file: TiersFile, requests: int, seed: int = 0) -> TiersSimula
 
 
 def _mean(*values: tuple[float, int]) -> float:
-    """The mean of some values, each for so many requests; what is unknown counts only where there are requests."""
+    """The mean of some values, each for a number of requests; what is unknown counts only where there are requests."""
     return sum(value * n for value, n in values if n) / sum(n for _, n in values)
 
 

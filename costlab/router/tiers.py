@@ -58,7 +58,7 @@ class Tier:
     abandoned_usd_per_request : float, optional
         What a call is taken to cost that was given up, after a time-out or because the request was cancelled, whose
         answer was lost on its way, or that ended with an error which does not say what was billed, in USD, >= 0: the
-        provider may have finished it and sent a bill, and nobody on this side can know. By default what is reserved for
+        provider may have finished it and sent a bill, and no one on this side can know. By default what is reserved for
         it where a budget guard watches, and nothing without one.
     max_concurrency : int, optional
         Calls under way at a time, >= 1; further ones wait their turn.
@@ -133,7 +133,7 @@ class Tier:
 
     @property
     def reserve_usd(self) -> float | None:
-        """What to reserve of a budget before a call; None where nobody has said."""
+        """What to reserve of a budget before a call; None where no one has said."""
         if self.estimate_usd is not None:
             return self.estimate_usd
         return None if isinstance(self.price, ApiPrice) else self.price

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 #: Keys whose values no error repeats: they may hold a password, or a key that was put in the place of its variable.
 UNSHOWN: Final = ("base_url", "key_variable", "parameters")
-#: More tiers than anybody runs; with gates, the ways through a cascade double with each.
+#: More tiers than anyone runs; with gates, the ways through a cascade double with each.
 MAX_TIERS: Final = 12
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -73,7 +73,7 @@ class PriceTable(_StrictTable):
 
 
 class GateTable(_StrictTable):
-    """The keys of ``gate``: the tier is tried on queries of at most so many words."""
+    """The keys of ``gate``: the tier is tried on queries of at most this many words."""
 
     max_words: Some
     usd_per_request: NonNegative = 0.0
@@ -140,7 +140,7 @@ class OpenAiTable(_StrictTable):
     """The keys of a ``model`` of kind ``openai``; see :class:`costlab.router.EndpointModel`.
 
     TOML has no None: ``key_variable = ""`` is a server without a key, and ``max_tokens = 0`` asks for no limit.
-    Neither error messages nor ``repr`` repeat what stands in the address, the name of the variable or the parameters.
+    Neither error messages nor ``repr`` repeat what is in the address, the name of the variable or the parameters.
     """
 
     kind: Literal["openai"]

@@ -59,7 +59,7 @@ class EngineCurve:
             checks.positive("slowdowns", ratio)
 
     def slowdown(self, in_flight: float) -> float:
-        """The ratio with so many requests in flight, > 0."""
+        """The ratio with this many requests in flight, > 0."""
         number = checks.positive("in_flight", in_flight)
         points = tuple(zip(self.in_flight, self.slowdowns, strict=True))
         if number <= points[0][0]:
@@ -71,10 +71,10 @@ class EngineCurve:
 
 
 def engine_curve(gpu_name: str) -> EngineCurve | None:
-    """The curve of an engine on one GPU of a kind, from what others published; None where nobody did.
+    """The curve of an engine on one GPU of a kind, from what others published; None where no one did.
 
-    Of several runs it takes the one with the most numbers in flight, in formats of at least 8 bits a weight. The ratio
-    to the roofline is what carries over to another model on the same GPU; that it does is an assumption.
+    Of several runs it takes the one measured at the most numbers of requests, in formats of at least 8 bits a weight.
+    The ratio to the roofline is what carries over to another model on the same GPU; that it does is an assumption.
 
     Parameters
     ----------

@@ -152,6 +152,6 @@ def serving_replicas(requests_per_day: float, capacity_requests_per_s: float, pe
 
 
 def whole_replicas(busy: float) -> float:
-    """So many replicas that are always busy as whole ones; of numbers or arrays."""
+    """Replicas that are always busy, rounded up to whole ones; of numbers or arrays."""
     # 3.0000000000000004 is three replicas and a rounding error.
     return operations(busy).ceil(busy * (1.0 - 1e-12))

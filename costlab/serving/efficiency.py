@@ -1,4 +1,4 @@
-"""How much of a GPU's data sheet was reached: what was measured of each, and what to take where nobody measured."""
+"""How much of a GPU's data sheet was reached: what was measured of each, and what to take where no one measured."""
 
 from __future__ import annotations
 
@@ -79,12 +79,12 @@ class EfficiencyRange:
         return replace(self, slow=slow, likely=likely, fast=fast, measured=self.measured or slow == fast)
 
 
-#: The format whose measured rate stands for one that nobody measured: the same width on the same cores.
+#: The format whose measured rate stands for one that no one measured: the same width on the same cores.
 _STAND_INS: Final = {"fp16": "bf16", "tf32": "bf16", "fp32": "bf16", "int8": "fp8", "int4": "fp4"}
 
 
 def usual_precision(board: GpuSpec) -> str:
-    """The format in which a GPU multiplies if nobody says otherwise: bf16, or fp16 on a GPU without it."""
+    """The format in which a GPU multiplies if no one says otherwise: bf16, or fp16 on a GPU without it."""
     return "bf16" if board.bf16_tflops else "fp16"
 
 
@@ -124,7 +124,7 @@ def measured_efficiency(gpu_name: str, bytes_per_weight: float = 2.0, precision:
 
     Examples
     --------
-    What share of its bandwidth does an H100 reach with 16-bit weights, and what an L4, of which nobody has published
+    What share of its bandwidth does an H100 reach with 16-bit weights, and what an L4, of which no one has published
     kernels?
 
     >>> own, other = measured_efficiency("H100"), measured_efficiency("L4")

@@ -20,7 +20,7 @@ def reserved_waste_fraction(lengths: Sequence[int], reserved_tokens: int) -> flo
     Parameters
     ----------
     lengths : sequence of int
-        Tokens that each sequence came to have, prompt and answer, 1 to `reserved_tokens`; at least one sequence.
+        Tokens that each sequence has in the end, prompt and answer, 1 to `reserved_tokens`; at least one sequence.
     reserved_tokens : int
         Tokens for which room is kept, such as the longest that the server allows.
 

@@ -103,11 +103,11 @@ class Measurement:
         return next(name for name in _VALUES if getattr(self, name) is not None)
 
     def text(self) -> str:
-        """The row as a sentence, with engine, source and day, so that nobody takes it for a measurement of one's own.
+        """The row as a sentence, with engine, source and day, so that no one takes it for a measurement of one's own.
 
         Examples
         --------
-        What does the book show where nobody has measured a T4?
+        What does the book show where no one has measured a T4?
 
         >>> nearest_measurement("T4", "Qwen2.5-3B", batch=1).text().split(" (")[0]
         'published: Qwen2.5-3B, fp16, on a T4, batch 1, 64 tokens in and 64 out: 39.0 ms a token'

@@ -396,12 +396,12 @@ def capacity(
         Limits of the service level: longest time to first token, and longest mean time between tokens, > 0.
     cached_input_fraction : float
         Share of the prompt, in 0..1, whose keys and values the server still has from an earlier request (prefix
-        caching). It need not be read again; its memory is counted for every sequence all the same.
+        caching). It need not be read again; its memory is still counted for every sequence.
     max_sequences : int, optional
         The server's own limit on sequences in progress, >= 1.
     prefill : {"packed", "alone"}
         How prompts are read. Packed, the default: in the steps that write for the other sequences, whose weights are
-        read once for both, as vLLM and SGLang do. Alone: each by itself, weights read anew. It matters for prompts
+        read once for both, as vLLM and SGLang do. Alone: each by itself, weights read again. It matters for prompts
         shorter than the batch at which arithmetic takes as long as reading.
 
     Notes

@@ -117,7 +117,7 @@ def _gaps(rng: np.random.Generator, law: str, cv: float, size: int) -> NDArray[n
 
 
 def day_arrivals(rng: np.random.Generator, requests: float, *, known: bool = False) -> NDArray[np.float64]:
-    """Seconds after midnight, ascending, of a Poisson stream with a day's swing: so many are expected, or `known`."""
+    """Seconds after midnight, ascending, of a Poisson stream with a day's swing: of an expected number, or `known`."""
     if known:
         grid, warped_s = _warped(SECONDS_PER_DAY, DAY_SWING_FRACTION, PEAK_S)
         return np.asarray(np.interp(np.sort(rng.random(int(requests))) * warped_s[-1], warped_s, grid))

@@ -52,7 +52,7 @@ class Endpoint:
     latency_limit_s : float
         Limit of the 95th percentile from request to answer, in seconds.
     repeated_fraction : float
-        Share of the requests whose answer may serve somebody else; the others carry a name or an order number.
+        Share of the requests whose answer may serve someone else; the others carry a name or an order number.
     texts : int
         How many different texts the repeated ones are drawn from, the k-th in proportion to 1/k; for ``support``, the
         recorded questions, each as likely as the others.
@@ -111,7 +111,7 @@ class RequestLog:
         Places in ``ENDPOINTS`` and in `clients`.
     text : numpy.ndarray of int
         Requests of an endpoint with the same number ask the same, word for word; -1 where no answer may serve
-        somebody else.
+        someone else.
     question : numpy.ndarray of int
         Which of the recorded support questions it is; -1 at other endpoints.
     prefix : numpy.ndarray of int
@@ -146,7 +146,7 @@ def request_log(seed: int = 10, requests: int = REQUESTS) -> RequestLog:
     """The company's day.
 
     Token lengths spread as in the Azure trace, hours follow a day whose peak is twice its mean, repeated texts follow
-    Zipf's law. Lengths are drawn anew for each request, repeated ones included. Support questions are those of lesson
+    Zipf's law. Lengths are drawn for each request, repeated ones included. Support questions are those of lesson
     7's third part, with the answers that its tiers gave, each as likely as the others.
 
     Parameters

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 INPUT_TOKENS: Final = (1020.0, 0.602)
 OUTPUT_TOKENS: Final = (129.0, 0.661)
 
-#: At the support desk: exponent of the popularity of meanings, and the share of requests that are typed anew.
+#: At the support desk: exponent of the popularity of meanings, and the share of requests that are typed again.
 SUPPORT_ZIPF: Final = 0.9
 RETYPED_FRACTION: Final = 0.8
 
@@ -153,7 +153,7 @@ def paraphrase_stream(
 
 
 def reworded(rng: np.random.Generator, text: str) -> str:
-    """The same query as somebody else might have typed it: other case or punctuation, a greeting, thanks, a slip.
+    """The same query as someone else might have typed it: other case or punctuation, a greeting, thanks, a slip.
 
     One to three such changes; the words stay, but for one that may lose or swap letters.
 

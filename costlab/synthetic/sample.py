@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: The tiers are those of the service, under the catalogue's names for models; the two upper ones are priced by the
-#: token. The last model is one that nobody has priced. Below are the tiers' places.
+#: token. The last model is one that no one has priced. Below are the tiers' places.
 MODELS: Final = ("response-cache", "distilbert-classifier", "gpt-4o-mini", "gpt-4o", "in-house-llm")
 CACHE, MEDIUM, LARGE = 0, 2, 3
 
 #: Seconds for a token of the upper tiers' answers.
 SECONDS_PER_TOKEN: Final = 0.008
 
-#: What a machine's memory holds, and what anybody looks at.
+#: What a machine's memory holds, and what anyone looks at.
 MAX_REQUESTS: Final = 100_000_000
 MAX_DAYS: Final = 3_660
 MAX_GPUS: Final = 10_000

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: A conversion earns 5 dollars in the middle, seldom more than 20: median and log-spread.
 VALUE_USD: Final = (5.0, 0.6)
 
-#: When a new model serves the medium tier on trial, of which nobody has entered a price, in seconds after midnight.
+#: When a new model serves the medium tier on trial, of which no one has entered a price, in seconds after midnight.
 TRIAL_S: Final = (9 * SECONDS_PER_HOUR, 11 * SECONDS_PER_HOUR)
 TRIAL_MODEL: Final = "medium-on-trial"
 
@@ -261,8 +261,9 @@ class DemoRequest:
 def demo_day(rng: np.random.Generator, requests: int = 100_000) -> tuple[DemoRequest, ...]:
     """A day on which the service's tenants ask support queries, in the order of time.
 
-    So many are ordinary, in 1..`MAX_DEMO_REQUESTS`. The runaway client adds half as many: its loop sends the whole
-    transcript each time, so that no two are equal; a cache has nothing for them, and they look like no support query.
+    There are `requests` ordinary ones, in 1..`MAX_DEMO_REQUESTS`. The runaway client adds half as many: its loop sends
+    the whole transcript each time, so that no two are equal; a cache has nothing for them, and they look like no
+    support query.
 
     Examples
     --------

@@ -16,7 +16,7 @@ EXACT_RANKS: Final = 200
 #: More different things than this are refused: beyond it a rank plus a half is no longer a float of its own.
 MAX_UNIQUE: Final = 10**15
 
-#: A cache that is not full after so many requests counts as never full.
+#: A cache that is not full after this many requests counts as never full.
 MAX_REQUESTS: Final = 1e18
 
 
@@ -79,7 +79,7 @@ class LruCache:
     Attributes
     ----------
     entries, characteristic_requests : float
-        Answers that it holds, and requests after which an answer that nobody asks again is dropped; ``inf`` when
+        Answers that it holds, and requests after which an answer that no one asks again is dropped; ``inf`` when
         everything fits.
     hit_rate_fraction, first_hit_rate_fraction : float, float or None
         Share of requests that find their answer once the cache is full; and over the first `requests` from an empty

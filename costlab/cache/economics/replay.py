@@ -162,7 +162,7 @@ class _BatchLru:
 def _lost(turns: list[int], dropped: list[int]) -> int:
     """How many things are dropped before they are asked again.
 
-    Each is the one whose turn to be dropped comes after `turns` others, and is asked when so many were `dropped` for
+    Each is the one whose turn to be dropped comes after `turns` others, and is asked when this many were `dropped` for
     things that had not been held. One that is lost drops a further one; one that is asked in time is passed over.
     """
     lost = passed = 0

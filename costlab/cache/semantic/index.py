@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import faiss
     from numpy.typing import NDArray
 
-#: Up to so many vectors of 384 numbers in one scope, comparing with every one takes less time than an embedding.
+#: Up to this many vectors of 384 numbers in one scope, comparing with every one takes less time than an embedding.
 EXACT_ENTRIES: Final = 50_000
 
 
@@ -80,7 +80,7 @@ class _ExactScope:
 
 
 class _GraphScope:
-    """The vectors of one scope in a navigable graph; removed ones stay in it, and a graph half of them is made anew."""
+    """The vectors of one scope in a navigable graph; removed ones stay, and half of them mean a new graph."""
 
     def __init__(self, dimensions: int) -> None:
         self._dimensions = dimensions
@@ -212,7 +212,7 @@ class HnswIndex(_LocalIndex):
 
 
 def local_index(dimensions: int, max_entries: int = EXACT_ENTRIES) -> ExactIndex | HnswIndex:
-    """The index in this process for so many vectors: exact up to `EXACT_ENTRIES`, faiss beyond."""
+    """The index in this process for a number of vectors: exact up to `EXACT_ENTRIES`, faiss beyond."""
     return (ExactIndex if max_entries <= EXACT_ENTRIES else HnswIndex)(dimensions, max_entries)
 
 
@@ -233,7 +233,7 @@ class RedisVectorIndex:
     Notes
     -----
     Vectors are kept as they are (``NOQUANT``), so that a threshold fitted in this process holds on the server too. The
-    search is approximate, as in :class:`HnswIndex`. The text stands beside its vector, for the paraphrase checks.
+    search is approximate, as in :class:`HnswIndex`. The text is kept beside its vector, for the paraphrase checks.
 
     References
     ----------

@@ -178,7 +178,7 @@ class EmbeddingLayer:
         await self._index.remove(key)
 
     async def _vector(self, text: str) -> NDArray[np.float32] | None:
-        """The vector of a text; None where it would not stand for all of it."""
+        """The vector of a text; None where it would not represent the whole text."""
         if text in self._vectors:
             return self._vectors[text]
         reason, vector = await asyncio.to_thread(self._embed, text)

@@ -212,7 +212,7 @@ MAX_OTHER_SCRIPT_FRACTION: Final = 0.1
 
 _SIGN: Final = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:'[^\W\d_]+)?|[^\w\s]")
 _DASHES: Final = dict.fromkeys([*range(0x2010, 0x2016), 0x2212], "-")
-#: Signs that mean something wherever they stand; and those that are punctuation except between two operands.
+#: Signs that mean something wherever they are; and those that are punctuation except between two operands.
 _ALWAYS: Final = frozenset("+=<>≤≥≠±×÷√∑∞^|~#")  # noqa: RUF001
 _BETWEEN: Final = frozenset("-*/:·")
 _BRACKETS: Final = frozenset("()[]{}")
@@ -410,12 +410,12 @@ def _signs(text: str) -> list[str]:
 
 
 def _is_operand(piece: str) -> bool:
-    """Whether an operator can stand beside it: a number, a letter, a bracket."""
+    """Whether an operator can be next to it: a number, a letter, a bracket."""
     return piece[:1].isdigit() or (len(piece) == 1 and (piece.isalpha() or piece in _BRACKETS))
 
 
 def unguarded_language(a: str, b: str) -> str | None:
-    """Whether the texts are in a language that the checks do not know, or nobody can tell.
+    """Whether the texts are in a language that the checks do not know, or no one can tell.
 
     Two texts count as English where they have together more words of ``ENGLISH`` than of other languages, or no
     word of another language and hardly one that is no English word.

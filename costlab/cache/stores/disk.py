@@ -64,7 +64,7 @@ class DiskStore:
     a slow disk delays those who ask for an entry and not the event loop. A network drive is no place for the file:
     SQLite's locks do not work there.
 
-    The file is opened by the first call, and again by the first after :meth:`aclose`. Nobody but its owner can read it:
+    The file is opened by the first call, and again by the first after :meth:`aclose`. No one but its owner can read it:
     what models answered is as confidential as what was asked (mode 0600; a file that was there with a wider one
     gets it when its owner opens it).
     """
@@ -118,7 +118,7 @@ class DiskStore:
         return int(count)
 
     async def acquire(self, key: str, ttl_s: float) -> str | None:
-        """A token for the lock `key`, or None while somebody holds it; it expires after `ttl_s` seconds."""
+        """A token for the lock `key`, or None while someone holds it; it expires after `ttl_s` seconds."""
         now, token = self._clock(), secrets.token_hex(16)
         return token if await self._first(LOCK, key, token, now + ttl_s, now) else None
 

@@ -47,7 +47,7 @@ class CacheStore(Protocol):
         """Number of entries that have not expired. Locks are not entries."""
 
     async def acquire(self, key: str, ttl_s: float) -> str | None:
-        """A token for the lock `key`, or None while somebody holds it; it expires by itself after `ttl_s` seconds."""
+        """A token for the lock `key`, or None while someone holds it; it expires by itself after `ttl_s` seconds."""
 
     async def release(self, key: str, token: str) -> bool:
         """Give the lock back; False, and nothing done, where it expired or is another's by now."""
@@ -129,7 +129,7 @@ class MemoryStore:
         return len(self._entries)
 
     async def acquire(self, key: str, ttl_s: float) -> str | None:
-        """A token for the lock `key`, or None while somebody holds it; it expires after `ttl_s` seconds."""
+        """A token for the lock `key`, or None while someone holds it; it expires after `ttl_s` seconds."""
         now = self._clock()
         held = self._locks.get(key)
         if held is not None and now < held[1]:

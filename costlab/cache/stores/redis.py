@@ -59,7 +59,7 @@ class RedisStore:
     connections.
 
     A call that is given up closes its connection: the reply that comes late would be read as the next call's, and be
-    another tenant's. Were it read all the same, the checksum of the cache's entries would tell, as the key is part of
+    another tenant's. Even if it were read, the checksum of the cache's entries would tell, as the key is part of
     it.
 
     References
@@ -96,7 +96,7 @@ class RedisStore:
         try:
             value: bytes | None = await self._run("GET", self._entry + key)
         except StoreError as error:
-            if str(error.__cause__).startswith("WRONGTYPE"):  # the server is well: somebody put a list there, say
+            if str(error.__cause__).startswith("WRONGTYPE"):  # the server is well: someone put a list there, say
                 raise CorruptedEntryError(f"no bytes under {key!r}") from error
             raise
         return value
@@ -127,7 +127,7 @@ class RedisStore:
         return len(found)
 
     async def acquire(self, key: str, ttl_s: float) -> str | None:
-        """A token for the lock `key`, or None while somebody holds it; it expires after `ttl_s` seconds."""
+        """A token for the lock `key`, or None while someone holds it; it expires after `ttl_s` seconds."""
         token = secrets.token_hex(16)
         # Not repeated: had the first attempt reached the server, the second would find our own lock and wait for it.
         got = await self._run("SET", self._lock + key, token, "NX", "PX", _milliseconds(ttl_s), repeat=False)
@@ -161,7 +161,7 @@ class RedisStore:
             raise self._failed(error) from error
 
     def _enter_loop(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin anew where the event loop is another than before: connections belong to the loop that opened them."""
+        """Start again in another event loop: connections belong to the loop that opened them."""
         if loop is not self._loop:
             if self._loop is not None:
                 self._server = self._connect()

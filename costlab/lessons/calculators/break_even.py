@@ -1,4 +1,4 @@
-"""The calculator of lesson 6: where the bill of an API and that of one's own machines cross."""
+"""The calculator of lesson 6: where the bill of an API and that of your own machines cross."""
 
 from __future__ import annotations
 

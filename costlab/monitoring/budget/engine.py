@@ -29,7 +29,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """A change of a budget's state, as it stands in the audit trail.
+    """A change of a budget's state, as the audit trail has it.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class BudgetStatus:
-    """How a budget stands, in micro-dollars.
+    """The state of a budget, in micro-dollars.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ class BudgetStatus:
     day_spent_micro_usd, day_reserved_micro_usd, month_spent_micro_usd, month_reserved_micro_usd : int
         What was spent in them, and what is reserved.
     day_presumed_micro_usd, month_presumed_micro_usd : int
-        How much of what was spent is the estimate of calls whose reservation expired: nobody has said yet what they
+        How much of what was spent is the estimate of calls whose reservation expired: no one has said yet what they
         cost. A settlement that comes late puts what they cost in its place.
     stopped_by : str
         The limit at which the emergency stop was made, or ``lost_records``; empty while there is none.
@@ -173,7 +173,7 @@ KNOWN: Final = StoreReply("known")
 
 
 class Books(Protocol):
-    """What a store keeps. Who runs a decision on it sees to it that nobody else writes meanwhile.
+    """What a store keeps. Who runs a decision on it sees to it that no one else writes meanwhile.
 
     What lapsed :data:`LAPSED_KEPT_S` ago and was closed :data:`SETTLED_KEPT_S` ago goes by itself, sooner or later.
     """
@@ -219,7 +219,7 @@ class BudgetStore(Protocol):
     """Keeps the books of one budget; raises :class:`~costlab.errors.BudgetStoreError` where it cannot be asked."""
 
     def transact(self, limits: Limits, request: BudgetRequest[T]) -> T:
-        """Decide and write in one step that nobody can come between; the same request again changes nothing."""
+        """Decide and write in one step that no one can come between; the same request again changes nothing."""
 
     async def transact_async(self, limits: Limits, request: BudgetRequest[T]) -> T:
         """As :meth:`transact`, for an event loop."""
@@ -321,7 +321,7 @@ class ExtendRequest(NamedTuple):
     ttl_s: float
 
     def decide(self, books: Books, limits: Limits) -> StoreReply:
-        """Extend what is open; what lapsed, or was forgotten, is reserved anew, whatever the limits say: it runs."""
+        """Extend what is open; what lapsed, or was forgotten, is reserved again, whatever the limits say: it runs."""
         _expire(books)
         kept = books.reservation(self.token)
         if kept is not None:
@@ -375,7 +375,7 @@ class ResetRequest(NamedTuple):
 
 
 class StatusRequest(NamedTuple):
-    """How a day and its month stand is asked."""
+    """The state of a day and its month is asked for."""
 
     day: str
     month: str
@@ -466,7 +466,7 @@ def agree(guard_s: float, store_s: float) -> bool:
 
 
 def _still(kept: StoredReservation, now_s: float) -> StoredReservation | None:
-    """What is still known of a reservation: what should be forgotten is, whether the store has come to that or not."""
+    """What is still known of a reservation: what should be forgotten is, whether or not the store has got to it."""
     if kept.state == "open":
         return kept
     kept_s = SETTLED_KEPT_S if kept.state == "done" else LAPSED_KEPT_S

@@ -62,7 +62,7 @@ class _Reservation(Generic[R]):
     request : ReserveRequest
         What was asked for.
     guarded : bool
-        Whether it stands in the books; False where the store could not be reached and the policy allows that.
+        Whether the books have it; False where the store could not be reached and the policy allows that.
     state : {'open', 'settled', 'released'}
         What became of it.
     actual_micro_usd : int or None
@@ -130,7 +130,7 @@ class _Reservation(Generic[R]):
 
 
 def given_up(request: ReserveRequest) -> SettleRequest:
-    """What ends a reservation that nobody waits for any more."""
+    """What ends a reservation that no one waits for any more."""
     token, amount, _, _, day, month, _ = request
     return SettleRequest(token, None, day, month, amount)
 
@@ -148,7 +148,7 @@ class Reservation(_Reservation[None]):
     Notes
     -----
     A block that ends without `settle` or `release` is settled at the estimate, whether it ends by itself, with an
-    exception, in a time-out or because its task is cancelled: a call that was sent may be billed, and what nobody knows
+    exception, in a time-out or because its task is cancelled: a call that was sent may be billed, and what no one knows
     is not free. Who knows better says so inside the block, where the exception is caught: `settle` with the bill,
     `release` where nothing was sent. That goes for a second guard that refuses inside the block of a first one, too.
 
@@ -353,7 +353,7 @@ class _Guard:
         return True
 
     def _unreachable(self, request: ReserveRequest, error: BudgetStoreError) -> None:
-        """Do what the policy says, and say so: raise, or return where the request may run all the same."""
+        """Do what the policy says, and say so: raise, or return where the request may still run."""
         self._missed(error)
         if self.policy.on_store_failure == "refuse":
             if error.may_have_arrived:
@@ -362,11 +362,11 @@ class _Guard:
         self._count("unguarded")
 
     def _give_up(self, request: ReserveRequest) -> None:
-        """A request was sent that nobody waits for any more: nothing runs, and what may be reserved is not spent."""
+        """A request was sent that no one waits for any more: nothing runs, and what may be reserved is not spent."""
         self._keep(given_up(request))
 
     def _keep(self, request: Told) -> None:
-        """What the store has not heard, or nobody knows whether it has, waits to be told; tokens let it count once."""
+        """What the store has not heard, or no one knows whether it has, waits to be told; tokens let it count once."""
         if isinstance(request, SettleRequest):
             self._waiting[request.token] = request
 
@@ -508,7 +508,7 @@ class BudgetGuard(_Guard):
         return reply.outcome == "reset"
 
     def status(self) -> BudgetStatus:
-        """How the budget stands now."""
+        """The state of the budget now."""
         now_s = self._now_s()
         request = engine.StatusRequest(*self._calendar.periods(now_s))
         standing = self._store.transact(self._limits, request)
@@ -523,7 +523,7 @@ class BudgetGuard(_Guard):
         return self._store.transact(self._limits, engine.AuditRequest())
 
     def flush(self) -> None:
-        """Say what waits since the store could not be reached; what still cannot be said goes on waiting."""
+        """Tell the store what has waited since it could not be reached; what still cannot be told goes on waiting."""
         while (request := self._next()) is not None and self._deliver(request):
             pass
 

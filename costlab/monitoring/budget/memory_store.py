@@ -23,8 +23,8 @@ class MemoryBudgetStore:
 
     Notes
     -----
-    After a restart of the process the budget begins anew, and after a fork each process has a budget of its own: what
-    is shared or must last belongs into the SQLite or Redis store.
+    After a restart of the process the budget starts again, and after a fork each process has a budget of its own: what
+    is shared or must last belongs in the SQLite or Redis store.
     """
 
     def __init__(self, *, clock: Callable[[], float] | None = None) -> None:

@@ -39,7 +39,7 @@ class BudgetPolicy:
         What a guard does that cannot reach its store: run nothing, or run everything unguarded.
     reservation_ttl_s : float
         Seconds after which a reservation expires that was neither settled nor released, > 0: longer than calls take
-        that do not extend it. From then on its estimate counts as spent, until somebody says what the call has cost.
+        that do not extend it. From then on its estimate counts as spent, until someone says what the call has cost.
 
     Raises
     ------
@@ -115,7 +115,7 @@ class BudgetPolicy:
 
 
 def parse_policy(text: str, name: str = "the policy") -> BudgetPolicy:
-    r"""A policy from the text of a TOML file with a table ``[budget]``; `name` stands in error messages.
+    r"""A policy from the text of a TOML file with a table ``[budget]``; error messages call it `name`.
 
     Its keys are the parameters of :class:`BudgetPolicy`. Other tables are other programs' business.
 

@@ -32,7 +32,7 @@ SCHEMES: Final = ("redis", "rediss", "unix")
 #: The place of a step's number among the arguments, and how long a writer may be silent and still be known.
 NUMBER: Final = 6
 SILENCE_S: Final = engine.LAPSED_KEPT_S - SECONDS_PER_DAY
-#: So many connections an event loop asks on at once, at the most; further tasks wait for one.
+#: The most connections that an event loop uses at once; further tasks wait for one.
 MOST_AT_ONCE: Final = 100
 NOT_CONNECTED: Final = (ConnectionRefusedError, FileNotFoundError, socket.gaierror)
 KEYS: Final = ("books", "expiry", "audit")
@@ -43,7 +43,7 @@ class TooFewReplicasError(OSError):
 
 
 class RedisBudgetStore:
-    """Books on a Redis or Valkey server. A script on the server decides, so that nobody comes between.
+    """Books on a Redis or Valkey server. A script on the server decides, so that no one comes between.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class RedisBudgetStore:
         ``redis://user:password@host:6379/0``; with ``rediss`` over TLS, with ``unix`` through a socket. Options of
         redis-py may follow: ``?ssl_ca_certs=/etc/ca.pem``.
     prefix : str
-        What every key begins with; each budget has its own. What stands in braces keeps the keys of one budget
+        What every key begins with; each budget has its own. The part in braces keeps the keys of one budget
         together on a cluster.
     timeout_s : float
         Seconds to wait for a connection and for an answer, > 0; one more attempt follows.
@@ -137,7 +137,7 @@ class RedisBudgetStore:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def transact(self, limits: Limits, request: engine.BudgetRequest[T]) -> T:
-        """Decide in the script on the server; sent a second time where no reply comes to the first."""
+        """Decide in the script on the server; sent a second time where the first gets no reply."""
         errors: list[Exception] = []
         while self._try_again(errors):
             arguments = self._codec.arguments(limits, request)

@@ -84,8 +84,8 @@ class SqliteBudgetStore:
     Each step is a transaction that holds the file's only write lock, so processes take turns. For asyncio it runs in a
     thread. After a fork the child makes its own store. A network drive is no place for the file.
 
-    The file holds how late it is, so that time never goes back: where the clock does, by a minute at most, it stands
-    still until the clock has caught up; where it was set back further, reservations keep the time that they had left.
+    The file holds the latest time, so that time never goes back: where the clock does, by a minute at most, the time
+    is held until the clock has caught up; where it was set back further, reservations keep the time that they had left.
     """
 
     def __init__(

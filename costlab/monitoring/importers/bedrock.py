@@ -25,8 +25,8 @@ def read_bedrock(files: LogFiles) -> LogRows:
 
     Notes
     -----
-    Tokens that were read from the prompt cache, or written to it, stand beside the input. For how long they were
-    written stands in the answer alone, where answers are logged. The tenant is who called: a tag `tenant` or `user` of
+    Tokens that were read from the prompt cache, or written to it, are counted beside the input. For how long they were
+    written is told in the answer alone, where answers are logged. The tenant is who called: a tag `tenant` or `user` of
     the request, otherwise the role or the user of its identity. The model behind one's own inference profile is not
     told.
     """

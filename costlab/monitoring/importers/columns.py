@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _BY_TYPE: Final[dict[type, Kind]] = {str: "text", int: "whole", float: "number"}
 
-#: What a file may call its columns, and what is in them: the fields of an event, and what stands in for one of them.
+#: What a file may call its columns, and what is in them: the fields of an event, and what may be used for one of them.
 KINDS: Final[dict[str, Kind]] = {
     **{name: _BY_TYPE[column.type] for name, column in LOG_COLUMNS.items()},
     **dict.fromkeys((*IN_USD, "latency_ms"), "number"),
@@ -32,10 +32,10 @@ OUTCOMES: Final = {
 
 #: What a file may call the column of its currencies, but for capitals and underscores.
 CURRENCY: Final = ("currency", "costcurrency", "billingcurrency", "currencycode")
-#: So many columns that are not read are named.
+#: This many columns that are not read are named.
 MAX_UNREAD: Final = 8
 
-#: What data frames call the numbers of their rows, which nobody misses.
+#: What data frames call the numbers of their rows, which no one misses.
 ROW_NAMES: Final = ("", "index", "Unnamed: 0", "__index_level_0__")
 
 REQUIRED: Final = ("time_s", "model", "input_tokens", "output_tokens")
@@ -97,7 +97,7 @@ def field_names(
 
 
 def fields_sql(columns: Mapping[str, str], *, cached_apart: bool) -> dict[str, str]:
-    """SQL of each field of a log, from SQL of the converted columns that stand for one."""
+    """SQL of each field of a log, from SQL of the converted columns that give one."""
     sql = dict(columns)
     if "latency_ms" in sql:
         in_ms = f"{sql.pop('latency_ms')} / 1000"
@@ -143,7 +143,7 @@ def other_currency_sql(currency: str, costs: Iterable[str]) -> tuple[str, str]:
 
 
 def require_dollars(name: str, others: int, example: str | None) -> None:
-    """Raise where so many costs are in another currency than dollars."""
+    """Raise where some costs are in another currency than dollars."""
     if others:
         raise LogError(f"{name} has {counted(others, 'cost')} in other currencies, such as {example}; only USD is read")
 

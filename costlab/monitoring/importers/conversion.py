@@ -36,7 +36,7 @@ TYPES: Final[Mapping[Kind, str]] = {
     "json": "JSON",
 }
 
-#: What stands for no value where a number or a time is asked for.
+#: What means no value where a number or a time is asked for.
 NOTHING: Final = ("", "NULL", "null", "None", "NaN", "nan", "\\N")
 
 #: What a value is not that does not convert.

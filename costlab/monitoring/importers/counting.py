@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     import duckdb
     from narwhals.typing import IntoLazyFrameT
 
-#: So many rows that cannot be read are shown.
+#: This many rows that cannot be read are shown.
 MAX_SHOWN: Final = 5
 
-#: So many ids are compared at a time: 8 bytes each.
+#: This many ids are compared at a time: 8 bytes each.
 IDS_AT_A_TIME: Final = 2**24
 
 TOKENS: Final = ("input_tokens", "output_tokens")
@@ -116,8 +116,8 @@ def counted_rows(
             files, notes = again.files, (*notes, *again.notes)
 
 
-#: Logs of up to so many rows are stored as they come out: to plan the expressions that would otherwise make them anew
-#: for every figure takes longer than to count them.
+#: Logs of up to this many rows are stored as they come out: to plan the expressions that would otherwise make them
+#: again for every figure takes longer than to count them.
 STORED_ROWS: Final = 100_000
 
 
@@ -248,7 +248,7 @@ def with_reasons(rows: IntoLazyFrameT) -> IntoLazyFrameT:
 
 
 def odd_ids(number: int) -> tuple[str, ...]:
-    """What is to be said of so many ids at rows that cannot be of one request."""
+    """What is to be said of ids at rows that cannot be of one request."""
     ids = counted(number, "id stands", "ids stand")
     return (f"{ids} at rows of different models, of which one counts: do ids name requests?",) if number else ()
 
@@ -344,7 +344,7 @@ def _settle(files: LogFiles, comma: bool, point: bool, either: bool, first: int 
 def _first_bad(
     log: _Log, files: LogFiles, bad: duckdb.DuckDBPyRelation, rejected: Sequence[tuple[str, int, str]]
 ) -> tuple[BadRow, ...]:
-    """The first rows that cannot be read, with the lines on which they stand."""
+    """The first rows that cannot be read, with the lines on which they are."""
     found = [_bad_row(files, path, record, why) for path, record, why in rejected[:MAX_SHOWN]]
     if FILE not in bad.columns:
         shown = bad.order("stored_row").limit(MAX_SHOWN).project(f"stored_row, {BAD}")

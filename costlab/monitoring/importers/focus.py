@@ -56,7 +56,7 @@ def read_focus(files: LogFiles) -> LogRows:
     -----
     What was billed counts (`BilledCost`): usage, purchases, taxes and adjustments; negative charges are credits. Each
     charge is rounded to the nearest micro-dollar, so that the sum of many is not biased. The service is the tier, the
-    model stands in `x_Model` where costlab wrote the file, otherwise the meter or the service stands for it. Tokens
+    model is in `x_Model` where costlab wrote the file, otherwise the meter or the service is taken for it. Tokens
     count where the consumed unit is tokens; of those a meter or a description with "output" or "completion" is output.
     """
     require_columns(files.name, files.column_names, tuple(REQUIRED))

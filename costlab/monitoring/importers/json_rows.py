@@ -1,4 +1,4 @@
-"""Rows that stand within the documents of JSON files, such as the pages that an API answers."""
+"""Rows that are within the documents of JSON files, such as the pages that an API answers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def members(rows: duckdb.DuckDBPyRelation, field: str, *, keep: str = "") -> duckdb.DuckDBPyRelation:
-    """What stands in a field of the column `json`, a row for each member of a list.
+    """What is in a field of the column `json`, a row for each member of a list.
 
-    What lacks the field stands for itself, so that a file may hold pages as well as what is on them. An empty list has
+    What lacks the field is a row itself, so that a file may hold pages as well as what is on them. An empty list has
     no rows.
 
     Parameters
@@ -52,7 +52,7 @@ def fields(
     kinds : mapping of str to str
         The kind of each field.
     paths : mapping of str to str, optional
-        An expression for each field that does not stand in `json` under its own name.
+        An expression for each field that is not in `json` under its own name.
     """
     sql = {name: f"json_extract_string(json, {sql_text(f'$.{name}')})" for name in kinds} | dict(paths or {})
     columns = [f"{value} AS {sql_identifier(name)}" for name, value in sql.items()]

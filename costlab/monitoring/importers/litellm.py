@@ -124,7 +124,7 @@ def read_litellm(files: LogFiles) -> LogRows:
         "input_tokens": tokens_in,
         "cached_input_tokens": "cached",
         "cache_write_tokens": "written",
-        # Null where nobody tells for how long.
+        # Null where no one tells for how long.
         "cache_write_1h_tokens": "CASE WHEN written = 0 THEN 0 WHEN written_1h <= written THEN written_1h END",
         "audio_input_tokens": part("audio_in", f"{tokens_in} - image_in"),
         "image_input_tokens": part("image_in", f"{tokens_in} - audio_in"),

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 #: Where pages of an API have their rows.
 WRAPPER: Final = "data"
 
-#: The fields of so many JSON objects are looked at to tell what a log is. Those that are read are asked for by name.
+#: The fields of this many JSON objects are looked at to tell what a log is. Those that are read are asked for by name.
 KEYS_OF: Final = 100
 
 #: No row is longer than that.
@@ -67,7 +67,7 @@ class ReadOptions:
     cached_apart : bool
         Whether input tokens leave out those that were read from the prompt cache, or written to it.
     max_bad_rows : int
-        So many rows may be left out because they cannot be read.
+        How many rows may be left out because they cannot be read.
     decimal : {'.', ','} or None
         The decimal separator of numbers that are text; None where they must show it.
     day_first : bool or None
@@ -311,7 +311,7 @@ class LogFiles:
 
     @cached_property
     def _json_groups(self) -> dict[str, list[Path]]:
-        """Files by how their documents stand in them."""
+        """Files by how their documents are laid out."""
         groups: dict[str, list[Path]] = {}
         for path in map(self._plain, self.paths):
             groups.setdefault(json_layout(head_of(path)), []).append(path)
@@ -338,7 +338,7 @@ class LogFiles:
             raise LogError(f"{path.name} cannot be read: {' '.join(str(error).split())}") from error
         except OSError as error:
             if error.filename is not None or error.errno is not None:
-                raise  # nobody may read it, or the disk is full
+                raise  # no one may read it, or the disk is full
             raise LogError(f"{path.name} cannot be read: {' '.join(str(error).split())}") from error
 
 

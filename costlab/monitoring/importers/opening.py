@@ -74,7 +74,7 @@ class UsageLog:
             state.grown()
 
 
-#: Shorter ids are somebody's own numbers and letters, and may be of something else in another log.
+#: Shorter ids are someone's own numbers and letters, and may be of something else in another log.
 LEAST_ID: Final = 8
 
 
@@ -101,12 +101,12 @@ def open_log(
     columns : mapping of str to str, optional
         For the format `columns`: for each field of :class:`costlab.events.RequestEvent` that has another name in the
         file, that name. Also taken: `cost_usd` and `conversion_value_usd` for amounts in USD, `latency_ms`; and times
-        as text or time stamps, those without a zone in UTC. Without a tier the model stands for it.
+        as text or time stamps, those without a zone in UTC. Without a tier the model is taken for it.
     cached_apart : bool
         Whether the file's count of input tokens leaves out those that were read from the prompt cache and those that
         were written to it, as Anthropic's API counts. They are then added, once.
     max_bad_rows : int
-        So many rows that cannot be read may be left out, and are counted.
+        How many rows that cannot be read may be left out; they are counted.
     decimal : {'.', ','}, optional
         The decimal separator of numbers that are text; by default what they show.
     day_first : bool, optional
@@ -215,7 +215,7 @@ def _each_format_once(
 ) -> tuple[list[duckdb.DuckDBPyRelation], int, tuple[str, ...]]:
     """Logs without the requests of which one of another format tells more, how many these are, and notes.
 
-    Two rows tell of one request if the provider's id of the answer is the same. An id that stands at several rows of a
+    Two rows tell of one request if the provider's id of the answer is the same. An id that several rows have of a
     log, as servers of tests and some gateways give it, names none.
     """
     each = list(zip(formats, frames, strict=True))

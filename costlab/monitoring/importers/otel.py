@@ -340,7 +340,7 @@ def _notes(connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
             f"{counted(beside, 'request has', 'requests have')} the tokens of the prompt cache beside the input "
             f"tokens, to which those were added: {names}"
         )
-    # Who never tells cached tokens, of models that may have read some: nobody caches short prompts.
+    # Who never tells cached tokens, of models that may have read some: no one caches short prompts.
     silent = connection.execute(
         f"""SELECT producer, provider, count(*) FROM calls
         WHERE input IS NOT NULL AND cost IS NULL AND outcome = 'ok'

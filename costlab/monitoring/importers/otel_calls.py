@@ -2,7 +2,7 @@
 
 A call is told more than once where a framework and a client both watch it, where an agent adds up what it asked for,
 where a collector delivers twice, and where a library writes a second record when a stream has ended. It is all found in
-SQL, on tables that DuckDB keeps on disk: memory does not grow with the log, and the spans of a trace may stand as far
+SQL, on tables that DuckDB keeps on disk: memory does not grow with the log, and the spans of a trace may lie as far
 apart in it as they like.
 """
 
@@ -22,7 +22,7 @@ SLACK_NS: Final = 1_000_000_000
 #: What DuckDB may take of memory at most, in MB.
 MOST_MB: Final = 1 << 16
 
-#: So many spans of one call may be within one another.
+#: This many spans of one call may be within one another.
 MAX_DEPTH: Final = 32
 
 #: What a record says of a call's use, which is taken from one record as a whole.
@@ -43,7 +43,7 @@ _CALLER: Final = "CASE WHEN w.parent IS NULL THEN hash(w.tenant) ELSE hash(w.tra
 #: Whether a record may stand for a call: one itself, or a sum of them that tells their use.
 _WATCHED: Final = f"(kind = {CALL} OR (kind = {SUM} AND input IS NOT NULL))"
 
-#: So many spans are gone through together.
+#: This many spans are gone through together.
 PART_ROWS: Final = 250_000
 
 #: Whether a record stands for a call: no span that it encloses tells of the same better. What a tool asks a model for

@@ -45,7 +45,7 @@ _COSTS: Final = ("claude_code.cost.usage",)
 _REQUESTS: Final = ("gemini_cli.api.request.count", "qwen-code.api.request.count")
 _PROVIDERS: Final = {"claude_code": "anthropic", "gemini_cli": "google", "codex": "openai"}
 
-#: How a counter that begins anew with each point is marked.
+#: How a counter that starts again with each point is marked.
 _DELTA: Final = (1, "1", "AGGREGATION_TEMPORALITY_DELTA")
 
 

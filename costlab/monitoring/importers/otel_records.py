@@ -35,7 +35,7 @@ from costlab.monitoring.importers.protocol import BadRow
 if TYPE_CHECKING:
     import pyarrow
 
-#: What a row has: where the record stands in the log; which span it is, and which encloses it; what it is; and, of
+#: What a row has: where in the log the record is; which span it is, and which encloses it; what it is; and, of
 #: calls and of what sums them up, what it says.
 _ROW: Final = {
     "seq": "int64",
@@ -91,7 +91,7 @@ Found = dict[str, Attribute]
 #: columns, and what is rare.
 _NOTHING: Final = (0, 0, 0, "", -1, -1, -1, -1, -1, None)
 
-#: Where among what a call says the id of its answer stands.
+#: Where, among what a call says, the id of its answer is.
 _RESPONSE: Final = 3
 
 #: What many rows have in common where there is nothing of it.
@@ -333,7 +333,7 @@ class Records:
                 found["provider"] = (
                     "google" if "api_response" in name else "openai" if name.startswith("codex.") else ""
                 )
-            # A record that was written while a span ran stands within it.
+            # A record that was written while a span ran is within it.
             trace, parent = ids if all(ids) else ("", "")
             session, sequence = (found.get(one) for one in ("session", "sequence"))
             own = f"record-{seq}" if session is None or sequence is None else f"{session}-{sequence}"
@@ -387,7 +387,7 @@ def _amount(usd: float | None) -> float | None:
 
 @dataclass(slots=True)
 class _Plan:
-    """Where in attributes of certain names the known ones stand.
+    """Where in attributes of certain names the known ones are.
 
     Attributes
     ----------

@@ -335,7 +335,7 @@ def _numbers(pairs: Iterable[tuple[str, object]]) -> dict[str, int]:
 
 
 def _usage_of(usage: Mapping[str, object]) -> tuple[dict[str, int], bool]:
-    """The counts of a provider's object `usage`, and whether cached tokens stand beside its input tokens."""
+    """The counts of a provider's object `usage`, and whether cached tokens are counted beside its input tokens."""
     lifetimes = _inside(usage, "cache_creation")
     if "input" in usage or "output" in usage:  # Langfuse's, whose kinds exclude one another
         return _of_langfuse(usage), True
@@ -464,7 +464,7 @@ def cost_of(found: Mapping[str, Attribute]) -> float | None:
 
 
 def service_tier_of(found: Mapping[str, Attribute]) -> str | None:
-    """How the provider served a call, as it calls that, in lower case; None where nobody says."""
+    """How the provider served a call, as it calls that, in lower case; None where no one says."""
     told = found.get("service_tier")
     if told is None and "parameters_text" in found:
         told = _parsed(str(found["parameters_text"])).get("service_tier")  # type: ignore[assignment]
@@ -489,7 +489,7 @@ def server_of(provider: str, address: str, model: str) -> str:
     return provider_id(name, api_base) or name.casefold()
 
 
-#: What stands for a server of one's own whose kind nobody tells.
+#: What stands for a server of one's own whose kind no one tells.
 OWN_SERVER: Final = "localai"
 
 

@@ -86,7 +86,7 @@ class DataPoint(msgspec.Struct, gc=False):
 
 
 class Points(msgspec.Struct, gc=False):
-    """The data points of a metric, and whether each counts anew (1) or on (2)."""
+    """The data points of a metric, and whether each starts again (1) or goes on (2)."""
 
     dataPoints: list[DataPoint] = []  # noqa: N815
     aggregationTemporality: int | str | None = None  # noqa: N815
@@ -251,7 +251,7 @@ class _Buffer:
         return not self.ended
 
     def drop(self, end: int) -> None:
-        """Forget what stands before `end`."""
+        """Forget what is before `end`."""
         self.line += self.data.count(b"\n", 0, end)
         self.data = self.data[end:]
 
@@ -326,7 +326,7 @@ def _parts_of(text: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 class _Tokens:
-    """The brackets, strings and small objects of a document, with where they stand in the file."""
+    """The brackets, strings and small objects of a document, with where they are in the file."""
 
     def __init__(self, buffer: _Buffer) -> None:
         self.buffer, self.line = buffer, buffer.line

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: So much is unpacked at once of texts that no dictionary holds.
 BATCH_BYTES: Final = 2**24
-#: So many rows are looked at together; of texts in a dictionary, each takes the four bytes of its number there.
+#: This many rows are looked at together; of texts in a dictionary, each takes the four bytes of its number there.
 BATCH_ROWS: Final = 2**16
 #: Wider values of a fixed width are no numbers and no UUIDs, and count as texts.
 NUMBER_BYTES: Final = 16
@@ -58,7 +58,7 @@ class _Texts:
         )
 
     def bytes_of_batches(self) -> Iterator[int]:
-        """How much the texts take when each stands for itself, some rows after the other."""
+        """How much the texts take when each is stored by itself, some rows after the other."""
         from pyarrow import compute
 
         packed = all(map(_has_dictionary, next(self._batches(1), [])))
@@ -108,7 +108,7 @@ def require_bounded(path: Path) -> None:
 
     The sizes of its pages, the numbers of its values and the ways they are written are those that its end tells. Where
     texts could be repeated so often that they go beyond the bound, the dictionaries are read; where those do not tell
-    either, how often each text stands in the rows. No text is unpacked more often than it is stored.
+    either, how often the rows have each text. No text is unpacked more often than it is stored.
     """
     _require_bounded(FileState.of(path))
 
@@ -133,7 +133,7 @@ def _require_bounded(state: FileState) -> None:
 
 
 def _texts_fit(path: Path, found: Any, room: int) -> bool:
-    """Whether the texts fit into so many bytes, each as often as rows have it."""
+    """Whether the texts fit into a number of bytes, each as often as rows have it."""
     from pyarrow.parquet import ParquetFile
 
     chunks = [

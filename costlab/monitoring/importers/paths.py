@@ -52,8 +52,8 @@ BEGINNING: Final = re.compile(r'"(\w+)"\s*:')
 #: How compressed files begin, by the name that DuckDB has for it.
 MAGIC: Final = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
-#: Compressed files may hold so much, and beyond it so many times what they take. Logs shrink to a tenth, and rarely to
-#: a fiftieth; what was made to fill memory or disk of who opens it shrinks to a thousandth.
+#: Compressed files may hold this much, and beyond it this many times what they take. Logs shrink to a tenth, and rarely
+#: to a fiftieth; what was made to fill memory or disk of who opens it shrinks to a thousandth.
 FREE_BYTES: Final = 16 * 2**20
 MAX_EXPANSION: Final = 100
 
@@ -248,7 +248,7 @@ def head_of(path: Path) -> str:
             return file.read(HEAD_BYTES).decode("utf-8", errors="replace")
     except (OSError, EOFError, zlib.error) as error:
         if isinstance(error, OSError) and error.filename is not None:
-            raise  # there is no such file, or nobody may read it
+            raise  # there is no such file, or no one may read it
 
         raise LogError(f"{path.name} cannot be read: {' '.join(str(error).split())}") from error
 

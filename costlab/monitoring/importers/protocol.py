@@ -89,7 +89,7 @@ class LogRows:
     relation : duckdb.DuckDBPyRelation
         A row a request, in the order of the log. Its columns are fields of :class:`costlab.events.RequestEvent` in
         their types, `cost_usd` and `conversion_value_usd` (float) in place of the amounts in micro-dollars, and
-        `requests` (int) where a row stands for several. What the format does not know is left out, or null; it must
+        `requests` (int) where a row is a sum of several. What the format does not know is left out, or null; it must
         have `time_s`, `model`, `input_tokens` and `output_tokens`. Rows with one `request_id` are one request.
     notes : tuple of str
         What was understood or assumed, for the reader of the figures.

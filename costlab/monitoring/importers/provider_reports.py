@@ -96,8 +96,8 @@ def read_openai_usage(files: LogFiles) -> LogRows:
     Where both are in the log, the costs are the dollars and the usage is the requests and tokens: what was used in the
     time of the costs is not priced once more. Where only costs are, a line item's quantity is its tokens. A usage
     without costs is priced from the catalogue at the beginning of its bucket. Audio and images are parts of the input
-    where the uncached input is told, as it is since 2026; before, audio stood beside it. Results of one bucket and one
-    group are one, the later.
+    where the uncached input is told, as it is since 2026; before, audio was counted beside it. Results of one bucket
+    and one group are one, the later.
     """
     kinds: dict[str, Kind] = {
         **dict.fromkeys(OPENAI_KEYS, "text"),
@@ -180,9 +180,9 @@ def read_anthropic_usage(files: LogFiles) -> LogRows:
     Notes
     -----
     Amounts are cents, as decimal texts; of the newer reports those after discounts count. What costs cover is not
-    priced once more, save for the priority tier, which they leave out. The older reports count no requests: then nobody
+    priced once more, save for the priority tier, which they leave out. The older reports count no requests: then no one
     knows how long a request was, and the window that a usage is told for says whether it has the price of long ones;
-    such a row stands as one request. Results of one bucket and one group are one, the later.
+    such a row counts as one request. Results of one bucket and one group are one, the later.
     """
     kinds: dict[str, Kind] = {
         **dict.fromkeys(ANTHROPIC_KEYS, "text"),

@@ -38,7 +38,7 @@ class ServerTools(msgspec.Struct, gc=False):
 
 
 class ClaudeUsage(msgspec.Struct, gc=False):
-    """The usage of Anthropic's Messages API, in which the four counts stand beside each other."""
+    """The usage of Anthropic's Messages API, in which none of the four counts includes another."""
 
     input_tokens: Count | None = None
     cache_creation_input_tokens: Count | None = None
@@ -88,7 +88,7 @@ class CodexTokens(msgspec.Struct, frozen=True, gc=False):
     reasoning_output_tokens: Count = 0
 
     def less(self, other: CodexTokens) -> CodexTokens:
-        """What came to the other."""
+        """What was added to reach the other."""
         return CodexTokens(
             self.input_tokens - other.input_tokens,
             self.cached_input_tokens - other.cached_input_tokens,

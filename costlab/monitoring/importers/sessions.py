@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from costlab.monitoring.importers.log_files import LogFiles
     from costlab.monitoring.importers.session_lines import CodexTokens
 
-#: So many lines at the beginning of a file tell whose it is.
+#: This many lines at the beginning of a file tell whose it is.
 FIRST_LINES: Final = 50
 
-#: So many bad lines are kept to be shown.
+#: This many bad lines are kept to be shown.
 MAX_SHOWN: Final = 5
 
-#: So many calls wait in a list before they become columns.
+#: This many calls wait in a list before they become columns.
 BATCH: Final = 8_192
 
-#: For so long the prompt cache keeps what is read no more, and so many tokens are worth a word.
+#: How long the prompt cache keeps what is read no more, and how many tokens are worth a word.
 SHORT_LIFE_S: Final = 300
 MIN_REWRITTEN: Final = 5_000
 
@@ -192,7 +192,7 @@ class _Rewritten:
         self.usd[project] = self.usd.get(project, 0.0) + again * (self._dearer(str(row["model"])) or 0.0)
 
     def _dearer(self, model: str) -> float | None:
-        """By how much a written token is dearer than one that is read, in USD; None where nobody knows."""
+        """How much more a written token costs than one that is read, in USD; None where no one knows."""
         if model not in self.rates:
             try:
                 price = api_price(model)
@@ -236,7 +236,7 @@ def read_claude_code(files: LogFiles) -> LogRows:
     request, the latter counts. The tenant is the project: the folder in which Claude Code was started.
 
     Input is what was read afresh, written to the cache and read from it. Where a line does not say for how long tokens
-    were written, nobody knows it. What a line says that it cost (`costUSD`, of old versions) is its cost. A message of
+    were written, no one knows it. What a line says that it cost (`costUSD`, of old versions) is its cost. A message of
     Bedrock or Vertex AI shows it in its id.
     """
     with extra("usage"):
@@ -349,7 +349,7 @@ def read_codex(files: LogFiles) -> LogRows:
 
     Notes
     -----
-    An event tells the tokens of the session so far; what came to those of the event before is a call. Where nothing
+    An event tells the tokens of the session so far; what was added since the event before is a call. Where nothing
     did, the call is told again, as Codex does with news of the rate limits. Where the sum is the first of its file, or
     less than before, what the event says of the last call counts. Cached tokens are a part of the input, those of
     reasoning a part of the output. The model is that of the turn. A session that was branched off begins with a copy of

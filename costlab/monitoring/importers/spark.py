@@ -54,7 +54,7 @@ from costlab.monitoring.importers.protocol import BadRow, ReadCounts
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-#: Where a row stands: which of the paths named, the file, the block of the file, and the row there. Of two rows the
+#: Where a row is: which of the paths named, the file, the block of the file, and the row there. Of two rows the
 #: last is that whose place is greater.
 PATH: Final = "log_path"
 BLOCK: Final = "log_block"
@@ -214,7 +214,7 @@ def _engine_errors(what: str) -> Iterator[None]:
 
 @contextmanager
 def spark_errors(name: str) -> Iterator[None]:
-    """What Spark complains of meanwhile is a :class:`~costlab.errors.LogError` about the log of that name."""
+    """Turn what Spark complains of in the block into a :class:`~costlab.errors.LogError` about the log of that name."""
     try:
         yield
     except Exception as error:
@@ -403,7 +403,7 @@ class _Files:
             nothing = reduce(lambda one, other: one & other, [_column(name).isNull() for name in wanted])
             no_row = sql.when(sql.col(BAD).isNotNull() | nothing, "no JSON, or without any of the columns")
             bad = [no_row.alias(BAD)]
-        # Spark gives the path as a URI. In the order of paths a folder stands before what only begins like it.
+        # Spark gives the path as a URI. In the order of paths a folder comes before what only begins like it.
         path = sql.url_decode(sql.replace(sql.col("_metadata.file_path"), sql.lit("+"), sql.lit("%2B")))
         file = sql.replace(path, sql.lit("/"), sql.lit("\x01"))
         places = (sql.lit(self.place), file, block, row)

@@ -18,16 +18,16 @@ from costlab.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
 
-#: Numbers as which a spreadsheet's days and dates written in one stand in a log of 2015 to 2099, and what they are.
+#: The numbers by which a log may give a spreadsheet's days, or dates written in one, of 2015 to 2099; what they are.
 DAYS_AS_NUMBERS: Final = ((42_005, 73_050, "days of a spreadsheet"), (20_150_101, 20_991_231, "dates"))
 
 #: How often the log is read, for a progress bar.
 STEPS: Final = 2
 
-#: So many tenants are looked at hour by hour, the most expensive.
+#: This many tenants, the most expensive, are looked at hour by hour.
 MAX_TENANTS: Final = 100
 
-#: The log is read once where its finest groups are few: at most so many, and so many a row of its beginning.
+#: The log is read once where its finest groups are few: at most this many, and this many a row of its beginning.
 MAX_GROUPS: Final = 2**19
 MAX_GROUPS_A_ROW: Final = 0.02
 SAMPLE_ROWS: Final = 100_000

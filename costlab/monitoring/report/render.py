@@ -57,7 +57,7 @@ def group_tables(report: Report, max_rows: int = MAX_ROWS) -> tuple[ReportTable,
         if len(groups) == 1 and not groups[0].key[0]:
             continue  # a log of one nameless tenant
         if name == "tier" and [group.key for group in groups] == [model.key for model in report.models]:
-            continue  # the log tells no tiers, for which the models stand
+            continue  # the log tells no tiers, so the models are taken for them
         rows = tuple(
             (shortened(group.key[0]) or "(none)", *_group_row(group, report.total)) for group in groups[:max_rows]
         )
@@ -207,7 +207,7 @@ def facts(report: Report) -> tuple[tuple[str, str], ...]:
 
 
 def _of_kinds(report: Report) -> Iterator[tuple[str, str]]:
-    """Where the money goes if prompts are written to the provider's cache, which is dearer than reading them."""
+    """Where the money goes if prompts are written to the provider's cache, which costs more than reading them."""
     total = report.total
     usd = usd_by_kind(report.models) if total.cache_write_tokens else None
     if usd is None:

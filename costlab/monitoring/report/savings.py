@@ -186,7 +186,7 @@ def _prompt_cache(cells: Sequence[UsageTotals]) -> Candidate | None:
             continue
         for tenant in tenants:
             more = best.cached_input_fraction * tenant.input_tokens - tenant.cached_input_tokens
-            # Of what is not read from the cache, a part was written to it, which is dearer than fresh input.
+            # Of what is not read from the cache, a part was written to it, which costs more than fresh input.
             others = tenant.input_tokens - tenant.cached_input_tokens
             each = plain - reread + (dearer * tenant.cache_write_tokens / others if others else 0.0)
             if more * each > 0:

@@ -50,7 +50,7 @@ SENT_ON: Final = frozenset({307, 308})
 MOST_HOPS: Final = 3
 #: Of an error's body so much is read.
 MOST_ERROR_BYTES: Final = 65_536
-#: An error message has so many characters at the most.
+#: The most characters of an error message.
 MOST_WORDS: Final = 1000
 #: What the client's environment says of an account at OpenAI, and the header in which only OpenAI gets it.
 ACCOUNT: Final = {"OPENAI_ORG_ID": "OpenAI-Organization", "OPENAI_PROJECT_ID": "OpenAI-Project"}
@@ -78,7 +78,7 @@ class EndpointModel:
     system : str
         Instructions, sent before every query.
     parse : callable, optional
-        Makes the answer from the model's words; raises for words that are no answer. The call is billed all the same,
+        Makes the answer from the model's words; raises for words that are no answer. The call is still billed,
         and the error says so.
     max_tokens : int, optional
         Most tokens of an answer, >= 1. A longer one is cut off there, and no tier but the last trusts it: leave room
@@ -114,7 +114,7 @@ class EndpointModel:
         If the environment variable is not set, or holds what no key is: spaces, line ends or letters beyond ASCII.
     InvalidValueError
         If `key_variable` is no name of a variable, the address is none, or a parameter cannot be written as JSON.
-        Neither the key nor `key_variable` is repeated: somebody may have put the one in the place of the other.
+        Neither the key nor `key_variable` is repeated: someone may have put the one in the place of the other.
 
     Notes
     -----
@@ -217,7 +217,7 @@ class EndpointModel:
         except ModelError as error:
             failed = ModelError(self._words(str(error)), error.usage, bill_unknown=error.bill_unknown)
             cause = error.__cause__
-        # Raised here, where no other error is being handled: what stands in the chain of an error is printed with it.
+        # Raised here, where no other error is being handled: what is in the chain of an error is printed with it.
         raise failed from (None if self._mask.hides(cause) else cause)
 
     async def _send(self, messages: list[dict[str, str]]) -> str:
@@ -266,7 +266,7 @@ class EndpointModel:
         """Status, headers and body of the answer to one try.
 
         The body is read as it comes and never beyond its limit. It has to come as it is: a packed one of a few bytes
-        can be of any length, and nobody asked for it.
+        can be of any length, and no one asked for it.
         """
         # The query goes along as the request's target, since the client writes the address into its log.
         target = {"target": url.raw_path}
@@ -445,11 +445,11 @@ def read_usage(body: object) -> TokenUsage | None:
     parts of them: read from the prompt cache, written to it, audio, images, reasoning. Servers that count a part beside
     them instead are recognised by ``total_tokens``, which only adds up with it (xAI and Gemini leave reasoning out of
     ``completion_tokens``, Anthropic's own protocol the cache out of the input), or where the part is more than its
-    whole. What a total has beyond everything that is named is output that nobody sees. Where nothing tells them apart,
+    whole. What a total has beyond everything that is named is output that no one sees. Where nothing tells them apart,
     the protocol's meaning holds.
 
     DeepSeek names the cached tokens ``prompt_cache_hit_tokens``, Anthropic ``cache_read_input_tokens`` and
-    ``cache_creation_input_tokens``. The tier that was used stands in ``service_tier``, Perplexity's fee for the request
+    ``cache_creation_input_tokens``. The tier that was used is in ``service_tier``, Perplexity's fee for the request
     in ``cost.request_cost``.
     """
     usage = body.get("usage") if isinstance(body, dict) else None

@@ -20,7 +20,7 @@ USAGE_PARTS: Final = (
     "cache_write_tokens", "cache_write_1h_tokens", "audio_input_tokens", "cached_audio_input_tokens",
     "image_input_tokens", "reasoning_tokens", "audio_output_tokens", "image_output_tokens", "searches",
 )  # fmt: skip
-#: Of a model's own words, so many characters go into an error.
+#: This many characters of a model's own words go into an error.
 MAX_QUOTED = 200
 
 
@@ -111,7 +111,7 @@ class Prediction:
 
 
 class ModelError(CostlabError, RuntimeError):
-    """A model that failed, with what was billed all the same.
+    """A model that failed, with what was still billed.
 
     Parameters
     ----------
@@ -120,14 +120,14 @@ class ModelError(CostlabError, RuntimeError):
     usage : TokenUsage, optional
         Tokens that the failed call was billed for.
     bill_unknown : bool
-        Whether there may be a bill of which nobody on this side knows the amount: the connection was cut after the
+        Whether there may be a bill of which no one on this side knows the amount: the connection was cut after the
         request, or the answer cannot be read. A cascade then takes the tier's `abandoned_usd_per_request`, as it does
         for every other error of a model: only this one can say that there is no bill.
 
     Attributes
     ----------
     usage, bill_unknown : TokenUsage or None, bool
-        As they were given; the usage is None where nothing was billed, or nobody knows what.
+        As they were given; the usage is None where nothing was billed, or no one knows what.
     """
 
     def __init__(self, message: str, usage: TokenUsage | None = None, *, bill_unknown: bool = False) -> None:
@@ -137,7 +137,7 @@ class ModelError(CostlabError, RuntimeError):
 
 
 class ModelTimeoutError(ModelError, TimeoutError):
-    """A model that took too long; by default a bill may come all the same."""
+    """A model that took too long; by default a bill may still come."""
 
     def __init__(self, message: str, usage: TokenUsage | None = None, *, bill_unknown: bool = True) -> None:
         super().__init__(message, usage, bill_unknown=bill_unknown)
@@ -165,7 +165,7 @@ class ScriptedModel:
     Attributes
     ----------
     calls, running, most_running : int
-        How often it was asked; calls under way, now and at the most.
+        How often it was asked; calls under way, now and at most.
 
     Examples
     --------
@@ -220,9 +220,9 @@ def mean_probability(log_probabilities: Sequence[float]) -> float:
 
 
 class Workers:
-    """A few threads, started when they are first needed; they end when nobody holds this object any more.
+    """A few threads, started when they are first needed; they end when no one holds this object any more.
 
-    The event loop's own threads are shared by everybody: twenty calls that wait for one slow model would leave none to
+    The event loop's own threads are shared by everyone: twenty calls that wait for one slow model would leave none to
     the others. At most `threads` calls are under way at a time; with 0 a call is made in the event loop itself.
     """
 
