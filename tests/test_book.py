@@ -176,7 +176,7 @@ def test_landing_figure_is_computed(site: Path, extension: ModuleType) -> None:
 def test_lessons_to_come_are_said_to_be_in_preparation(extension: ModuleType) -> None:
     text = "\n".join(extension.course_map_markdown(ROOT))
     written = len(list((ROOT / "notebooks").glob("[0-9]*.ipynb")))
-    assert text.count("](/notebooks/") == text.count(" minutes") == written
+    assert text.count("](/notebooks/") == text.count("\N{NO-BREAK SPACE}minutes") == written
     assert text.count("*in preparation*") == len(extension.course(ROOT)["lesson"]) - written
 
 

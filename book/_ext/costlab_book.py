@@ -59,7 +59,9 @@ def course_map_markdown(source: Path) -> list[str]:
     for number, lesson in enumerate(course(source)["lesson"], 1):
         notebook = source / "notebooks" / f"{lesson['file']}.ipynb"
         if notebook.exists():
-            head = f"[{lesson['title']}](/notebooks/{lesson['file']}.ipynb), {minutes(notebook)} minutes"
+            head = (
+                f"[{lesson['title']}](/notebooks/{lesson['file']}.ipynb), {minutes(notebook)}\N{NO-BREAK SPACE}minutes"
+            )
         else:
             head = f"{lesson['title']}, *in preparation*"
         lines += [f"{number}. {head}", "", f"    {lesson['question']}", ""]
@@ -106,11 +108,12 @@ def claims_markdown(source: Path) -> list[str]:
 def status_markdown(source: Path) -> list[str]:
     """How much of each lesson the tests compare when they run it again."""
     lines = ["| lesson | code cells | with output | compared | exempt |", "|---|---|---|---|---|"]
+    titles = {lesson["file"]: lesson["title"] for lesson in course(source)["lesson"]}
     for path in sorted((source / "notebooks").glob("[0-9]*.ipynb")):
         cells = [c for c in json.loads(path.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "code"]
         printing = [c for c in cells if c["outputs"]]
         exempt = [c for c in printing if IGNORED in c["metadata"].get("tags", [])]
-        link = f"[{path.stem}](/notebooks/{path.name})"
+        link = f"[{int(path.stem[:2])} · {titles.get(path.stem, path.stem)}](/notebooks/{path.name})"
         lines.append(f"| {link} | {len(cells)} | {len(printing)} | {len(printing) - len(exempt)} | {len(exempt)} |")
     return lines
 
@@ -143,7 +146,7 @@ def bill_html() -> str:
     caption = (
         "One month (720 hours) of eight A10G GPUs: the same machines, bought in eight ways. "
         "Claimed by the source lesson, and listed by AWS in us-east-1 "
-        f"(catalogue rows of {listed[0].price.checked} and {listed[-1].price.checked})."
+        f"(catalogue rows of <time>{listed[0].price.checked}</time> and <time>{listed[-1].price.checked}</time>)."
     )
     return f'<figure class="bills"><ul>{bars}</ul><figcaption>{caption}</figcaption></figure>'
 

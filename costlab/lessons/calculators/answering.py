@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from html import escape
 from importlib import import_module
@@ -80,11 +81,16 @@ def _field(one: Calculator, message: str, name: object) -> str:
     return next((field for field in (str(name), message.split(" ")[0]) if field in names), "")
 
 
+def _dated(text: str) -> str:
+    """Text as HTML in which no line ends within a date."""
+    return re.sub(r"\b\d{4}-\d\d-\d\d\b", r"<time>\g<0></time>", escape(text))
+
+
 def result_html(result: CalculatorResult) -> str:
     """The chart, figures and sources of a result as HTML."""
     rows = "".join(f"<div><dt>{escape(row.label)}</dt><dd>{escape(row.text)}</dd></div>" for row in result.rows)
     sources = "; ".join(
-        f'<a href="{escape(address)}">{escape(text)}</a>' if address else escape(text)
+        f'<a href="{escape(address)}">{_dated(text)}</a>' if address else _dated(text)
         for text, address in result.sources
     )
     return (
