@@ -73,7 +73,10 @@ function wake(box) {
       return;
     }
     running = true;
-    if (!loaded) state.textContent = "Python is loading …";
+    if (!loaded) {
+      state.textContent = "Python is loading …";
+      box.classList.add("calc-loading"); // what is shown does not belong to these inputs yet
+    }
     const texts = Object.fromEntries(fields.map((field) => [field.name, field.value]));
     const { answer, failed } = await ask(name, texts);
     running = false;
@@ -82,6 +85,7 @@ function wake(box) {
       run();
       return;
     }
+    box.classList.remove("calc-loading");
     if (failed) {
       state.textContent = `Python could not be loaded: ${failed}`;
       return;

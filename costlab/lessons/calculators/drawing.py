@@ -130,6 +130,8 @@ def _round_step(wanted: float) -> float:
 def _short(number: float) -> str:
     """A number of an axis: 1200 is 1.2k, 3,000,000 is 3M."""
     size = abs(number)
+    if size >= 1e15:
+        return f"{number:.0e}".replace("e+", "e")
     for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if size >= limit * (1 - 1e-9):
             return f"{number / limit:.4g}{letter}"

@@ -281,7 +281,7 @@ def spot_interval(
     does = f"saves {saving}" if yours.saving_fraction >= 0 else f"costs {saving} more than on demand"
     return CalculatorResult(
         answer=(
-            "With your interval the job does not end in a century: interruptions come before its checkpoints."
+            "With your interval the job does not end in a century."
             if yours.expected_hours > CENTURY_HOURS
             else f"With your interval spot {does}; a checkpoint every {daly:,.0f} minutes is best."
         ),
