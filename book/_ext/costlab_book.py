@@ -96,11 +96,12 @@ def claims_markdown(source: Path) -> list[str]:
                 badge = f'<span class="verdict {VERDICT_CLASS[entry.verdict]}">{entry.verdict}</span>'
                 where = []
                 if entry.values:
-                    where.append(f"in [lesson {int(entry.lesson)}](#{entry.anchor})")
+                    where.append(f"in [lesson\N{NO-BREAK SPACE}{int(entry.lesson)}](#{entry.anchor})")
                 if entry.source_url:
                     where.append(f"[source]({entry.source_url})")
                 found = f"{entry.found_text} ({entry.obtained} {', '.join(where)})"
-                lines.append(f"| {entry.text} | {entry.claimed} | {badge} | {found} | {entry.why} |")
+                row = f"| {entry.text} | {entry.claimed} | {badge} | {found} | {entry.why} |"
+                lines.append(row.replace(" %", "\N{NO-BREAK SPACE}%"))
         lines.append("")
     return lines
 
@@ -199,6 +200,8 @@ def _mend_page(_app: Sphinx, _page: str, _template: str, context: dict[str, Any]
         body = unbroken(context["body"]).replace(
             "<pre>", '<pre tabindex="0">'
         )  # code scrolls sideways: let the keyboard reach it
+        # A short word of code with hyphens, such as an option, stays in one line.
+        body = re.sub(r'<span class="pre">(?=[^<]{0,21}-)([^<]{1,22}</span>)', r'<span class="pre whole">\1', body)
         # Its children are entries with links before them, which a list may not have.
         context["body"] = body.replace('role="list" class="citation-list"', 'class="citation-list"')
     # Thebe (live code on the page) is not used, and its scripts, put in twice, fail on declaring a constant again.
