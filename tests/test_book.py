@@ -145,6 +145,7 @@ def test_no_formula_is_left_as_text(site: Path) -> None:
         assert not re.search(
             r"\\(frac|sqrt|text|tau|delta|begin)\b", re.sub(r"<script.*?</script>", "", text, flags=re.S)
         ), name
+        assert not [one for one in re.findall(r"<math.*?</math>", text, re.S) if "\\" in one], name
 
 
 def test_claims_page_shows_every_claim_and_its_verdict(site: Path) -> None:

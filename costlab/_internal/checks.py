@@ -51,7 +51,7 @@ def fraction(name: str, value: object, *, zero: bool = True, one: bool = True) -
 
 
 def integer(name: str, value: object, at_least: int = 0, at_most: int | None = None) -> int:
-    """`value` as an int, if it is a whole number in `at_least`..`at_most` (8.0 is not: a count is not measured)."""
+    """`value` as an int, if it is a whole number from `at_least` to `at_most` (8.0 is not: a count is not measured)."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < at_least:
         raise InvalidValueError(name, f"a whole number >= {at_least}", value)
     count = int(value)

@@ -81,7 +81,7 @@ class RequestEvent(_Marked):
         All tokens of the request, >= 0: those that were read from the provider's prompt cache, those that were written
         to it, and those of audio and images included.
     cached_input_tokens : int
-        Tokens of the request that were read from the prompt cache, in 0..`input_tokens`: a part of them, never added.
+        Tokens of the request that were read from the prompt cache, 0 to `input_tokens`: a part of them, never added.
     output_tokens : int
         All tokens of the answer, >= 0: those of reasoning, audio and images included.
     cost_micro_usd : int or None

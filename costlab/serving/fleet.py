@@ -34,7 +34,7 @@ class Scaling:
     warm_replicas : int
         Replicas kept with the model loaded, without requests, >= 0; one that is taken is replaced.
     warm_start_s : float
-        From the order to the first request when one is taken from there, in 0..`start_s`.
+        From the order to the first request when one is taken from there, 0 to `start_s`.
     on_demand_replicas : int or None
         Replicas that are never taken away; those beyond run on spot machines. None: all of them.
 

@@ -51,7 +51,7 @@ def speculation_speedup(
     r"""How many times faster a batch writes with guesses than without; below 1 it loses.
 
     .. math:: \frac{\text{tokens per check}\; t_\text{step}}{t_\text{check} + t_\text{draft}}, \qquad
-              t_\text{check} = \max\left(\frac{W}{\text{MBU} \cdot \text{bandwidth}},\
+              t_\text{check} = \max\left(\frac{W}{\text{MBU} \cdot \text{bandwidth}},
               \frac{2 N B (k + 1)}{\text{MFU} \cdot \text{peak}}\right) + t_\text{KV} + t_0
 
     A check reads weights and KV cache once, as a step does, and multiplies for all :math:`k + 1` tokens of each of

@@ -71,7 +71,7 @@ class Roofline:
     def prefill_s(self, tokens: float, sequences: float = 1.0) -> float:
         r"""Seconds to read prompts of `tokens` tokens each, `sequences` of them at once, in a step of their own.
 
-        .. math:: t = \max\left(\frac{B\,(2 N T + 2 L H D\, T^2)}{\text{MFU} \cdot \text{peak}},\
+        .. math:: t = \max\left(\frac{B\,(2 N T + 2 L H D\, T^2)}{\text{MFU} \cdot \text{peak}},
                   \frac{W}{\text{MBU} \cdot \text{bandwidth}}\right) + t_0
 
         with :math:`N` used weights of :math:`W` bytes, :math:`L` layers, :math:`H` heads of size :math:`D`. The second
@@ -101,7 +101,7 @@ class Roofline:
     def step_s(self, sequences: float, context_tokens: float) -> float:
         r"""Seconds of one decoding step: one token more for each of `sequences` sequences of this mean length.
 
-        .. math:: t = \max\left(\frac{W}{\text{MBU} \cdot \text{bandwidth}},\
+        .. math:: t = \max\left(\frac{W}{\text{MBU} \cdot \text{bandwidth}},
                   \frac{2 N B}{\text{MFU} \cdot \text{peak}}\right)
                   + \frac{B\,c\,K}{\text{MBU} \cdot \text{bandwidth}} + t_0
 

@@ -261,7 +261,7 @@ class DemoRequest:
 def demo_day(rng: np.random.Generator, requests: int = 100_000) -> tuple[DemoRequest, ...]:
     """A day on which the service's tenants ask support queries, in the order of time.
 
-    There are `requests` ordinary ones, in 1..`MAX_DEMO_REQUESTS`. The runaway client adds half as many: its loop sends
+    There are `requests` ordinary ones, 1 to `MAX_DEMO_REQUESTS`. The runaway client adds half as many: its loop sends
     the whole transcript each time, so that no two are equal; a cache has nothing for them, and they look like no
     support query.
 
