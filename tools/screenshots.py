@@ -26,7 +26,7 @@ LESSON = "notebooks/01_gpu_cost_modeling"
 FIGURE = ".cell:has(.cell_output img)"
 
 PICTURES: Final = {
-    "site.png": "The first page of the site: seven bills for the same eight GPUs",
+    "site.png": "The first page of the site: a calculator of how much of the bill for eight GPUs pays for waiting",
     "lesson.png": "Lesson 1 in the browser: a code cell, the figure that it draws, and the text that reads it",
     "demo.png": (
         "costlab demo in a terminal, in the afternoon of the played day: money spent beside the bill of the large "
@@ -113,7 +113,7 @@ def main(site: Path) -> None:
     terminal, page = demo_pages()
     with served(site) as address, chromium() as browser:
         made = [
-            shot(browser, "site.png", url=f"{address}/book/intro.html", width=1200, height=760),
+            shot(browser, "site.png", url=f"{address}/book/intro.html", width=1300, height=860),
             shot(browser, "lesson.png", url=f"{address}/{LESSON}.html", width=1200, height=900, scroll_to=FIGURE),
             shot(browser, "demo.png", html=terminal, width=1000, height=700, part="pre"),
             shot(browser, "demo-page.png", html=page, width=960, height=760),
