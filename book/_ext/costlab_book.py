@@ -100,8 +100,7 @@ def claims_markdown(source: Path) -> list[str]:
                 if entry.source_url:
                     where.append(f"[source]({entry.source_url})")
                 found = f"{entry.found_text} ({entry.obtained} {', '.join(where)})"
-                row = f"| {entry.text} | {entry.claimed} | {badge} | {found} | {entry.why} |"
-                lines.append(row.replace(" %", "\N{NO-BREAK SPACE}%"))
+                lines.append(f"| {entry.text} | {entry.claimed} | {badge} | {found} | {entry.why} |")
         lines.append("")
     return lines
 
