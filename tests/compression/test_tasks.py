@@ -1,3 +1,7 @@
+import os
+import platform
+import subprocess
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,6 +25,36 @@ def test_digits_with_all_labels_have_nothing_to_gain() -> None:
     few = digits_task(3).draw(1)
     assert len(few.labelled) == 30
     assert sorted(few.labelled.labels.tolist()) == sorted([*range(10)] * 3)
+
+
+PRUNED_ANSWERS = """
+import hashlib, torch
+from costlab.compression import digits_task, distill, prune, small_network
+
+torch.set_num_threads(1)
+draw = digits_task(dtype=torch.float64).draw(0)
+network = small_network(64, 10, width=256, layers=2, seed=1).double()
+distill(network, draw.labelled, alpha=0.0, epochs=30, patience=30, learning_rate=1e-3)
+answers = prune(network.hidden, 0.9, in_place=True) and network(draw.test_inputs).argmax(1)
+print(torch.backends.cpu.get_cpu_capability(), hashlib.sha256(answers.numpy().tobytes()).hexdigest())
+"""
+
+
+def test_in_64_bits_training_ends_with_the_same_answers_whatever_the_processor_can() -> None:
+    """Lesson 5 prints such numbers; in 32 bits they changed with the kernels that torch chose for the machine."""
+    needs.extra("sklearn", "compression")
+    needs.extra("torch", "models")
+    told = {}
+    for capability in ("default", "avx2", "avx512"):
+        command = [sys.executable, "-c", PRUNED_ANSWERS]
+        environment = {**os.environ, "ATEN_CPU_CAPABILITY": capability}
+        used, digest = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=True
+        ).stdout.split()
+        told[used] = digest
+    assert len(set(told.values())) == 1, told
+    if platform.machine() == "x86_64":
+        assert len(told) >= 2  # of those that this processor has
 
 
 class Knowing:
