@@ -91,11 +91,11 @@ _OPPOSITE_WORDS: Final = """
     encrypt encrypted encrypting encode encoded | decrypt decrypted decrypting decode decoded;
     push pushed | pull pulled; input inputs | output outputs; sender | recipient receiver; buyer | seller;
     employer | employee; landlord | tenant; parent parents | child children; teacher | student pupil;
-    mother mum mom | father dad; brother | sister; husband | wife; son | daughter; male | female; man men | woman women;
+    mother mum mom | father dad; brother | sister; son | daughter; male | female; man men | woman women;
     boy | girl; boyfriend | girlfriend; uncle | aunt;
     true | false; positive | negative; best better | worst worse; win won | lose lost; cheap cheaper | expensive;
-    fast faster | slow slower; easy easier | hard harder difficult; strong stronger | weak weaker; rich | poor;
-    high higher highest | low lower lowest; long longer longest | short shorter shortest; hot | cold; full | empty;
+    easy easier | hard harder difficult; rich | poor;
+    high higher highest | low lower lowest; hot | cold; full | empty;
     morning | evening; day | night; summer | winter; weekday weekdays | weekend weekends;
     singular | plural; upper uppercase | lower lowercase; top | bottom; front | rear; beginning | end
 """
@@ -106,7 +106,7 @@ OPPOSITES: Final = [[_set(words) for words in pair.split("|")] for pair in _OPPO
 _REVERSALS: Final = ("un", "dis", "de", "in", "im", "il", "ir", "non", "anti")
 _LEAST_REVERSED: Final = 4
 #: Words that begin so and are no opposites of the rest.
-_NOT_REVERSED: Final = _set("unless until inform informed invoice depart income impress impart dispatch display")
+_NOT_REVERSED: Final = _set("unless until unmake inform informed invoice depart income impress impart dispatch display")
 
 #: Opposites whose words are too common alone: "on my phone" turns nothing on.
 PHRASES: Final = (
