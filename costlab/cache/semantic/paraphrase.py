@@ -43,15 +43,9 @@ UNITS: Final = {
         "day": "day days daily", "week": "week weeks weekly fortnight", "month": "month months monthly",
         "year": "year years yearly annual annually", "hour": "hour hours hourly", "minute": "minute minutes",
         "s": "sec secs seconds", "ms": "ms millisecond milliseconds", "KB": "kb kilobyte kilobytes",
-        "km": "km kilometre kilometres kilometer kilometers", "mile": "mile miles", "m": "metre metres meters",
-        "cm": "cm centimetre centimetres centimeter centimeters",
-        "mm": "mm millimetre millimetres millimeter millimeters",
-        "foot": "ft foot feet", "inch": "inch inches", "kg": "kg kilo kilos kilogram kilograms", "g": "gram grams",
-        "mg": "mg milligram milligrams", "lb": "lb lbs", "ml": "ml millilitre millilitres milliliter milliliters",
-        "l": "litre litres liter liters", "Celsius": "celsius centigrade", "Fahrenheit": "fahrenheit",
-        "kW": "kw kilowatt kilowatts", "kWh": "kwh", "MHz": "mhz", "GHz": "ghz",
-        "KiB": "kib", "MiB": "mib", "GiB": "gib",
-        "TiB": "tib", "USD": "$ dollar dollars usd bucks", "EUR": "€ euro euros eur", "GBP": "£ pound pounds gbp",
+        "km": "km kilometre kilometres kilometer kilometers", "mile": "mile miles", "cm": "cm", "mm": "mm",
+        "kg": "kg", "mg": "mg", "lb": "lb lbs", "Celsius": "celsius", "Fahrenheit": "fahrenheit",
+        "USD": "$ dollar dollars usd bucks", "EUR": "€ euro euros eur", "GBP": "£ pound pounds gbp",
         "percent": "% percent",
     }.items()
     for word in words.split()
@@ -86,18 +80,10 @@ _OPPOSITE_WORDS: Final = """
     lost forgot forgotten | found know remember; minimum | maximum;
     success successful worked | failure failed error;
     plus | minus; times multiplied multiply | divided divide; greater above | below under;
-    ascending ascend | descending descend; horizontal horizontally | vertical vertically;
-    left | right; north northern | south southern; east eastern | west western; inside indoor | outside outdoor;
-    encrypt encrypted encrypting encode encoded | decrypt decrypted decrypting decode decoded;
-    push pushed | pull pulled; input inputs | output outputs; sender | recipient receiver; buyer | seller;
-    employer | employee; landlord | tenant; parent parents | child children; teacher | student pupil;
-    mother mum mom | father dad; brother | sister; son | daughter; male | female; man men | woman women;
-    boy | girl; boyfriend | girlfriend; uncle | aunt;
-    true | false; positive | negative; best better | worst worse; win won | lose lost; cheap cheaper | expensive;
-    easy easier | hard harder difficult; rich | poor;
-    high higher highest | low lower lowest; hot | cold; full | empty;
-    morning | evening; day | night; summer | winter; weekday weekdays | weekend weekends;
-    singular | plural; upper uppercase | lower lowercase; top | bottom; front | rear; beginning | end
+    ascending | descending; horizontal horizontally | vertical vertically; north northern | south southern;
+    east eastern | west western; encrypt encrypted encrypting | decrypt decrypted decrypting;
+    encode encoded encoding | decode decoded decoding; input inputs | output outputs;
+    mother mum mom | father dad; brother | sister; uncle | aunt
 """
 OPPOSITES: Final = [[_set(words) for words in pair.split("|")] for pair in _OPPOSITE_WORDS.split(";")]
 
