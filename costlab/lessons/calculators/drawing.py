@@ -40,10 +40,8 @@ def svg(chart: Chart) -> str:
         x = to_x(tick)
         parts.append(f'<path class="grid" d="M{x:.1f} {HEIGHT - BOTTOM}v4"/>')
         number = _short(tick)
-        place = min(x, WIDTH - 4 * len(number))  # a letter is less than 8 wide, and the last number is on the drawing
-        parts.append(
-            f'<text class="tick" x="{place:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{number}</text>'
-        )
+        at = min(x, WIDTH - 4 * len(number))  # a letter is less than 8 wide, and the last number is on the drawing
+        parts.append(f'<text class="tick" x="{at:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{number}</text>')
     parts.append(f'<path class="axis" d="M{LEFT} {HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>')
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(
