@@ -50,7 +50,7 @@ class EffortRun:
 
     @property
     def right(self) -> int:
-        """Tasks solved: a whole number, of which the published share is rounded."""
+        """How many tasks were solved, a whole number; the published share of them is rounded."""
         return round(self.tasks * self.right_fraction)
 
     @property
