@@ -56,7 +56,7 @@ class KeyMetrics:
 
     @classmethod
     def from_groups(
-        cls, tiers: Sequence[UsageTotals], days: Sequence[GpuUsage] | None, *, gpu_bill_apart: bool = False
+        cls, tiers: Sequence[UsageTotals], days: Sequence[GpuUsage] | None, *, gpu_bill_apart: bool
     ) -> Self:
         """From the requests by tier and the GPU hours by day, None where there is no log of them."""
         total = next(iter(roll_up(tiers)), None)

@@ -358,3 +358,24 @@ def test_what_is_no_frame_and_no_group_is_refused() -> None:
         aggregate([1, 2])  # type: ignore[arg-type]
     with pytest.raises(UnknownNameError, match="unknown group 'teir'; did you mean 'tier'"):
         aggregate(pandas_frame(ROWS), by=["teir"])
+
+
+@pytest.mark.parametrize(
+    ("rests", "rounded", "rest"),
+    [
+        ((400_000, 400_000), 1, -200_000),  # trillionths of a dollar: 0.8 micro-dollars
+        ((700_000, 800_000), 2, -500_000),
+        ((700_000, 799_999), 1, 499_999),
+        ((1, 2), 1, -999_997),  # more than nothing
+        ((0, 0), 0, 0),
+        ((-300_000, 400_000), 1, -900_000),
+    ],
+)
+def test_what_groups_left_over_is_rounded_once_they_are_added(rests: tuple[int, int], rounded: int, rest: int) -> None:
+    (group,) = aggregate(pandas_frame({name: values[:1] for name, values in ROWS.items()}), by=["tier"])
+    one, other = (
+        dataclasses.replace(group, cost_micro_usd=0, cost_rest_pico_usd=left, failed_cost_micro_usd=5) for left in rests
+    )
+    (added,) = roll_up([one, other])
+    assert (added.cost_micro_usd, added.cost_rest_pico_usd) == (rounded, rest)
+    assert (added.failed_cost_micro_usd, added.failed_cost_rest_pico_usd) == (10, 0)

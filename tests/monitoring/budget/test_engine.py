@@ -5,8 +5,15 @@ from dataclasses import replace
 import pytest
 
 from costlab.monitoring.budget import Account, AuditEntry, BudgetExceeded, BudgetGuard, MemoryBudgetStore, decide
-from costlab.monitoring.budget.engine import LAPSED_KEPT_S, SETTLED_KEPT_S, AuditRequest, ReserveRequest, StatusRequest
-from costlab.monitoring.budget.limits import level
+from costlab.monitoring.budget.engine import (
+    LAPSED_KEPT_S,
+    SETTLED_KEPT_S,
+    AuditRequest,
+    ReserveRequest,
+    StatusRequest,
+    StoreReply,
+)
+from costlab.monitoring.budget.limits import Limit, level
 from tests.monitoring.budget.support import START_S, Clock, policy, spend
 
 DAY, MONTH = "2027-01-15", "2027-01"
@@ -207,3 +214,70 @@ def test_a_stop_for_lost_records_is_about_no_limit_and_ended_like_any_other() ->
     guard.reset("Ada", "counted anew")
     entry = guard.audit()[-1]
     assert (entry.limit_name, entry.limit_micro_usd, entry.period) == ("lost_records", 0, DAY)
+
+
+def test_what_two_calls_hold_counts_in_day_and_month() -> None:
+    """Reserved, lapsed and settled: both accounts have the sum of both calls all the time."""
+    clock = Clock()
+    store = MemoryBudgetStore(clock=clock)
+    guard, limits = BudgetGuard(policy(), store, clock=clock), policy().limits
+
+    def accounts() -> set[tuple[int, int, int]]:
+        standing = store.transact(limits, StatusRequest(DAY, MONTH))
+        found = (standing.day, standing.month)
+        return {(one.reserved_micro_usd, one.spent_micro_usd, one.presumed_micro_usd) for one in found}
+
+    first, second = guard.reserve(3), guard.reserve(4)
+    assert accounts() == {(7_000_000, 0, 0)}
+    clock.now_s += 600
+    assert accounts() == {(0, 7_000_000, 7_000_000)}
+    first.settle(1)
+    assert accounts() == {(0, 5_000_000, 4_000_000)}
+    second.release()
+    assert accounts() == {(0, 1_000_000, 0)}
+
+
+def test_the_months_limits_are_watched_as_something_is_reserved() -> None:
+    clock, told = Clock(), list[AuditEntry]()
+    store = MemoryBudgetStore(clock=clock)
+    guard = BudgetGuard(policy(daily_hard_usd=90, monthly_usd=100), store, clock=clock, on_alert=told.append)
+    spend(guard, 80)
+    clock.now_s += 86400
+    guard.reserve(20)
+    about_the_month = [(one.change, one.limit_name, one.period, one.requested_micro_usd) for one in told if
+                       one.period == MONTH]  # fmt: skip
+    assert about_the_month == [("reached", "monthly", MONTH, 20_000_000)]
+    with pytest.raises(BudgetExceeded) as caught:
+        guard.reserve(1)
+    assert (caught.value.limit_name, caught.value.spent_micro_usd, caught.value.reserved_micro_usd) == (
+        "monthly", 80_000_000, 20_000_000,
+    )  # fmt: skip
+    assert not caught.value.stopped
+
+
+def test_a_person_may_raise_the_limit_twice() -> None:
+    clock = Clock()
+    guard = BudgetGuard(policy(), MemoryBudgetStore(clock=clock), clock=clock)
+    spend(guard, 15, "essential")
+    guard.reset("Ada", "a test", extra_usd=2)
+    spend(guard, 2, "essential")
+    guard.reset("Ada", "a test", extra_usd=3)
+    spend(guard, 2.999999, "essential")
+    assert guard.status().stopped_by == ""
+    spend(guard, 0.000001, "essential")
+    assert guard.status().stopped_by == "daily_emergency"
+
+
+def test_what_a_reply_leaves_out_is_nothing() -> None:
+    assert StoreReply("settled") == ("settled", (), "", 0, 0, 0, False, 0.0)
+    assert AuditEntry(1.0, "lost") == AuditEntry(1.0, "lost", "", "", 0, 0, 0, 0, "", "")
+    assert not Limit("daily_soft", monthly=False, micro_usd=1).stops
+
+
+def test_a_settlement_that_lets_a_limit_be_reached_is_told_with_its_amount() -> None:
+    clock, told = Clock(), list[AuditEntry]()
+    guard = BudgetGuard(policy(), MemoryBudgetStore(clock=clock), clock=clock, on_alert=told.append)
+    guard.reserve(1).settle(9)
+    assert [(one.change, one.limit_name, one.requested_micro_usd) for one in told] == [
+        ("reached", "daily_soft", 9_000_000)
+    ]

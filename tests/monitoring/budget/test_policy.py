@@ -128,8 +128,31 @@ def test_both_sides_of_every_limit_to_the_micro_dollar(used: int, asked: int, ru
 )
 def test_both_sides_of_every_monthly_limit(used: int, runs: set[str]) -> None:
     limits = policy(monthly_soft_usd=80).limits
-    month = Account(spent_micro_usd=used)
+    month = Account(spent_micro_usd=used - 5, reserved_micro_usd=5)
     assert {p for p in limits.by_priority if decide(limits, p, 1, Account(), month).limit is None} == runs
+
+
+@pytest.mark.parametrize(
+    ("used", "runs"), [(99_999_999, {"standard", "essential"}), (154_999_999, {"essential"}), (155_000_000, set())]
+)
+def test_a_person_raises_the_months_emergency_limit_alone(used: int, runs: set[str]) -> None:
+    limits = policy(monthly_soft_usd=80).limits
+    month = Account(spent_micro_usd=used, extra_micro_usd=5_000_000)
+    assert {p for p in limits.by_priority if decide(limits, p, 1, Account(), month).limit is None} == runs
+
+
+def test_a_person_raises_the_days_emergency_limit_alone() -> None:
+    limits, day = policy().limits, Account(spent_micro_usd=10_000_000, extra_micro_usd=5_000_000)
+    assert {p for p in limits.by_priority if decide(limits, p, 1, day, Account()).limit is None} == {"essential"}
+
+
+@pytest.mark.parametrize(("used", "stops"), [(50_000_000, False), (99_999_999, False), (100_000_000, True)])
+def test_an_absurd_estimate_stops_the_month_only_beyond_its_hard_limit(used: int, stops: bool) -> None:
+    limits, month = policy(daily_hard_usd=90).limits, Account(spent_micro_usd=used)
+    essential = decide(limits, "essential", 120_000_000, Account(), month)
+    assert (essential.limit, essential.trips) == (limits.named("monthly_emergency"), stops)
+    standard = decide(limits, "standard", 80_000_000, Account(), month)
+    assert (standard.limit, standard.trips) == (limits.named("monthly"), False)
 
 
 def test_a_single_absurd_estimate_does_not_stop_everything() -> None:
