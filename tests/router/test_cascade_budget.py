@@ -186,8 +186,8 @@ async def test_calls_that_nobody_heard_the_end_of_do_not_pass_the_limit(end: str
     told: list[RequestEvent] = []
     guard = budget(10.0)
     model = fails(OSError("reset")) if end == "error" else hangs()
-    tier = Tier("only", model, 1.0, timeout_s=0.005 if end == "time-out" else None)
-    cascade = Cascade([tier], guard=guard, hooks=[told.append], deadline_s=0.005 if end == "deadline" else None)
+    tier = Tier("only", model, 1.0, timeout_s=0.1 if end == "time-out" else None)
+    cascade = Cascade([tier], guard=guard, hooks=[told.append], deadline_s=0.1 if end == "deadline" else None)
     for _ in range(40):
         calls = model.calls
         task = asyncio.create_task(cascade.route("q"))
