@@ -148,7 +148,7 @@ async def test_an_empty_file_is_a_new_cache(tmp_path: Path) -> None:
     path = tmp_path / "cache.sqlite"
     path.touch()
     inode = path.stat().st_ino
-    one, two = DiskStore(path), DiskStore(path)
+    one, two = DiskStore(path, timeout_s=10.0), DiskStore(path, timeout_s=10.0)
     await asyncio.gather(one.set("a", b"x"), two.set("b", b"y"))
     assert [await one.get("b"), await two.get("a")] == [b"y", b"x"]
     await one.aclose()
