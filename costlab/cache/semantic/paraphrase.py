@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence, Set
+    from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 
 #: Compares two texts and gives the reason why they must not share an answer, or None.
 ParaphraseCheck: TypeAlias = "Callable[[str, str], str | None]"
@@ -288,16 +288,10 @@ def opposite_words(a: str, b: str) -> str | None:
     'opposites: before against after'
     """
     words_a, words_b = ({word.removesuffix("'s") for word in _words(text)} for text in (a, b))
-    for one, other in ((words_a, words_b), (words_b, words_a)):
-        for word in sorted(one - other - _NOT_REVERSED):
-            for before in _REVERSALS:
-                rest = word.removeprefix(before)
-                if rest == word or len(rest) < _LEAST_REVERSED or rest not in other:
-                    continue
-                if not any(itself.startswith(rest) for itself in one):  # not locked and unlock
-                    return _against(
-                        "opposites", {word} if one is words_a else {rest}, {rest} if one is words_a else {word}
-                    )
+    for word, rest in _reversed(words_a, words_b):
+        return _against("opposites", [word], [rest])
+    for word, rest in _reversed(words_b, words_a):
+        return _against("opposites", [rest], [word])
     for words, opposites in OPPOSITES:
         for first, second in ((words, opposites), (opposites, words)):
             if words_a & first and words_b & second and not words_a & second and not words_b & first:
@@ -309,6 +303,15 @@ def opposite_words(a: str, b: str) -> str | None:
             if hit_a and hit_b and not no.search(low_a) and not yes.search(low_b):
                 return f"opposites: {hit_a[0]} against {hit_b[0]}"
     return None
+
+
+def _reversed(one: Set[str], other: Set[str]) -> Iterator[tuple[str, str]]:
+    """Words of one text of which the other has what is left without a prefix that turns them round."""
+    for word in sorted(one - other - _NOT_REVERSED):
+        for rest in (word.removeprefix(before) for before in _REVERSALS):
+            kept = any(itself.startswith(rest) for itself in one)  # locked and unlock
+            if rest != word and len(rest) >= _LEAST_REVERSED and rest in other and not kept:
+                yield word, rest
 
 
 def different_direction(a: str, b: str) -> str | None:
