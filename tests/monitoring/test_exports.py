@@ -309,6 +309,16 @@ def test_langfuse_keeps_kinds_of_tokens_apart(tmp_path: Path) -> None:
     assert found.cost_micro_usd == round(2 * 754.4)
 
 
+def test_langfuse_prices_answers_out_of_langchains_cache_and_we_do_not(tmp_path: Path) -> None:
+    replayed = _with(OBSERVATION, id="b", usageDetails__total_cost=0)
+    (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, (OBSERVATION, replayed))))
+    once = aggregate(open_log(tmp_path / "log.jsonl").frame)[0]
+    (tmp_path / "log.jsonl").write_text(json.dumps(OBSERVATION))
+    alone = aggregate(open_log(tmp_path / "log.jsonl").frame)[0]
+    assert (once.requests, once.cached_requests, once.unpriced_requests) == (2, 1, 0)
+    assert once.cost_micro_usd == alone.cost_micro_usd > 0
+
+
 def test_langfuse_writes_the_same_to_blob_storage(tmp_path: Path) -> None:
     usage = {"input": 12, "input_cached_tokens": 5000, "input_cache_creation": 3000, "output": 200, "total": 8212}
     row = {

@@ -97,6 +97,13 @@ SIBLINGS = [
     ("spans/tl-langchain-genai-openai.json", 2, CALL_O, 2000, 1536, 0, 300, 1),
     ("spans/oi-langchain.json", 2, CALL_O, 2000, 1536, 0, 300, 1),
     ("spans/oi-langchain-genai.json", 1, TOLD_A, 8012, 5000, 3000, 200, 0),
+    # LangChain 1.8.3 asked twice, the second time answered from its own cache: openinference 0.1.80 and langfuse 5.2.0
+    # hand on the mark that it was, Traceloop's 0.62.4 and -genai-langchain 1.3b0 tell it as another call
+    ("spans/oi-langchain-replayed.jsonl", 2, CALL_O, 4000, 3072, 0, 600, 0),
+    ("spans/langfuse-langchain-replayed.jsonl", 2, CALL_O, 4000, 3072, 0, 600, 0),
+    ("spans/oi-tl-langchain-replayed.jsonl", 2, CALL_O, 4000, 3072, 0, 600, 0),
+    ("spans/tl-langchain-replayed.jsonl", 2, 2 * CALL_O, 4000, 3072, 0, 600, 0),
+    ("spans/genai-langchain-replayed.jsonl", 2, 2 * CALL_O, 4000, 3072, 0, 600, 0),
     # openai-agents 0.24.0 by -genai-openai-agents 1.3b0; litellm 1.110.2 by openinference 0.1.51, with its cost
     ("spans/genai-agents.json", 1, CALL_O, 2000, 1536, 0, 300, 0),
     ("spans/oi-litellm.json", 2, CALL_O + TOLD_A, 10_012, 6536, 3000, 500, 0),
@@ -158,10 +165,79 @@ def test_one_call_has_one_bill_whoever_watched_it(
             "3 requests have the tokens of the prompt cache beside the input tokens, to which those were added: "
             "opentelemetry.instrumentation.bedrock",
         ),
+        # LangChain's answer out of its cache: 300 tokens in 0.4 ms
+        (
+            "spans/tl-langchain-replayed.jsonl",
+            "1 request was answered at more than 100,000 tokens a second, as no model does: out of the application's "
+            "own cache, which costs nothing, or its span was made afterwards; it is priced as a call",
+        ),
     ],
 )
 def test_what_was_understood_is_said(name: str, note: str) -> None:
     assert note in open_log(DATA / name).notes
+
+
+@pytest.mark.parametrize("watched_by", ["oi", "langfuse", "oi-tl"])
+def test_an_answer_out_of_the_applications_cache_was_no_call(watched_by: str) -> None:
+    opened = open_log(DATA / f"spans/{watched_by}-langchain-replayed.jsonl")
+    (found,) = aggregate(opened.frame)
+    assert (found.requests, found.cached_requests, found.unpriced_requests, found.cost_micro_usd) == (2, 1, 1, 0)
+    assert not any("tells its cost" in note for note in opened.notes)
+
+
+def _answered(message: dict[str, object]) -> dict[str, object]:
+    """A span of OpenInference's with an answer of LangChain's."""
+    answer = {"generations": [[{"text": "", "message": {"lc": 1, "kwargs": message}}]], "llm_output": None}
+    return {
+        "name": "ChatOpenAI",
+        "context": {"trace_id": "0x1", "span_id": "0x2"},
+        "parent_id": None,
+        "start_time": "2026-11-05T10:00:00Z",
+        "end_time": "2026-11-05T10:00:02Z",
+        "attributes": {
+            "openinference.span.kind": "LLM",
+            "llm.model_name": "gpt-4o",
+            "llm.token_count.prompt": 2000,
+            "llm.token_count.completion": 300,
+            "output.value": json.dumps(answer),
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("message", "cached"),
+    [
+        ({"content": "Hello", "usage_metadata": {"input_tokens": 2000, "total_cost": 0}}, 1),
+        ({"content": "Hello", "usage_metadata": {"input_tokens": 2000, "total_cost": 0.008}}, 0),
+        ({"content": 'Write "total_cost": 0 there.', "usage_metadata": {"input_tokens": 2000}}, 0),
+        ({"content": '"usage_metadata": {"total_cost": 0}'}, 0),
+        ({"content": "", "tool_calls": [{"name": "bill", "args": {"usage_metadata": {"total_cost": 0}}}]}, 0),
+    ],
+)
+def test_no_text_of_a_models_makes_its_answer_free(message: dict[str, object], cached: int, tmp_path: Path) -> None:
+    (tmp_path / "spans.jsonl").write_text(json.dumps(_answered(message)))
+    (found,) = aggregate(open_log(tmp_path / "spans.jsonl").frame)
+    assert (found.requests, found.cached_requests) == (1, cached)
+
+
+def test_a_span_around_a_replayed_call_says_that_it_was_one(tmp_path: Path) -> None:
+    outer = _answered({"usage_metadata": {"total_cost": 0}})
+    inner = {
+        "name": "chat gpt-4o",
+        "context": {"trace_id": "0x1", "span_id": "0x3"},
+        "parent_id": "0x2",
+        "start_time": "2026-11-05T10:00:00.5Z",
+        "end_time": "2026-11-05T10:00:01Z",
+        "attributes": {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.request.model": "gpt-4o",
+            "gen_ai.usage.input_tokens": 2000,
+            "gen_ai.usage.output_tokens": 300,
+        },
+    }
+    (tmp_path / "spans.jsonl").write_text(f"{json.dumps(outer)}\n{json.dumps(inner)}\n")
+    (found,) = aggregate(fill_costs(open_log(tmp_path / "spans.jsonl").frame).frame)
+    assert (found.requests, found.cached_requests, found.cost_micro_usd) == (1, 1, 0)
 
 
 def test_who_served_and_how_goes_to_the_record() -> None:

@@ -140,6 +140,8 @@ def read_langfuse(files: LogFiles) -> LogRows:
         '"calculatedTotalCost")'
     )
     no_model = f"({model} IS NULL AND coalesce(len({usage}), 0) = 0 AND coalesce({cost}, 0) = 0)"
+    # As LangChain marks an answer out of its own cache, whose tokens Langfuse prices again.
+    replayed = f"TRY_CAST(json_extract_string({told('usageDetails')}, '$.total_cost') AS DOUBLE) = 0"
     start, end = told("startTime"), told("endTime")
     columns = {
         "request_id": "id",
@@ -153,9 +155,9 @@ def read_langfuse(files: LogFiles) -> LogRows:
         ),
         "output_tokens": bucket("^(output|completion)"),
         "reasoning_tokens": bucket("^(output|completion).*reasoning"),
-        "cost_usd": f"nullif({cost}, 0)",
+        "cost_usd": f"CASE WHEN {replayed} THEN 0 ELSE nullif({cost}, 0) END",
         "latency_s": f"greatest(0, {end} - {start})",
-        "outcome": "CASE WHEN level = 'ERROR' THEN 'error' ELSE 'ok' END",
+        "outcome": f"CASE WHEN level = 'ERROR' THEN 'error' WHEN {replayed} THEN 'cached' ELSE 'ok' END",
         "tenant": f"coalesce({_first('userId', 'user_id', 'traceName', 'trace_name', 'environment')}, '')",
         BAD: wrong_count("usage", f"[json_extract_string(one.value, '$') for one in {told_usage}]"),
         DROPPED: f"CASE WHEN {no_model} THEN 'observations that used no model' END",

@@ -133,7 +133,7 @@ class _Finder:
             self.join_halves()
         repeated = self.number("SELECT count(*) FROM same")
         sums = self.number("SELECT count(*) FROM watched") - self.number("SELECT count(*) FROM leaf") - covered
-        self.join_enclosing_cost()
+        self.join_enclosing()
         self.find_models()
         self.merge()
         return Calls(repeated + covered, delivered_twice, sums)
@@ -269,7 +269,7 @@ class _Finder:
             f"""WITH one AS (
                 SELECT seq, caller, family, coalesce(input, -1) AS tokens_in, coalesce(output, -1) AS tokens_out,
                     producer, response_id, start_ns, end_ns, score
-                FROM leaves WHERE outcome = 'ok' AND seq NOT IN (SELECT other FROM same)
+                FROM leaves WHERE outcome IN ('ok', 'cached') AND seq NOT IN (SELECT other FROM same)
             ), near AS (
                 SELECT *, max(end_ns) OVER (
                     PARTITION BY {group} ORDER BY start_ns, seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
@@ -337,13 +337,13 @@ class _Finder:
             WHERE l.half = 'log' AND s.half = 'span'"""
         )
 
-    def join_enclosing_cost(self) -> None:
-        """Costs that a framework's span tells of the one call that it encloses."""
+    def join_enclosing(self) -> None:
+        """What a framework's span tells of the one call that it encloses: its cost, or that there was none."""
         self.run("CREATE TABLE told (seq BIGINT, other BIGINT)")
         self.run(
             f"""CREATE TABLE hosts AS
             SELECT trace, span, seq FROM watched
-            WHERE kind = {CALL} AND cost IS NOT NULL AND seq NOT IN (SELECT seq FROM leaf)
+            WHERE kind = {CALL} AND (cost IS NOT NULL OR outcome = 'cached') AND seq NOT IN (SELECT seq FROM leaf)
                 AND seq NOT IN (SELECT seq FROM covered)"""
         )
         if self.any("hosts") and self.any("leaves", "cost IS NULL AND input IS NOT NULL"):
@@ -368,6 +368,7 @@ class _Finder:
             SELECT l.* REPLACE (
                 {better},
                 coalesce(l.cost, o.cost) AS cost,
+                CASE WHEN o.cached THEN 'cached' ELSE l.outcome END AS outcome,
                 coalesce(l.response_id, o.response_id) AS response_id,
                 coalesce(l.service_tier, o.service_tier) AS service_tier,
                 CASE WHEN l.provider = '' THEN coalesce(o.provider, '') ELSE l.provider END AS provider,
@@ -375,7 +376,7 @@ class _Finder:
             )
             FROM leaves l LEFT JOIN (
                 SELECT one.seq, arg_max(struct_pack({use}), {_SCORE}) AS use, max({_SCORE}) AS score, max(cost) AS cost,
-                    max(response_id) AS response_id,
+                    bool_or(outcome = 'cached') AS cached, max(response_id) AS response_id,
                     max(service_tier) AS service_tier, max(nullif(provider, '')) AS provider
                 FROM (FROM same UNION ALL FROM told) one JOIN records ON records.seq = one.other
                 GROUP BY one.seq

@@ -24,6 +24,7 @@ from costlab.monitoring.importers.otel_usage import (
     cost_of,
     family,
     is_plain,
+    is_replayed,
     kind_of,
     server_of,
     service_tier_of,
@@ -357,7 +358,7 @@ class Records:
         if failed or "error" in found or get("success") in (False, "false"):
             outcome = "error"
         else:
-            outcome = "cached" if get("cache_hit") in (True, "True", "true") else "ok"
+            outcome = "cached" if get("cache_hit") in (True, "True", "true") or is_replayed(found) else "ok"
             if cost == 0 and tokens_in and outcome == "ok" and not is_own_server(provider):
                 cost = None  # as gateways write it that have no price
         half = pair = None

@@ -118,6 +118,7 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "cost_text": ("langfuse.observation.cost_details",),
     "provider_text": ("ai.response.providerMetadata",),
     "parameters_text": ("langfuse.observation.model.parameters",),
+    "answer_text": ("output.value",),
     # What tells a producer where its library is not named, and what belongs together.
     "logfire_type": ("logfire.span_type",),
     "logfire_request": ("request_data",),
@@ -461,6 +462,24 @@ def cost_of(found: Mapping[str, Attribute]) -> float | None:
     if not 0 <= cost < float("inf"):
         raise InvalidValueError("cost", "an amount in USD >= 0", value)
     return cost
+
+
+def is_replayed(found: Mapping[str, Attribute]) -> bool:
+    """Whether an answer came out of the application's own cache, with the tokens of the call that it once took.
+
+    LangChain (1.8.3) then writes ``total_cost: 0`` into the message's usage, and nowhere else. Langfuse (5.2.0) hands
+    that on among the kinds of tokens; OpenInference (0.1.80) only within the answer as a whole.
+    """
+    if "usage_text" in found and _parsed(str(found["usage_text"])).get("total_cost") == 0:
+        return True
+    answer = str(found.get("answer_text", ""))
+    if '"total_cost"' not in answer:  # most answers, which are not parsed
+        return False
+    generations = _parsed(answer).get("generations")
+    while isinstance(generations, list) and generations:
+        generations = generations[0]
+    message = _inside(generations, "message") if isinstance(generations, dict) else {}
+    return _inside(_inside(message, "kwargs"), "usage_metadata").get("total_cost") == 0
 
 
 def service_tier_of(found: Mapping[str, Attribute]) -> str | None:
