@@ -1,6 +1,8 @@
 """The engine's decisions on their own: levels, what is told, and what a store answers."""
 
 from dataclasses import replace
+from datetime import UTC
+from typing import Any
 
 import pytest
 
@@ -9,11 +11,15 @@ from costlab.monitoring.budget.engine import (
     LAPSED_KEPT_S,
     SETTLED_KEPT_S,
     AuditRequest,
+    BudgetRequest,
+    ExtendRequest,
     ReserveRequest,
+    SettleRequest,
     StatusRequest,
+    StoredReservation,
     StoreReply,
 )
-from costlab.monitoring.budget.limits import Limit, level
+from costlab.monitoring.budget.limits import Calendar, Limit, level, time_zone
 from tests.monitoring.budget.support import START_S, Clock, policy, spend
 
 DAY, MONTH = "2027-01-15", "2027-01"
@@ -281,3 +287,136 @@ def test_a_settlement_that_lets_a_limit_be_reached_is_told_with_its_amount() -> 
     assert [(one.change, one.limit_name, one.requested_micro_usd) for one in told] == [
         ("reached", "daily_soft", 9_000_000)
     ]
+
+
+def _ask(store: MemoryBudgetStore, request: BudgetRequest[StoreReply]) -> StoreReply:
+    return store.transact(policy().limits, request)
+
+
+def _reserve(token: str, usd: float, day: str = DAY, month: str = MONTH, now_s: float = START_S) -> ReserveRequest:
+    return ReserveRequest(token, round(usd * 1e6), "standard", now_s, day, month, 600.0)
+
+
+def _settle(token: str, usd: float | None, reserved_usd: float = 1, **more: bool) -> SettleRequest:
+    return SettleRequest(
+        token, None if usd is None else round(usd * 1e6), DAY, MONTH, round(reserved_usd * 1e6), **more
+    )
+
+
+def _books(store: MemoryBudgetStore) -> tuple[int, int, int]:
+    day = store.transact(policy().limits, StatusRequest(DAY, MONTH)).day
+    return day.reserved_micro_usd, day.spent_micro_usd, day.presumed_micro_usd
+
+
+def test_a_call_that_is_settled_cannot_be_extended() -> None:
+    store = MemoryBudgetStore(clock=Clock())
+    _ask(store, _reserve("a", 3))
+    assert _ask(store, _settle("a", 1, 3)).outcome == "settled"
+    assert _ask(store, ExtendRequest("a", DAY, MONTH, 3_000_000, 600.0)).outcome == "known"
+    assert _books(store) == (0, 1_000_000, 0)
+
+
+def test_what_was_never_reserved_is_given_up_without_a_trace() -> None:
+    store = MemoryBudgetStore(clock=Clock())
+    assert _ask(store, _settle("none", None)) == StoreReply("released")
+    assert store.transact(policy().limits, AuditRequest()) == ()
+
+
+def test_a_day_begins_once_though_its_first_requests_are_refused() -> None:
+    store = MemoryBudgetStore(clock=Clock())
+    for token in "ab":
+        assert _ask(store, _reserve(token, 11)).outcome == "refused"
+    opened = [one.period for one in store.transact(policy().limits, AuditRequest()) if one.change == "opened"]
+    assert opened == [DAY, MONTH]
+
+
+def test_a_refusal_by_the_day_names_what_the_day_has_used_and_what_has_lapsed_as_spent() -> None:
+    clock = Clock()
+    store = MemoryBudgetStore(clock=clock)
+    _ask(store, _reserve("yesterday's", 5, "2027-01-14"))
+    _ask(store, SettleRequest("yesterday's", 5_000_000, "2027-01-14", MONTH, 5_000_000))
+    _ask(store, _reserve("a", 7))
+    clock.now_s += 600
+    refused = _ask(store, _reserve("b", 4, now_s=clock.now_s))
+    assert refused.outcome == "refused"
+    assert (refused.limit_name, refused.spent_micro_usd, refused.reserved_micro_usd) == ("daily_hard", 7_000_000, 0)
+    (told,) = [one for one in refused.entries if one.change == "refusing"]
+    assert (told.period, told.spent_micro_usd) == (DAY, 7_000_000)
+
+
+@pytest.mark.parametrize(
+    ("booked", "outcome"), [({}, "late"), ({"booked": True}, "late"), ({"booked": False}, "recorded")]
+)
+def test_spend_without_a_reservation_is_late_where_there_was_one(booked: dict[str, bool], outcome: str) -> None:
+    assert _ask(MemoryBudgetStore(clock=Clock()), _settle("forgotten", 1, **booked)).outcome == outcome
+
+
+def test_a_settlement_of_what_lapsed_is_late_whether_or_not_the_guard_knew_of_the_reservation() -> None:
+    clock = Clock()
+    store = MemoryBudgetStore(clock=clock)
+    _ask(store, _reserve("a", 3))
+    clock.now_s += 600
+    assert _ask(store, _settle("a", 1, 3, booked=False)).outcome == "late"
+    assert _books(store) == (0, 1_000_000, 0)
+
+
+def test_a_release_that_begins_a_day_tells_of_it() -> None:
+    store = MemoryBudgetStore(clock=Clock())
+    _ask(store, _reserve("a", 3))
+    reply = _ask(store, SettleRequest("a", None, "2027-01-16", MONTH, 3_000_000))
+    assert [(one.change, one.period) for one in reply.entries] == [("opened", "2027-01-16")]
+
+
+@pytest.mark.parametrize(
+    ("kept_s", "state", "settled"),
+    [
+        (SETTLED_KEPT_S, "done", "known"),
+        (SETTLED_KEPT_S + 1, "done", "late"),
+        (LAPSED_KEPT_S, "lapsed", "late"),
+        (LAPSED_KEPT_S + 1, "lapsed", "late"),
+    ],
+)
+def test_what_should_be_forgotten_counts_as_forgotten_though_the_store_still_has_it(
+    kept_s: float, state: Any, settled: str
+) -> None:
+    """The amount of what lapsed is taken back while it is known, and stays when it no longer is."""
+    store = MemoryBudgetStore(clock=Clock())
+    account = Account(spent_micro_usd=3_000_000, presumed_micro_usd=3_000_000 * (state == "lapsed"))
+    for period in (DAY, MONTH):
+        store._books.save(period, replace(account))
+    store._books._reservations["a"] = StoredReservation(3_000_000, DAY, MONTH, START_S - kept_s, state)
+    assert _ask(store, _settle("a", 1, 3)).outcome == settled
+    taken_back = 3_000_000 * (state == "lapsed" and kept_s == LAPSED_KEPT_S)
+    more = 1_000_000 * (settled != "known")
+    assert _books(store)[1] == 3_000_000 + more - taken_back
+
+
+@pytest.mark.parametrize(("kept_s", "spent"), [(LAPSED_KEPT_S, 0), (LAPSED_KEPT_S + 1, 3_000_000)])
+def test_what_goes_on_takes_the_place_of_what_lapsed_while_that_is_known(kept_s: float, spent: int) -> None:
+    store = MemoryBudgetStore(clock=Clock())
+    for period in (DAY, MONTH):
+        store._books.save(period, Account(spent_micro_usd=3_000_000, presumed_micro_usd=3_000_000))
+    store._books._reservations["a"] = StoredReservation(3_000_000, DAY, MONTH, START_S - kept_s, "lapsed")
+    assert _ask(store, ExtendRequest("a", DAY, MONTH, 3_000_000, 600.0)).outcome == "extended"
+    assert _books(store) == (3_000_000, spent, spent)
+
+
+def test_what_lapses_is_spent_though_its_account_was_lost() -> None:
+    clock = Clock()
+    store = MemoryBudgetStore(clock=clock)
+    _ask(store, _reserve("a", 3))
+    store._books._accounts.clear()
+    clock.now_s += 600
+    assert _books(store)[1:] == (3_000_000, 3_000_000)
+
+
+def test_a_person_raises_the_months_emergency_limit_alone() -> None:
+    limits = policy(daily_hard_usd=90, monthly_usd=100).limits
+    raised = Account(spent_micro_usd=100_000_000, extra_micro_usd=50_000_000)
+    assert decide(limits, "standard", 1, Account(), raised).limit == limits.named("monthly")
+    assert decide(limits, "essential", 1, Account(), raised).limit is None
+
+
+def test_the_first_second_of_all_has_a_day_and_utc_needs_no_database() -> None:
+    assert Calendar("UTC").periods(0.5) == ("1970-01-01", "1970-01")
+    assert time_zone("UTC") is UTC
