@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from costlab.calculator import Machines, MachineSize, cheapest_machines
-from costlab.catalog import gpu_machines
+from costlab.catalog import gpu_machines, gpu_price
 from costlab.errors import InvalidValueError
 
 sizes_on_sale = st.lists(
@@ -118,3 +118,10 @@ def test_a_machine_has_gpus_and_a_price() -> None:
         MachineSize(0, 1.0)
     with pytest.raises(InvalidValueError, match="usd_per_hour must be a number > 0, got 0"):
         MachineSize(1, 0)
+
+
+def test_a_row_without_a_whole_machine_is_one_of_as_many_gpus_as_are_assumed() -> None:
+    price = gpu_price("A10G", "on_demand")
+    assert price.machine_usd_per_hour is None
+    assert MachineSize.from_price(price) == MachineSize(1, price.usd_per_hour)
+    assert MachineSize.from_price(price, 4) == MachineSize(4, 4 * price.usd_per_hour)
