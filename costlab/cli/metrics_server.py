@@ -18,8 +18,20 @@ CLIENT_S: Final = 10.0
 MAX_CLIENTS: Final = 32
 
 
-class _SilentHandler(WSGIRequestHandler):
-    """A handler that does not log."""
+class _Handler(WSGIRequestHandler):
+    """A handler that does not log, and answers whole requests only."""
+
+    server: "MetricsServer"
+    raw_requestline: bytes
+
+    def parse_request(self) -> bool:
+        """Whether there is something to answer.
+
+        The end of a connection ends a request too, as its reader sees it, and half of one may look like one of
+        HTTP/0.9. Whoever was cut in the middle would cost as much as a scrape, and many of them would hold one up.
+        """
+        whole = self.raw_requestline.endswith(b"\n")
+        return whole and super().parse_request() and self.server.has(self.connection)
 
     def log_message(self, *_: object) -> None:
         """Nothing."""
@@ -41,6 +53,10 @@ class MetricsServer(ThreadingMixIn, WSGIServer):
     def clients(self) -> int:
         """How many are connected."""
         return len(self._clients)
+
+    def has(self, client: socket.socket) -> bool:
+        """Whether a client is still connected: was not cut."""
+        return client in self._clients
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Take a client in."""
@@ -85,7 +101,7 @@ def metrics_server(host: str, port: int, registry: "CollectorRegistry") -> Itera
     class Server(MetricsServer):
         address_family = family
 
-    server = make_server(str(address[0]), port, make_wsgi_app(registry), Server, _SilentHandler)
+    server = make_server(str(address[0]), port, make_wsgi_app(registry), Server, _Handler)
     thread = threading.Thread(target=server.serve_forever, name="costlab-metrics", daemon=True)
     thread.start()
     try:

@@ -21,7 +21,7 @@ from tests.events.test_request import GOOD
 
 needs.extra("prometheus_client", "monitoring")
 
-from prometheus_client import CollectorRegistry  # noqa: E402
+from prometheus_client import CollectorRegistry, Metric  # noqa: E402
 
 from costlab.cli import metrics_server as module  # noqa: E402
 from costlab.monitoring import RequestMetrics  # noqa: E402
@@ -108,6 +108,42 @@ def test_many_such_clients_hold_few_threads_and_no_scrape(
         assert server.clients <= module.MAX_CLIENTS
         for client in clients:
             client.close()
+
+
+@pytest.mark.parametrize("half", [b"GET /metr", b"GET /metrics HTTP/1.1\r\nHost: a", b"GET /metrics HTTP/1.1\r\n"])
+def test_half_a_request_costs_no_scrape(
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch, half: bytes
+) -> None:
+    # Cut in the middle, "GET /metr" reads as a whole request of HTTP/0.9: 200 of them took 25 s of a processor.
+    monkeypatch.setattr(module, "CLIENT_S", 0.3)
+    made = 0
+
+    class Counted:
+        def collect(self) -> list[Metric]:
+            nonlocal made
+            made += 1
+            return []
+
+    registry.register(Counted())
+    made = 0
+    with module.metrics_server("127.0.0.1", 0, registry) as server:
+        threads = threading.active_count()
+        clients = [connect(("127.0.0.1", server.server_port), half) for _ in range(module.MAX_CLIENTS + 8)]
+        until(lambda: server.clients > 0)
+        until(lambda: server.clients == 0 and threading.active_count() == threads)
+        assert made == 0
+        assert "costlab_requests_total" in scraped(f"http://127.0.0.1:{server.server_port}/metrics")
+        assert made == 1
+        for client in clients:
+            client.close()
+
+
+def test_a_request_that_its_client_ended_is_answered(registry: CollectorRegistry) -> None:
+    with module.metrics_server("127.0.0.1", 0, registry) as server:
+        client = connect(("127.0.0.1", server.server_port), b"GET /metrics HTTP/1.0\r\n\r\n")
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(15) == b"HTTP/1.0 200 OK"
+        client.close()
 
 
 def test_a_server_that_ends_waits_for_no_client(registry: CollectorRegistry) -> None:
