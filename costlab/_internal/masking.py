@@ -23,6 +23,11 @@ LEAST_VALUE: Final = 4
 
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:@\[\]]*)(:[0-9]{1,5})?")
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+#: An address within a text, also one taken for a path; a password may hold whatever its writer forgot to encode.
+_ADDRESS: Final = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{1,20}:/{1,2})(?P<user>(?:[^\s'\"]*@)?)"
+    r"(?P<place>[^\s'\"?#]*)(?P<sign>[?#]?)[^\s'\"]*"
+)
 #: What a header can carry, but for the space: the visible characters of ASCII.
 _VISIBLE: Final = re.compile(r"[!-~]+")
 
@@ -81,6 +86,22 @@ def shown_address(address: str) -> str:
     if not scheme(address) or not host or "@" in rest or not is_visible_ascii(address):
         return MASKED
     return f"{parts.scheme}://{host}{parts.path}"
+
+
+def without_credentials(text: str) -> str:
+    """A text whose addresses, in whatever words they stand, lack user, password, query and fragment.
+
+    Examples
+    --------
+    >>> without_credentials("no such file: 'https://ann:pa55@logs.example/a.csv?signature=7'")
+    "no such file: 'https://***@logs.example/a.csv?***'"
+    """
+    return _ADDRESS.sub(
+        lambda one: (
+            f"{one['scheme']}{one['user'] and MASKED + '@'}{one['place']}{one['sign'] and one['sign'] + MASKED}"
+        ),
+        text,
+    )
 
 
 class Mask:

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Final, TypeAlias
 import typer
 
 from costlab import __version__
+from costlab._internal.masking import without_credentials
 from costlab._internal.terminal import escaping
 from costlab._internal.text import printable
 from costlab.cli.shared import Command, Group, LazyCommand, command, group, say
@@ -153,7 +154,7 @@ def _mend_streams() -> None:
 
 def _fail(message: str) -> None:
     if message:  # without a subcommand the help is all there is to say
-        line = printable(message)
+        line = printable(without_credentials(message))
         shown = (
             line if len(line) <= MAX_MESSAGE else f"{line[:MAX_MESSAGE]}…"
         )  # a value from a file may be of any length

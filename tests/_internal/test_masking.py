@@ -19,6 +19,7 @@ from costlab._internal.masking import (
     is_visible_ascii,
     scheme,
     shown_address,
+    without_credentials,
 )
 from costlab.errors import InvalidValueError
 
@@ -131,6 +132,28 @@ def test_nothing_of_a_secret_is_left_that_is_long_enough_to_know_it_by(secret: s
     found = Mask(secret).within(text + secret + text, length)
     runs = {secret[i : i + LEAST_RUN] for i in range(len(secret) - LEAST_RUN + 1)}
     assert not any(run in found for run in runs)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("got 's3://id:pa55@bucket/log.csv'", "got 's3://***@bucket/log.csv'"),
+        ("no file 'https:/ann:pa55@h/a'", "no file 'https:/***@h/a'"),  # as a path it has one slash
+        ("https://h/a.csv?X-Amz-Signature=5ec2e7 is none", "https://h/a.csv?*** is none"),
+        ("https://h/a#5ec2e7", "https://h/a#***"),
+        ("redis://:pa/55?w#o@rd@h:1/0", "redis://***@h:1/0"),
+        ("one http://a:pa55@h, and two http://b:5ec2e7@i?k=5ec2e7", "one http://***@h, and two http://***@i?***"),
+        ("is C:/me@home/log.csv? no, a://b; why? x@y", "is C:/me@home/log.csv? no, a://b; why? x@y"),
+        ("https://h/v1: the server answered 401", "https://h/v1: the server answered 401"),
+    ],
+)
+def test_addresses_in_a_text_show_no_credentials(text: str, shown: str) -> None:
+    assert without_credentials(text) == shown
+
+
+def test_long_texts_are_looked_through_in_short_time() -> None:
+    for text in ("a" * 10**6, "a://" * 10**5, "ab:/" * 10**5, "ab://x@" * 10**5, "ab://?" * 10**5):
+        without_credentials(text)
 
 
 def test_without_secrets_nothing_is_changed() -> None:

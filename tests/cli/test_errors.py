@@ -219,6 +219,17 @@ def test_no_device_is_asked_for_more_than_any_has(run: Run, option: str, number:
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("words", ["report {}", "compare {}", "route {} question", "prices {}", "monitoring serve {}"])
+@pytest.mark.parametrize(
+    "address", ["https://ann:pa55word@logs.example/a.csv", "https://logs.example/a.csv?signature=pa55word"]
+)
+def test_an_address_in_an_error_is_shown_without_its_secrets(run: Run, words: str, address: str) -> None:
+    status, out, error = run(*words.format(address).split())
+    assert (status, out, error.count("\n")) == (2, "", 1)
+    assert "logs.example/a.csv" in error
+    assert "pa55" not in error
+
+
 def test_too_little_memory_is_a_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise MemoryError("Unable to allocate\n7 TiB")

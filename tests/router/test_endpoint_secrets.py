@@ -8,6 +8,7 @@ import gzip
 import html
 import json
 import logging
+import os
 import traceback
 import tracemalloc
 from collections.abc import Iterator
@@ -54,6 +55,13 @@ def holds(words: str, secret: str) -> bool:
     return any(secret[i : i + LEAST_RUN] in words for i in range(len(secret) - LEAST_RUN + 1))
 
 
+def variables(error: BaseException) -> str:
+    """What a tool that reports an error with the local variables of its traceback would print of the package's."""
+    frames = traceback.walk_tb(error.__traceback__)
+    ours = [frame for frame, _ in frames if f"{os.sep}costlab{os.sep}" in frame.f_code.co_filename]
+    return " ".join(repr(value) for frame in ours for value in frame.f_locals.values())
+
+
 async def failure(url: str, key_variable: str | None = "MY_KEY", **settings: Any) -> ModelError:
     async with EndpointModel("m", url, key_variable, **({"retries": 0} | settings)) as model:
         with pytest.raises(ModelError) as found:
@@ -76,15 +84,9 @@ def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(monkeypatch: py
     with pytest.raises(CostlabError, match="must hold a key, of visible ASCII characters alone") as found:
         EndpointModel("m", "http://127.0.0.1:9/v1", "MY_KEY")
     assert not holds(told(found.value), KEY)
-    frames = traceback.walk_tb(found.value.__traceback__)
-    shown = [
-        repr(value)
-        for frame, _ in frames
-        if "/costlab/" in frame.f_code.co_filename
-        for value in frame.f_locals.values()
-    ]
-    assert shown  # what a tool that prints local variables would print
-    assert not any(holds(value, KEY) for value in shown)
+    shown = variables(found.value)
+    assert shown
+    assert not holds(shown, KEY)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +132,24 @@ async def test_what_a_server_repeats_of_a_key_is_masked(variable: str, filler: i
                 assert [form for form in forms(key) if holds(said, form.lower())] == [], said
         assert headers(server)["authorization"] == f"Bearer {key}"
         assert len(server.requests) == len(answers)
+
+
+async def test_what_a_server_repeats_of_a_key_is_in_no_variable_of_an_error() -> None:
+    answers = [
+        fails(401, KEY),
+        lambda handler, _: handler.reply(500, KEY),
+        lambda handler, _: handler.reply(302, "", location=f"http://other.example/{KEY}"),
+        replies(KEY),
+        says(completion(KEY)),
+        says(completion(message={"content": None, "refusal": KEY})),
+        replies(KEY * 100),
+    ]
+    with ChatServer(*answers) as server:
+        for _ in answers:
+            failed = await failure(server.url, parse=int, max_answer_bytes=1000)
+            shown = variables(failed)
+            assert "EndpointModel" in shown
+            assert not holds(shown, KEY)
 
 
 async def test_what_a_server_repeats_of_half_a_key_is_masked() -> None:

@@ -216,9 +216,10 @@ class EndpointModel:
             return read_completion(text, self._parse, usage_required=self._usage_required, mask=self._mask)
         except ModelError as error:
             failed = ModelError(self._words(str(error)), error.usage, bill_unknown=error.bill_unknown)
-            cause = error.__cause__
+            cause = None if self._mask.hides(error.__cause__) else error.__cause__
+        text = None  # tools that report errors print local variables, and an answer may repeat the key
         # Raised here, where no other error is being handled: what is in the chain of an error is printed with it.
-        raise failed from (None if self._mask.hides(cause) else cause)
+        raise failed from cause
 
     async def _send(self, messages: list[dict[str, str]]) -> str:
         """The body of a good answer."""
@@ -240,8 +241,8 @@ class EndpointModel:
                     if status in SENT_ON and goal is not None and hops < MOST_HOPS:
                         url, hops, sent = goal, hops + 1, sent - 1
                         continue
-                    where = shown_address(headers.get("location", ""))
-                    text = f"sent on to {where}, where it is not followed: the key would go along"
+                    text = f"sent on to {shown_address(headers.get('location', ''))}, where it is not followed: "
+                    text += "the key would go along"
                 again = _turned_away(status, headers)
                 unknown = not again and (status >= SERVER_ERRORS or status == REQUEST_TIMEOUT)
                 words = self._words(f"the server answered {status}: {quoted(_reason(text), self._mask)}")
@@ -256,6 +257,7 @@ class EndpointModel:
                 what = "no connection" if again else "the connection was cut, so what was billed is unknown"
                 words = self._words(f"{what} ({type(error).__name__}: {error})")
                 failed = ModelError(words, bill_unknown=not again)
+            headers, text = {}, ""  # as in predict: they are the server's, unmasked
             if not again or sent > self._retries:
                 raise failed
             if asyncio.get_running_loop().time() + wait_s >= deadline:
@@ -280,14 +282,10 @@ class EndpointModel:
                     )
                 return answer.status_code, answer.headers, "(a compressed text)"
             most = self._max_answer_bytes if good else MOST_ERROR_BYTES
-            body = bytearray()
-            async for part in answer.aiter_raw():
-                body += part
-                if len(body) > most:
-                    break
-            if good and len(body) > most:
+            text = await _read(answer, most, cut=not good)
+            if text is None:
                 raise ModelError(self._words(f"the answer has more than {most:,} bytes"), bill_unknown=True)
-            return answer.status_code, answer.headers, body[:most].decode("utf-8", "replace")
+            return answer.status_code, answer.headers, text
 
     def _words(self, message: str) -> str:
         """An error message: who said it, and without the key, which servers like to repeat."""
@@ -336,6 +334,16 @@ def _key(variable: str | None) -> str:
             "it has a space, a line end, a control character or a letter beyond ASCII"
         )
     return os.environ[variable]
+
+
+async def _read(answer: httpx2.Response, most: int, *, cut: bool) -> str | None:
+    """The body of an answer; of one with more than so many bytes the beginning, or None where it is not to be cut."""
+    body = bytearray()
+    async for part in answer.aiter_raw():
+        body += part
+        if len(body) > most:
+            break
+    return body[:most].decode("utf-8", "replace") if cut or len(body) <= most else None
 
 
 def _headers(key: str, url: httpx2.URL) -> dict[str, str]:
