@@ -94,7 +94,9 @@ def _surprises(
     """What the reader of a price per GPU-hour does not expect."""
     most = max(bills, key=lambda bill: bill.unused_gpus_usd)
     if most.unused_gpus_usd:
-        machines = " + ".join(f"{some.count} x {some.size.name}" for some in most.machines)
+        machines = " + ".join(
+            f"{some.count} x {some.size.name or f'{some.size.gpus}-GPU machine'}" for some in most.machines
+        )
         paid = f"{most.paid_gpus} GPUs are paid where {most.gpus} {'is' if most.gpus == 1 else 'are'} asked for"
         yield f"Machines are sold whole: {paid} ({machines}), {most.unused_gpus_usd:,.2f} USD of it for nothing."
     committed = [bill for bill in bills if bill.price.pricing in catalog.COMMITMENTS]

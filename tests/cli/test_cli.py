@@ -73,6 +73,8 @@ def test_gpu_says_that_a_machine_is_sold_whole(run: Run) -> None:
     ):
         assert text in out
     assert "assumed" not in out
+    lesson = run("gpu", "H100", "--gpus-per-replica", "3", "--snapshot", "lesson")[1]  # which names no machine
+    assert "3 GPUs are paid where 1 is asked for (1 x 3-GPU machine), " in lesson
     (bill,) = json.loads(run("gpu", "B200", "--pricing", "on_demand", "--json")[1])["bills"]
     assert round(bill["usd"]) == 82_032
     assert (bill["gpus"], bill["paid_gpus"], bill["machines"][0]["count"]) == (1, 8, 1)
