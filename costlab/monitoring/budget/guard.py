@@ -115,14 +115,17 @@ class _Reservation(Generic[R]):
             If it was settled or released before.
         """
         if self.state != "open":
-            raise BudgetReservationError(f"this reservation was {self.state} already")
+            raise self._ended()
         token, amount, _, _, day, month, ttl_s = self.request
         return self._tell(ExtendRequest(token, day, month, amount, ttl_s))
+
+    def _ended(self) -> BudgetReservationError:
+        return BudgetReservationError(f"this reservation was {self.state} already; each call reserves its own")
 
     def _end(self, actual_micro_usd: int | None) -> SettleRequest:
         """What the store is to be told."""
         if self.state != "open":
-            raise BudgetReservationError(f"this reservation was {self.state} already")
+            raise self._ended()
         self.state = "released" if actual_micro_usd is None else "settled"
         self.actual_micro_usd = actual_micro_usd
         token, amount, _, _, day, month, _ = self.request
@@ -155,6 +158,8 @@ class Reservation(_Reservation[None]):
     A call that takes longer than the policy's `reservation_ttl_s` calls `extend` from time to time. Where it does not,
     its reservation expires, and its estimate counts as spent until it is settled: no limit is passed by it.
 
+    One that is settled or released opens no further block: a call that is tried again reserves again.
+
     Examples
     --------
     The first call is cut off on its way and the second finds no connection. What do they cost of an estimate of 1
@@ -181,6 +186,8 @@ class Reservation(_Reservation[None]):
     __slots__ = ()
 
     def __enter__(self) -> Self:
+        if self.state != "open":
+            raise self._ended()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -203,15 +210,22 @@ class AsyncReservation(_Reservation[Coroutine[object, object, None]]):
 
 
 class PendingReservation:
-    """A reservation about to be made: ``async with guard.reserve(...) as r`` or ``r = await guard.reserve(...)``."""
+    """A reservation about to be made: ``async with guard.reserve(...) as r`` or ``r = await guard.reserve(...)``.
 
-    __slots__ = ("_make", "_reservation")
+    It is made once. A second time, as for a call that is tried again, raises
+    :class:`~costlab.errors.BudgetReservationError`: that call would be admitted by the first one's reservation.
+    """
+
+    __slots__ = ("_begun", "_make", "_reservation")
 
     def __init__(self, make: Callable[[], Generator[object, None, AsyncReservation]]) -> None:
-        self._make = make
+        self._make, self._begun = make, False
         self._reservation: AsyncReservation | None = None
 
     def __await__(self) -> Generator[object, None, AsyncReservation]:
+        if self._begun:
+            raise BudgetReservationError("this reservation was made already; each call reserves its own")
+        self._begun = True
         return self._make()
 
     async def __aenter__(self) -> AsyncReservation:

@@ -294,6 +294,37 @@ def test_a_reservation_is_closed_once(guard: BudgetGuard) -> None:
     assert (reservation.estimate_micro_usd, reservation.actual_micro_usd) == (2_000_000, 1_000_000)
 
 
+def test_a_call_that_is_tried_again_reserves_again(guard: BudgetGuard) -> None:
+    # One reservation let any number of calls through, of which one counted.
+    for end in ("settle", "release", "neither"):
+        reservation = guard.reserve(1)
+        with reservation:
+            if end != "neither":
+                reservation.settle(1) if end == "settle" else reservation.release()
+        before = guard.status().day_spent_micro_usd
+        with pytest.raises(BudgetReservationError, match="already; each call reserves its own"), reservation:
+            pytest.fail("it ran")
+        assert guard.status().day_spent_micro_usd == before
+
+
+@pytest.mark.anyio
+async def test_an_asynchronous_call_that_is_tried_again_reserves_again(new_store: Callable[..., BudgetStore]) -> None:
+    store = new_store()
+    guard = AsyncBudgetGuard(policy(), store)
+    pending = guard.reserve(1)
+    async with pending as reservation:
+        await reservation.settle(1)
+    with pytest.raises(BudgetReservationError, match="made already; each call reserves its own"):
+        async with pending:
+            pytest.fail("it ran")
+    refused = guard.reserve(100)
+    with pytest.raises(BudgetExceeded):
+        await refused
+    with pytest.raises(BudgetReservationError):
+        await refused
+    assert await spent_and_disconnected(guard, store) == 1_000_000
+
+
 def test_a_wrong_amount_leaves_the_reservation_open(guard: BudgetGuard) -> None:
     reservation = guard.reserve(2)
     with pytest.raises(InvalidValueError, match="actual_usd must be a number >= 0, got -1"):
