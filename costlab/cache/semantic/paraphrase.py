@@ -32,8 +32,8 @@ NEGATIONS: Final = _set(
 NUMBER_WORDS: Final = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "eleven": 11,
     "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16, "seventeen": 17, "eighteen": 18,
-    "nineteen": 19, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "ninety": 90, "hundred": 100,
-    "thousand": 1000, "twice": 2,
+    "nineteen": 19, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80,
+    "ninety": 90, "hundred": 100, "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12, "twice": 2,
 }  # fmt: skip
 
 UNITS: Final = {
@@ -83,7 +83,12 @@ _OPPOSITE_WORDS: Final = """
     ascending | descending; horizontal horizontally | vertical vertically; north northern | south southern;
     east eastern | west western; encrypt encrypted encrypting | decrypt decrypted decrypting;
     encode encoded encoding | decode decoded decoding; input inputs | output outputs;
-    mother mum mom | father dad; brother | sister; uncle | aunt
+    mother mum mom | father dad; brother | sister; uncle | aunt;
+    true | false; positive | negative; fastest quickest | slowest; cheapest | dearest; best | worst;
+    grant granted granting | revoke revoked revoking; expand expanded expanding | collapse collapsed collapsing;
+    include includes included including | exclude excludes excluded excluding; adult adults | child children;
+    clockwise | counterclockwise anticlockwise; always often usually | rarely seldom hardly;
+    accept accepts accepting | decline reject
 """
 OPPOSITES: Final = [[_set(words) for words in pair.split("|")] for pair in _OPPOSITE_WORDS.split(";")]
 
@@ -101,8 +106,16 @@ PHRASES: Final = (
         re.compile(r"\b(?:turn|switch|put|set)\w*(?:\W+(?!on\b|off\b)\w+){0,3}?\W+off\b|\bget rid of\b"),
     ),
     (
-        re.compile(r"\b(?:sign|log)\w*(?:\W+(?!in\b|out\b)\w+){0,2}?\W+in\b"),
-        re.compile(r"\b(?:sign|log)\w*(?:\W+(?!in\b|out\b)\w+){0,2}?\W+out\b"),
+        re.compile(r"\b(?:sign|log|zoom)\w*(?:\W+(?!in\b|out\b)\w+){0,2}?\W+in\b"),
+        re.compile(r"\b(?:sign|log|zoom)\w*(?:\W+(?!in\b|out\b)\w+){0,2}?\W+out\b"),
+    ),
+    (
+        re.compile(r"\b(?:turn\w*|swip\w*|(?:to|on) the)\W+left\b"),
+        re.compile(r"\b(?:turn\w*|swip\w*|(?:to|on) the)\W+right\b"),
+    ),
+    (
+        re.compile(r"\b(?:scal|scroll)\w*(?:\W+(?!down\b)\w+){0,3}?\W+up\b|\b(?:is|are)(?:\W+\w+){1,3}\W+up\W*$"),
+        re.compile(r"\b(?:scal|scroll)\w*(?:\W+(?!up\b)\w+){0,3}?\W+down\b|\b(?:is|are)(?:\W+\w+){1,3}\W+down\W*$"),
     ),
     (re.compile(r"\bmove\w*(?:\W+\w+){0,3}?\W+(?:in|into)\b"), re.compile(r"\bmove\w*(?:\W+\w+){0,3}?\W+out\b")),
 )
@@ -196,6 +209,14 @@ ACCENTED_ENGLISH: Final = _set("café cafés résumé résumés naïve fiancé f
 #: Of the letters of a text, at most this share may be in another script, as a quoted word is.
 MAX_OTHER_SCRIPT_FRACTION: Final = 0.1
 
+#: A number that is another one as a version.
+_TENTH: Final = re.compile(r"\d+\.\d0")
+#: What decides in a command or in code, and is seen by no sentence vector: options, paths, escapes, denials, indices.
+_CODE: Final = re.compile(
+    r"(?<!\S)--?[^\W\d_][\w-]*|(?<!\S)(?:~|\.{1,2})?/[\w./-]*\w|\\\S|(?<![\w!?.])!(?=[\w(])|(?<=\w)[\[{]"
+)
+#: Signs that are said in words, between numbers.
+_SAID: Final = {"plus": "+", "minus": "-", "times": "*"}
 _SIGN: Final = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:'[^\W\d_]+)?|[^\w\s]")
 _DASHES: Final = dict.fromkeys([*range(0x2010, 0x2016), 0x2212], "-")
 #: Signs that mean something wherever they are; and those that are punctuation except between two operands.
@@ -235,7 +256,8 @@ def different_negation(a: str, b: str) -> str | None:
 def different_numbers(a: str, b: str) -> str | None:
     """Whether the texts name different numbers, in figures or in words.
 
-    ``one`` is no number here: it stands for a thing too often.
+    ``one`` is no number here: it stands for a thing too often. Version 1.10 is not version 1.1; of an amount with a
+    unit both are the same.
 
     Examples
     --------
@@ -245,6 +267,8 @@ def different_numbers(a: str, b: str) -> str | None:
     True
     """
     numbers = [{f"{n:g}" for word in _words(text) if (n := _number(word)) is not None} for text in (a, b)]
+    if numbers[0] == numbers[1] and not (_units(a) or _units(b)):
+        numbers = [{word for word in _words(text) if _TENTH.fullmatch(word)} for text in (a, b)]
     return _unlike("numbers differ", *numbers)
 
 
@@ -335,8 +359,12 @@ def different_direction(a: str, b: str) -> str | None:
 def different_names(a: str, b: str) -> str | None:
     """Whether a name of one text, a word with a capital inside a sentence, is missing from the other.
 
+    So is what a name with a number ends with.
+
     Examples
     --------
+    >>> different_names("what does gpt-4o cost", "what does gpt-4o-mini cost")
+    'names differ: none against mini'
     >>> different_names("Please let Anna edit the folder", "Please let Tom edit the folder")
     'names differ: anna against tom'
     >>> different_names("Does it work on iPhone?", "does it work on iphone") is None
@@ -349,16 +377,22 @@ def different_names(a: str, b: str) -> str | None:
     return _against("names differ", *missing) if missing[0] or missing[1] else None
 
 
+#: What a name with a number in it ends with: the mini of gpt-4o-mini.
+_SUFFIXES: Final = re.compile(r"(?<![^\W_])(?=[^\W_]*\d)[^\W_]+((?:-[^\W\d_]+)+)\b")
+
+
 def _names(text: str) -> set[str]:
     names = re.findall(r"(?<![.!?:\n\"'(] )(?<!^)\b(?!I\b)(?=[^\W_]*[A-Z])[^\W_]+", text)
+    names += [word for words in _SUFFIXES.findall(text) for word in words.split("-") if word]
     return set() if text.isupper() else {name.lower() for name in names}.difference(FILLERS, UNITS)
 
 
 def different_signs(a: str, b: str) -> str | None:
     """Whether the texts have other signs, operators or pictures, or the same ones between other operands.
 
-    Sentence vectors hardly see them. A hyphen within a word, a dash between words and ordinary punctuation are no
-    signs.
+    Options of commands, paths, escapes, denials and indices in code are signs, too, and so are plus, minus and times
+    between numbers. Sentence vectors hardly see them. A hyphen within a word, a dash between words and ordinary
+    punctuation are no signs.
 
     Examples
     --------
@@ -366,6 +400,8 @@ def different_signs(a: str, b: str) -> str | None:
     'signs differ: 12 + 7 against 12 - 7'
     >>> different_signs("what does - 5 mean", "what does 5 mean")
     'signs differ: - 5 against none'
+    >>> different_signs("what does git reset --soft do", "what does git reset --hard do")
+    'signs differ: --soft against --hard'
     >>> different_signs("two-step sign-in - how?", "two step sign in: how?") is None
     True
     """
@@ -376,15 +412,19 @@ def different_signs(a: str, b: str) -> str | None:
 def _signs(text: str) -> list[str]:
     """Every sign of a text that means something, with the operands beside it, in order."""
     lower = text.lower().translate(_DASHES)
-    if lower.isascii() and not any(sign in lower for sign in "+-*/=<>^|~#:!"):
+    if lower.isascii() and not any(sign in lower for sign in (*"+-*/=<>^|~#:!\\[{", *_SAID)):
         return []
     matches = list(_SIGN.finditer(lower))
     pieces = ["", *(match[0] for match in matches), ""]
-    found = []
+    found = _CODE.findall(text)  # where small letters and capitals differ
     for before, match, after in zip(pieces, matches, pieces[2:], strict=False):
         sign, start, end = match[0], match.start(), match.end()
         operands = _is_operand(before), _is_operand(after)
-        if sign in _ALWAYS or (sign in _BETWEEN and all(operands)):
+        if sign in _SAID:
+            numbers = [_number(piece) for piece in (before, after) if piece]
+            if len(numbers) == 2 and None not in numbers:
+                found.append(f"{_plain(before)} {_SAID[sign]} {_plain(after)}")
+        elif sign in _ALWAYS or (sign in _BETWEEN and all(operands)):
             beside = [_plain(piece) if is_one else "" for piece, is_one in zip((before, after), operands, strict=True)]
             found.append(" ".join(filter(None, (beside[0], sign, beside[1]))))
         elif sign == "-" and after[:1].isdigit() and not lower[start - 1 : start].isalnum():

@@ -39,6 +39,28 @@ TEXTS = st.text(st.sampled_from("abcdeXYZ 0123456789.,'!?€$% not on off GB"), 
         (paraphrase.different_direction, "move files from the vault", "move files to the vault"),
         (paraphrase.different_names, "remove Lena from it", "remove Tom from it"),
         (paraphrase.swapped_words, "transfer it from Anna to Ben", "transfer it from Ben to Anna"),
+        (paraphrase.different_numbers, "5 million in euros", "5 billion in euros"),
+        (paraphrase.different_numbers, "seventy seats", "eighty seats"),
+        (paraphrase.different_numbers, "is version 1.10 newer", "is version 1.1 newer"),
+        (paraphrase.opposite_words, "is it true that it is free", "is it false that it is free"),
+        (paraphrase.opposite_words, "the fastest way to sync", "the slowest way to sync"),
+        (paraphrase.opposite_words, "how do I accept an invitation", "how do I decline an invitation"),
+        (paraphrase.opposite_words, "is it safe for adults", "is it safe for children"),
+        (paraphrase.opposite_words, "I rarely get mails", "I often get mails"),
+        (paraphrase.opposite_words, "how do I zoom in", "how do I zoom out"),
+        (paraphrase.opposite_words, "should I turn left at the bank", "should I turn right at the bank"),
+        (paraphrase.opposite_words, "how do I scale the fleet up", "how do I scale the fleet down"),
+        (paraphrase.opposite_words, "is the server up?", "is the server down?"),
+        (paraphrase.different_names, "what does gpt-4o cost", "what does gpt-4o-mini cost"),
+        (paraphrase.different_signs, "what does grep -i do", "what does grep -v do"),
+        (paraphrase.different_signs, "what does git reset --soft do", "what does git reset --hard do"),
+        (paraphrase.different_signs, "ls -r, what is it", "ls -R, what is it"),
+        (paraphrase.different_signs, r"what does \d match", r"what does \D match"),
+        (paraphrase.different_signs, r"what does a.b match", r"what does a\.b match"),
+        (paraphrase.different_signs, "what does if (!x) mean", "what does if (x) mean"),
+        (paraphrase.different_signs, "what does x[i] do", "what does x(i) do"),
+        (paraphrase.different_signs, "is it in /etc/hosts", "is it in /etc/host.conf"),
+        (paraphrase.different_signs, "what is five times three", "what is five plus three"),
         (paraphrase.near_copy, "the invoice of our old bookkeeper", "the password of our old bookkeeper"),
     ],
 )
@@ -60,10 +82,21 @@ def test_what_must_not_share_an_answer(check: ParaphraseCheck, a: str, b: str) -
         ("my account is locked, how do I unlock it", "my account is locked, can I unlock it"),
         ("wait 5 s", "wait 5 seconds"),
         ("I sent 3 i think", "I sent three I think"),
+        ("it costs $1.10", "it costs $1.1"),
+        ("what does gpt-4o-mini cost", "what does gpt-4o mini cost"),
+        ("a 2-step sign-in - how?", "a two step sign in, how?"),
+        ("does family/business have it? yes/no", "does family/business have it? yes/no please"),
+        ("Help! It fails", "help!! it fails"),
+        ("my seat(s) and yours", "My seat(s) and yours."),
+        ("what comes up when it is down", "what comes up when its down"),
     ],
 )
 def test_what_may_share_an_answer(a: str, b: str) -> None:
     assert refusal_reasons(a, b, STRICT_CHECKS) == ()
+
+
+def test_a_sign_may_be_said() -> None:
+    assert refusal_reasons("what is 7 plus 8", "what is 7 + 8") == ()
 
 
 @pytest.mark.parametrize("check", [*STRICT_CHECKS, named_terms(["Free", "Plus"])])

@@ -201,6 +201,7 @@ def test_punctuation_does_not(a: str, b: str) -> None:
 def test_opposite_operations_in_words() -> None:
     assert refusal_reasons("what is twelve plus seven", "what is twelve minus seven") == (
         "opposites: plus against minus",
+        "signs differ: 12 + 7 against 12 - 7",
     )
 
 
