@@ -119,11 +119,11 @@ def not_empty(value: Any) -> bool:
 
 #: Why models stop when they have said everything, in the words of the chat APIs. What is not here counts as cut off:
 #: ``length``, ``max_tokens``, ``content_filter``, ``SAFETY``, ``refusal``, ``pause_turn``, and what no one knows yet.
-ENDS: Final = frozenset({"stop", "end_turn", "stop_sequence", "eos", "eos_token"})
+ENDS: Final = frozenset({"stop", "end_turn", "stop_sequence", "eos", "eos_token", "complete"})
 #: Why they stop to have a tool called: a whole answer where the call is one.
-CALLS: Final = frozenset({"tool_calls", "function_call", "tool_use"})
-#: Where a body as a whole says it: Anthropic's, Bedrock's Converse, Ollama's.
-STOP_REASONS: Final = ("stop_reason", "stopReason", "done_reason")
+CALLS: Final = frozenset({"tool_calls", "tool_call", "function_call", "tool_use"})
+#: Where a body as a whole says it: Anthropic's, Bedrock's Converse, Ollama's, Cohere's.
+STOP_REASONS: Final = ("stop_reason", "stopReason", "done_reason", "finish_reason")
 
 
 def ends_complete(reason: object, *, calls: bool = False) -> bool:
@@ -148,8 +148,8 @@ def is_complete(value: object) -> bool:
 
     Read are the reasons in bodies of chat completions (``finish_reason`` of each choice), of Anthropic's messages
     (``stop_reason``), of OpenAI's responses (``status``), of Gemini (``finishReason`` of each candidate), of Ollama
-    (``done_reason``) and of Bedrock's Converse (``stopReason``), and whether the arguments of tool calls are whole
-    JSON. Anything else is whole: who knows better says so by ``Answer.complete``.
+    (``done_reason``), of Bedrock's Converse (``stopReason``) and of Cohere (``finish_reason``), and whether the
+    arguments of tool calls are whole JSON. Anything else is whole: who knows better says so by ``Answer.complete``.
 
     Examples
     --------

@@ -113,6 +113,7 @@ CUT_OFF = [
     {"stop_reason": "max_tokens", "content": []},
     {"stopReason": "max_tokens", "output": {"message": {"role": "assistant", "content": [{"text": "Open"}]}}},
     {"done": True, "done_reason": "length", "message": {"content": "Open"}},
+    {"finish_reason": "MAX_TOKENS", "message": {"role": "assistant", "content": [{"type": "text", "text": "Open"}]}},
     {"stop_reason": "refusal", "content": []},
     {"candidates": [{"finishReason": "STOP"}, {"finishReason": "SAFETY"}]},
     {"object": "response", "status": "incomplete", "output": []},
@@ -125,6 +126,9 @@ WHOLE = [
     completion("function_call", ""),
     {"stop_reason": "tool_use", "content": [{"type": "tool_use", "input": {}}]},
     {"candidates": [{"finishReason": "STOP"}]},
+    # Cohere, API reference, chat: COMPLETE, STOP_SEQUENCE, MAX_TOKENS, TOOL_CALL, ERROR.
+    {"finish_reason": "COMPLETE", "message": {"role": "assistant", "content": [{"type": "text", "text": "Open it."}]}},
+    {"finish_reason": "TOOL_CALL", "message": {"role": "assistant", "tool_calls": []}},
     {"object": "response", "status": "completed", "output": [{"type": "function_call", "arguments": "{}"}]},
     {"choices": "of wine", "status": "incomplete"},
     "length",
