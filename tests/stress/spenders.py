@@ -111,14 +111,18 @@ class Spender:
         kind = AsyncBudgetGuard if job["async"] else BudgetGuard
         return kind(self.policy, store, clock=lambda: time.time() + job["ahead_s"], new_token=_call.get)
 
-    def plan(self, rng: random.Random, number: int) -> Call:
-        """The next call."""
+    def next_call(self, rng: random.Random, budget: int, name: str) -> Call:
+        """What is to happen next, said before it does."""
         fate = rng.choices(list(FATES), list(FATES.values()))[0]
         estimate = rng.randint(*ESTIMATES_MICRO_USD)
         takes_s = rng.uniform(0, 0.005)
         if fate == "slow":
             takes_s = rng.uniform(1, 1.5) * self.policy.reservation_ttl_s
-        return Call(f"{self.job['name']}-{number}", fate, estimate, rng.randint(estimate // 2, estimate), takes_s)
+        bill = rng.randint(estimate // 2, estimate)
+        call = Call(f"{self.job['name']}-{name}", fate, estimate, bill, takes_s)
+        _call.set(call.name)
+        self.say(budget, call, "intended", call.estimate)
+        return call
 
     def say(self, budget: int, call: Call, what: str, amount: int) -> None:
         """Say what happened: ``intended``, ``billed``, ``refused``, ``failed``, ``closed``, ``perhaps``."""
@@ -134,10 +138,7 @@ class Spender:
         guard = self.guard_of(budget)
         while not self.mouth.over:
             number += 1
-            call = self.plan(rng, number)
-            call = call._replace(name=f"{call.name}-{thread}")
-            _call.set(call.name)
-            self.say(budget, call, "intended", call.estimate)
+            call = self.next_call(rng, budget, f"{number}-{thread}")
             try:
                 amount = self.make(budget, guard, call)
             except BudgetExceeded:
@@ -184,10 +185,7 @@ class Spender:
         guard = self.guard_of(budget)
         while not self.mouth.over:
             number += 1
-            call = self.plan(rng, number)
-            call = call._replace(name=f"{call.name}-{thread}")
-            _call.set(call.name)
-            self.say(budget, call, "intended", call.estimate)
+            call = self.next_call(rng, budget, f"{number}-{thread}")
             making = asyncio.create_task(self.make_async(budget, guard, call))
             if call.fate == "cancelled":
                 await asyncio.sleep(rng.uniform(0, 0.01))

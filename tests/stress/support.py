@@ -5,6 +5,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -194,6 +195,15 @@ class Mouth:
         while os.read(0, 100):
             pass
         self._over.set()
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection to whose transaction a file belongs for now, as to another program's."""
+    with contextlib.closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield other
+        other.execute("COMMIT")
 
 
 @contextlib.contextmanager

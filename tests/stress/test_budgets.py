@@ -8,7 +8,6 @@ was billed and what was reserved.
 import contextlib
 import random
 import re
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -24,7 +23,7 @@ from costlab.errors import BudgetStoreError
 from costlab.monitoring.budget import BudgetGuard, BudgetPolicy, BudgetStatus, RedisBudgetStore, SqliteBudgetStore
 from tests.cache.support import SERVERS, server
 from tests.stress.proxy import FAULTS, Proxy
-from tests.stress.support import HANGS_S, SEED, Crew, Worker, until_over
+from tests.stress.support import HANGS_S, SEED, Crew, Worker, locked, until_over
 
 pytestmark = pytest.mark.stress
 
@@ -239,11 +238,8 @@ def test_in_files_no_limit_is_passed_and_the_books_agree(tmp_path: Path, counts:
                 case "pause":
                     crew.pause_one(2 * TIMEOUT_S)
                 case "lock":
-                    path = tmp_path / f"budget-{attack.budget}"
-                    with contextlib.closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as other:
-                        other.execute("BEGIN IMMEDIATE")
+                    with locked(tmp_path / f"budget-{attack.budget}"):
                         time.sleep(rng.uniform(0, 2 * TIMEOUT_S))
-                        other.execute("ROLLBACK")
                     counts["locks"] += 1
                 case "look":
                     attack.look()

@@ -16,7 +16,7 @@ from costlab.cache import DiskStore, EmbeddedServer
 from tests.cache.support import SERVERS, server
 from tests.stress.askers import kept
 from tests.stress.proxy import FAULTS, Proxy
-from tests.stress.support import HANGS_S, SEED, Crew, until_over
+from tests.stress.support import HANGS_S, SEED, Crew, locked, until_over
 
 pytestmark = pytest.mark.stress
 
@@ -65,15 +65,13 @@ def test_a_file_keeps_what_it_took_and_gives_nobody_anothers_answer(tmp_path: Pa
                 case "pause":
                     crew.pause_one(2 * TIMEOUT_S)
                 case what if path.exists() and path.stat().st_size:
-                    with contextlib.closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as other:
-                        other.execute("BEGIN IMMEDIATE")
+                    with locked(path) as other:
                         if what == "mix":
                             mix_up(other, rng)
                             counts["entries_mixed_up"] += 3
                         else:
                             time.sleep(rng.uniform(0, 2 * TIMEOUT_S))
                             counts["locks"] += 1
-                        other.execute("COMMIT")
         settle(crew, counts)
         for worker in crew.workers:
             name = worker.job["name"]

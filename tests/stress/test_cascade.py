@@ -5,9 +5,7 @@ the limit; the guard's books and the ledger say the same, to the micro-dollar; a
 """
 
 import asyncio
-import contextlib
 import random
-import sqlite3
 import time
 from collections import Counter
 from pathlib import Path
@@ -20,7 +18,7 @@ from costlab.monitoring import Ledger
 from costlab.monitoring.budget import AsyncBudgetGuard, BudgetPolicy, SqliteBudgetStore
 from costlab.router import Cascade, CascadeFailedError, ModelError, Prediction, Tier, TokenUsage
 from costlab.units import MICRO_USD_PER_USD
-from tests.stress.support import SEED, until_over
+from tests.stress.support import SEED, locked, until_over
 
 pytestmark = [pytest.mark.stress, pytest.mark.anyio]
 
@@ -116,10 +114,8 @@ async def spend(folder: Path, number: int, rng: random.Random, counts: Counter[s
                 assert routed.answer == f"answer to {query} of {tenant}"
 
     def lock() -> None:
-        with contextlib.closing(sqlite3.connect(store.path, timeout=60, isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
+        with locked(store.path):
             time.sleep(rng.uniform(0, 2 * TIMEOUT_S))
-            other.execute("ROLLBACK")
         counts["locks"] += 1
 
     async with asyncio.TaskGroup() as group:
