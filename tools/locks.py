@@ -2,7 +2,7 @@
 
 ``.github/site-lock.txt`` is what the published site is built with (``make book LOCKED=1``), ``.github/test-lock.txt``
 what is tested with (``make test LOCKED=1``). They are for these jobs: a lock names the files of one platform, and would
-refuse all others. Versions are those of ``constraints.txt``; a test says when both have to be written anew.
+refuse all others. Versions are those of ``constraints.txt``; a test says when both have to be written again.
 """
 
 import platform

@@ -291,7 +291,7 @@ def shown_numbers(cells: Sequence[Cell], lesson: str) -> set[Decimal]:
 
 
 def _prose(cells: Sequence[Cell], lesson: str) -> Iterator[str]:
-    """Numbers in prose and in alt texts that stand in no cell, no output and no row of the ledger."""
+    """Numbers in prose and in alt texts that are in no cell, no output and no row of the ledger."""
     known = shown_numbers(cells, lesson)
     titles = "\n".join(_source(cell) for cell in cells if cell["cell_type"] == "markdown")
     known |= {_decimal(number) for number in re.findall(r"^#+ (\d+\.\d+) ", titles, re.M)}  # section 1.6 is a reference
@@ -308,7 +308,7 @@ def _unshown(cells: Sequence[Cell], known: set[Decimal]) -> Iterator[str]:
             if value in allowed or value in known or is_plain_count(value):
                 continue
             if not any(near.quantize(value) == value for near in known if near < 10**15):
-                yield f"the number {number} stands in no output, code or ledger row: {prose[:60]!r}"
+                yield f"the number {number} is in no output, code or ledger row: {prose[:60]!r}"
 
 
 def is_plain_count(value: Decimal) -> bool:

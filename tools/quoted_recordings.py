@@ -186,7 +186,7 @@ def _changed(place: str, said: Mapping[str, str], folder: Path | None) -> Iterat
     for name, was in said.items():
         now = digest(name, folder)
         if was != now:
-            what = "is gone" if now == ABSENT else "was made" if was == ABSENT else "was made anew"
+            what = "is gone" if now == ABSENT else "was made" if was == ABSENT else "was made again"
             yield f"{place}: {name} {what}; read it again beside it, then put {now!r} for {was!r}"
 
 
@@ -201,11 +201,11 @@ def mark_read(path: Path, folder: Path | None = None) -> int:
     if path.suffix != ".ipynb":
         text = path.read_text(encoding="utf-8")
 
-        def anew(comment: re.Match[str]) -> str:
+        def again(comment: re.Match[str]) -> str:
             words = [f"{name} {digest(name, folder)}" for name in comment[1].split()[::2]]
             return f"<!-- recordings: {' '.join(words)} -->"
 
-        fresh = _COMMENT.sub(anew, text)
+        fresh = _COMMENT.sub(again, text)
         path.write_text(fresh, encoding="utf-8")
         return sum(old != new for old, new in zip(_COMMENT.findall(text), _COMMENT.findall(fresh), strict=True))
     import nbformat  # the lint does without, as it runs where no extras are installed

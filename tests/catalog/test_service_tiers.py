@@ -89,7 +89,7 @@ def test_a_tier_has_no_price_before_it_began() -> None:
 
 
 def test_before_the_snapshot_has_a_tier_it_costs_the_same_share() -> None:
-    # The snapshot has priority prices since somebody looked, 12 October 2026; o3 was dearer until June 2025.
+    # The snapshot has priority prices since somebody looked, 12 October 2026; o3 was more expensive until June 2025.
     assert service_tier_factor("openai", "o3", "priority", "2026-10-12") == 1.75
     assert service_tier_factor("openai", "o3", "priority", "2025-06-01") == 1.75
     early = prices_at(find_model("o3", "openai"), datetime(2025, 6, 1, tzinfo=UTC), "priority")

@@ -124,10 +124,10 @@ def reword(cells: list[Cell], old: str, new: str, code_too: bool = False) -> Non
             lambda cells: code(cells)[0].update(source="!pip install costlab"),
             "the first code cell is not the setup cell",
         ),
-        (lambda cells: cells[0].update(source="It costs 4711.5 dollars."), "the number 4711.5 stands in no output"),
+        (lambda cells: cells[0].update(source="It costs 4711.5 dollars."), "the number 4711.5 is in no output"),
         (
             lambda cells: figure(cells)["metadata"]["mystnb"]["image"].update(alt="Bars that reach 4711.5 dollars."),
-            "the number 4711.5 stands in no output",
+            "the number 4711.5 is in no output",
         ),
         (lambda cells: cells.extend([code(cells)[5]] * 40), "code cells; a lesson has 20 to 35"),
         (lambda cells: cells.extend([code(cells)[-1]] * 3), "the third code cell in a row"),
@@ -156,7 +156,7 @@ def reword(cells: list[Cell], old: str, new: str, code_too: bool = False) -> Non
         (lambda cells: reword(cells, "## Check yourself", "## Quiz"), "its last section must be '## Check yourself'"),
         (
             lambda cells: reword(cells, "0.26", "0.27", code_too=True),
-            "the number 0.26 stands in no output, code or ledger row: 'An A10G costs",
+            "the number 0.26 is in no output, code or ledger row: 'An A10G costs",
         ),
         (lambda cells: [c.update(source=["a = 1\n"] * 6) for c in code(cells)[1:]], "the median code cell has 6 lines"),
     ],

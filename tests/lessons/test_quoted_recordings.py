@@ -1,4 +1,4 @@
-"""Prose that quotes a recording is read again when the recording was made, or made anew."""
+"""Prose that quotes a recording is read again when the recording was made, or made again."""
 
 import json
 import shutil
@@ -88,7 +88,7 @@ def test_a_recording_made_anew_names_every_place_that_quotes_it(folder: Path) ->
         quoting = [cell for cell in cells_of(path) if "quantization-cpu" in declared(cell)]
         problems = list(unread(cells_of(path), folder))
         assert len(problems) == len(quoting)
-        assert all("quantization-cpu was made anew; read it again" in line for line in problems)
+        assert all("quantization-cpu was made again; read it again" in line for line in problems)
         assert bool(problems) == (path.stem[:2] in ("02", "03")), path.name
 
 

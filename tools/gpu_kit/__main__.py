@@ -18,7 +18,7 @@ def main(words: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     packing = commands.add_parser("pack", help="fetch what a machine without a network lacks")
     packing.add_argument("folder", type=Path, help="where to; one folder in it for each copy")
-    packing.add_argument("--renew", action="store_true", help="write the list anew from its packages' names first")
+    packing.add_argument("--renew", action="store_true", help="write the list again from its packages' names first")
     running = commands.add_parser("run", help="measure what is left, until it is done or the time is up (status 3)")
     running.add_argument("stage", nargs="*", help="device, decode, sparse, quality, serving; by default all")
     running.add_argument(

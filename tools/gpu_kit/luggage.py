@@ -155,7 +155,7 @@ def unpack(folder: Path, site: Path, listed: Iterable[Piece] | None = None) -> l
 
 
 def renew(path: Path = LIST) -> None:
-    """Fetch every package of the list, and write its file, checksum and size anew: after a version was changed."""
+    """Fetch every package of the list, and write its file, checksum and size again: after a version was changed."""
     rows = tomllib.loads(path.read_text(encoding="utf-8"))["piece"]
     head = path.read_text(encoding="utf-8").partition("[[piece]]")[0]
     blocks = []

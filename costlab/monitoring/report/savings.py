@@ -35,7 +35,7 @@ class Saving:
     Attributes
     ----------
     name : {'idle_gpus', 'underused_gpus', 'runaway', 'dearest_tier', 'prompt_cache', 'failures'}
-        Which kind it is.
+        Which kind it is; ``dearest_tier`` is about the most expensive tier.
     action : str
         What to do.
     usd : float
