@@ -68,13 +68,36 @@ def test_absurd_numbers_are_refused_beside_their_field(one: Calculator) -> None:
             assert answer["error"]
 
 
-def test_a_field_says_what_the_core_says() -> None:
+def test_a_field_says_what_the_core_says_in_the_words_of_the_page() -> None:
     answer = answer_texts("useful_hour", {"gpus": "2.5"})
-    assert answer == {"error": "gpus must be a whole number >= 1, got 2.5", "field": "gpus"}
+    assert answer == {"error": '"GPUs wanted" must be a whole number >= 1, got 2.5', "field": "gpus"}
+    answer = answer_texts("useful_hour", {"hours_per_day": "many"})
+    assert answer == {"error": "\"Switched on\" must be a finite number, got 'many'", "field": "hours_per_day"}
+    answer = answer_texts("cascade", {"lowest_confidence": "0.9", "highest_confidence": "0.5"})
+    said = '"Highest confidence" must be above "Lowest confidence of the small tier" (0.9), got 0.5'
+    assert answer == {"error": said, "field": "highest_confidence"}
     answer = answer_texts("useful_hour", {"gpu": "H100", "pricing": "reserved_1y"})
-    assert answer["error"].startswith("no price for ('H100', 'reserved_1y'")
+    assert answer["error"] == "no price of AWS in us-east-1 is known for H100 reserved for one year"
     with pytest.raises(UnknownNameError, match="unknown calculator 'useful_hours'; did you mean 'useful_hour'"):
         calculator("useful_hours")
+
+
+@EVERY
+def test_no_error_of_a_field_names_a_parameter(one: Calculator) -> None:
+    for field in (field for field in one.inputs if isinstance(field, NumberInput)):
+        for absurd in ("-1", "1e400", "many"):
+            said = answer_texts(one.name, {field.name: absurd})["error"]
+            assert said.startswith(f'"{field.label}" must be'), said
+            assert "_" not in said, said
+
+
+@EVERY
+def test_numbers_below_the_axis_are_on_the_drawing(one: Calculator) -> None:
+    rng = random.Random(21)
+    for texts in [{}, *(random_texts(one, rng) for _ in range(60))]:
+        html = answer_texts(one.name, texts).get("html", "")
+        numbers = re.findall(r'<text class="tick" x="([\d.]+)"[^>]*text-anchor="middle">([^<]+)<', html)
+        assert all(float(x) + 4 * len(number) <= 360 for x, number in numbers), texts
 
 
 def test_names_beside_lines_leave_each_other_room() -> None:

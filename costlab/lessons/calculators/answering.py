@@ -48,7 +48,8 @@ def answer_texts(name: str, texts: Mapping[str, str]) -> dict[str, Any]:
     -------
     dict
         ``html``, the result as HTML without ``said``, its one sentence, and ``rows``, the figures by their labels; or
-        ``error``, what the core says, and ``field``, the input that it is about, empty where it is about several.
+        ``error``, what the core says with the labels of the inputs for its parameters, and ``field``, the input that it
+        is about, empty where it is about several.
     """
     one = calculator(name)
     values: dict[str, Any] = {}
@@ -56,11 +57,12 @@ def answer_texts(name: str, texts: Mapping[str, str]) -> dict[str, Any]:
         try:
             values[field.name] = field.read(texts.get(field.name, field.text).strip())
         except CostlabError as error:
-            return {"error": str(error), "field": field.name}
+            return {"error": _in_the_readers_words(one, str(error)), "field": field.name}
     try:
         result = one.answer(**values)
     except CostlabError as error:
-        return {"error": str(error), "field": _field(one, str(error), getattr(error, "name", ""))}
+        field_name = _field(one, str(error), getattr(error, "name", ""))
+        return {"error": _in_the_readers_words(one, str(error)), "field": field_name}
     except (ArithmeticError, ValueError) as error:  # beyond what floats hold
         return {"error": f"these numbers are too large or too small to compute with ({error})", "field": ""}
     return {
@@ -79,6 +81,15 @@ def _field(one: Calculator, message: str, name: object) -> str:
     """The input that an error is about: the one that it names, in whole or by the parameter in its first word."""
     names = [field.name for field in one.inputs]
     return next((field for field in (str(name), message.split(" ")[0]) if field in names), "")
+
+
+def _in_the_readers_words(one: Calculator, message: str) -> str:
+    """An error of the core with labels for parameters: its first word, and others that no sentence would have."""
+    first, _, rest = message.partition(" ")
+    labels = {field.name: f'"{field.label}"' for field in one.inputs}
+    compounds = {name: label for name, label in labels.items() if "_" in name}
+    said = re.sub(r"\b\w+\b", lambda word: compounds.get(word[0], word[0]), rest)
+    return f"{labels.get(first, first)} {said}"
 
 
 def _dated(text: str) -> str:

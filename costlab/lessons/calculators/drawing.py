@@ -12,6 +12,7 @@ from costlab.lessons.calculators.definition import Chart, ChartLine
 
 WIDTH: Final = 360
 HEIGHT: Final = 250
+#: Margins; the right one has room for half of the last number below the axis.
 LEFT, RIGHT, TOP, BOTTOM = 46, 18, 26, 44
 #: What a letter of a name takes at the most, on average, and the height of a name.
 LETTER: Final = 7.3
@@ -39,9 +40,8 @@ def svg(chart: Chart) -> str:
     for tick in x_ticks:
         x = to_x(tick)
         parts.append(f'<path class="grid" d="M{x:.1f} {HEIGHT - BOTTOM}v4"/>')
-        number = _short(tick)
-        at = min(x, WIDTH - 4 * len(number))  # a letter is less than 8 wide, and the last number is on the drawing
-        parts.append(f'<text class="tick" x="{at:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{number}</text>')
+        below = f'x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}"'
+        parts.append(f'<text class="tick" {below} text-anchor="middle">{_short(tick)}</text>')
     parts.append(f'<path class="axis" d="M{LEFT} {HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>')
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(

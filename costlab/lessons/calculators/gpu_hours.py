@@ -58,7 +58,10 @@ def useful_hour(
     gpu: str, gpus: int, pricing: str, hours_per_day: float, utilization_fraction: float
 ) -> CalculatorResult:
     """The bill of a month, and the price of an hour in which a GPU works."""
-    bill = _bill(gpu, gpus, pricing, hours_per_day)
+    try:
+        bill = _bill(gpu, gpus, pricing, hours_per_day)
+    except PriceNotFoundError:
+        raise PriceNotFoundError(f"no price of AWS in {REGION} is known for {gpu} {WAYS[pricing]}") from None
     paid_hour = bill.usd / bill.gpu_hours
     useful = usd_per_useful_hour(paid_hour, utilization_fraction) / bill.utilization_fraction
     working = utilization_fraction * bill.utilization_fraction
