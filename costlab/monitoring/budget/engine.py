@@ -61,10 +61,12 @@ class AuditEntry:
     reason: str = ""
 
     def __str__(self) -> str:
-        amounts = f"{_dollars(self.spent_micro_usd)} spent"
+        spent, reserved = _dollars(self.spent_micro_usd, self.reserved_micro_usd)
+        amounts = f"{spent} spent"
         if self.reserved_micro_usd:
-            amounts += f", {_dollars(self.reserved_micro_usd)} reserved"
-        limit = f"{self.limit_name.replace('_', ' ')} limit of {_dollars(self.limit_micro_usd)}"
+            amounts += f", {reserved} reserved"
+        (most,) = _dollars(self.limit_micro_usd)
+        limit = f"{self.limit_name.replace('_', ' ')} limit of {most}"
         return {
             "opened": f"{self.period} begins",
             "reached": f"{limit} reached in {self.period}: {amounts}",
@@ -483,6 +485,7 @@ def _expire(books: Books) -> None:
         books.keep(token, reservation._replace(state="lapsed"))
 
 
-def _dollars(micro_usd: int) -> str:
-    """As people read it; to the micro-dollar where cents would hide something."""
-    return f"{micro_usd / MICRO_USD_PER_USD:,.{2 if micro_usd % 10_000 == 0 else 6}f} USD"
+def _dollars(*micro_usd: int) -> list[str]:
+    """Amounts as people compare them: to the cent, or all to the micro-dollar where cents would hide something."""
+    digits = 6 if any(amount % 10_000 for amount in micro_usd) else 2
+    return [f"{amount / MICRO_USD_PER_USD:,.{digits}f} USD" for amount in micro_usd]

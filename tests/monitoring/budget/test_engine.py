@@ -84,6 +84,11 @@ def test_dollars_are_shown_to_the_cent_and_beyond_where_that_hides_something(mic
     assert str(entry).endswith(f": {shown} USD spent")
 
 
+def test_amounts_of_one_entry_have_as_many_digits() -> None:
+    entry = AuditEntry(0.0, "reached", "daily_soft", DAY, 400_000_000, 399_991_600, 30_000)
+    assert str(entry).endswith(f"limit of 400.00 USD reached in {DAY}: 399.991600 USD spent, 0.030000 USD reserved")
+
+
 def test_the_trail_of_a_day_from_its_beginning_to_the_stop_and_on() -> None:
     """Nine dollars, two for essential work, five more; a person adds five; then what may be spent is spent."""
     clock = Clock()
