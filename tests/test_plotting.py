@@ -26,6 +26,7 @@ from tests import needs
 needs.extra("matplotlib", "plots")
 
 import matplotlib as mpl  # noqa: E402
+import numpy as np  # noqa: E402
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402
@@ -196,6 +197,26 @@ def test_figure_makes_its_own_axes_on_the_ground_of_the_page(name: str) -> None:
     assert ax.figure.get_facecolor()[3] == ax.get_facecolor()[3] == 0
 
 
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_line_of_the_grid_runs_through_a_legend(name: str) -> None:
+    def legend_drawn(grid: bool) -> Any:
+        ax: Any = FIGURES[name][0]()
+        ax.figure.canvas.draw()
+        for line in [*ax.xaxis.get_gridlines(), *ax.yaxis.get_gridlines()]:
+            line.set(alpha=1.0 if grid else 0.0, linewidth=3.0)
+        ax.figure.canvas.draw()
+        if ax.get_legend() is None:
+            return None
+        pixels = np.asarray(ax.figure.canvas.buffer_rgba())
+        box, height = ax.get_legend().get_window_extent(), pixels.shape[0]
+        left, right, top, bottom = box.x0 + 2, box.x1 - 2, height - box.y1 + 2, height - box.y0 - 2
+        return pixels[int(top) : int(bottom), int(left) : int(right)]
+
+    with_grid, without = legend_drawn(True), legend_drawn(False)
+    if with_grid is not None:
+        assert np.array_equal(with_grid, without)
+
+
 def luminance(color: Any) -> float:
     """Relative luminance as WCAG 2.2 defines it."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in mpl.colors.to_rgb(color)]
@@ -330,7 +351,7 @@ def test_spend_is_summed_over_the_day_and_the_limits_carry_their_amounts() -> No
     assert [text.get_text() for text in ax.texts] == ["with", "without", "soft 2", "hard 3"]
 
 
-def test_the_dearest_tier_stands_at_the_bottom() -> None:
+def test_the_most_expensive_tier_is_at_the_bottom() -> None:
     ax: Any = plotting.plot_tier_shares(TIERS, limit_fraction=0.15)
     bottom = [bar.get_height() for bar in ax.patches if bar.get_y() == 0]
     assert bottom[0] == 10.0  # 10 of 100 requests go to the large tier

@@ -12,6 +12,7 @@ from costlab.errors import InvalidValueError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
+    from matplotlib.backend_bases import RendererBase
 
 #: Okabe and Ito's palette, told apart with any common form of colour blindness; the green a shade darker, for letters.
 COLORS: Final = {"blue": "#0072B2", "orange": "#D55E00", "green": "#008A64", "sky": "#56B4E9", "grey": "#6B6B6B"}
@@ -76,7 +77,34 @@ def new_axes(ax: Axes | None, width: float = 5.4, height: float = 3.5) -> Axes:
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="y", alpha=0.25)
     ax.set_axisbelow(True)
+    _stop_grid_at_legend(ax)
     return ax
+
+
+def _stop_grid_at_legend(ax: Axes) -> None:
+    """Keep the grid out of the legend: no ground behind its letters would suit both a light and a dark page."""
+    from matplotlib.artist import Artist
+    from matplotlib.path import Path
+    from matplotlib.transforms import IdentityTransform
+
+    class Gap(Artist):
+        """Drawn before the grid, once the layout has given the legend its place."""
+
+        def draw(self, renderer: RendererBase) -> None:
+            legend = ax.get_legend()
+            if legend is None:
+                return
+            frame, hole = ax.bbox, legend.get_window_extent(renderer)
+            outer = [(frame.x0, frame.y0), (frame.x1, frame.y0), (frame.x1, frame.y1), (frame.x0, frame.y1)]
+            inner = [(hole.x0, hole.y0), (hole.x0, hole.y1), (hole.x1, hole.y1), (hole.x1, hole.y0)]  # the other way
+            around = Path.make_compound_path(Path(outer, closed=False), Path(inner, closed=False))
+            for line in [*ax.xaxis.get_gridlines(), *ax.yaxis.get_gridlines()]:
+                line.set_clip_path(around, IdentityTransform())
+
+    gap = Gap()
+    gap.set_zorder(-1)
+    gap.set_in_layout(False)
+    ax.add_artist(gap)
 
 
 def headline(ax: Axes, finding: str) -> None:
