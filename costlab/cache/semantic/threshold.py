@@ -117,10 +117,10 @@ class ThresholdFit:
             return ""
         needed = math.ceil(math.log(self.candidates[0].level) / math.log1p(-self.max_error_fraction))
         best = min(self.candidates, key=lambda c: (c.p_value, -c.hits))
+        limit, confidence = 100 * self.max_error_fraction, 100 * self.confidence
         return (
-            f"no threshold keeps the false hits under {self.max_error_fraction:g} with confidence {self.confidence:g}: "
-            f"the best, {best.threshold:g}, has {best.false_hits} false hits among {best.hits}, and without any it "
-            f"takes {needed} hits"
+            f"no threshold keeps the false hits under {limit:g} % with {confidence:g} % confidence: "
+            f"the best, {best.threshold:g}, has {best.false_hits} among {best.hits} hits; none among {needed} would do"
         )
 
 
@@ -205,8 +205,8 @@ def fit_threshold(
     And if only the others had been seen?
 
     >>> fit = fit_threshold(lookups[200:], max_error_fraction=0.05)
-    >>> fit.threshold is None, fit.reason[-67:]
-    (True, '0.7, has 50 false hits among 100, and without any it takes 122 hits')
+    >>> fit.threshold is None, fit.reason[-51:]
+    (True, '0.7, has 50 among 100 hits; none among 122 would do')
     """
     limit = checks.fraction("max_error_fraction", max_error_fraction, zero=False, one=False)
     checks.fraction("confidence", confidence, zero=False, one=False)
