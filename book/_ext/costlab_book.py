@@ -177,20 +177,22 @@ class Generated(SphinxDirective):
         return container.children
 
 
-#: What is read: paragraphs, cells of tables, and the questions and answers of a quiz.
-_READ = re.compile(r'<(p|td|th|summary)(?: style="[^"]*")?>.*?</\1>', re.DOTALL)
+#: What is read: paragraphs, the questions and answers of a quiz, and cells of tables.
+_READ = re.compile(r'<(?:(p|summary)(?: style="[^"]*")?|(t[dh])\b[^>]*)>.*?</(?:\1|\2)>', re.DOTALL)
 _KEPT = re.compile(r"<code\b.*?</code>|<[^>]*>|(?<=\d) (?=%|[kMGT]B\b|ms\b)|\b\d{4}-\d\d-\d\d\b", re.DOTALL)
+#: In a narrow column a name such as gpt-4o-mini would else end a line at each of its hyphens.
+_KEPT_IN_CELLS = re.compile(_KEPT.pattern + r"|(?<![\w./-])(?=[\w./-]{3,26}(?![\w./-]))[\w./]+(?:-[\w./]+)+", re.DOTALL)
 
 
 def unbroken(body: str) -> str:
-    """The page with each date, and each number and its % or unit, on one line."""
+    """The page with each date, each number and its % or unit, and each short name in a table on one line."""
 
     def keep(found: re.Match[str]) -> str:
         if found[0].startswith("<"):
             return found[0]
         return "\N{NO-BREAK SPACE}" if found[0] == " " else f'<span style="white-space: nowrap">{found[0]}</span>'
 
-    return _READ.sub(lambda block: _KEPT.sub(keep, block[0]), body)
+    return _READ.sub(lambda block: (_KEPT_IN_CELLS if block[2] else _KEPT).sub(keep, block[0]), body)
 
 
 def _mend_page(_app: Sphinx, _page: str, _template: str, context: dict[str, Any], _tree: Any) -> None:

@@ -56,7 +56,7 @@ def layout_holds(window: Visit, name: str, width: int, scheme: str) -> Page:
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_layout_holds_on_a_phone(browser: Browser, address: str, scheme: str) -> None:
     window = Visit(browser, address, 390, scheme)
-    for name in PAGES:
+    for name in [*PAGES, "genindex"]:
         layout_holds(window, name, 390, scheme)
     window.context.close()
 
@@ -161,7 +161,8 @@ def test_formulas_are_drawn_by_the_browser(visit: Visit) -> None:
     assert min(boxes) > 0
 
 
-#: Blocks of the text that scroll up and down, and code or printed text that is wider than its block.
+#: Blocks of the text that scroll up and down, printed text that is wider than its block, and what is wider without a
+#: shadow at its edge, or with rows that hide it.
 SCROLLING = """
 () => [...document.querySelectorAll('.bd-article *')].filter(one => {
   const scrolls = ['auto', 'scroll'].includes(getComputedStyle(one).overflowY) || one.matches('.math-block');
@@ -169,8 +170,17 @@ SCROLLING = """
 }).map(one => `${one.localName}.${one.className}: ${one.scrollHeight} in ${one.clientHeight}`)
 """
 CUT = """
-() => [...document.querySelectorAll('.cell_input pre, .cell:not(.tag_wide) > .cell_output .output.stream pre')]
+() => [...document.querySelectorAll('.cell:not(.tag_wide) > .cell_output .output.stream pre')]
   .filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.textContent.slice(0, 60))
+"""
+UNMARKED = """
+() => [...document.querySelectorAll('.bd-article *')].filter(one => {
+  const style = getComputedStyle(one);
+  const seen = [...one.querySelectorAll('tr, th, td')].every(
+    part => /^rgba.*, 0[.]?[0-9]*[)]$|[/] 0[.]?[0-9]*[)]$|^transparent$/.test(getComputedStyle(part).backgroundColor));
+  const scrolls = ['auto', 'scroll'].includes(style.overflowX) && one.clientWidth;
+  return scrolls && one.scrollWidth > one.clientWidth + 1 && !(style.backgroundImage.includes('gradient') && seen);
+}).map(one => `${one.localName}.${one.className}: ${one.textContent.trim().slice(0, 60)}`)
 """
 
 
@@ -182,11 +192,31 @@ def test_no_block_scrolls_up_and_down(browser: Browser, address: str, width: int
     assert {name: blocks for name, blocks in found.items() if blocks} == {}
 
 
-def test_code_and_answers_are_whole_on_a_phone(browser: Browser, address: str) -> None:
+def test_answers_are_whole_on_a_phone(browser: Browser, address: str) -> None:
     window = Visit(browser, address, 390)
     found = {name: window.open(name).evaluate(CUT) for name in PAGES if name.startswith("notebooks/")}
     window.context.close()
     assert {name: cut for name, cut in found.items() if cut} == {}
+
+
+@pytest.mark.parametrize("width", [1300, 390])
+def test_what_scrolls_sideways_shows_it_at_its_edge(browser: Browser, address: str, width: int) -> None:
+    window = Visit(browser, address, width)
+    found = {name: window.open(name).evaluate(UNMARKED) for name in PAGES}
+    window.context.close()
+    assert {name: boxes for name, boxes in found.items() if boxes} == {}
+
+
+def test_code_keeps_its_lines_on_a_phone(browser: Browser, address: str) -> None:
+    window = Visit(browser, address, 390)
+    for name in (LESSON, "book/log-formats"):
+        blocks = window.open(name).locator(".cell_input pre, section > div[class*=highlight-] pre")
+        styles = blocks.evaluate_all(
+            "all => all.map(one => getComputedStyle(one)).map(s => [s.whiteSpace, s.overflowX])"
+        )
+        assert styles, name
+        assert {tuple(style) for style in styles} == {("pre", "auto")}, name
+    window.context.close()
 
 
 def test_a_claim_is_a_card_on_a_phone(browser: Browser, address: str) -> None:
