@@ -104,6 +104,9 @@ SIBLINGS = [
     ("spans/oi-tl-langchain-replayed.jsonl", 2, CALL_O, 4000, 3072, 0, 600, 0),
     ("spans/tl-langchain-replayed.jsonl", 2, 2 * CALL_O, 4000, 3072, 0, 600, 0),
     ("spans/genai-langchain-replayed.jsonl", 2, 2 * CALL_O, 4000, 3072, 0, 600, 0),
+    # agent-framework-core 1.23.0 with agent-framework-openai 1.17.0, which write the whole URL as server.address: O's
+    # tokens of deepseek-chat at DeepSeek, at 15:15 UTC, and of gpt-oss-120b at Groq
+    ("spans/agent-framework.json", 2, 562.8 + 364.8, 4000, 3072, 0, 600, 0),
     # openai-agents 0.24.0 by -genai-openai-agents 1.3b0; litellm 1.110.2 by openinference 0.1.51, with its cost
     ("spans/genai-agents.json", 1, CALL_O, 2000, 1536, 0, 300, 0),
     ("spans/oi-litellm.json", 2, CALL_O + TOLD_A, 10_012, 6536, 3000, 500, 0),
@@ -245,6 +248,8 @@ def test_who_served_and_how_goes_to_the_record() -> None:
     assert set(frame.project("provider, service_tier").distinct().fetchall()) == {
         ("openai", "standard"), ("openai", "flex"),
     }  # fmt: skip
+    frame = open_log(DATA / "spans/agent-framework.json").frame
+    assert set(frame.project("provider").distinct().fetchall()) == {("deepseek",), ("groq",)}
     frame = open_log(DATA / "spans/genai-bedrock.json").frame
     assert frame.project("provider").distinct().fetchall() == [("aws",)]
 

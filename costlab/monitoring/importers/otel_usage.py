@@ -502,7 +502,8 @@ def server_of(provider: str, address: str, model: str) -> str:
     An OpenAI client says ``openai`` whomever it asks; the address tells better where it is known.
     """
     name = provider.strip('"')
-    api_base = f"https://{address}/" if address else ""
+    # Microsoft's agent libraries write the whole URL for the host that the conventions ask for.
+    api_base = address if "://" in address or not address else f"https://{address}/"
     if is_own_server(name, api_base, model):
         return name if is_own_server(name) else OWN_SERVER
     return provider_id(name, api_base) or name.casefold()
