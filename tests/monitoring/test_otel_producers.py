@@ -73,6 +73,9 @@ SIBLINGS = [
     ("spans/old-tl-openai.json", 3, CALL_O + EMBEDDED, 2008, 1536, 0, 300, 1),
     # openinference-instrumentation-openai 0.1.66
     ("spans/oi-openai.json", 4, 3 * CALL_O + EMBEDDED, 6008, 4608, 0, 900, 0),
+    # openinference-instrumentation-openai 0.1.66 with openai 2.54.0: as above without the embedding, asked for the flex
+    # tier, at half the price. It tells that among the request's parameters alone
+    ("spans/oi-openai-flex.json", 4, 4 * CALL_O / 2, 8000, 6144, 0, 1200, 0),
     # -genai-anthropic 1.3b0, Traceloop's 0.62.4 and 0.40.14, openinference 3.1.0, around or beside the client's own
     ("spans/genai-anthropic.json", 2, 2 * TOLD_A, 16_024, 10_000, 6000, 400, 0),
     ("spans/tl-anthropic.json", 1, TOLD_A, 8012, 5000, 3000, 200, 0),
@@ -125,6 +128,9 @@ SIBLINGS = [
     ("spans/vercel-v4.json", 4, CALL_O + 2 * PLAIN_A + EMBEDDED, 18_032, 11_536, 6000, 700, 0),
     ("spans/vercel-v5.json", 4, 1100 + 2 * TOLD_A + EMBEDDED, 18_032, 10_000, 6000, 700, 0),
     ("spans/vercel-v6.json", 4, CALL_O + 2 * PLAIN_A + EMBEDDED, 18_032, 11_536, 6000, 700, 0),
+    # and 6.0.326 with @ai-sdk/openai 3.0.141, asked for the flex tier: chat and Responses API, both also streamed;
+    # only the latter says how it was served
+    ("spans/vercel-v6-flex.json", 4, 2 * CALL_O + 2 * CALL_O / 2, 8000, 6144, 0, 1200, 0),
 ]
 
 

@@ -117,7 +117,7 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "cost_text": ("langfuse.observation.cost_details",),
     "provider_text": ("ai.response.providerMetadata",),
-    "parameters_text": ("langfuse.observation.model.parameters",),
+    "parameters_text": ("langfuse.observation.model.parameters", "llm.invocation_parameters"),
     "answer_text": ("output.value",),
     # What tells a producer where its library is not named, and what belongs together.
     "logfire_type": ("logfire.span_type",),
@@ -484,15 +484,27 @@ def is_replayed(found: Mapping[str, Attribute]) -> bool:
 
 def service_tier_of(found: Mapping[str, Attribute]) -> str | None:
     """How the provider served a call, as it calls that, in lower case; None where no one says."""
-    told = found.get("service_tier")
-    if told is None and "parameters_text" in found:
-        told = _parsed(str(found["parameters_text"])).get("service_tier")  # type: ignore[assignment]
-    if told is None and "usage_text" in found:
-        told = _parsed(str(found["usage_text"])).get("service_tier")  # type: ignore[assignment]
+    told: object = found.get("service_tier")
+    if told is None:
+        told = next(filter(None, (_tier_in(str(found[name])) for name in _TIER_TEXTS if name in found)), None)
     tier = "" if told is None else str(told).casefold()
     if tier in ("", "auto"):
         return None
     return "standard" if tier in USUAL_TIERS else tier
+
+
+#: Texts that may tell how a call was served, what was answered before what was asked for.
+_TIER_TEXTS: Final = ("provider_text", "usage_text", "parameters_text")
+
+
+def _tier_in(text: str) -> object:
+    """The tier of service that a text tells: usage, parameters of a request, or what the AI SDK hands on."""
+    if "service_tier" not in text and "serviceTier" not in text:
+        return None  # most do not, and some are long
+    told = _parsed(text)
+    of_provider = [_inside(told, name) for name in ("openai", "azure", "anthropic")]
+    places = (told, *of_provider, *(_inside(own, "usage") for own in of_provider))
+    return next((one[key] for one in places for key in ("serviceTier", "service_tier") if one.get(key)), None)
 
 
 @lru_cache(maxsize=4096)
