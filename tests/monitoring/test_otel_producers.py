@@ -121,6 +121,11 @@ SIBLINGS = [
     ("spans/logfire-streams.json", 3, 2 * CALL_O, 4000, 3072, 0, 600, 1),
     ("spans/logfire-broken.json", 1, 0, 0, 0, 0, 0, 1),
     ("spans/logfire-anthropic.json", 2, 2 * TOLD_A, 16_024, 10_000, 6000, 400, 0),
+    # mlflow-tracing 3.17.2, whose texts are JSON: an agent that asks openai 2.54.0 and anthropic 0.125.0, and a stream
+    ("spans/mlflow.json", 3, 2 * CALL_O + TOLD_A, 12_012, 8072, 3000, 800, 0),
+    # openlit 1.45.0 with prices of cached tokens: openai 2.54.0 (chat and Responses API), anthropic 0.125.0 and
+    # google-genai 3.6.1, each at once and streamed. It tells costs, of Gemini's answers without the thoughts
+    ("spans/openlit.json", 8, 4 * CALL_O + 2 * PLAIN_A + 2 * 945, 28_024, 19_144, 6000, 2200, 0),
     # pydantic-ai-slim 2.68.0 around -genai-openai 1.3b0: two turns with a tool
     ("spans/pydantic-ai-and-client.json", 2, 2 * CALL_O, 4000, 3072, 0, 600, 0),
     # ai 4.3.19, 5.0.277, 6.0.326: OpenAI, Anthropic, that streamed, an embedding. Until 6 the input of Anthropic's

@@ -28,6 +28,7 @@ from costlab.monitoring.importers.otel_usage import (
     kind_of,
     server_of,
     service_tier_of,
+    thinks_beside,
     tokens_of,
 )
 from costlab.monitoring.importers.otlp_json import AnyValue, Document, KeyValue, ResourceGroup, SdkContext, Span, Status
@@ -346,14 +347,14 @@ class Records:
 
     def _call(self, found: Found, base: Found, producer: str, start: int, end: int, *, failed: bool) -> Row:
         get = found.get
-        model = str(get("model", "unknown"))
+        model = str(get("model", "unknown")).strip('"')  # MLflow's names are JSON
         provider = server_of(str(get("provider", "")), str(get("address", "")), model)
         (
             tokens_in, tokens_out, cached, written, hour, audio, cached_audio, image, reasoning, audio_output,
             image_output, searches, beside,
         ) = tokens_of(found, producer, provider, apart=self.cached_apart)  # fmt: skip
         cost = None
-        if "cost" in found or "cost_text" in found:
+        if ("cost" in found or "cost_text" in found) and not (reasoning and thinks_beside(producer, provider)):
             cost = _amount(cost_of(found))
         if failed or "error" in found or get("success") in (False, "false"):
             outcome = "error"

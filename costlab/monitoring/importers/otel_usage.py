@@ -41,6 +41,7 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "provider": (
         "gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system", "ai.model.provider",
         "langfuse.observation.metadata.ls_provider", "traceloop.association.properties.ls_provider",
+        "mlflow.llm.provider",
     ),
     "address": ("server.address",),
     "response_id": ("gen_ai.response.id", "ai.response.id", "request_id", "aws.request_id"),
@@ -115,7 +116,7 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "usage_text": (
         "metadata.usage_object", "langfuse.observation.usage_details", "gen_ai.usage.raw", "mlflow.chat.tokenUsage",
     ),
-    "cost_text": ("langfuse.observation.cost_details",),
+    "cost_text": ("langfuse.observation.cost_details", "mlflow.llm.cost"),
     "provider_text": ("ai.response.providerMetadata",),
     "parameters_text": ("langfuse.observation.model.parameters", "llm.invocation_parameters"),
     "answer_text": ("output.value",),
@@ -147,6 +148,9 @@ BESIDE: Final[tuple[tuple[str, str], ...]] = (
     ("com.anthropic.claude_code", ""),
 )
 
+#: A library that counts thoughts beside the answer, for neither its output tokens nor its cost, and whose models'.
+THOUGHTS_BESIDE: Final = ("openlit", "google")
+
 _OPERATIONS: Final = {
     **dict.fromkeys(
         (
@@ -176,7 +180,7 @@ def kind_of(found: Mapping[str, Attribute]) -> int:
         known = _OPERATIONS.get(str(operation))
         return known if known is not None else (CALL if told else OTHER)
     kind = found.get("kind", found.get("workflow_kind"))
-    if kind is not None and (known := _KINDS.get(str(kind).upper())) is not None:
+    if kind is not None and (known := _KINDS.get(str(kind).strip('"').upper())) is not None:  # MLflow's are JSON
         return known
     operation = found.get("ai_operation")
     if operation is not None:
@@ -288,7 +292,7 @@ def tokens_of(found: Mapping[str, Attribute], producer: str, provider: str, *, a
     reasoning = counts.get("reasoning", 0)
     if tokens_out is not None:
         rest = total - (tokens_in or 0) - tokens_out
-        if reasoning > tokens_out or (reasoning and rest == reasoning):
+        if reasoning > tokens_out or (reasoning and rest == reasoning) or thinks_beside(producer, provider):
             tokens_out += reasoning
         elif rest > 0 and provider == "google":
             # Gemini's total counts thoughts, which some instrumentations leave out of the answer.
@@ -304,6 +308,11 @@ def tokens_of(found: Mapping[str, Attribute], producer: str, provider: str, *, a
         min(counts.get("cached_audio", 0), audio, cached), image, min(reasoning, tokens_out or 0), audio_output,
         image_output, counts.get("searches", 0), beside,
     )  # fmt: skip
+
+
+def thinks_beside(producer: str, provider: str) -> bool:
+    """Whether what a library tells of an answer, and of its cost, leaves the thoughts out."""
+    return producer.startswith(THOUGHTS_BESIDE[0]) and provider == THOUGHTS_BESIDE[1]
 
 
 _BESIDE_NAMES: Final = tuple(name for name, _ in BESIDE)
@@ -363,6 +372,7 @@ def _usage_of(usage: Mapping[str, object]) -> tuple[dict[str, int], bool]:
             ("written", usage.get("cache_creation_input_tokens")),
             ("written", usage.get("cacheWriteInputTokens")),
             ("written_1h", lifetimes.get("ephemeral_1h_input_tokens")),
+            ("written_1h", usage.get("cache_creation_input_tokens_above_1hr")),
             ("written_5m", lifetimes.get("ephemeral_5m_input_tokens")),
             ("audio", prompt.get("audio_tokens")),
             ("image", prompt.get("image_tokens")),
@@ -372,7 +382,9 @@ def _usage_of(usage: Mapping[str, object]) -> tuple[dict[str, int], bool]:
             ("searches", _inside(usage, "server_tool_use").get("web_search_requests")),
         ]
     )
-    beside = "prompt_tokens" not in usage and not prompt and bool(counts.keys() & {"cached", "written"})
+    # MLflow has Anthropic's names and another sum: its total shows that they are within the input.
+    within = "total" in counts and counts["total"] == counts.get("input", 0) + counts.get("output", 0)
+    beside = "prompt_tokens" not in usage and not prompt and bool(counts.keys() & {"cached", "written"}) and not within
     return counts, beside
 
 
@@ -452,7 +464,8 @@ def cost_of(found: Mapping[str, Attribute]) -> float | None:
     """What a call cost in USD, where it says so; raises `InvalidValueError` where that is no amount."""
     value: object = found.get("cost")
     if value is None and "cost_text" in found:
-        value = _parsed(str(found["cost_text"])).get("total")
+        costs = _parsed(str(found["cost_text"]))
+        value = costs.get("total", costs.get("total_cost"))
     if value is None:
         return None
     try:
