@@ -103,6 +103,15 @@ def codex_tokens(
     return {"timestamp": moment(second), "type": "event_msg", "payload": payload}
 
 
+def codex_writes(event: Line, total: int, last: int | None = None) -> dict[str, Any]:
+    """The same event of Codex 0.148, which also tells the tokens that were written to the prompt cache."""
+    info = dict(event["payload"]["info"])
+    for name, written in (("total_token_usage", total), ("last_token_usage", last)):
+        if written is not None:
+            info[name] = {**info[name], "cache_write_input_tokens": written}
+    return {**event, "payload": {**event["payload"], "info": info}}
+
+
 def codex_usage(tokens_in: int, cached: int, tokens_out: int, reasoning: int) -> dict[str, int]:
     """As OpenAI's API counts."""
     return {

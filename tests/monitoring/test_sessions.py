@@ -21,6 +21,7 @@ from tests.monitoring.sessions import (
     codex_meta,
     codex_tokens,
     codex_turn,
+    codex_writes,
     moment,
     write_lines,
 )
@@ -248,6 +249,31 @@ def test_the_difference_between_two_sums_is_a_call(tmp_path: Path) -> None:
     assert (first.input_tokens, first.output_tokens) == (300, 40)
     assert (second.requests, second.cached_input_tokens, second.reasoning_tokens) == (2, 3072, 512)
     assert second.cost_micro_usd == round(2 * 754.4)
+
+
+def test_what_codex_wrote_to_the_prompt_cache_has_its_price(tmp_path: Path) -> None:
+    """Since GPT-5.6 a written token costs 1.25 of input; Codex tells them since 0.145, as a part of the input.
+
+    The second sum and its call are of Codex 0.148.0, as github.com/ccusage/ccusage/issues/1617 shows them; the third
+    call writes.
+    """
+    before = codex_tokens(2, (876_343, 817_489, 10_923, 1132), (58_697, 57_817, 227, 9))
+    after = codex_tokens(3, (935_040, 875_306, 11_150, 1141), (58_697, 57_817, 227, 9))
+    again = codex_tokens(4, (993_737, 875_306, 11_150, 1141), (58_697, 0, 0, 0))
+    write_lines(tmp_path / ROLLOUT, [
+        codex_meta("/a", cli_version="0.148.0"),
+        codex_turn(1, "gpt-5.6-terra"),
+        codex_writes(before, 57_610, 0),
+        codex_writes(after, 57_610, 0),
+        codex_writes(again, 57_610 + 58_000, 58_000),
+    ])  # fmt: skip
+    found = total(open_log(tmp_path))
+    read, written, fresh = 2 * 57_817, 58_000, 3 * 58_697 - 2 * 57_817 - 58_000
+    assert (found.requests, found.cached_input_tokens, found.cache_write_tokens) == (3, read, written)
+    price = api_price("gpt-5.6-terra", "openai")
+    assert price.cache_write_usd_per_mtok == pytest.approx(1.25 * price.input_usd_per_mtok)
+    usd = price.usd(fresh + read + written, 2 * 227, cached_input_tokens=read, cache_write_tokens=written)
+    assert found.cost_usd == pytest.approx(usd, abs=1e-6)
 
 
 def test_a_conversation_that_was_copied_counts_once(tmp_path: Path) -> None:

@@ -80,10 +80,11 @@ class ClaudeProgress(msgspec.Struct):
 
 
 class CodexTokens(msgspec.Struct, frozen=True, gc=False):
-    """Tokens as Codex counts them: cached ones are a part of the input, those of reasoning of the output."""
+    """Tokens as Codex counts them: those read from and written to the cache are a part of the input."""
 
     input_tokens: Count = 0
     cached_input_tokens: Count = 0
+    cache_write_input_tokens: Count = 0
     output_tokens: Count = 0
     reasoning_output_tokens: Count = 0
 
@@ -92,6 +93,7 @@ class CodexTokens(msgspec.Struct, frozen=True, gc=False):
         return CodexTokens(
             self.input_tokens - other.input_tokens,
             self.cached_input_tokens - other.cached_input_tokens,
+            self.cache_write_input_tokens - other.cache_write_input_tokens,
             self.output_tokens - other.output_tokens,
             self.reasoning_output_tokens - other.reasoning_output_tokens,
         )
@@ -99,7 +101,10 @@ class CodexTokens(msgspec.Struct, frozen=True, gc=False):
     @property
     def smallest(self) -> int:
         """The smallest of the counts."""
-        return min(self.input_tokens, self.cached_input_tokens, self.output_tokens, self.reasoning_output_tokens)
+        return min(
+            self.input_tokens, self.cached_input_tokens, self.cache_write_input_tokens, self.output_tokens,
+            self.reasoning_output_tokens,
+        )  # fmt: skip
 
     def __bool__(self) -> bool:
         return bool(self.input_tokens or self.output_tokens)

@@ -349,11 +349,12 @@ def read_codex(files: LogFiles) -> LogRows:
 
     Notes
     -----
-    An event tells the tokens of the session so far; what was added since the event before is a call. Where nothing
-    did, the call is told again, as Codex does with news of the rate limits. Where the sum is the first of its file, or
-    less than before, what the event says of the last call counts. Cached tokens are a part of the input, those of
-    reasoning a part of the output. The model is that of the turn. A session that was branched off begins with a copy of
-    the other: events of one time and one sum are one call. The tenant is the folder in which Codex was started.
+    An event tells the tokens of the session so far; what was added since the event before is a call. Where nothing did,
+    the call is told again, as Codex does with news of the rate limits. Where the sum is the first of its file, or less
+    than before, what the event says of the last call counts. Cached tokens are a part of the input, and so are those
+    written to the cache, which Codex tells since 0.145; those of reasoning are a part of the output. The model is that
+    of the turn. A session that was branched off begins with a copy of the other: events of one time and one sum are one
+    call. The tenant is the folder in which Codex was started.
     """
     calls = _Calls()
     for path in files.paths:
@@ -407,8 +408,8 @@ def _read_rollout(files: LogFiles, path: Path, calls: _Calls) -> None:
             "tenant": tenant,
             "input_tokens": used.input_tokens,
             "cached_input_tokens": used.cached_input_tokens,
-            "cache_write_tokens": 0,
-            "cache_write_1h_tokens": 0,
+            "cache_write_tokens": used.cache_write_input_tokens,
+            "cache_write_1h_tokens": 0,  # OpenAI asks one price, however long it keeps them
             "output_tokens": used.output_tokens,
             "reasoning_tokens": used.reasoning_output_tokens,
             "searches": 0,
