@@ -227,6 +227,31 @@ def test_the_project_that_caches_least_comes_first(tmp_path: Path) -> None:
     assert saving.usd == pytest.approx(9 * 90_000 * (1.25 - 0.1) * 1e-6)
 
 
+def test_who_was_asked_for_advice_is_billed_too(tmp_path: Path) -> None:
+    """An adviser and a compaction stand among the iterations alone: github.com/ccusage/ccusage/issues/1115 and the
+    docstring of `BetaUsage.iterations` in anthropic 2.15.0. The answer was written twice while it grew."""
+    adviser = {
+        "type": "advisor_message", "model": "claude-opus-4-7", "input_tokens": 159_419, "output_tokens": 7805,
+        "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0,
+    }  # fmt: skip
+    shorter = {
+        "type": "compaction", "input_tokens": 1000, "output_tokens": 300, "cache_read_input_tokens": 2000,
+        "cache_creation_input_tokens": 0,
+    }  # fmt: skip
+    own = {"type": "message", "input_tokens": 1, "output_tokens": 45, "cache_read_input_tokens": 109_696}
+    usage = claude_usage(fresh=2, written_5m=7853, read=116_888, output=491, iterations=[own, adviser, own, shorter])
+    early = usage | {"output_tokens": 3, "iterations": [own]}
+    model = "claude-sonnet-4-6"
+    lines = [claude_line(n, "msg_1", "req_1", one, model=model) for n, one in enumerate((early, usage))]
+    write_lines(tmp_path / SHOP, lines)
+    log = open_log(tmp_path)
+    assert (log.read.rows, log.read.kept, log.read.repeated) == (4, 3, 1)
+    advice, answer = aggregate(fill_costs(log.frame).frame, by=["model"])
+    assert (advice.key, advice.requests, advice.output_tokens) == (("claude-opus-4-7",), 1, 7805)
+    assert advice.cost_usd == pytest.approx(api_price("claude-opus-4-7").usd(159_419, 7805), abs=1e-6)
+    assert (answer.requests, answer.input_tokens, answer.output_tokens) == (2, 124_743 + 3000, 491 + 300)
+
+
 # Codex CLI
 
 

@@ -37,19 +37,32 @@ class ServerTools(msgspec.Struct, gc=False):
     web_search_requests: Count | None = None
 
 
-class ClaudeUsage(msgspec.Struct, gc=False):
-    """The usage of Anthropic's Messages API, in which none of the four counts includes another."""
+class ClaudeTokens(msgspec.Struct, gc=False):
+    """Counts of Anthropic's Messages API, of which none includes another."""
 
     input_tokens: Count | None = None
     cache_creation_input_tokens: Count | None = None
     cache_read_input_tokens: Count | None = None
     output_tokens: Count | None = None
     cache_creation: CacheCreation | None = None
+
+
+class ClaudeIteration(ClaudeTokens, gc=False):
+    """One of the calls behind an answer: of the model itself, of an adviser, or to make the conversation shorter."""
+
+    type: str | None = None
+    model: str | None = None
+
+
+class ClaudeUsage(ClaudeTokens, gc=False):
+    """The usage of an answer."""
+
     output_tokens_details: OutputDetails | None = None
     server_tool_use: ServerTools | None = None
     service_tier: str | None = None
     inference_geo: str | None = None
     speed: str | None = None
+    iterations: list[ClaudeIteration] | None = None
 
 
 class ClaudeMessage(msgspec.Struct):

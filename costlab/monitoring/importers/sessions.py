@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow
 
     from costlab.monitoring.importers.log_files import LogFiles
-    from costlab.monitoring.importers.session_lines import CodexTokens
+    from costlab.monitoring.importers.session_lines import ClaudeTokens, CodexTokens
 
 #: This many lines at the beginning of a file tell whose it is.
 FIRST_LINES: Final = 50
@@ -61,6 +61,10 @@ CODEX_MARKS: Final = (b'"token_count"', b'"turn_context"', b'"session_meta"')
 
 #: Who served a message, by the beginning of its id.
 SERVED_BY: Final = {"msg_bdrk_": "aws", "msg_vrtx_": "google"}
+
+#: Calls behind an answer that the sums of its usage leave out: what a stronger model was asked (`/advisor`), and what
+#: made the conversation shorter (Anthropic's SDK 2.15.0, `BetaUsage.iterations`).
+NOT_IN_THE_SUM: Final = ("advisor_message", "compaction")
 
 #: The columns that are read, as Arrow calls their types.
 COLUMNS: Final = {
@@ -235,6 +239,9 @@ def read_claude_code(files: LogFiles) -> LogRows:
     the line with the most output counts. Where a side conversation tells a message of the main one again, under another
     request, the latter counts. The tenant is the project: the folder in which Claude Code was started.
 
+    What an adviser was asked on the way, or what made the conversation shorter, is a call of its own: the usage of the
+    answer names it among its iterations and leaves it out of its sums.
+
     Input is what was read afresh, written to the cache and read from it. Where a line does not say for how long tokens
     were written, no one knows it. What a line says that it cost (`costUSD`, of old versions) is its cost. A message of
     Bedrock or Vertex AI shows it in its id.
@@ -249,21 +256,22 @@ def read_claude_code(files: LogFiles) -> LogRows:
         rewritten.begin_file()
         for number, line in _lines(files, path, (b'"usage"',), calls):
             try:
-                found = _claude_row(line)
+                found = _claude_rows(line)
             except (ValueError, OverflowError) as error:
                 calls.spoil(path, number, ValueError(error))
                 continue
             if found is None:
                 continue
-            row, cwd, us = found
-            if row["model"] == SYNTHETIC:
+            rows, cwd, us = found
+            if rows[0]["model"] == SYNTHETIC:
                 calls.drop(NO_MODEL)
                 continue
             if folder and folder not in projects and re.sub(r"[^A-Za-z0-9]", "-", cwd) == folder:
                 projects[folder] = cwd
             in_us += us
-            rewritten.see(row, folder or cwd)
-            calls.add(row | {"tenant": folder or cwd})
+            rewritten.see(rows[0], folder or cwd)
+            for row in rows:
+                calls.add(row | {"tenant": folder or cwd})
     table = calls.table()
     # A folder's name has lost what was between the letters of the path.
     folders = pc.dictionary_encode(table["tenant"]).combine_chunks()
@@ -295,46 +303,74 @@ def _project_folder(path: Path) -> str:
     return next((folder for folder in reversed(folders) if folder.startswith("-")), "")
 
 
-def _claude_row(line: bytes) -> tuple[Row, str, bool] | None:
-    """The call that a line tells, the folder in which it was made, and whether it was to stay in the US."""
+def _claude_rows(line: bytes) -> tuple[list[Row], str, bool] | None:
+    """The calls that a line tells, the folder in which they were made, and whether they were to stay in the US."""
     from costlab.monitoring.importers.session_lines import claude_call
 
     found = claude_call(line)
     if found is None:
         return None
     call, message, usage = found
-    lives, read = usage.cache_creation, usage.cache_read_input_tokens or 0
-    for_an_hour = (lives.ephemeral_1h_input_tokens or 0) if lives else 0
-    told = for_an_hour + ((lives.ephemeral_5m_input_tokens or 0) if lives else 0)
-    written = max(usage.cache_creation_input_tokens or 0, told)
-    model, name, side = message.model or "unknown", message.id or None, bool(call.isSidechain)
-    provider = next((one for start, one in SERVED_BY.items() if (name or "").startswith(start)), "")
-    details, tools = usage.output_tokens_details, usage.server_tool_use
-    row: Row = {
-        # Side conversations tell a message again under the id of another request. Where there is none, as with other
-        # providers than Anthropic, gateways may give all messages one id: their input tells them apart.
-        "request_id": name
-        if side or not name
-        else f"{name}/{call.requestId or f'{usage.input_tokens}-{written}-{read}'}",
+    name, side = message.id or None, bool(call.isSidechain)
+    counts, details, tools = _claude_counts(usage), usage.output_tokens_details, usage.server_tool_use
+    told = f"{usage.input_tokens}-{counts['cache_write_tokens']}-{counts['cached_input_tokens']}"
+    common: Row = {
         "message_id": name,
         "call_id": call.requestId,
         "sidechain": side,
         "time_s": _time_s(call.timestamp),
-        # The same model at a higher price.
-        "model": f"{model}-fast" if usage.speed == "fast" else model,
-        "provider": provider or ("anthropic" if model.startswith("claude-") and "@" not in model else ""),
+        "service_tier": (usage.service_tier or "standard").lower(),
+    }
+    main: Row = {
+        **common,
+        **counts,
+        **_claude_model(message.model or "unknown", name, usage.speed),
+        # Side conversations tell a message again under the id of another request. Where there is none, as with other
+        # providers than Anthropic, gateways may give all messages one id: their input tells them apart.
+        "request_id": name if side or not name else f"{name}/{call.requestId or told}",
+        "reasoning_tokens": (details.thinking_tokens or 0) if details else 0,
+        "searches": (tools.web_search_requests or 0) if tools else 0,
+        # 0 is what was written where no price was known.
+        "cost_usd": call.costUSD or None,
+    }
+    rows = [main]
+    for place, one in enumerate(usage.iterations or ()):
+        if one.type in NOT_IN_THE_SUM:
+            rows.append({
+                **common,
+                **_claude_counts(one),
+                **_claude_model(one.model or message.model or "unknown", name, None if one.model else usage.speed),
+                "request_id": main["request_id"] and f"{main['request_id']}/{place}-{one.type}",
+                "reasoning_tokens": 0,
+                "searches": 0,
+                "cost_usd": None,
+            })  # fmt: skip
+    return rows, call.cwd or "", usage.inference_geo == "us"
+
+
+def _claude_counts(usage: ClaudeTokens) -> Row:
+    """Tokens of a call as columns."""
+    lives, read = usage.cache_creation, usage.cache_read_input_tokens or 0
+    for_an_hour = (lives.ephemeral_1h_input_tokens or 0) if lives else 0
+    told = for_an_hour + ((lives.ephemeral_5m_input_tokens or 0) if lives else 0)
+    written = max(usage.cache_creation_input_tokens or 0, told)
+    return {
         "input_tokens": (usage.input_tokens or 0) + written + read,
         "cached_input_tokens": read,
         "cache_write_tokens": written,
         "cache_write_1h_tokens": None if written and lives is None else for_an_hour,
         "output_tokens": usage.output_tokens or 0,
-        "reasoning_tokens": (details.thinking_tokens or 0) if details else 0,
-        "searches": (tools.web_search_requests or 0) if tools else 0,
-        "service_tier": (usage.service_tier or "standard").lower(),
-        # 0 is what was written where no price was known.
-        "cost_usd": call.costUSD or None,
     }
-    return row, call.cwd or "", usage.inference_geo == "us"
+
+
+def _claude_model(model: str, message: str | None, speed: str | None) -> Row:
+    """Who answered, as columns."""
+    provider = next((one for start, one in SERVED_BY.items() if (message or "").startswith(start)), "")
+    return {
+        # The same model at a higher price.
+        "model": f"{model}-fast" if speed == "fast" else model,
+        "provider": provider or ("anthropic" if model.startswith("claude-") and "@" not in model else ""),
+    }
 
 
 # Codex CLI
