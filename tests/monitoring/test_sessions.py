@@ -301,6 +301,24 @@ def test_what_codex_wrote_to_the_prompt_cache_has_its_price(tmp_path: Path) -> N
     assert found.cost_usd == pytest.approx(usd, abs=1e-6)
 
 
+def test_codex_tells_the_tier_of_service_where_it_was_set(tmp_path: Path) -> None:
+    """As in 253 of 1,034 rollouts that github.com/antiburn/antiburn/pull/269 looked at: `default` or `priority`."""
+
+    def settings(second: int, tier: str | None) -> dict[str, Any]:
+        payload = {"type": "thread_settings_applied", "thread_settings": {"model": "gpt-5.5", "service_tier": tier}}
+        return {"timestamp": moment(second), "type": "event_msg", "payload": payload}
+
+    turn, used = codex_turn(1, "gpt-5.5"), [codex_tokens(n + 3, (n * 1000, 0, n * 10, 0)) for n in (1, 2, 3)]
+    lines = [settings(2, "default"), used[0], settings(4, "priority"), used[1], settings(5, None), used[2]]
+    write_lines(tmp_path / ROLLOUT, [codex_meta("/a"), turn, *lines])
+    log = open_log(tmp_path)
+    tiers = aggregate(fill_costs(log.frame).frame, by=["service_tier"])
+    assert [(one.key, one.requests) for one in tiers] == [(("priority",), 1), (("standard",), 2)]
+    assert not any("tier of service" in note for note in log.notes)
+    write_lines(tmp_path / ROLLOUT, [codex_meta("/a"), turn, used[0], *lines[2:4]])
+    assert any("in which tier of service it made 1 call:" in note for note in open_log(tmp_path).notes)
+
+
 def test_a_conversation_that_was_copied_counts_once(tmp_path: Path) -> None:
     """A branch begins with the lines of its origin; a subagent's with their sums, all in the second of the copy."""
     begun = [codex_meta("/a"), codex_turn(1, "gpt-5"), codex_tokens(2, (1000, 100, 200, 20))]

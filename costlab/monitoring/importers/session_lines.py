@@ -130,14 +130,21 @@ class TokenInfo(msgspec.Struct):
     last_token_usage: CodexTokens | None = None
 
 
+class ThreadSettings(msgspec.Struct):
+    """What holds from here on, as the user set it."""
+
+    service_tier: str | None = None
+
+
 class CodexPayload(msgspec.Struct):
-    """What a line of a rollout is about: the session, a turn, or the tokens so far."""
+    """What a line of a rollout is about: the session, its settings, a turn, or the tokens so far."""
 
     type: str | None = None
     cwd: str | None = None
     model: str | None = None
     model_provider: str | None = None
     info: TokenInfo | None = None
+    thread_settings: ThreadSettings | None = None
 
 
 class CodexLine(msgspec.Struct):
@@ -176,7 +183,7 @@ def claude_call(line: bytes) -> tuple[ClaudeCall, ClaudeMessage, ClaudeUsage] | 
 
 
 def codex_line(line: bytes) -> tuple[CodexLine, CodexPayload] | None:
-    """A line of a rollout that tells of the session, a turn, or the tokens so far; None of another.
+    """A line of a rollout that tells of the session, its settings, a turn, or the tokens so far; None of another.
 
     Raises
     ------

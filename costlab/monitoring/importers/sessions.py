@@ -57,7 +57,10 @@ WITHOUT_SESSION: Final = {"summary": "leafUuid", "file-history-snapshot": "messa
 CODEX_TYPES: Final = ("session_meta", "turn_context", "event_msg", "response_item", "compacted")
 
 #: What the lines of a rollout have that tell of calls.
-CODEX_MARKS: Final = (b'"token_count"', b'"turn_context"', b'"session_meta"')
+CODEX_MARKS: Final = (b'"token_count"', b'"turn_context"', b'"session_meta"', b'"thread_settings_applied"')
+
+#: What Codex calls the tiers of service that have other names in the catalogue.
+CODEX_TIERS: Final = {"default": "standard", "auto": "standard", "fast": "priority"}
 
 #: Who served a message, by the beginning of its id.
 SERVED_BY: Final = {"msg_bdrk_": "aws", "msg_vrtx_": "google"}
@@ -389,21 +392,25 @@ def read_codex(files: LogFiles) -> LogRows:
     the call is told again, as Codex does with news of the rate limits. Where the sum is the first of its file, or less
     than before, what the event says of the last call counts. Cached tokens are a part of the input, and so are those
     written to the cache, which Codex tells since 0.145; those of reasoning are a part of the output. The model is that
-    of the turn. A session that was branched off begins with a copy of the other: events of one time and one sum are one
-    call. The tenant is the folder in which Codex was started.
+    of the turn, the tier of service that of the settings since they were last applied. A session that was branched off
+    begins with a copy of the other: events of one time and one sum are one call. The tenant is the folder in which
+    Codex was started.
     """
     calls = _Calls()
-    for path in files.paths:
-        _read_rollout(files, path, calls)
-    note = "Codex does not write which tier of service it used: it counts as standard (--tier)"
-    return calls.log_rows(files, calls.table(), note)
+    untold = sum(_read_rollout(files, path, calls) for path in files.paths)
+    notes = [
+        f"Codex did not write in which tier of service it made {counted(untold, 'call')}: standard is assumed (--tier)"
+    ]
+    return calls.log_rows(files, calls.table(), *(notes if untold else ()))
 
 
-def _read_rollout(files: LogFiles, path: Path, calls: _Calls) -> None:
+def _read_rollout(files: LogFiles, path: Path, calls: _Calls) -> int:
+    """Take the calls of a file; how many of them were made in a tier of service that no one told."""
     from costlab.monitoring.importers.session_lines import codex_line
 
     model, provider, tenant, subagent = "unknown", "openai", "", False
-    events: list[tuple[str, float, str, CodexTokens | None, CodexTokens | None]] = []
+    tier: str | None = None
+    events: list[tuple[str, float, str, str | None, CodexTokens | None, CodexTokens | None]] = []
     for number, line in _lines(files, path, CODEX_MARKS, calls):
         try:
             found = codex_line(line)
@@ -417,22 +424,26 @@ def _read_rollout(files: LogFiles, path: Path, calls: _Calls) -> None:
                     subagent = b"thread_spawn" in line
             elif told.type == "turn_context":
                 model, tenant = payload.model or model, tenant or payload.cwd or ""
+            elif payload.type == "thread_settings_applied" and payload.thread_settings is not None:
+                tier = (payload.thread_settings.service_tier or "standard").lower()
             elif payload.type == "token_count" and payload.info is not None:
                 total, last = payload.info.total_token_usage, payload.info.last_token_usage
                 if (total or last) is not None:
-                    events.append((told.timestamp or "", _time_s(told.timestamp), model, total, last))
+                    events.append((told.timestamp or "", _time_s(told.timestamp), model, tier, total, last))
         except ValueError as error:
             calls.spoil(path, number, error)
     before: CodexTokens | None = None
+    untold = 0
     # A subagent's rollout begins with a copy of what was said before, all of it written in one second.
     seconds = [when[:19] for when, *_ in events[:2]]
     copied_in = seconds[0] if subagent and len(events) > 1 and seconds[0] == seconds[1] else None
-    for when, time_s, of_model, total, last in events:
+    for when, time_s, of_model, of_tier, total, last in events:
         used, before = _used(total, last, before), before if total is None else total
         copied_in = copied_in if when[:19] == copied_in else None
         if not used or copied_in:
             calls.repeated += 1
             continue
+        untold += of_tier is None
         calls.add({
             "request_id": f"{when}/{total or used}",
             "message_id": None,
@@ -449,9 +460,10 @@ def _read_rollout(files: LogFiles, path: Path, calls: _Calls) -> None:
             "output_tokens": used.output_tokens,
             "reasoning_tokens": used.reasoning_output_tokens,
             "searches": 0,
-            "service_tier": "standard",
+            "service_tier": CODEX_TIERS.get(of_tier or "default", of_tier),
             "cost_usd": None,
         })  # fmt: skip
+    return untold
 
 
 def _used(total: CodexTokens | None, last: CodexTokens | None, before: CodexTokens | None) -> CodexTokens | None:
