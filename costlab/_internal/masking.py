@@ -7,6 +7,7 @@ import html
 import json
 import re
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Final
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
@@ -64,6 +65,25 @@ def check_server_address(url: str, schemes: Collection[str]) -> None:
             "an address with host and port, user and password percent-encoded (/ is %2F, ? %3F, # %23, @ %40, [ %5B)"
         )
         raise InvalidValueError("url", wanted, f"{found}://{MASKED}")
+    path = urlsplit(url).path
+    if found.startswith("redis") and not re.fullmatch(r"/?\d*", path):
+        raise InvalidValueError("url", "an address with the number of a database after the host", f"{found}://{MASKED}")
+
+
+@contextmanager
+def addressing(url: str) -> Iterator[None]:
+    """Within it, what a client refuses of a server's address is said as of the address, without showing that.
+
+    Raises
+    ------
+    InvalidValueError
+        In the place of a `ValueError` or `TypeError`: a port that there is not, or an option without sense or unknown.
+    """
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        wanted = f"an address whose port and options its client takes ({' '.join(str(error).split())})"
+        raise InvalidValueError("url", wanted, f"{scheme(url)}://{MASKED}") from None
 
 
 def shown_address(address: str) -> str:

@@ -68,6 +68,10 @@ def _run(
     else:
         for line in experiment.lines(result):
             say(line)
+    reasons = [getattr(row, "reason", "") for row in getattr(result, "rows", ())]
+    if reasons and all(reasons):  # a row tells why it was not measured
+        say("nothing was measured" + ", so nothing is recorded" * record, err=True)
+        raise typer.Exit(1)
     if record:
         from costlab.recordings import save_recording
 

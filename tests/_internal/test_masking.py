@@ -22,6 +22,7 @@ from costlab._internal.masking import (
     without_credentials,
 )
 from costlab.errors import InvalidValueError
+from tests import needs
 
 ODD = "k\"e'y\\/&<+=%20"
 
@@ -186,6 +187,31 @@ def test_a_servers_address_that_would_show_its_password_is_refused(address: str)
     with pytest.raises(InvalidValueError, match=r"^(the scheme of )?url must be ") as found:
         check_server_address(address, ("redis", "unix"))
     assert not any(part in f"{found.value}{vars(found.value)}" for part in ("55", "12", "w0rd", "ann"))
+
+
+@pytest.mark.parametrize("address", ["redis://host/abc", "redis://ann:pa55w0rd@host/0/1", "rediss://host/-1"])
+def test_a_database_that_has_no_number_is_not_taken_for_the_first(address: str) -> None:
+    with pytest.raises(InvalidValueError, match="the number of a database after the host") as found:
+        check_server_address(address, ("redis", "rediss"))
+    assert "pa55" not in f"{found.value}{vars(found.value)}"
+
+
+@pytest.mark.parametrize(
+    "rest", ["host:99999/0", "host/0?socket_timeout=soon", "host/0?db=first", "host/0?no_such_option=1"]
+)
+@pytest.mark.parametrize("store", ["budget", "cache", "index"])
+def test_what_a_client_refuses_of_an_address_is_said_when_the_store_is_made(store: str, rest: str) -> None:
+    """redis-py 8 says it with errors of its own, and of an unknown option only when it connects for the first time."""
+    needs.extra("redis", "redis")
+    from costlab.cache import RedisStore
+    from costlab.cache.semantic import RedisVectorIndex
+    from costlab.monitoring.budget import RedisBudgetStore
+
+    made = {"budget": RedisBudgetStore, "cache": RedisStore, "index": RedisVectorIndex}[store]
+    with pytest.raises(InvalidValueError, match="an address whose port and options its client takes") as found:
+        made(f"redis://ann:pa55w0rd@{rest}")
+    assert "pa55" not in f"{found.value}{vars(found.value)}"
+    assert found.value.__cause__ is None
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,37 @@ def test_options_and_outputs_of_an_experiment_are_those_it_declares(
     assert recorded.command == "costlab bench device --seconds 2 --place sofa --place 'a train' --record"
 
 
+@dataclass(frozen=True)
+class Row:
+    reason: str
+
+
+@dataclass(frozen=True)
+class Rows:
+    rows: tuple[Row, ...]
+
+
+@pytest.mark.parametrize(("reasons", "status"), [((), 0), (("",), 0), (("no bed", ""), 0), (("no bed", "no sofa"), 1)])
+def test_an_experiment_that_measured_nothing_fails_and_is_not_recorded(
+    reasons: tuple[str, ...], status: int, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure() -> Rows:
+        return Rows(tuple(map(Row, reasons)))
+
+    def shown(result: Rows) -> list[str]:
+        return [row.reason or "slept" for row in result.rows]
+
+    def kept(result: Rows, _: object) -> Recording:
+        return recording(Naps(1.0, ("bed",), drawn=False), {"seconds": 1.0, "places": ["bed"]})
+
+    experiment = Experiment(measure=measure, lines=shown, recording=kept)
+    monkeypatch.setattr(registry, "import_module", lambda _: SimpleNamespace(EXPERIMENT=experiment))
+    found, out, err = run("bench", "device", "--record", "--folder", str(tmp_path))
+    assert (found, out.split("\n")[:-1]) == (status, [reason or "slept" for reason in reasons])
+    assert err == ("nothing was measured, so nothing is recorded\n" if status else "recorded in device-bed.json\n")
+    assert len(list(tmp_path.iterdir())) == 1 - status
+
+
 def test_the_command_of_a_recording_leaves_out_what_was_left_open() -> None:
     chosen = {"device": "cpu", "scheme": None, "batch": (), "alpha": 0.9, "pattern": ["2:4"], "seed": 0}
     assert bench_command("x", chosen) == "costlab bench x --device cpu --alpha 0.9 --pattern 2:4 --seed 0 --record"

@@ -11,7 +11,7 @@ import numpy as np
 
 from costlab._internal import checks
 from costlab._internal.extras import extra
-from costlab._internal.masking import check_server_address
+from costlab._internal.masking import addressing, check_server_address
 
 if TYPE_CHECKING:
     import faiss
@@ -249,7 +249,9 @@ class RedisVectorIndex:
         self._vectors, self._scopes = f"{prefix}vectors:", f"{prefix}vector-scopes"
         with extra("redis"):
             from redis.asyncio import Redis
-        self._client = Redis.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout)
+        with addressing(url):
+            self._client = Redis.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout)
+            self._client.connection_pool.make_connection()  # which connects nothing
 
     async def add(self, scope: str, key: str, text: str, vector: NDArray[np.float32]) -> None:
         """Remember a vector of length 1 under `key`; a key that is there already is left as it is."""

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from costlab._internal import checks
 from costlab._internal.extras import extra
-from costlab._internal.masking import check_server_address, scheme
+from costlab._internal.masking import addressing, check_server_address, scheme
 from costlab.cache.stores.memory import MAX_VALUE_BYTES, check_entry
 from costlab.errors import CorruptedEntryError, StoreError
 
@@ -89,7 +89,8 @@ class RedisStore:
         self._max_value_bytes = checks.integer("max_value_bytes", max_value_bytes, at_least=1)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._slots = asyncio.Semaphore(self._max_connections)
-        self._server = self._connect()
+        with addressing(url):
+            self._server = self._connect()
 
     async def get(self, key: str) -> bytes | None:
         """The bytes under `key`, or None where there are none or they expired."""
@@ -189,6 +190,7 @@ class _Server:
         self._refusal, self._broken = ResponseError, BrokenError
         # The pool parses the URL and makes connections; it lends none, so the limit on them is the store's.
         self._pool = ConnectionPool.from_url(url, **({"retry": Retry(NoBackoff(), 0)} | options))
+        self._pool.make_connection()  # which connects nothing, and knows the options
         self._idle: list[AbstractConnection] = []
         self._closed = False
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple, Protocol, TypeVar
 
+from costlab._internal.text import printable
 from costlab.events.request import Priority
 from costlab.monitoring.budget.limits import Account, Level, Limit, Limits, decide
 from costlab.units import MICRO_USD_PER_USD, SECONDS_PER_DAY
@@ -72,7 +73,7 @@ class AuditEntry:
             "reached": f"{limit} reached in {self.period}: {amounts}",
             "refusing": f"{limit} refuses work in {self.period}: {amounts}",
             "stopped": f"emergency stop: {self.limit_name.replace('_', ' ')} in {self.period}: {amounts}",
-            "reset": f"emergency stop ended by {self.person}: {self.reason}",
+            "reset": f"emergency stop ended by {printable(self.person)}: {printable(self.reason)}",
             "lost": f"the store lost {self.reason or 'its records of what was spent'}",
         }[self.change]
 

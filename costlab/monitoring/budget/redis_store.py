@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from costlab._internal import checks
 from costlab._internal.extras import extra
 from costlab._internal.fork_safety import after_fork
-from costlab._internal.masking import check_server_address
+from costlab._internal.masking import addressing, check_server_address
 from costlab.errors import BudgetStoreError
 from costlab.monitoring.budget import engine
 from costlab.monitoring.budget.limits import Account, Limits
@@ -129,7 +129,9 @@ class RedisBudgetStore:
         self._codec = ScriptCodec(clock)
         text = (files("costlab.monitoring.budget") / "budget.lua").read_text(encoding="utf-8")
         # Clients open no connection before they need one, and repeat nothing by themselves.
-        self._client = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **self._options)
+        with addressing(url):
+            self._client = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **self._options)
+            self._client.connection_pool.make_connection()  # which connects nothing
         self._script = self._client.register_script(text)
         self._evaluate: Arguments = ("EVALSHA", self._script.sha, len(self._keys), *self._keys)
         self._lines = _Lines(self._client.connection_pool, redis.ResponseError)

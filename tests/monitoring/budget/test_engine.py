@@ -73,6 +73,9 @@ def test_what_is_told_names_limit_period_and_amounts() -> None:
         f"emergency stop: daily soft in {DAY}: 8.01 USD spent, 1.50"
     )
     assert str(AuditEntry(0.0, "lost")) == "the store lost its records of what was spent"
+    assert str(AuditEntry(0.0, "reset", person="Ada\x1b[31m", reason="a\ntest")) == (
+        r"emergency stop ended by Ada\x1b[31m: a\ntest"
+    )
 
 
 @pytest.mark.parametrize(
