@@ -1,5 +1,6 @@
 """The built site in a real browser: headless Chromium, light and dark, wide and narrow."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -184,27 +185,27 @@ UNMARKED = """
 """
 
 
+def found_on(pages: Iterable[str], script: str, browser: Browser, address: str, width: int) -> dict[str, list[str]]:
+    """What a script finds on pages of some width, by the page; of pages on which it finds something."""
+    window = Visit(browser, address, width)
+    found = {name: window.open(name).evaluate(script) for name in pages}
+    window.context.close()
+    return {name: parts for name, parts in found.items() if parts}
+
+
 @pytest.mark.parametrize("width", [1400, 390])
 def test_no_block_scrolls_up_and_down(browser: Browser, address: str, width: int) -> None:
-    window = Visit(browser, address, width)
-    found = {name: window.open(name).evaluate(SCROLLING) for name in PAGES}
-    window.context.close()
-    assert {name: blocks for name, blocks in found.items() if blocks} == {}
+    assert found_on(PAGES, SCROLLING, browser, address, width) == {}
 
 
 def test_answers_are_whole_on_a_phone(browser: Browser, address: str) -> None:
-    window = Visit(browser, address, 390)
-    found = {name: window.open(name).evaluate(CUT) for name in PAGES if name.startswith("notebooks/")}
-    window.context.close()
-    assert {name: cut for name, cut in found.items() if cut} == {}
+    lessons = [name for name in PAGES if name.startswith("notebooks/")]
+    assert found_on(lessons, CUT, browser, address, 390) == {}
 
 
 @pytest.mark.parametrize("width", [1300, 390])
 def test_what_scrolls_sideways_shows_it_at_its_edge(browser: Browser, address: str, width: int) -> None:
-    window = Visit(browser, address, width)
-    found = {name: window.open(name).evaluate(UNMARKED) for name in PAGES}
-    window.context.close()
-    assert {name: boxes for name, boxes in found.items() if boxes} == {}
+    assert found_on(PAGES, UNMARKED, browser, address, width) == {}
 
 
 def test_code_keeps_its_lines_on_a_phone(browser: Browser, address: str) -> None:

@@ -217,6 +217,8 @@ _CODE: Final = re.compile(
 )
 #: Signs that are said in words, between numbers.
 _SAID: Final = {"plus": "+", "minus": "-", "times": "*"}
+#: Without any of these an ASCII text has no sign: most have none, and are not looked through.
+_MARKS: Final = (*"+-*/=<>^|~#:!\\[{", *_SAID)
 _SIGN: Final = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:'[^\W\d_]+)?|[^\w\s]")
 _DASHES: Final = dict.fromkeys([*range(0x2010, 0x2016), 0x2212], "-")
 #: Signs that mean something wherever they are; and those that are punctuation except between two operands.
@@ -412,7 +414,7 @@ def different_signs(a: str, b: str) -> str | None:
 def _signs(text: str) -> list[str]:
     """Every sign of a text that means something, with the operands beside it, in order."""
     lower = text.lower().translate(_DASHES)
-    if lower.isascii() and not any(sign in lower for sign in (*"+-*/=<>^|~#:!\\[{", *_SAID)):
+    if lower.isascii() and not any(mark in lower for mark in _MARKS):
         return []
     matches = list(_SIGN.finditer(lower))
     pieces = ["", *(match[0] for match in matches), ""]

@@ -318,9 +318,12 @@ def _nothing(name: str, records: Records) -> str:
 
 def _notes(connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
     """What was understood of the calls, and what they leave open."""
-    ((mute, unnamed, told, told_usd, beside),) = connection.execute(
-        """SELECT count(*) FILTER (input IS NULL AND outcome = 'ok'), count(*) FILTER (model = 'unknown'),
-            count(cost), sum(cost), count(*) FILTER (beside = 1)
+    ((mute, unnamed, told, told_usd, instant, beside),) = connection.execute(
+        f"""SELECT count(*) FILTER (input IS NULL AND outcome = 'ok'), count(*) FILTER (model = 'unknown'),
+            count(cost), sum(cost),
+            count(*) FILTER (outcome = 'ok' AND cost IS NULL AND end_ns > start_ns
+                AND output * 1e9 > {IMPOSSIBLE_TOKENS_PER_S} * (end_ns - start_ns)),
+            count(*) FILTER (beside = 1)
         FROM calls"""
     ).fetchall()
     notes = []
@@ -334,10 +337,6 @@ def _notes(connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
     if told:
         requests = counted(told, "request tells its cost", "requests tell their cost")
         notes.append(f"{requests}, {told_usd:,.6f} USD, which was taken as told")
-    ((instant,),) = connection.execute(
-        f"""SELECT count(*) FROM calls WHERE outcome = 'ok' AND cost IS NULL AND end_ns > start_ns
-            AND output * 1e9 > {IMPOSSIBLE_TOKENS_PER_S} * (end_ns - start_ns)"""
-    ).fetchall()
     if instant:
         so_priced = "it is priced as a call" if instant == 1 else "they are priced as calls"
         notes.append(
